@@ -1,0 +1,196 @@
+"""What the torch models share beside the loop: inputs, scaling of the target, prediction, saving.
+
+A convenience, not a duty: a model needs only the four methods of `asugnn.Model`. One that is a torch network gets
+them from here by naming its inputs, its network and its optimiser.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from asugnn.atomic import write_text
+from asugnn.cache import Inputs, cached
+from asugnn.crystal import Crystal, Floats
+from asugnn.errors import InputError
+from asugnn.model import Context, Labelled, Progress, settings, silent
+
+if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
+    import torch
+    from torch import Tensor, nn
+
+    from asugnn.training import Batch
+
+
+@dataclass
+class TorchModel:
+    """A model whose network maps a batch of inputs to (n,) outputs, trained by `asugnn.training.train`.
+
+    The network's output is the standardised target, or the logit of class 1.
+    """
+
+    epochs: int = 200
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    patience: int = 50  # epochs without a better validation score before training stops
+    loss: Literal["mse", "l1"] = "mse"  # of a regression; a classifier has binary cross-entropy
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
+    invariances: ClassVar[frozenset[str]] = frozenset()
+    input_fields: ClassVar[tuple[str, ...]] = ()  # the fields that change what `inputs` returns
+    input_version: ClassVar[int] = 1  # raise it when `inputs` returns something else for the same fields
+    clip: ClassVar[float | None] = None  # largest norm of a gradient
+
+    # What a model provides ---------------------------------------------------------------------------------------
+
+    def inputs(self, crystal: Crystal) -> Inputs:
+        """Named arrays from which `batch` builds what the network takes; raises `InputError` out of its domain."""
+        raise NotImplementedError
+
+    def batch(self, inputs: Sequence[Inputs]) -> Batch:
+        """What the network takes."""
+        raise NotImplementedError
+
+    def network(self) -> nn.Module:
+        """A new network with random weights: batch to (n,)."""
+        raise NotImplementedError
+
+    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Adam, unless the publication has another."""
+        import torch
+
+        return torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+
+    def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """Learning rate over `steps` optimiser steps: constant, unless the publication has another."""
+        return None
+
+    # The interface of a model --------------------------------------------------------------------------------------
+
+    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
+        import torch
+
+        from asugnn.training import Batches
+        from asugnn.training import train as loop
+
+        torch.manual_seed(context.seed)
+        torch.use_deterministic_algorithms(context.device == "cpu", warn_only=True)
+        self._kind, self._device, self._offset, self._scale = train.kind, context.device, 0.0, 1.0
+        if train.kind == "regression":
+            self._offset, self._scale = float(train.y.mean()), float(train.y.std()) or 1.0
+        targets = [torch.tensor((part.y - self._offset) / self._scale, dtype=torch.float32) for part in (train, val)]
+        batches = Batches(
+            self._inputs(train.crystals, context.progress),
+            targets[0],
+            self._inputs(val.crystals, context.progress),
+            targets[1],
+            self.batch,
+            self.batch_size,
+        )
+        self._network = self.network().to(context.device)
+        optimiser = self.optimiser(self._network)
+        loop(
+            self._network,
+            batches,
+            self._loss,
+            optimiser,
+            self.schedule(optimiser, batches.steps * self.epochs),
+            context,
+            epochs=self.epochs,
+            patience=self.patience,
+            score=self._score,
+            clip=self.clip,
+        )
+
+    def predict(self, crystals: Sequence[Crystal]) -> Floats:
+        import torch
+
+        from asugnn.training import to
+
+        inputs = self._inputs(crystals, silent)
+        # Crystals of one size go together: less padding, less memory.
+        order = np.argsort([sum(a.size for a in x.values()) for x in inputs], kind="stable")
+        out = np.empty(len(inputs))
+        self._network.eval()
+        with torch.inference_mode():
+            for start in range(0, len(order), 2 * self.batch_size):
+                chunk = order[start : start + 2 * self.batch_size]
+                batch = to(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
+                y = self._network(batch).float()
+                out[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
+        return out * self._scale + self._offset
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        kept = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": settings(self)}
+        write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        import torch
+        from safetensors.torch import load_file
+
+        try:
+            kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            weights = load_file(folder / "weights.safetensors")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{folder} holds no {cls.__name__} model that can be read: {error}") from error
+        model = cls(**kept["settings"])
+        model._kind, model._offset, model._scale = kept["kind"], kept["offset"], kept["scale"]
+        model._device = "cuda" if torch.cuda.is_available() else "cpu"
+        model._network = model.network()
+        model._network.load_state_dict(weights)
+        model._network.to(model._device)
+        return model
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters of the fitted network."""
+        return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
+
+    # Details -------------------------------------------------------------------------------------------------------
+
+    def _inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
+        chosen = {name: getattr(self, name) for name in self.input_fields}
+        name = f"{type(self).__name__.lower()}-{self.input_version}"
+        return cached(crystals, self.inputs, name, chosen, progress)
+
+    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+        from torch.nn import functional
+
+        if self._kind == "binary":
+            return functional.binary_cross_entropy_with_logits(output, target)
+        return functional.l1_loss(output, target) if self.loss == "l1" else functional.mse_loss(output, target)
+
+    def _score(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute error in the unit of the label, or cross-entropy: what chooses among epochs."""
+        if self._kind == "binary":
+            return self._loss(output, target)
+        return (output - target).abs().mean() * self._scale
+
+
+def flat(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] = ()) -> dict[str, Any]:
+    """A batch without padding: arrays end to end, atom indices in `index` shifted to their crystal's first atom.
+
+    Adds `crystal`, (atoms,) the crystal of each atom counted by the rows of array `nodes`, and `size`, the number
+    of crystals.
+    """
+    import torch
+
+    counts = np.array([len(x[nodes]) for x in inputs])
+    first = np.cumsum(counts) - counts
+    out: dict[str, Any] = {}
+    for name in inputs[0]:
+        parts = [x[name] + start if name in index else x[name] for x, start in zip(inputs, first, strict=True)]
+        out[name] = torch.from_numpy(np.concatenate(parts))
+    out["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts))
+    out["size"] = len(inputs)
+    return out

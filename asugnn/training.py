@@ -1,0 +1,184 @@
+"""The one training loop, a function: mixed precision, early stopping, best checkpoint, resume, history.
+
+Every epoch is a pure function of the state at its start, the seed and its number. So a run that is killed and
+resumed from an older checkpoint ends with the same weights, bit for bit on one machine, as one never killed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asugnn.atomic import replaced, write_text
+from asugnn.model import Context
+
+Batch = Any  # what a network takes: a dict of tensors, or an object with `.to(device)`
+Loss = Callable[[Tensor, Tensor], Tensor]
+CHECKPOINT_EVERY = 15.0  # seconds of training that a killed run may lose
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Model inputs and targets of the two sides, and how a list of inputs becomes a batch.
+
+    `train` and `val` are lists of anything; `y_train` (n,) and `y_val` (m,) are in the unit of the network's output.
+    """
+
+    train: Sequence[Any]
+    y_train: Tensor
+    val: Sequence[Any]
+    y_val: Tensor
+    collate: Callable[[Sequence[Any]], Batch]
+    size: int
+
+    def shuffled(self, seed: int, epoch: int) -> list[Any]:
+        """Index arrays of one epoch: the same for the same seed and epoch, whatever happened before."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.train))
+        chunks = [order[i : i + self.size] for i in range(0, len(order), self.size)]
+        if len(chunks) > 1 and len(chunks[-1]) < max(2, self.size // 4):
+            chunks[-2:] = [np.concatenate(chunks[-2:])]  # a last batch of one or two has no batch statistics
+        return chunks
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in an epoch."""
+        return len(self.shuffled(0, 0))
+
+
+def train(
+    module: nn.Module,
+    batches: Batches,
+    loss: Loss,
+    optimiser: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
+    context: Context,
+    *,
+    epochs: int,
+    patience: int,
+    score: Loss | None = None,
+    clip: float | None = None,
+) -> list[dict[str, float]]:
+    """Train `module` in place and leave it with the weights that were best on the validation side.
+
+    `loss` drives the weights, `score` (default: `loss`) of all validation outputs at once chooses among epochs,
+    lower is better. `schedule` steps after every optimiser step. Stops after `epochs`, or after `patience` epochs
+    without a better score. With `context.folder`, keeps `checkpoint.pt` and `history.csv` there and resumes from
+    them. Returns the history: one dict an epoch with train, val, rate and seconds.
+    """
+    device, score = torch.device(context.device), score or loss
+    module.to(device)
+    y_train, y_val = batches.y_train.to(device), batches.y_val.to(device)
+    checkpoint = context.folder / "checkpoint.pt" if context.folder else None
+    state = _State(module, optimiser, schedule)
+    if checkpoint and checkpoint.exists():
+        state.load(checkpoint, device)
+    val_batches = [
+        to(batches.collate(batches.val[i : i + 2 * batches.size]), device)
+        for i in range(0, len(batches.val), 2 * batches.size)
+    ]
+    saved = time.monotonic()
+    with context.progress("training", epochs) as bar:
+        bar.advance(len(state.history))
+        while len(state.history) < epochs and not state.patient_for(patience):
+            epoch, started = len(state.history), time.monotonic()
+            torch.manual_seed(int(np.random.SeedSequence([context.seed, epoch]).generate_state(1)[0]))  # for dropout
+            module.train()
+            total = torch.zeros((), device=device)
+            for chunk in batches.shuffled(context.seed, epoch):
+                batch = to(batches.collate([batches.train[i] for i in chunk]), device)
+                target = y_train[torch.from_numpy(chunk).to(device)]
+                optimiser.zero_grad(set_to_none=True)
+                with autocast(context):
+                    output = module(batch)
+                value = loss(output.float(), target)
+                value.backward()  # type: ignore[no-untyped-call]
+                if clip:
+                    nn.utils.clip_grad_norm_(module.parameters(), clip)
+                optimiser.step()
+                if schedule:
+                    schedule.step()
+                total += value.detach() * len(chunk)
+            module.eval()
+            with torch.inference_mode(), autocast(context):
+                val = float(score(torch.cat([module(b).float() for b in val_batches]), y_val))
+            mean = float(total) / len(batches.train)
+            rate = float(optimiser.param_groups[0]["lr"])
+            seconds = time.monotonic() - started
+            state.add({"epoch": epoch + 1, "train": mean, "val": val, "rate": rate, "seconds": seconds})
+            bar.advance(1, f"loss {mean:.4f}  val {val:.4f}  best {state.best:.4f}")
+            if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY:
+                state.save(checkpoint)
+                saved = time.monotonic()
+    if state.best_weights is None:
+        raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
+    module.load_state_dict(state.best_weights)
+    module.eval()
+    if context.folder and checkpoint:
+        _write_history(context.folder / "history.csv", state.history)
+        state.save(checkpoint)  # so that a run killed after this point does not train again
+    return state.history
+
+
+def autocast(context: Context) -> torch.autocast:
+    """Matrix products in the precision of the context; everything else as PyTorch's autocast has it."""
+    return torch.autocast(context.device, dtype=torch.bfloat16, enabled=context.precision == "bfloat16")
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    """A batch on a device."""
+    if isinstance(batch, Mapping):
+        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+    return batch.to(device)
+
+
+class _State:
+    """What an epoch starts from, and what is kept of the past."""
+
+    KEPT = ("history", "best", "best_epoch", "best_weights")
+
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
+        self.parts: dict[str, Any] = {"module": module, "optimiser": optimiser}
+        if schedule:
+            self.parts["schedule"] = schedule
+        self.history: list[dict[str, float]] = []
+        self.best, self.best_epoch = float("inf"), 0
+        self.best_weights: dict[str, Tensor] | None = None
+
+    def patient_for(self, patience: int) -> bool:
+        return len(self.history) - self.best_epoch >= patience
+
+    def add(self, row: dict[str, float]) -> None:
+        self.history.append(row)
+        if row["val"] < self.best:
+            self.best, self.best_epoch = row["val"], len(self.history)
+            self.best_weights = {k: v.detach().clone() for k, v in self.parts["module"].state_dict().items()}
+
+    def save(self, path: Path) -> None:
+        content = {name: part.state_dict() for name, part in self.parts.items()}
+        content |= {name: getattr(self, name) for name in self.KEPT}
+        with replaced(path) as temporary:
+            torch.save(content, temporary)
+
+    def load(self, path: Path, device: torch.device) -> None:
+        content = torch.load(path, map_location=device, weights_only=True)
+        for name, part in self.parts.items():
+            part.load_state_dict(content[name])
+        for name in self.KEPT:
+            setattr(self, name, content[name])
+
+
+def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(path, text.getvalue())

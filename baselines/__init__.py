@@ -1,0 +1,1 @@
+"""Models of other people, one file each."""

@@ -1,0 +1,1 @@
+"""The bench: data sets, splits, runs, scores, the board and the command line."""
