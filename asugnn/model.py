@@ -79,7 +79,7 @@ class Model(Protocol):
     """What `fit`s and `predict`s. A model is a dataclass: its fields are its hyper-parameters.
 
     Optional class attributes: `presets`, name to overrides of the fields (without it, every preset is the
-    defaults); `invariances`, the names in `asugnn.check.INVARIANCES` under which predictions do not change.
+    defaults); `invariances`, the names in `leaderboard.check.INVARIANCES` under which predictions do not change.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:

@@ -35,8 +35,11 @@ class TorchModel:
     """
 
     epochs: int = 200
+    updates: int = 0  # most steps of the optimiser: a large training set gets fewer epochs; 0: no limit
     batch_size: int = 128
     learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    one_cycle: bool = False  # the learning rate rises to its value and falls to nothing, or else is constant
     patience: int = 50  # epochs without a better validation score before training stops
     loss: Literal["mse", "l1"] = "mse"  # of a regression; a classifier has binary cross-entropy
 
@@ -61,14 +64,20 @@ class TorchModel:
         raise NotImplementedError
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Adam, unless the publication has another."""
+        """Adam with decoupled weight decay, unless the publication has another."""
         import torch
 
-        return torch.optim.Adam(network.parameters(), lr=self.learning_rate)
+        return torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Learning rate over `steps` optimiser steps: constant, unless the publication has another."""
-        return None
+        """Learning rate over `steps` optimiser steps: constant or one cycle, unless the publication has another."""
+        import torch
+
+        if not self.one_cycle:
+            return None
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, self.learning_rate, total_steps=steps)
 
     # The interface of a model --------------------------------------------------------------------------------------
 
@@ -92,6 +101,7 @@ class TorchModel:
             self.batch,
             self.batch_size,
         )
+        epochs = min(self.epochs, max(1, self.updates // batches.steps)) if self.updates else self.epochs
         self._network = self.network().to(context.device)
         optimiser = self.optimiser(self._network)
         loop(
@@ -99,9 +109,9 @@ class TorchModel:
             batches,
             self._loss,
             optimiser,
-            self.schedule(optimiser, batches.steps * self.epochs),
+            self.schedule(optimiser, batches.steps * epochs),
             context,
-            epochs=self.epochs,
+            epochs=epochs,
             patience=self.patience,
             score=self._score,
             clip=self.clip,

@@ -1,0 +1,143 @@
+"""CGCNN: gated convolutions over the nearest neighbours of each atom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from asugnn import Crystal, InputError
+from asugnn.cache import Inputs
+from asugnn.crystal import SYMBOLS, Floats
+from asugnn.neighbours import nearest
+from asugnn.torch_model import TorchModel, flat
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LAST = 100  # the heaviest element in the table of element values: fermium
+STEP = 0.2  # angstrom between the Gaussians that a distance is expanded in, and their width
+
+
+@dataclass
+class CGCNN(TorchModel):
+    """Crystal Graph Convolutional Neural Network (Xie & Grossman, Phys. Rev. Lett. 120, 145301, 2018).
+
+    The network is the published one; its optimiser here is Adam under a one-cycle learning rate. An atom with
+    fewer than `neighbours` atoms within `radius` keeps those it has: nothing is padded. Knows hydrogen to fermium.
+    """
+
+    neighbours: int = 12  # nearest neighbours of an atom; the last one's shell is kept whole
+    radius: float = 8.0  # angstrom, beyond which there are none
+    width: int = 64  # values of an atom
+    convolutions: int = 3
+    hidden: int = 128  # width of the head
+    layers: int = 1  # hidden layers of the head
+
+    epochs: int = 200
+    batch_size: int = 64
+    learning_rate: float = 5e-3
+    one_cycle: bool = True
+    patience: int = 1000
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"rotation", "translation", "atom order", "cell choice", "supercell"}
+    )
+    input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
+
+    def inputs(self, crystal: Crystal) -> Inputs:
+        check_elements(crystal, LAST, "CGCNN")
+        pairs = nearest(crystal, self.neighbours, self.radius)
+        return {
+            "numbers": crystal.numbers.astype(np.int32),  # (n,)
+            "centre": pairs.centre.astype(np.int32),  # (m,)
+            "other": pairs.other.astype(np.int32),  # (m,)
+            "distance": pairs.distance.astype(np.float32),  # (m,)
+        }
+
+    def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
+        return flat(inputs, "numbers", index=("centre", "other"))
+
+    def network(self) -> nn.Module:
+        return _network(self)
+
+
+def check_elements(crystal: Crystal, last: int, model: str) -> None:
+    """Raise `InputError` for an element beyond atomic number `last`."""
+    if (heaviest := int(crystal.numbers.max())) > last:
+        raise InputError(
+            f"{model} knows the elements up to {SYMBOLS[last - 1]}, and {crystal.formula} has "
+            f"{SYMBOLS[heaviest - 1]}: leave this crystal out"
+        )
+
+
+@cache
+def element_values() -> Floats:
+    """(101, 92) values of each element by atomic number, row 0 unused: group, period, radius, valence, ... one-hot.
+
+    Taken from jarvis-tools, whose table equals CGCNN's `atom_init.json`.
+    """
+    from jarvis.core.specie import cgcnn_feature_json
+
+    table = json.loads(Path(cgcnn_feature_json).read_text(encoding="utf-8"))
+    return np.array([np.zeros(92), *(table[str(z)] for z in range(1, LAST + 1))])
+
+
+def _network(model: CGCNN) -> nn.Module:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional
+
+    class Convolution(nn.Module):
+        """Equation 5 of the paper, with the batch norms of its code."""
+
+        def __init__(self, width: int, bond: int) -> None:
+            super().__init__()
+            self.parts = [width, width, bond]
+            self.gate = nn.Linear(2 * width + bond, 2 * width)
+            self.norm_gate = nn.BatchNorm1d(2 * width)
+            self.norm_sum = nn.BatchNorm1d(width)
+
+        def forward(self, x: Tensor, bond: Tensor, centre: Tensor, other: Tensor) -> Tensor:
+            # The linear map of (x_i, x_j, bond) is the sum of three, of which two are made once an atom.
+            w_centre, w_other, w_bond = self.gate.weight.split(self.parts, dim=1)
+            z = functional.linear(bond, w_bond, self.gate.bias)  # (m, 2F)
+            z = z + functional.linear(x, w_centre).index_select(0, centre)
+            z = z + functional.linear(x, w_other).index_select(0, other)
+            gate, core = self.norm_gate(z).chunk(2, dim=1)  # (m, F) each
+            message = torch.sigmoid(gate) * functional.softplus(core)
+            total = torch.zeros_like(x).index_add(0, centre, message)  # (n, F)
+            return functional.softplus(x + self.norm_sum(total))
+
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("elements", torch.tensor(element_values(), dtype=torch.float32), persistent=False)
+            centres = torch.arange(round(model.radius / STEP) + 1) * STEP
+            self.register_buffer("centres", centres, persistent=False)
+            self.embed = nn.Linear(92, model.width)
+            self.convolutions = nn.ModuleList(
+                Convolution(model.width, len(centres)) for _ in range(model.convolutions)
+            )
+            widths = [model.width, *[model.hidden] * model.layers]
+            self.head = nn.Sequential(nn.Softplus())
+            for a, b in zip(widths, widths[1:], strict=False):
+                self.head.extend([nn.Linear(a, b), nn.Softplus()])
+            self.head.append(nn.Linear(widths[-1], 1))
+
+        def forward(self, batch: Mapping[str, Any]) -> Tensor:
+            x = self.embed(self.elements).index_select(0, batch["numbers"])  # (n, F)
+            bond = torch.exp(-(((batch["distance"][:, None] - self.centres) / STEP) ** 2))  # (m, 41)
+            for convolution in self.convolutions:
+                x = convolution(x, bond, batch["centre"], batch["other"])  # (n, F)
+            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x)
+            atoms = torch.bincount(batch["crystal"], minlength=batch["size"])
+            return self.head(total / atoms[:, None])[:, 0]  # (crystals,)
+
+    return Network()

@@ -1,0 +1,227 @@
+"""The command line: parse, one call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asugnn import __version__
+from asugnn.errors import InputError
+
+if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
+    from leaderboard.store import Run
+    from leaderboard.tasks import Task
+
+app = typer.Typer(
+    name="bench",
+    help="Compare crystal-property models on identical fixed splits, with honest error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="Data sets.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Folder of data sets that are not in the package (else BENCH_DATA).")
+]
+TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.")]
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if show:
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="Tasks that are run together: the name of a data set.")] = "open-dft",
+    task: Annotated[str, typer.Option(help="Tasks instead of a suite, separated by commas.")] = "",
+    model: Annotated[str, typer.Option(help="Models, separated by commas, or all; FILE.py:CLASS works too.")] = "all",
+    preset: Annotated[str, typer.Option(help="Named hyper-parameters: quick trains for minutes on two cores.")] = "quick",
+    fold: Annotated[str, typer.Option(help="Folds of the split, separated by commas, or all.")] = "0",
+    seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="MODEL.FIELD=VALUE, one hyper-parameter.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="Of matrix products in training: float32 or bfloat16.")] = "float32",
+    out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    data_dir: DataDir = None,
+) -> None:
+    """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
+    from rich.console import Console
+
+    from asugnn.model import found
+    from leaderboard import progress, runner
+
+    tasks = _tasks(suite, task)
+    models = [m.name for m in found()] if model == "all" else _list(model)
+    overrides = _overrides(set_ or [], models)
+    if broken := [m for m in found() if m.model is None and model == "all"]:
+        models = [m for m in models if m not in {b.name for b in broken}]
+        for b in broken:
+            typer.echo(f"left out: model '{b.name}' ({b.source}): {b.reason}", err=True)
+    console, title = Console(stderr=True, highlight=False), [""]
+    bench = runner.Bench(
+        out, data_dir, runner.device(_one_of("device", device, ("auto", "cpu", "cuda"))),
+        _one_of("precision", precision, ("float32", "bfloat16")), progress.shown(console, title),
+    )  # fmt: skip
+    folds = list(range(5)) if fold == "all" else _numbers("fold", fold)
+    jobs = runner.plan(tasks, models, preset, folds, _numbers("seed", seed), overrides, data_dir)
+    width, seen = len(str(len(jobs))), 0
+
+    def report(run: Run, outcome: str, note: str) -> None:
+        nonlocal seen
+        seen += 1
+        words = {"done": note, "kept": "there already", "failed": f"failed: {note}"}[outcome]
+        line = f"[{seen:{width}}/{len(jobs)}] {run.title:60} {words}"
+        console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+
+    counts = runner.work(jobs, bench, report)
+    if counts["done"] + counts["kept"]:
+        _print_board(out, tasks, "table", preset, data_dir)
+    if counts["failed"]:
+        raise InputError(f"{counts['failed']} of {len(jobs)} runs failed: see the lines above; the others are kept")
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="Predictions: a CSV with header id,<target>.")],
+    task: TaskName,
+    fold: Annotated[int, typer.Option(help="Fold whose test set was predicted.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Check a CSV of predictions and score it. Changes nothing."""
+    from leaderboard import board, render, tasks
+
+    scored = board.score(file, tasks.parse(task), fold, data_dir)
+    typer.echo(json.dumps(scored) if as_json else render.score(scored, tasks.parse(task)))
+
+
+@app.command()
+def leaderboard(
+    suite: Annotated[str, typer.Argument(help="Tasks that are shown together: the name of a data set.")] = "open-dft",
+    task: Annotated[str, typer.Option(help="Tasks instead of a suite, with all metrics of each.")] = "",
+    preset: Annotated[str, typer.Option(help="Rows of this preset; presets are never ranked together.")] = "quick",
+    format_: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
+    runs: Annotated[Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Rank the stored runs. Every number is computed anew from predictions, labels and split."""
+    from leaderboard import store
+
+    root = runs or store.default_root()
+    if not root.is_dir():
+        raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
+    format_ = _one_of("format", format_, ("table", "markdown", "csv", "json"))
+    _print_board(root, _tasks(suite, task), format_, preset, data_dir, detailed=bool(task))
+
+
+@app.command()
+def models() -> None:
+    """List the installed models."""
+    from asugnn.model import found
+    from leaderboard import render
+
+    typer.echo(render.models(found()))
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A model, or FILE.py:CLASS.")],
+    preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "quick",
+) -> None:
+    """Check that a model keeps the contract: shapes, determinism, saving, batching, and the invariances it claims."""
+    from leaderboard import check as contract
+    from leaderboard import render
+
+    findings = []
+    for finding in contract.check(name, preset):
+        typer.echo(render.finding(finding))
+        findings.append(finding)
+    if broken := contract.failed(findings):
+        raise InputError(f"model '{name}' breaks {len(broken)} of {len(findings)} points of the contract")
+    typer.echo(f"model '{name}' keeps the contract")
+
+
+@data.command("list")
+def data_list(data_dir: DataDir = None) -> None:
+    """List the data sets, their tasks and where they come from."""
+    from leaderboard import render
+
+    typer.echo(render.data_sets(data_dir))
+
+
+def _print_board(
+    root: Path, tasks: list[Task], format_: str, preset: str, data_dir: Path | None, detailed: bool = False
+) -> None:
+    from leaderboard import board, render
+
+    rows, notes = board.rows(root, tasks, preset, data_dir)
+    typer.echo(render.board(rows, tasks, preset, format_, detailed))
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _tasks(suite: str, task: str) -> list[Task]:
+    from leaderboard import tasks
+
+    return [tasks.parse(name) for name in _list(task)] if task else list(tasks.suite(suite))
+
+
+def _list(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _numbers(what: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in _list(text)]
+    except ValueError as error:
+        raise InputError(f"--{what} takes whole numbers separated by commas, not '{text}'") from error
+    if not numbers or min(numbers) < 0:
+        raise InputError(f"--{what} takes whole numbers from 0, not '{text}'")
+    return numbers
+
+
+def _one_of(what: str, word: str, known: tuple[str, ...]) -> Any:
+    if word not in known:
+        raise InputError(f"--{what} is one of {', '.join(known)}, not '{word}'")
+    return word
+
+
+def _overrides(texts: list[str], models: list[str]) -> dict[str, dict[str, str]]:
+    from asugnn.model import suggestion
+
+    out: dict[str, dict[str, str]] = {}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        model, dot, field = left.rpartition(".")
+        if not equals or not dot or not field:
+            raise InputError(f"--set takes MODEL.FIELD=VALUE, not '{text}'")
+        if model not in models:
+            raise InputError(f"--set {text}: model '{model}' is not among those to run{suggestion(model, models)}")
+        out.setdefault(model, {})[field] = value
+    return out
+
+
+def main() -> None:
+    """Run the command line: 0 for success, 1 for a fault of the input, 2 for wrong usage."""
+    try:
+        app()
+    except InputError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted. The same command goes on from here.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,239 @@
+"""Data sets: crystals with ids, groups and labels, read from one Parquet layout.
+
+The layout: `material_id`, `formula`, `lattice` (9 floats: 3 x 3 rows, angstrom), `frac_coords` (3 n), `atomic_numbers`
+(n), then columns from which the labels are made (null where unknown).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asugnn.crystal import Crystal, Floats, reduced_formula
+from asugnn.errors import InputError
+from asugnn.model import Kind, suggestion
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where there is none
+PACKAGE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Target:
+    """One label: `unit` is empty for a binary target, whose class 1 is what its name says."""
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str  # what the label is, in a few words for the reader of a board
+    column: Column
+    model_of: str = ""  # the target of the same data set whose models predict this one, which never trains: zero-shot
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from and what it holds."""
+
+    name: str
+    title: str
+    file: str  # inside the package, or in the folder that BENCH_DATA or --data-dir names
+    embedded: bool
+    licence: str
+    citation: str
+    targets: tuple[Target, ...]
+
+
+def _values(name: str) -> Column:
+    return lambda table: table[name].cast(float).fill_null(float("nan")).to_numpy().copy()
+
+
+def _where(column: Column, *conditions: tuple[str, Sequence[object]]) -> Column:
+    """The column where each condition (name, allowed values) holds, nan elsewhere."""
+
+    def chosen(table: pl.DataFrame) -> Floats:
+        keep = np.all([table[name].is_in(list(allowed)).to_numpy() for name, allowed in conditions], axis=0)
+        return np.where(keep, column(table), np.nan)
+
+    return chosen
+
+
+def _log10(column: Column) -> Column:
+    return lambda table: np.log10(column(table))
+
+
+def _metal(gap: Column) -> Column:
+    """1 for a gap of exactly 0 as stored, 0 for any other."""
+
+    def metal(table: pl.DataFrame) -> Floats:
+        values = gap(table)
+        return np.where(np.isnan(values), np.nan, (values == 0).astype(float))
+
+    return metal
+
+
+def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[str]) -> tuple[Target, ...]:
+    """The four targets that every data set of inorganic crystals has here."""
+    return (
+        Target("formation-energy", "regression", "eV/atom", meanings[0], energy),
+        Target("band-gap", "regression", "eV", meanings[1], gap),
+        Target("bulk-modulus", "regression", "log10 GPa", meanings[2], _log10(modulus)),
+        Target("metal", "binary", "", meanings[3], _metal(gap)),
+    )
+
+
+_COMPUTED = ("set", ["reference", "compound"])
+_EQUILIBRIUM = ("equilibrium", [True])
+
+SOURCES = (
+    Source(
+        name="open-dft",
+        title="GPAW/PBE compounds over prototypes, several volumes each; distorted Ag and Fe-C",
+        file="open-dft/open_dft.parquet",
+        embedded=True,
+        licence="MIT",
+        citation="The asugnn-bench developers, open-dft version 1 (2026)",
+        targets=(
+            *_targets(
+                _where(_values("formation_energy"), _COMPUTED),
+                _where(_values("band_gap"), _COMPUTED, _EQUILIBRIUM),
+                _where(_values("bulk_modulus"), _COMPUTED, _EQUILIBRIUM),
+                (
+                    "PBE, several volumes of each compound",
+                    "PBE on the k-mesh, at equilibrium, metals included as 0",
+                    "clamped-ion, from an equation of state",
+                    "gap on the k-mesh below 0.01 eV, at equilibrium",
+                ),
+            ),
+            Target(
+                "zero-shot",
+                "regression",
+                "eV/atom",
+                "formation energy of distorted Ag and Fe-C, by the model of formation-energy",
+                _where(_values("formation_energy"), ("set", ["zero_shot"])),
+                model_of="formation-energy",
+            ),
+        ),
+    ),
+    Source(
+        name="mp-2018",
+        title="Materials Project crystals with the labels of 2018: most of the CGCNN list",
+        file="mp_subset.parquet",
+        embedded=False,
+        licence="CC-BY-4.0",
+        citation="Jain et al., APL Mater. 1, 011002 (2013); list: Xie & Grossman, PRL 120, 145301 (2018)",
+        targets=_targets(
+            _values("e_form_2018"),
+            _values("band_gap_2018"),
+            _values("bulk_modulus_vrh"),
+            (
+                "Materials Project of 2018",
+                "Materials Project of 2018, PBE, metals included as 0",
+                "Voigt-Reuss-Hill average",
+                "gap of exactly 0 as stored in 2018",
+            ),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory. Crystals are built, and so checked, when they are asked for."""
+
+    source: Source
+    table: pl.DataFrame
+    sha256: str  # of the file
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """All ids, in the order of the file."""
+        return tuple(self.table["material_id"].to_list())
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Id to row."""
+        return {name: i for i, name in enumerate(self.ids)}
+
+    def labels(self, target: Target) -> Floats:
+        """(n,) labels of all rows, nan where there is none."""
+        return target.column(self.table)
+
+    def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """What belongs together in splits and in resampling: the reduced formula of each id."""
+        numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
+        return tuple(reduced_formula(n) for n in numbers)
+
+    def crystals(self, ids: Iterable[str]) -> list[Crystal]:
+        """The crystals of some ids; raises `InputError` naming the first that is none."""
+        names = list(ids)
+        some = self.table[[self.rows[i] for i in names]]
+        columns = (some[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
+        out = []
+        for name, lattice, frac, numbers in zip(names, *columns, strict=True):
+            try:
+                out.append(Crystal(lattice.reshape(3, 3), frac.reshape(-1, 3), numbers))
+            except (InputError, ValueError, AttributeError) as error:
+                raise InputError(f"{self.source.file}, crystal '{name}': {error}") from error
+        return out
+
+
+def source(name: str) -> Source:
+    """The data set of that name; raises `InputError`."""
+    known = {s.name: s for s in SOURCES}
+    if name not in known:
+        raise InputError(f"there is no data set '{name}'{suggestion(name, known)}")
+    return known[name]
+
+
+def path(of: Source, data_dir: Path | None = None) -> Path | None:
+    """The file of a data set, or None if it is not at hand."""
+    if of.embedded:
+        return PACKAGE / of.file
+    folder = data_dir or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
+    return folder / of.file if folder and (folder / of.file).is_file() else None
+
+
+_opened: dict[Path, Dataset] = {}
+
+
+def load(of: Source, data_dir: Path | None = None) -> Dataset:
+    """Read a data set, once a process; raises `InputError` where it is not at hand or not in the layout."""
+    file = path(of, data_dir)
+    if file is None:
+        folder = data_dir or os.environ.get("BENCH_DATA")
+        where = f"'{folder}' holds no {of.file}" if folder else "neither BENCH_DATA nor --data-dir names a folder"
+        raise InputError(f"data set {of.name} needs {of.file}, but {where}: name the folder that holds it")
+    if file not in _opened:
+        _opened[file] = _read(of, file)
+    return _opened[file]
+
+
+def _read(of: Source, file: Path) -> Dataset:
+    import polars as pl
+
+    content = file.read_bytes()
+    try:
+        table = pl.read_parquet(content)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    layout = ("material_id", "lattice", "frac_coords", "atomic_numbers")
+    if missing := [c for c in layout if c not in table.columns]:
+        raise InputError(f"{file} has no column {', '.join(missing)}: data set {of.name} needs {', '.join(layout)}")
+    if (ids := table["material_id"]).is_duplicated().any():
+        raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
+    dataset = Dataset(of, table, hashlib.sha256(content).hexdigest())
+    for target in of.targets:
+        try:
+            target.column(table)
+        except pl.exceptions.ColumnNotFoundError as error:
+            raise InputError(f"{file} has no column for {of.name}/{target.name}: {error}") from error
+    return dataset

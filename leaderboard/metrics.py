@@ -1,0 +1,131 @@
+"""Metrics of predictions against labels, under many sets of weights at once.
+
+A bootstrap asks for one metric a thousand times, each time with other weights of the groups. So a metric is prepared
+once from labels and predictions and then takes weights (b, groups) to (b,) values. All of them but the ROC-AUC are
+functions of sums over rows, which are summed within each group beforehand; the ROC-AUC sorts the rows beforehand.
+
+numpy only: `bench score` must start within a second. Definitions as in scikit-learn, to which tests hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asugnn.crystal import Floats, Ints
+from asugnn.model import Kind
+
+Weighted = Callable[[Floats], Floats]  # weights (b, groups), counts as floats -> values (b,), nan where undefined
+Prepare = Callable[[Floats, Floats, Ints, int], Weighted]
+
+THRESHOLD = 0.5  # a probability from here on says class 1
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that says how well predictions meet labels.
+
+    `prepare(y, p, group, groups)` takes labels (n,), predictions (n,), the group of each row (n,) as an index below
+    `groups`, and returns the function from weights (b, groups) to values (b,). A row counts as often as its group
+    weighs: 0 leaves it out. What cannot be computed (see `undefined`) is nan.
+    """
+
+    name: str
+    title: str
+    higher_is_better: bool
+    has_unit: bool  # its values carry the unit of the label
+    prepare: Prepare
+    undefined: str = "its value is too large for a floating-point number"  # why a value may not exist
+
+    def __call__(self, y: Floats, p: Floats) -> float:
+        """The metric of all rows, each counting once."""
+        one = np.zeros(len(y), dtype=np.int64)
+        return float(self.prepare(y, p, one, 1)(np.ones((1, 1)))[0])
+
+
+def _of_sums(columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], finish: Callable[..., Floats]) -> Prepare:
+    """A metric that is a function of sums over rows: the count of rows first, then each of `columns`."""
+
+    def prepare(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
+        with np.errstate(over="ignore", invalid="ignore"):
+            each = [np.ones(len(y)), *columns(y, p)]
+            sums = np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each], axis=1)  # (groups, k)
+
+        def weighted(weights: Floats) -> Floats:
+            with np.errstate(all="ignore"):
+                values: Floats = finish(*(weights @ sums).T)
+            return np.where(np.isfinite(values), values, np.nan)
+
+        return weighted
+
+    return prepare
+
+
+def _spread(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
+    centred = y - y.mean() if len(y) else y  # else the variance would be a small difference of large sums
+    return [(y - p) ** 2, centred, centred**2]
+
+
+def _r2(n: Floats, residual: Floats, first: Floats, second: Floats) -> Floats:
+    total = second - first**2 / n
+    constant = total <= 1e-12 * second  # equal labels leave only rounding
+    return np.where(constant, np.nan, 1 - residual / total)
+
+
+def _confusion(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
+    said, true = p >= THRESHOLD, y == 1
+    return [said & true, said | true]
+
+
+def _roc_auc(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
+    """Share of pairs of both classes in which class 1 has the higher score; a tie is half a pair (midranks).
+
+    Twice the number of won pairs is a sum of whole numbers, exact in float64 up to 2**53.
+    """
+    order = np.argsort(p, kind="stable")
+    score, true, group = p[order], y[order] == 1, group[order]
+    zeros = np.concatenate([[0], np.cumsum(~true)])  # (n + 1,) rows of class 0 before each row
+    below = zeros[np.searchsorted(score, score[true], side="left")]  # (ones,) rows of class 0 with a lower score
+    upto = zeros[np.searchsorted(score, score[true], side="right")]
+    group_1, group_0 = group[true], group[~true]
+
+    def weighted(weights: Floats) -> Floats:
+        ones = np.take(weights, group_1, axis=1)  # (b, ones)
+        before = np.zeros((len(weights), len(group_0) + 1))
+        np.cumsum(np.take(weights, group_0, axis=1), axis=1, out=before[:, 1:])  # (b, zeros + 1)
+        won = np.einsum("ij,ij->i", ones, np.take(before, below, axis=1) + np.take(before, upto, axis=1))
+        pairs = ones.sum(axis=1) * before[:, -1]
+        return np.divide(won, 2 * pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+
+    return weighted
+
+
+METRICS: dict[Kind, tuple[Metric, ...]] = {
+    "regression": (
+        Metric("mae", "MAE", False, True, _of_sums(lambda y, p: [abs(y - p)], lambda n, e: e / n)),
+        Metric("rmse", "RMSE", False, True, _of_sums(lambda y, p: [(y - p) ** 2], lambda n, e: np.sqrt(e / n))),
+        Metric("r2", "R2", True, False, _of_sums(_spread, _r2), "the labels are all equal"),
+    ),
+    "binary": (
+        Metric("roc_auc", "ROC-AUC", True, False, _roc_auc, "the labels are all of one class"),
+        Metric(
+            "accuracy",
+            "accuracy",
+            True,
+            False,
+            _of_sums(lambda y, p: [(p >= THRESHOLD) == (y == 1)], lambda n, right: right / n),
+        ),
+        Metric(
+            "f1",
+            "F1",
+            True,
+            False,
+            _of_sums(_confusion, lambda n, both, either: 2 * both / (both + either)),
+            "no row is of class 1, neither by label nor by prediction",
+        ),
+    ),
+}
+"""The metrics of a kind of target, the one that ranks first."""

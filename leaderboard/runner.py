@@ -1,0 +1,339 @@
+"""Train and predict: from a task and a model to a folder with predictions.csv and run.json. Scoring starts there."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from asugnn import Context, Crystal, InputError, Labelled, Model
+from asugnn.atomic import write_text
+from asugnn.crystal import Floats
+from asugnn.model import Precision, Progress, configured, model_class, settings
+from leaderboard import datasets, split, store, submission
+from leaderboard.datasets import Dataset
+from leaderboard.store import Run
+from leaderboard.tasks import Task
+
+Outcome = Literal["done", "kept", "failed"]
+Report = Callable[[Run, Outcome, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and what it takes to make it: the model's full name and the fields set by hand, as text."""
+
+    run: Run
+    model: str
+    overrides: Mapping[str, str]
+
+    def configured(self) -> Model:
+        """The unfitted model."""
+        return configured(self.model, self.run.preset, self.overrides)
+
+    def on(self, task: Task) -> Job:
+        """The same for another task."""
+        return dataclasses.replace(self, run=dataclasses.replace(self.run, task=task))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and on what the jobs run."""
+
+    out: Path
+    data_dir: Path | None
+    device: str
+    precision: Precision
+    progress: Progress
+
+
+def plan(
+    tasks: Sequence[Task],
+    models: Sequence[str],
+    preset: str,
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    overrides: Mapping[str, Mapping[str, str]],
+    data_dir: Path | None,
+) -> list[Job]:
+    """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
+
+    A zero-shot task brings the task whose model it needs, ahead of it.
+    """
+    needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
+    for task in needed:
+        data = datasets.load(task.source, data_dir)
+        for fold in folds:
+            split.sides(split.load(data, task.rule), data, task.target, fold)
+    jobs = []
+    for model in models:
+        chosen = overrides.get(model, {})
+        configured(model, preset, chosen)
+        name = store.board_name(model, chosen)
+        jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f in folds for s in seeds for t in needed]
+    return jobs
+
+
+def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int]:
+    """Do what is not done yet. A job that fails does not stop the others.
+
+    A job that another process is at is put off, and waited for when nothing else is left.
+    """
+    counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
+    queue, busy = deque(jobs), 0
+    while queue:
+        job = queue.popleft()
+        with store.locked(job.run.folder(bench.out), wait=busy > len(queue)) as mine:
+            if not mine:
+                queue.append(job)
+                busy += 1
+                continue
+            busy = 0
+            outcome, note = _attempt(job, bench)
+        counts[outcome] += 1
+        report(job.run, outcome, note)
+    return counts
+
+
+def _attempt(job: Job, bench: Bench) -> tuple[Outcome, str]:
+    folder = job.run.folder(bench.out)
+    (folder / "error.txt").unlink(missing_ok=True)
+    try:
+        if _kept(job, bench):
+            return "kept", ""
+        return "done", _run(job, bench)
+    except InputError as error:
+        return "failed", str(error)
+    except Exception as error:  # a model's own failure: told, kept, and the others go on
+        write_text(folder / "error.txt", traceback.format_exc())
+        return "failed", f"{type(error).__name__}: {error}; the traceback is in {folder / 'error.txt'}"
+
+
+def _identity(job: Job, bench: Bench, data: Dataset) -> dict[str, Any]:
+    """What makes two runs in one folder the same run."""
+    task = job.run.task
+    parts = split.load(data, task.rule)
+    return {
+        "task": task.name,
+        "model": job.run.model,
+        "source": _source(job.model),
+        "preset": job.run.preset,
+        "settings": json.loads(json.dumps(settings(job.configured()), default=str)),
+        "fold": job.run.fold,
+        "seed": job.run.seed,
+        "precision": bench.precision,
+        "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
+        "data": {"name": data.source.name, "sha256": data.sha256},
+    }
+
+
+def _kept(job: Job, bench: Bench) -> bool:
+    """Whether the run is complete; raises `InputError` where the folder holds another run than this one."""
+    record = store.complete(job.run, bench.out)
+    if record is None:
+        return False
+    identity = _identity(job, bench, datasets.load(job.run.task.source, bench.data_dir))
+    changed = [key for key, value in identity.items() if record.about.get(key) != value]
+    if changed:
+        raise InputError(
+            f"{record.folder} holds a finished run with another {' and '.join(changed)}: "
+            "choose another --out, or move that folder away"
+        )
+    (record.folder / "checkpoint.pt").unlink(missing_ok=True)
+    return True
+
+
+def _run(job: Job, bench: Bench) -> str:
+    run, folder = job.run, job.run.folder(bench.out)
+    data = datasets.load(run.task.source, bench.data_dir)
+    identity = _identity(job, bench, data)
+    _resume_or_clear(folder, identity)
+    ids = split.sides(split.load(data, run.task.rule), data, run.task.target, run.fold)
+    test = data.crystals(ids.test)
+    about: dict[str, Any] = {
+        "counts": {"train": len(ids.train), "validate": len(ids.validate), "test": len(ids.test)},
+        "seconds": {},
+    }
+    context = Context(run.seed, bench.device, bench.precision, folder, bench.progress)
+    with _measured(about):
+        if run.task.target.model_of:
+            model, about["model_of"] = _trained(job, bench)
+        else:
+            model = _fit(job, context, data, ids, test, about)
+        started = time.monotonic()
+        values = model.predict(test)
+        about["seconds"]["predict"] = round(time.monotonic() - started, 3)
+    _check(run, ids.test, values)
+    about["parameters"] = getattr(model, "parameters", None)
+    submission.write(folder / "predictions.csv", ids.test, run.task.target.name, values)
+    if not run.task.target.model_of:
+        _save(model, folder / "model")
+    about["predictions_sha256"] = store.digest(folder / "predictions.csv")
+    about |= {"versions": _versions(job), "commit": _commit(), "finished": datetime.now(UTC).isoformat("T", "seconds")}
+    store.write_record(folder, {**identity, **about})
+    for name in ("checkpoint.pt", "started.json"):
+        (folder / name).unlink(missing_ok=True)
+    seconds = about["seconds"]
+    return f"{seconds.get('train', 0):.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
+
+
+def _fit(
+    job: Job, context: Context, data: Dataset, ids: split.Sides, test: Sequence[Crystal], about: dict[str, Any]
+) -> Model:
+    target = job.run.task.target
+    train, validate = (_labelled(data, target, side) for side in (ids.train, ids.validate))
+    split.refuse_leaks((train, validate), ids.test, test)
+    model = job.configured()
+    assert context.folder is not None
+    resumed = (context.folder / "checkpoint.pt").exists()
+    started = time.monotonic()
+    model.fit(train, validate, context)
+    seconds = time.monotonic() - started
+    if resumed:  # what the killed process spent is in the history
+        seconds = max(seconds, _spent(context.folder / "history.csv"))
+    about["seconds"]["train"] = round(seconds, 3)
+    about["resumed"] = resumed
+    return model
+
+
+def _trained(job: Job, bench: Bench) -> tuple[Model, str]:
+    """The fitted model of the task that a zero-shot task takes its models from."""
+    origin = job.on(job.run.task.trained)
+    record = store.complete(origin.run, bench.out)
+    if record is None:
+        raise InputError(f"it needs the model of {origin.run.title}, which is not there")
+    if not (record.folder / "model").is_dir():
+        raise InputError(f"{record.folder} has no folder 'model': delete its run.json, and the run is made again")
+    return model_class(job.model).load(record.folder / "model"), record.about["predictions_sha256"]
+
+
+def _labelled(data: Dataset, target: datasets.Target, ids: tuple[str, ...]) -> Labelled:
+    y = data.labels(target)[[data.rows[i] for i in ids]]
+    return Labelled(ids, data.crystals(ids), y, target.kind)
+
+
+def _check(run: Run, ids: Sequence[str], values: Floats) -> None:
+    if np.shape(values) != (len(ids),):
+        raise InputError(f"it predicted an array of shape {np.shape(values)} for {len(ids)} crystals")
+    bad = ~np.isfinite(values)
+    if run.task.target.kind == "binary":
+        bad |= (values < 0) | (values > 1)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise InputError(f"it predicted {values[i]} for {bad.sum()} crystals, the first of them '{ids[i]}'")
+
+
+def _save(model: Model, folder: Path) -> None:
+    """Save into a folder that appears whole."""
+    temporary = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
+    try:
+        model.save(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Keep a checkpoint only if it belongs to this very run."""
+    started = folder / "started.json"
+    text = json.dumps(identity, indent=1) + "\n"
+    if not started.exists() or started.read_text(encoding="utf-8") != text:
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        write_text(started, text)
+
+
+def _spent(history: Path) -> float:
+    if not history.exists():
+        return 0.0
+    header, *rows = (line.split(",") for line in history.read_text(encoding="utf-8").splitlines())
+    return sum(float(row[header.index("seconds")]) for row in rows)
+
+
+@contextmanager
+def _measured(about: dict[str, Any]) -> Iterator[None]:
+    """Peak memory of the block, and the device on which it worked: seen, not declared."""
+    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    with suppress(OSError):
+        clear.write_text("5")  # Linux: the high-water mark starts anew
+    if (torch := sys.modules.get("torch")) and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    yield
+    torch = sys.modules.get("torch")
+    on_gpu = bool(torch and torch.cuda.is_available() and torch.cuda.max_memory_allocated())
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        about["peak_memory_mb"] = int(line.split()[1]) // 1024
+    threads = torch.get_num_threads() if torch else os.cpu_count()
+    if torch and on_gpu:
+        about["device"] = {"kind": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
+        about["peak_device_memory_mb"] = int(torch.cuda.max_memory_allocated() // 2**20)
+    else:
+        about["device"] = {"kind": "cpu", "name": _processor(), "threads": threads}
+
+
+def device(name: str) -> str:
+    """`auto` to cuda where there is a GPU that works, else cpu; raises `InputError` for one that is not there."""
+    if name == "cpu" or (name == "auto" and not shutil.which("nvidia-smi")):
+        return "cpu"  # without torch, which takes seconds to import
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise InputError("--device cuda: this machine has no GPU that PyTorch can use; leave --device out")
+    return "cpu"
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    names = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.exists() else []
+    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+
+
+def _source(model: str) -> str:
+    cls = model_class(model)
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _versions(job: Job) -> dict[str, str]:
+    """Python, this package, the package that brings the model, and the numerical packages that were loaded."""
+    loaded = {"numpy": "numpy", "torch": "torch", "torch_geometric": "torch-geometric", "sklearn": "scikit-learn"}
+    loaded |= {name: name for name in ("matgl", "alignn", "pymatgen", "spglib")}
+    names = ["asugnn-bench", *(package for module, package in loaded.items() if module in sys.modules)]
+    out = {"python": platform.python_version()}
+    top = model_class(job.model).__module__.partition(".")[0]
+    for name in [*names, *importlib.metadata.packages_distributions().get(top, [])]:
+        out[name] = importlib.metadata.version(name)
+    return out
+
+
+def _commit() -> str | None:
+    """The commit of a checkout, `+` appended where tracked files differ from it."""
+    home = datasets.PACKAGE.parent
+    if not (home / ".git").exists() or not shutil.which("git"):
+        return None
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False).stdout
+
+    head = git("rev-parse", "--short=12", "HEAD").strip()
+    return (head + ("+" if git("status", "--porcelain", "-uno").strip() else "")) or None

@@ -1,0 +1,168 @@
+"""Splits: which ids train, validate and test. A file, verified by its digest, never drawn at run time.
+
+`splits/<dataset>/<rule>.csv` holds `id,part`; the TOML beside it holds the rule, its version, the counts, the digest
+of the CSV, and the parts of each fold. Ten parts `0` to `9`: fold k tests parts 2k and 2k+1, validates on part
+2k+2 (mod 10), and trains on the other seven and on part `train`, which is in every fold. Rows of any other part
+(`withheld`, `zero-shot`) are in no fold.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Crystal
+from asugnn.errors import InputError
+from asugnn.model import Labelled, suggestion
+from leaderboard.datasets import Dataset, Target
+
+FOLDER = Path(__file__).resolve().parent.parent / "splits"
+PARTS = 10
+SIDES = ("train", "validate", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """A verified split: `parts` maps id to part, `folds` maps a fold to side to parts."""
+
+    dataset: str
+    rule: str
+    version: int
+    sha256: str
+    parts: Mapping[str, str]
+    folds: Mapping[int, Mapping[str, tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The ids of one fold that have the label, in the order of the data set."""
+
+    train: tuple[str, ...]
+    validate: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def load(dataset: Dataset, rule: str, folder: Path = FOLDER) -> Split:
+    """Read and verify a split; raises `InputError` if it does not fit its digest, itself or the data set."""
+    home = folder / dataset.source.name
+    known = sorted(p.stem for p in home.glob("*.toml"))
+    if rule not in known:
+        raise InputError(f"data set {dataset.source.name} has no split '{rule}'{suggestion(rule, known)}")
+    table, described = home / f"{rule}.csv", home / f"{rule}.toml"
+    content = table.read_bytes()
+    about: dict[str, Any] = tomllib.loads(described.read_text(encoding="utf-8"))
+    if (digest := hashlib.sha256(content).hexdigest()) != about["sha256"]:
+        raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {described.name} says "
+                         f"{about['sha256'][:12]}...; restore the file from the release")  # fmt: skip
+    rows = list(csv.reader(content.decode("utf-8").splitlines()))[1:]
+    parts = dict(rows)
+    if len(parts) != len(rows):
+        twice = next(name for name, _ in rows if sum(name == other for other, _ in rows) > 1)
+        raise InputError(f"{table} lists id '{twice}' more than once: its parts overlap")
+    folds = {int(k): {side: tuple(fold[side]) for side in SIDES} for k, fold in about["folds"].items()}
+    for k, fold in folds.items():
+        used = [part for side in SIDES for part in fold[side]]
+        if len(set(used)) != len(used):
+            raise InputError(f"{described}: fold {k} uses a part on two sides")
+    if surplus := parts.keys() - dataset.rows.keys():
+        raise InputError(f"{table} lists {len(surplus)} ids that {dataset.source.file} lacks, such as {min(surplus)}: "
+                         "the file of the data set is of another version")  # fmt: skip
+    return Split(dataset.source.name, rule, about["version"], digest, parts, folds)
+
+
+def sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
+    """Who trains, validates and tests in one fold; a zero-shot target has every labelled row as its test."""
+    if fold not in split.folds:
+        raise InputError(f"there is no fold {fold}: split {split.dataset}@{split.rule} has {len(split.folds)}, from 0")
+    labels = dataset.labels(target)
+    with_label = [name for name, y in zip(dataset.ids, labels, strict=True) if np.isfinite(y)]
+    if target.model_of:
+        return Sides((), (), tuple(with_label))
+    chosen = split.folds[fold]
+    found = (tuple(n for n in with_label if split.parts.get(n) in chosen[side]) for side in SIDES)
+    return Sides(*found)
+
+
+def refuse_leaks(learned: Iterable[Labelled], ids: Sequence[str], tested: Sequence[Crystal]) -> None:
+    """Raise `InputError` if a crystal that is tested is also, atom for atom, one that trained or validated."""
+    seen = {crystal.key: name for side in learned for name, crystal in zip(side.ids, side.crystals, strict=True)}
+    for name, crystal in zip(ids, tested, strict=True):
+        if crystal.key in seen:
+            raise InputError(f"the split leaks: '{name}' is tested and is the same structure as '{seen[crystal.key]}'")
+
+
+# Making a split: only for recipes/splits.py, never while running ------------------------------------------------------
+
+
+def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
+    """The part of a group, from its name alone: equal on every machine, unmoved by rows that are added."""
+    digest = hashlib.sha256(f"{dataset}/{rule}/{salt}:{group}".encode()).digest()
+    return str(int.from_bytes(digest, "big") % PARTS)
+
+
+def near_duplicates(dataset: Dataset, energy: Target) -> dict[str, str]:
+    """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
+
+    Pairs are joined in chains, so that no two near-duplicates can fall into different parts.
+    """
+    labels, ids = dataset.labels(energy), dataset.ids
+    lattices = np.stack(dataset.table["lattice"].to_list()).reshape(-1, 3, 3)
+    volume = np.abs(np.linalg.det(lattices)) / dataset.table["atomic_numbers"].list.len().to_numpy()  # (n,) A^3/atom
+    by_formula: dict[str, list[int]] = {}
+    for i, formula in enumerate(dataset.groups(ids)):
+        by_formula.setdefault(formula, []).append(i)
+    root = list(range(len(ids)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            i = root[i]
+        return i
+
+    for rows in by_formula.values():
+        for a, i in enumerate(rows):
+            for j in rows[:a]:
+                if abs(volume[i] / volume[j] - 1) <= 0.005 and abs(labels[i] - labels[j]) <= 0.002:
+                    low, high = sorted((find(i), find(j)))
+                    root[high] = low
+    smallest: dict[int, str] = {}
+    for i, name in enumerate(ids):
+        smallest[find(i)] = min(name, smallest.get(find(i), name))
+    return {name: smallest[find(i)] for i, name in enumerate(ids)}
+
+
+def write(folder: Path, dataset: str, rule: str, version: int, about: str, parts: Mapping[str, str]) -> None:
+    """Write `rule.csv` and `rule.toml` of a split."""
+    lines = ["id,part", *(f"{name},{part}" for name, part in parts.items())]
+    content = ("\n".join(lines) + "\n").encode()
+    counts = {part: list(parts.values()).count(part) for part in sorted(set(parts.values()))}
+    always = ["train"] if "train" in counts else []
+    toml = [
+        "# Written by recipes/splits.py",
+        f'dataset = "{dataset}"',
+        f'rule = "{rule}"',
+        f"version = {version}",
+        f'about = "{about}"',
+        f'sha256 = "{hashlib.sha256(content).hexdigest()}"',
+        "",
+        "[counts]",
+        *(f'"{part}" = {n}' for part, n in counts.items()),
+    ]
+    for k in range(PARTS // 2):
+        test, validate = [2 * k, 2 * k + 1], [(2 * k + 2) % PARTS]
+        train = [str(p) for p in range(PARTS) if p not in test + validate]
+        toml += ["", f"[folds.{k}]", f"train = {_list(train + always)}", f"validate = {_list(validate)}"]
+        toml += [f"test = {_list(test)}"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{rule}.csv").write_bytes(content)
+    (folder / f"{rule}.toml").write_text("\n".join(toml) + "\n", encoding="utf-8")
+
+
+def _list(values: Iterable[object]) -> str:
+    return "[" + ", ".join(f'"{v}"' for v in values) + "]"

@@ -1,0 +1,140 @@
+"""Run folders: where they are, what they hold, and how one is told from another.
+
+<root>/<dataset>/<target>@<split>/<preset>/<model>/<fold>-<seed>/
+    predictions.csv   id,<target>: all that a score is made from
+    run.json          how they came about; written last, so a folder that has it is complete
+    history.csv       a row an epoch, for models that have epochs
+    model/            the fitted model
+    checkpoint.pt, started.json, error.txt    while a run is under way, or after it failed
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asugnn.atomic import write_text
+from asugnn.errors import InputError
+from leaderboard import datasets, tasks
+from leaderboard.tasks import Task
+
+FORMAT = 1
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model, preset, task, fold and seed. `model` is its name on the board."""
+
+    task: Task
+    preset: str
+    model: str
+    fold: int
+    seed: int
+
+    def folder(self, root: Path) -> Path:
+        """Where this run lives under `root`."""
+        task = self.task
+        home = root / task.source.name / f"{task.target.name}@{task.rule}"
+        return home / self.preset / self.model / f"{self.fold}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.model} on {self.task.name}, fold {self.fold}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A complete run as it lies on disk."""
+
+    run: Run
+    folder: Path
+    about: Mapping[str, Any]  # run.json
+
+    @property
+    def predictions(self) -> Path:
+        """The file that is scored."""
+        return self.folder / "predictions.csv"
+
+
+def board_name(model: str, overrides: Mapping[str, str]) -> str:
+    """The name of a row: the model's, with what was set by hand; always fit to be a folder's name."""
+    name = "+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))])
+    if SAFE.fullmatch(name) and len(name) <= 100:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40]}-{digest}"
+
+
+def complete(run: Run, root: Path) -> Record | None:
+    """The stored run, or None where it is not complete; raises `InputError` where it cannot be read."""
+    folder = run.folder(root)
+    file = folder / "run.json"
+    if not file.exists():
+        return None
+    return Record(run, folder, _read(file))
+
+
+def records(root: Path) -> tuple[list[Record], list[str]]:
+    """All complete runs under `root`, and a sentence for each folder that cannot be read as one."""
+    found, faults = [], []
+    for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
+        try:
+            about = _read(file)
+            dataset, label, preset, model, number = file.parent.relative_to(root).parts
+            target, _, rule = label.partition("@")
+            fold, seed = (int(x) for x in number.split("-"))
+            run = Run(tasks.parse(f"{dataset}/{target}@{rule}"), preset, model, fold, seed)
+            found.append(Record(run, file.parent, about))
+        except (InputError, ValueError) as error:
+            faults.append(f"{file.parent}: {error}")
+    return found, faults
+
+
+def write_record(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write run.json, which makes the run complete."""
+    write_text(folder / "run.json", json.dumps({"format": FORMAT, **about}, indent=1, sort_keys=False) + "\n")
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def locked(folder: Path, wait: bool) -> Iterator[bool]:
+    """Hold the folder against other processes; False where another holds it and `wait` is not set.
+
+    The lock ends with the process that holds it, however that ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def default_root() -> Path:
+    """Runs of this folder if there are any, else those that come with the package."""
+    return Path("runs") if Path("runs").is_dir() else datasets.PACKAGE / "runs"
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        if about["format"] != FORMAT:
+            raise InputError(f"{file} has format {about['format']}, this version reads {FORMAT}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} cannot be read as the record of a run: {error}") from error
+    return about  # type: ignore[no-any-return]

@@ -1,0 +1,53 @@
+"""Tasks, `dataset/target[@split]`, and suites, the tasks that are run together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asugnn.errors import InputError
+from asugnn.model import suggestion
+from leaderboard.datasets import SOURCES, Source, Target, source
+
+DEFAULT_RULE = "random"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One label of one data set under one split."""
+
+    source: Source
+    target: Target
+    rule: str = DEFAULT_RULE
+
+    @property
+    def name(self) -> str:
+        """As it is typed: `open-dft/band-gap`, `open-dft/band-gap@formula`."""
+        return f"{self.source.name}/{self.target.name}" + ("" if self.rule == DEFAULT_RULE else f"@{self.rule}")
+
+    @property
+    def trained(self) -> Task:
+        """The task whose models predict this one: itself, unless it is zero-shot."""
+        if not self.target.model_of:
+            return self
+        target = next(t for t in self.source.targets if t.name == self.target.model_of)
+        return Task(self.source, target, self.rule)
+
+
+def parse(text: str) -> Task:
+    """The task of that name; raises `InputError` with the nearest right one."""
+    name, _, rule = text.partition("@")
+    tasks = {task.name: task for s in SOURCES for task in suite(s.name)}
+    if name not in tasks:
+        raise InputError(f"there is no task '{name}'{suggestion(name, tasks)}")
+    return Task(tasks[name].source, tasks[name].target, rule or DEFAULT_RULE)
+
+
+def suite(name: str) -> tuple[Task, ...]:
+    """The tasks of a suite: those of the data set of that name."""
+    if "/" in name:
+        raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
+    known = {s.name: s for s in SOURCES}
+    if name not in known:
+        raise InputError(f"there is no suite '{name}'{suggestion(name, known)}")
+    of = source(name)
+    return tuple(Task(of, target) for target in of.targets)
