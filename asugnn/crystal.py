@@ -30,6 +30,7 @@ SYMBOLS = (
 )
 # fmt: on
 
+LONGEST, FARTHEST = 1e4, 1e6  # angstrom, cells: beyond these it is a wrong unit, and float64 loses the positions
 SAME_PLACE = 0.05  # angstrom: two atoms closer than this are one atom written twice
 FLAT = 1e-3  # volume over the product of the three lengths, below which a cell is flat
 
@@ -56,9 +57,9 @@ class Crystal:
     numbers: Ints
 
     def __init__(self, lattice: ArrayLike, frac_coords: ArrayLike, numbers: ArrayLike) -> None:
-        object.__setattr__(self, "lattice", _frozen(lattice, np.float64, "lattice"))  # (3, 3)
-        object.__setattr__(self, "frac_coords", _frozen(frac_coords, np.float64, "fractional coordinates"))  # (n, 3)
-        object.__setattr__(self, "numbers", _frozen(numbers, np.int64, "atomic numbers"))  # (n,)
+        object.__setattr__(self, "lattice", _frozen(lattice, "lattice"))  # (3, 3)
+        object.__setattr__(self, "frac_coords", _frozen(frac_coords, "fractional coordinates"))  # (n, 3)
+        object.__setattr__(self, "numbers", _elements(_frozen(numbers, "atomic numbers")))  # (n,)
         self._check()
 
     def _check(self) -> None:
@@ -73,8 +74,8 @@ class Crystal:
             raise InputError("the lattice holds a value that is not a finite number")
         if not (finite := np.isfinite(self.frac_coords).all(axis=1)).all():
             raise InputError(f"atom {int(np.argmin(finite)) + 1} has a coordinate that is not a finite number")
-        if not (known := (self.numbers >= 1) & (self.numbers <= len(SYMBOLS))).all():
-            raise InputError(f"{self.numbers[np.argmin(known)]} is not the atomic number of a known element (1 to 118)")
+        if np.abs(self.lattice).max() > LONGEST or np.abs(self.frac_coords).max() > FARTHEST:
+            raise InputError(f"the cell is longer than {LONGEST:g} angstrom, or an atom over {FARTHEST:g} cells away")
         lengths = np.linalg.norm(self.lattice, axis=1)
         if lengths.min() == 0 or self.volume < FLAT * lengths.prod():
             raise InputError("the cell has no volume: its three vectors lie in one plane")
@@ -120,10 +121,18 @@ def reduced_formula(numbers: Iterable[Any]) -> str:
     return "".join(f"{s}{n // divisor if n > divisor else ''}" for s, n in sorted(counts.items()))
 
 
-def _frozen(values: ArrayLike, dtype: Any, what: str) -> Any:
+def _frozen(values: ArrayLike, what: str) -> Floats:
     try:
-        array = np.array(values, dtype=dtype, order="C")
-    except (TypeError, ValueError) as error:
+        array = np.array(values, dtype=np.float64, order="C")
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"the {what} cannot be read as numbers: {error}") from error
     array.setflags(write=False)
     return array
+
+
+def _elements(values: Floats) -> Ints:
+    if not (known := (values >= 1) & (values <= len(SYMBOLS)) & (values == np.rint(values))).all():
+        raise InputError(f"{values[~known][0]:g} is not the atomic number of a known element (1 to 118)")
+    numbers = values.astype(np.int64)
+    numbers.setflags(write=False)
+    return numbers

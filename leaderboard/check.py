@@ -146,7 +146,7 @@ def _few(kind: Kind) -> tuple[Labelled, Labelled, list[Crystal]]:
 def _brief(name: str, preset: str) -> Model:
     """The model with two epochs, where it has epochs: the contract does not ask how well it learns."""
     model = configured(name, preset, {})
-    fields = {f.name for f in dataclasses.fields(model)} if dataclasses.is_dataclass(model) else set()
+    fields: set[str] = {f.name for f in dataclasses.fields(model)} if dataclasses.is_dataclass(model) else set()
     return configured(name, preset, {"epochs": "2"}) if "epochs" in fields else model
 
 

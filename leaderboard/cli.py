@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in 
 
 app = typer.Typer(
     name="bench",
-    help="Compare crystal-property models on identical fixed splits, with honest error bars.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -36,6 +36,7 @@ TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/
 
 @app.callback(invoke_without_command=True)
 def version(show: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    """Compare crystal-property models on identical fixed splits, with honest error bars."""
     if show:
         typer.echo(f"bench {__version__}")
         raise typer.Exit
@@ -46,7 +47,9 @@ def run(
     suite: Annotated[str, typer.Argument(help="Tasks that are run together: the name of a data set.")] = "open-dft",
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, separated by commas.")] = "",
     model: Annotated[str, typer.Option(help="Models, separated by commas, or all; FILE.py:CLASS works too.")] = "all",
-    preset: Annotated[str, typer.Option(help="Named hyper-parameters: quick trains for minutes on two cores.")] = "quick",
+    preset: Annotated[
+        str, typer.Option(help="Named hyper-parameters: quick trains for minutes on two cores.")
+    ] = "quick",
     fold: Annotated[str, typer.Option(help="Folds of the split, separated by commas, or all.")] = "0",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     set_: Annotated[list[str] | None, typer.Option("--set", help="MODEL.FIELD=VALUE, one hyper-parameter.")] = None,
@@ -58,22 +61,17 @@ def run(
     """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
     from rich.console import Console
 
-    from asugnn.model import found
-    from leaderboard import progress, runner
+    from leaderboard import progress, runner, split
 
     tasks = _tasks(suite, task)
-    models = [m.name for m in found()] if model == "all" else _list(model)
+    models = _able(preset) if model == "all" else _list(model)
     overrides = _overrides(set_ or [], models)
-    if broken := [m for m in found() if m.model is None and model == "all"]:
-        models = [m for m in models if m not in {b.name for b in broken}]
-        for b in broken:
-            typer.echo(f"left out: model '{b.name}' ({b.source}): {b.reason}", err=True)
-    console, title = Console(stderr=True, highlight=False), [""]
+    console = Console(stderr=True, highlight=False)
     bench = runner.Bench(
         out, data_dir, runner.device(_one_of("device", device, ("auto", "cpu", "cuda"))),
-        _one_of("precision", precision, ("float32", "bfloat16")), progress.shown(console, title),
+        _one_of("precision", precision, ("float32", "bfloat16")), partial(progress.shown, console),
     )  # fmt: skip
-    folds = list(range(5)) if fold == "all" else _numbers("fold", fold)
+    folds = list(range(split.PARTS // 2)) if fold == "all" else _numbers("fold", fold)
     jobs = runner.plan(tasks, models, preset, folds, _numbers("seed", seed), overrides, data_dir)
     width, seen = len(str(len(jobs))), 0
 
@@ -112,7 +110,9 @@ def leaderboard(
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, with all metrics of each.")] = "",
     preset: Annotated[str, typer.Option(help="Rows of this preset; presets are never ranked together.")] = "quick",
     format_: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
-    runs: Annotated[Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Rank the stored runs. Every number is computed anew from predictions, labels and split."""
@@ -175,6 +175,23 @@ def _tasks(suite: str, task: str) -> list[Task]:
     from leaderboard import tasks
 
     return [tasks.parse(name) for name in _list(task)] if task else list(tasks.suite(suite))
+
+
+def _able(preset: str) -> list[str]:
+    """All models that can be loaded and have the preset; the others are left out, aloud."""
+    from asugnn.model import found, presets
+
+    names = []
+    for m in found():
+        if m.model is None:
+            typer.echo(f"left out: model '{m.name}' ({m.source}) cannot be loaded: {m.reason}", err=True)
+        elif preset not in presets(m.model):
+            typer.echo(f"left out: model '{m.name}' has no preset '{preset}'", err=True)
+        else:
+            names.append(m.name)
+    if not names:
+        raise InputError(f"no model has a preset '{preset}': `bench models` lists them")
+    return names
 
 
 def _list(text: str) -> list[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where there is none
+HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -210,8 +211,8 @@ def load(of: Source, data_dir: Path | None = None) -> Dataset:
     file = path(of, data_dir)
     if file is None:
         folder = data_dir or os.environ.get("BENCH_DATA")
-        where = f"'{folder}' holds no {of.file}" if folder else "neither BENCH_DATA nor --data-dir names a folder"
-        raise InputError(f"data set {of.name} needs {of.file}, but {where}: name the folder that holds it")
+        where = f", and '{folder}' does not hold it" if folder else ""
+        raise InputError(f"data set {of.name} is not in the package{where}: {HINT.format(of.file)}")
     if file not in _opened:
         _opened[file] = _read(of, file)
     return _opened[file]

@@ -98,7 +98,9 @@ def _roc_auc(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
         np.cumsum(np.take(weights, group_0, axis=1), axis=1, out=before[:, 1:])  # (b, zeros + 1)
         won = np.einsum("ij,ij->i", ones, np.take(before, below, axis=1) + np.take(before, upto, axis=1))
         pairs = ones.sum(axis=1) * before[:, -1]
-        return np.divide(won, 2 * pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+        out = np.full(len(weights), np.nan)
+        np.divide(won, 2 * pairs, out=out, where=pairs > 0)
+        return out
 
     return weighted
 

@@ -12,8 +12,8 @@ from rich.progress import Progress as RichProgress
 from asugnn.model import Bar, Progress, silent
 
 
-def shown(console: Console, title: list[str]) -> Progress:
-    """A progress whose bars appear on `console` and vanish when done; `title[0]` is what they belong to."""
+def shown(console: Console, title: str) -> Progress:
+    """A progress whose bars appear on `console` under a title, and vanish when done."""
     if not console.is_terminal:
         return silent
 
@@ -28,11 +28,13 @@ def shown(console: Console, title: list[str]) -> Progress:
             TextColumn("{task.fields[note]}", style="dim"),
         )
         with RichProgress(*columns, console=console, transient=True, refresh_per_second=5) as bars:
-            task = bars.add_task(description, total=total, title=title[0], note="")
+            task = bars.add_task(description, total=total, title=title, note="")
 
             class _Shown:
                 def advance(self, steps: int = 1, note: str = "") -> None:
-                    bars.update(task, advance=steps, **({"note": note} if note else {}))
+                    bars.advance(task, steps)
+                    if note:
+                        bars.update(task, note=note)
 
             yield _Shown()
 

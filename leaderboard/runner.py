@@ -61,7 +61,7 @@ class Bench:
     data_dir: Path | None
     device: str
     precision: Precision
-    progress: Progress
+    progress: Callable[[str], Progress]  # from the title of a run
 
 
 def plan(
@@ -171,7 +171,7 @@ def _run(job: Job, bench: Bench) -> str:
         "counts": {"train": len(ids.train), "validate": len(ids.validate), "test": len(ids.test)},
         "seconds": {},
     }
-    context = Context(run.seed, bench.device, bench.precision, folder, bench.progress)
+    context = Context(run.seed, bench.device, bench.precision, folder, bench.progress(run.title))
     with _measured(about):
         if run.task.target.model_of:
             model, about["model_of"] = _trained(job, bench)

@@ -77,6 +77,12 @@ def load(dataset: Dataset, rule: str, folder: Path = FOLDER) -> Split:
     return Split(dataset.source.name, rule, about["version"], digest, parts, folds)
 
 
+def size(dataset: str, rule: str = "random", folder: Path = FOLDER) -> int:
+    """How many ids a split lists, read from its TOML alone."""
+    about = tomllib.loads((folder / dataset / f"{rule}.toml").read_text(encoding="utf-8"))
+    return sum(about["counts"].values())
+
+
 def sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
     """Who trains, validates and tests in one fold; a zero-shot target has every labelled row as its test."""
     if fold not in split.folds:

@@ -1,0 +1,135 @@
+"""Extremely randomised trees on the composition and the volume: what a network must beat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.crystal import SYMBOLS, Floats
+from asugnn.model import settings
+
+MISSING = -9999.0  # the table's mark of a value that nobody has measured
+
+
+@dataclass
+class Forest:
+    """Extremely randomised trees (Geurts et al. 2006) on Magpie's composition statistics (Ward et al. 2016) and volume.
+
+    Mean, standard deviation, minimum and maximum over the atoms of 22 properties of their elements; volume per atom,
+    and its ratio to that of the elements and to the cube of their radii. Blind to the structure otherwise. Knows
+    hydrogen to copernicium.
+    """
+
+    trees: int = 100
+    leaf: int = 2  # fewest training crystals in a leaf
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "paper": {}}
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"rotation", "translation", "atom order", "cell choice", "supercell"}
+    )
+
+    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        # On labels 0 and 1 the squared error is the Gini impurity, and the mean of a leaf a probability.
+        forest = ExtraTreesRegressor(self.trees, min_samples_leaf=self.leaf, random_state=context.seed, n_jobs=-1)
+        forest.fit(features(train.crystals), train.y)
+        self._nodes = _nodes([tree.tree_ for tree in forest.estimators_])
+
+    def predict(self, crystals: Sequence[Crystal]) -> Floats:
+        x = features(crystals)  # (n, columns)
+        rows, total = np.arange(len(x)), np.zeros(len(x))
+        feature, threshold, left, right, value, roots = (self._nodes[name] for name in NODES)
+        for root in roots:
+            at = np.full(len(x), root)  # (n,) the node that each crystal has come to
+            while True:
+                below = np.where(x[rows, feature[at]] <= threshold[at], left[at], right[at])
+                if np.array_equal(below, at):  # a leaf is its own child
+                    break
+                at = below
+            total += value[at]
+        return total / len(roots)
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        save_file(self._nodes, folder / "trees.safetensors", metadata={"settings": json.dumps(settings(self))})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(folder / "trees.safetensors", framework="numpy") as file:
+                model = cls(**json.loads(file.metadata()["settings"]))
+                model._nodes = {name: file.get_tensor(name) for name in NODES}
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder} holds no forest that can be read: {error}") from error
+        return model
+
+    @property
+    def parameters(self) -> int:
+        """Thresholds and leaf values."""
+        return len(self._nodes["feature"])
+
+
+NODES = ("feature", "threshold", "left", "right", "value", "roots")
+
+
+def _nodes(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """The nodes of all trees end to end: (nodes,) arrays, and (trees,) the roots."""
+    counts = np.array([tree.node_count for tree in trees])
+    roots = np.cumsum(counts) - counts
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in NODES[:-1]}
+    for root, tree in zip(roots, trees, strict=True):
+        leaf, itself = tree.children_left < 0, np.arange(tree.node_count)
+        parts["feature"].append(np.where(leaf, 0, tree.feature).astype(np.int16))
+        parts["threshold"].append(np.where(leaf, 0.0, tree.threshold))
+        parts["left"].append((np.where(leaf, itself, tree.children_left) + root).astype(np.int32))
+        parts["right"].append((np.where(leaf, itself, tree.children_right) + root).astype(np.int32))
+        parts["value"].append(tree.value[:, 0, 0])
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()} | {"roots": roots.astype(np.int32)}
+
+
+def features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
+    """(n, 91) statistics of composition and volume; raises `InputError` for an element beyond copernicium."""
+    table, names = element_properties()
+    volumes, radii = names.index("GSvolume_pa"), names.index("CovalentRadius")
+    out = np.empty((len(crystals), 4 * len(names) + 3), dtype=np.float32)
+    for row, crystal in zip(out, crystals, strict=True):
+        if (heaviest := int(crystal.numbers.max())) >= len(table):
+            raise InputError(
+                f"the forest knows the elements up to {SYMBOLS[len(table) - 2]}, and {crystal.formula} has "
+                f"{SYMBOLS[heaviest - 1]}: leave this crystal out"
+            )
+        # Through the elements, so that neither the order of the atoms nor the size of the cell leaves a trace.
+        numbers, counts = np.unique(crystal.numbers, return_counts=True)
+        share, values = counts / len(crystal), table[numbers]  # (e,), (e, properties)
+        mean = share @ values
+        spread = np.sqrt(share @ (values - mean) ** 2)
+        volume = crystal.volume / len(crystal)
+        packing = [volume, volume / mean[volumes], volume / (share @ (values[:, radii] / 100) ** 3)]  # pm to angstrom
+        row[:] = np.concatenate([mean, spread, values.min(axis=0), values.max(axis=0), packing])
+    return out
+
+
+@cache
+def element_properties() -> tuple[Floats, tuple[str, ...]]:
+    """(113, 22) properties by atomic number, row 0 unused, and their names: Magpie's, as jarvis-tools has them.
+
+    A missing value becomes the mean of the elements that have one.
+    """
+    from jarvis.core.specie import chem_data_magpie
+
+    names = tuple(chem_data_magpie["H"])
+    table = np.array([[chem_data_magpie[SYMBOLS[z]][name] for name in names] for z in range(len(chem_data_magpie))])
+    mean = np.array([column[column != MISSING].mean() for column in table.T])
+    return np.vstack([np.zeros(len(names)), np.where(table == MISSING, mean, table)]), names

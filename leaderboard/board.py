@@ -1,0 +1,188 @@
+"""The board: every row computed from predictions, labels and split, never from a stored score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Floats
+from asugnn.errors import InputError
+from asugnn.model import Kind
+from leaderboard import datasets, split, statistics, store, submission
+from leaderboard.metrics import METRICS
+from leaderboard.statistics import Estimate
+from leaderboard.store import Record
+from leaderboard.tasks import Task
+
+NOISE = "95 % interval over test groups"
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric with its interval: what another test set of the same kind would give. None where it is undefined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one task. `rank` to `rank_high` are the places it can hold: models in `tied_with` share them."""
+
+    model: str
+    preset: str
+    task: str
+    kind: Kind
+    unit: str
+    n: int  # test crystals, over all folds
+    groups: int
+    runs: tuple[str, ...]  # <fold>-<seed> of each
+    metrics: dict[str, Value]
+    spread: dict[str, float] | None  # standard deviation of each metric over folds and seeds, where there are several
+    noise: str  # what the intervals show
+    seconds_train: float | None
+    seconds_predict: float
+    peak_memory_mb: int
+    parameters: int | None
+    device: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    split: str
+    commit: str | None
+    rank: int | None = None
+    rank_high: int | None = None
+    tied_with: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What predictions of one fold are held against."""
+
+    ids: tuple[str, ...]
+    y: Floats
+    groups: tuple[str, ...]
+    sha256: str  # of the split
+
+
+def answers(task: Task, fold: int, data_dir: Path | None) -> Answers:
+    """The labels of a task's test set."""
+    data = datasets.load(task.source, data_dir)
+    parts = split.load(data, task.rule)
+    ids = split.sides(parts, data, task.target, fold).test
+    y = data.labels(task.target)[[data.rows[i] for i in ids]]
+    # Distorted structures of one composition are draws of their own; elsewhere a composition's rows go together.
+    groups = ids if task.target.model_of else data.groups(ids)
+    return Answers(ids, y, groups, parts.sha256)
+
+
+def score(file: Path, task: Task, fold: int, data_dir: Path | None) -> dict[str, Any]:
+    """Validate and score a CSV of predictions; raises `InputError` with every fault of it."""
+    held = answers(task, fold, data_dir)
+    p = submission.read(file, held.ids, task.target.name, task.target.kind)
+    estimates = statistics.score(task.target.kind, [statistics.Run(held.y, p, held.groups)])
+    return {
+        "task": task.name,
+        "fold": fold,
+        "n": len(held.ids),
+        "groups": len(set(held.groups)),
+        "unit": task.target.unit,
+        "noise": NOISE,
+        "metrics": {name: asdict(_value(estimate)) for name, estimate in estimates.items()},
+    }
+
+
+def rows(root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None) -> tuple[list[Row], list[str]]:
+    """The rows of some tasks, ranked within each task, and notes on what could not be used."""
+    records, notes = store.records(root)
+    wanted = {t.name for t in tasks}
+    chosen = [r for r in records if r.run.preset == preset and r.run.task.name in wanted]
+    if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - {preset}):
+        notes.append(f"there are rows of other presets too: --preset {' or '.join(other)}")
+    out: list[Row] = []
+    for task in tasks:
+        by_model: dict[str, list[Record]] = {}
+        for record in chosen:
+            if record.run.task == task:
+                by_model.setdefault(record.run.model, []).append(record)
+        try:
+            out += _ranked(task, by_model, data_dir, notes)
+        except InputError as error:  # the labels are not at hand
+            notes.append(f"{task.name}: {error}")
+    return out, notes
+
+
+def _ranked(task: Task, by_model: Mapping[str, Sequence[Record]], data_dir: Path | None, notes: list[str]) -> list[Row]:
+    """Rows of one task, best first. Only models with the same folds and seeds are compared, and so ranked."""
+    held = {f: answers(task, f, data_dir) for f in {r.run.fold for rs in by_model.values() for r in rs}}
+    made: dict[str, tuple[Row, dict[str, Estimate]]] = {}
+    for model, records in by_model.items():
+        try:
+            made[model] = _row(task, records, held)
+        except InputError as error:
+            notes.append(f"{model} on {task.name} is left out: {error}")
+    metric = METRICS[task.target.kind][0]
+    most = Counter(row.runs for row, _ in made.values()).most_common(1)
+    compared = {m: e[metric.name] for m, (row, e) in made.items() if row.runs == most[0][0]}
+    places = statistics.ranks(compared, metric.higher_is_better)
+    if apart := sorted(made.keys() - compared.keys()):
+        notes.append(f"{task.name}: {', '.join(apart)} not ranked: other folds or seeds than the rest")
+    out = []
+    for model, (row, _) in made.items():
+        place = places.get(model)
+        out.append(replace(row, rank=place.low, rank_high=place.high, tied_with=place.tied_with) if place else row)
+    sign = -1 if metric.higher_is_better else 1
+
+    def order(row: Row) -> tuple[bool, float]:
+        value = row.metrics[metric.name].value
+        return row.rank is None, np.inf if value is None else sign * value
+
+    return sorted(out, key=order)
+
+
+def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
+    runs = []
+    for record in records:
+        answer, about = held[record.run.fold], record.about
+        if about["split"]["sha256"] != answer.sha256:
+            raise InputError(f"{record.folder} was made with another version of the split")
+        p = submission.read(record.predictions, answer.ids, task.target.name, task.target.kind)
+        runs.append(statistics.Run(answer.y, p, answer.groups))
+    estimates = statistics.score(task.target.kind, runs)
+    spread = None
+    if len(runs) > 1:
+        spread = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
+    about = records[0].about
+    train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
+    row = Row(
+        model=records[0].run.model,
+        preset=records[0].run.preset,
+        task=task.name,
+        kind=task.target.kind,
+        unit=task.target.unit,
+        n=sum(len(r.y) for r in runs),
+        groups=next(iter(estimates.values())).groups,
+        runs=tuple(f"{r.run.fold}-{r.run.seed}" for r in records),
+        metrics={name: _value(estimate) for name, estimate in estimates.items()},
+        spread=spread,
+        noise=NOISE,
+        seconds_train=float(np.mean(train)) if train else None,
+        seconds_predict=float(np.mean([r.about["seconds"]["predict"] for r in records])),
+        peak_memory_mb=max(r.about["peak_memory_mb"] for r in records),
+        parameters=about["parameters"],
+        device=about["device"]["name"],
+        settings=about["settings"],
+        versions=about["versions"],
+        split=about["split"]["sha256"],
+        commit=about["commit"],
+    )
+    return row, estimates
+
+
+def _value(estimate: Estimate) -> Value:
+    return Value(estimate.value, estimate.low, estimate.high)

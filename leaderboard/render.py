@@ -1,0 +1,230 @@
+"""What the commands print: tables for a terminal, and the board as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from asugnn.model import Found, presets
+from leaderboard import datasets, split
+from leaderboard.board import Row, Value
+from leaderboard.check import Finding
+from leaderboard.metrics import METRICS
+from leaderboard.tasks import Task, suite
+
+WARNING = {"quick": "quick preset: trained for minutes; do not cite"}
+FEW_GROUPS = 200  # below, an interval is itself uncertain
+ROUGH = f"fewer than {FEW_GROUPS} groups: take the intervals as rough"
+
+
+def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, detailed: bool) -> str:
+    """The board of some tasks: one table of all models by all tasks, or a table a task with all its metrics."""
+    if form == "json":
+        return json.dumps([asdict(row) for row in rows], indent=1)
+    if form == "csv":
+        return _csv(rows)
+    if not rows:
+        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
+    caption = "\n".join(_caption(rows, preset))
+    draw = _markdown if form == "markdown" else _terminal
+    if not detailed:
+        return "\n".join([draw(_suite_table(rows, tasks, form)), caption])
+    parts = []
+    for task in tasks:
+        if mine := [r for r in rows if r.task == task.name]:
+            counts = f"{mine[0].n} test crystals in {mine[0].groups} groups"
+            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(mine, task, form))]
+    return "\n".join([*parts, caption])
+
+
+def score(scored: dict[str, Any], task: Task) -> str:
+    """The metrics of one file."""
+    table = _table()
+    for column in ("metric", "value", "95 % interval"):
+        table.add_column(column)
+    for metric in METRICS[task.target.kind]:
+        value = Value(**scored["metrics"][metric.name])
+        unit = task.target.unit if metric.has_unit else ""
+        table.add_row(metric.title, f"{_number(value.value)} {unit}".strip(), _interval(value))
+    lines = [
+        f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
+        _terminal(table),
+    ]
+    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
+
+
+def models(found: Sequence[Found]) -> str:
+    """Names, presets and what each is; broken ones with their reason."""
+    table = _table()
+    for column in ("model", "presets", "what it is", "from"):
+        table.add_column(column)
+    for m in found:
+        if m.model is None:
+            table.add_row(f"[red]{m.name}[/]", "-", f"[red]cannot be loaded:[/] {escape(m.reason)}", m.distribution)
+        else:
+            what = (m.model.__doc__ or "").strip().partition("\n")[0]
+            table.add_row(f"[bold]{m.name}[/]", ", ".join(presets(m.model)), escape(what), m.distribution)
+    return _terminal(table)
+
+
+def data_sets(data_dir: Path | None) -> str:
+    """Data sets with their tasks, and whether they are at hand."""
+    parts = []
+    for source in datasets.SOURCES:
+        at_hand = datasets.path(source, data_dir) is not None
+        where = (
+            "in the package"
+            if source.embedded
+            else "at hand"
+            if at_hand
+            else f"not at hand: {datasets.HINT.format(source.file)}"
+        )
+        table = _table()
+        for column in ("task", "unit", "what the label is"):
+            table.add_column(column)
+        for task in suite(source.name):
+            table.add_row(task.name, task.target.unit or "class 1 = metal", task.target.meaning)
+        parts += [f"{source.name}: {source.title}", f"{split.size(source.name):,} rows, {where}; {source.licence}"]
+        parts += [source.citation, _terminal(table), ""]
+    return "\n".join(parts[:-1])
+
+
+def finding(found: Finding) -> str:
+    """One line of `bench check`."""
+    mark = {True: "pass", False: "FAIL", None: " -- "}[found.passed]
+    note = " (not claimed)" if found.passed is None else ""
+    return f"  {mark}  {found.point:34} {found.detail}{note}"
+
+
+def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
+    """Models by tasks, the primary metric of each with its interval; models by their mean place over the tasks."""
+    table = _table()
+    table.add_column("model")
+    for task in tasks:
+        metric = METRICS[task.target.kind][0]
+        unit = f" {task.target.unit}" if metric.has_unit else ""
+        table.add_column(f"{task.target.name}\n[dim]{metric.title}{unit}[/]", justify="right")
+    table.add_column("train\n[dim]s[/]", justify="right")
+    cells = {(r.model, r.task): r for r in rows}
+    for model in _by_place(rows, tasks):
+        line = [model]
+        for task in tasks:
+            row = cells.get((model, task.name))
+            line.append(_cell(row, METRICS[task.target.kind][0].name, form) if row else "-")
+        seconds = [r.seconds_train for r in rows if r.model == model and r.seconds_train is not None]
+        table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
+    return table
+
+
+def _by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
+    places: dict[str, list[int]] = {}
+    for task in tasks:
+        for i, row in enumerate(r for r in rows if r.task == task.name):
+            places.setdefault(row.model, []).append(i)
+    return sorted(places, key=lambda m: (-len(places[m]), sum(places[m]) / len(places[m])))
+
+
+def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
+    """All metrics of one task."""
+    table = _table()
+    for column in ("rank", "model"):
+        table.add_column(column)
+    for metric in METRICS[task.target.kind]:
+        unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
+        table.add_column(metric.title + unit, justify="right")
+    for column in ("train\n[dim]s[/]", "predict\n[dim]s[/]", "parameters"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            _rank(row),
+            row.model,
+            *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
+            "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
+            f"{row.seconds_predict:.1f}",
+            "-" if row.parameters is None else f"{row.parameters:,}",
+        )
+    return table
+
+
+def _caption(rows: Sequence[Row], preset: str) -> list[str]:
+    lines = [WARNING[preset]] if preset in WARNING else []
+    lines.append(f"below each value its {rows[0].noise}; bold: no model is significantly better")
+    if any(r.groups < FEW_GROUPS for r in rows):
+        lines.append(ROUGH)
+    return lines
+
+
+def _cell(row: Row, metric: str, form: str) -> str:
+    value = row.metrics[metric]
+    number = _number(value.value)
+    if row.spread:
+        number += f" ± {_number(row.spread[metric])}"
+    if row.rank == 1:
+        number = f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
+    interval = _interval(value)
+    return f"{number} ({interval})" if form == "markdown" else f"{number}\n[dim]{interval}[/]"
+
+
+def _rank(row: Row) -> str:
+    if row.rank is None:
+        return "-"
+    return f"{row.rank}" if row.rank == row.rank_high else f"{row.rank}-{row.rank_high}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(value: Value) -> str:
+    return "-" if value.low is None else f"{_number(value.low)} to {_number(value.high)}"
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    out = io.StringIO()
+    plain = ("model", "preset", "task", "kind", "unit", "n", "groups", "rank", "rank_high", "seconds_train",
+             "seconds_predict", "peak_memory_mb", "parameters", "device", "noise", "split", "commit")  # fmt: skip
+    names = list(dict.fromkeys(m for row in rows for m in row.metrics))
+    writer = csv.writer(out, lineterminator="\n")
+    ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
+    writer.writerow([*plain, "tied_with", "runs", *ends])
+    for row in rows:
+        values = [row.metrics.get(m, Value(None, None, None)) for m in names]
+        numbers = [x for v in values for x in (v.value, v.low, v.high)]
+        writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
+    return out.getvalue().rstrip("\n")
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+
+
+def _terminal(table: Table) -> str:
+    """As wide as the terminal; 100 columns where there is none. Colours only where a person looks."""
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+
+
+def _markdown(table: Table) -> str:
+    """A Markdown table with the same cells."""
+
+    def plain(text: object) -> str:
+        return Text.from_markup(str(text)).plain.replace("\n", " ").replace("|", "\\|").strip()
+
+    lines = [[plain(c.header) for c in table.columns]]
+    lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])
+    lines += [[plain(cell) for cell in row] for row in zip(*(c.cells for c in table.columns), strict=True)]
+    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])

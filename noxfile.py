@@ -1,0 +1,59 @@
+"""The project's checks: `nox` runs those that CI runs, `nox -l` lists all."""
+
+import json
+import os
+import sys
+import tempfile
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests", "evaluate"]
+# One environment holds everything (./install made it): a second one would cost 2 GB.
+nox.options.default_venv_backend = "none"
+
+HERE = Path(__file__).resolve().parent
+TOOLS = Path(sys.executable).parent
+SHARED = {"BENCH_DATA": HERE.parent / "shared" / "data", "BENCH_WEIGHTS": HERE.parent / "shared" / "weights"}
+DEFAULTS = {name: str(folder) for name, folder in SHARED.items() if name not in os.environ and folder.is_dir()}
+
+
+def tool(session: nox.Session, name: str, *words: str) -> None:
+    session.run(str(TOOLS / name), *words, env=DEFAULTS, external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and style, by ruff."""
+    tool(session, "ruff", "format", "--check", ".")
+    tool(session, "ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, by mypy in strict mode."""
+    tool(session, "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The test suite, offline; `nox -s tests -- -m slow` runs the long ones."""
+    tool(session, "pytest", *session.posargs)
+
+
+@nox.session
+def evaluate(session: nox.Session) -> None:
+    """Train and score all models on two small tasks; fails if one that learns is no better than the mean."""
+    tasks = ("--task", "open-dft/bulk-modulus,open-dft/metal")
+    with tempfile.TemporaryDirectory() as out:
+        tool(session, "bench", "run", *tasks, "--out", out)
+        board = [str(TOOLS / "bench"), "leaderboard", *tasks, "--runs", out, "--format", "json"]
+        rows = json.loads(session.run(*board, external=True, silent=True, stderr=None) or "[]")
+    names = {point.name for point in entry_points(group="bench.models")}
+    for task, metric, sign in (("open-dft/bulk-modulus", "mae", -1), ("open-dft/metal", "roc_auc", 1)):
+        values = {row["model"]: sign * row["metrics"][metric]["value"] for row in rows if row["task"] == task}
+        lost = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])
+        if lost:
+            session.error(f"{task}: no better than the mean: {', '.join(lost)}")
+    session.log(f"all {len(names) - 1} models that learn are better than the mean on both tasks")

@@ -1,0 +1,26 @@
+"""What all tests share: a cache of their own, the folder of other people's data, repeatable property tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory):
+    """Model inputs are kept for the session and apart from the user's; processes that tests start see it too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of crystals that cannot be shipped."""
+    if not (named := os.environ.get("BENCH_DATA")):
+        pytest.skip("BENCH_DATA does not name the folder with mp_subset.parquet: nothing was tested on real crystals")
+    return Path(named)
