@@ -12,6 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def cached(
 
 def _write(home: Path, new: Mapping[str, Inputs]) -> None:
     """One shard: for every array name the values of all crystals end to end, and their shapes."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     keys, arrays = list(new), {}
@@ -82,7 +84,7 @@ def _write(home: Path, new: Mapping[str, Inputs]) -> None:
     try:
         with replaced(home / f"{uuid.uuid4().hex}.safetensors") as path:
             save_file(arrays, path, metadata={"keys": " ".join(keys)})
-    except OSError:
+    except (OSError, SafetensorError):
         pass  # a full or read-only disk costs the next run some time, and this one nothing
 
 
@@ -102,8 +104,9 @@ def _read(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None:
                     ends = np.cumsum(shapes.prod(axis=1))
                     flat = np.split(shard.get_tensor(name), ends[:-1])
                     parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
-        except (SafetensorError, OSError, KeyError, ValueError):
-            path.unlink(missing_ok=True)  # damaged: it is only a cache
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+            with suppress(OSError):
+                path.unlink()  # damaged: it is only a cache
             continue
         for i, key in enumerate(keys):
             if key in wanted:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ def _load(point: importlib.metadata.EntryPoint) -> Found:
     package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
     try:
         loaded = point.load()
-    except Exception as error:  # whatever a stranger's module raises, the others must go on
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises, the others must go on
         return Found(point.name, point.value, package, None, f"{type(error).__name__}: {error}")
     if missing := _missing(loaded):
         return Found(point.name, point.value, package, None, f"it is no model: it lacks {missing}")
@@ -181,12 +182,13 @@ def _from_file(name: str) -> type[Model]:
     path, _, attribute = name.rpartition(":")
     if not Path(path).is_file():
         raise InputError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    spec = importlib.util.spec_from_file_location(f"file:{Path(path).resolve()}", path)
     assert spec is not None and spec.loader is not None  # a .py file always has a loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up the names in their annotations
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     loaded = getattr(module, attribute, None)
     if loaded is None:
@@ -202,15 +204,18 @@ def _value(cls: Any, name: str, key: str, text: str) -> Any:
         raise InputError(f"model '{name}' has no field '{key}'{suggestion(key, fields)}")
     kind = get_type_hints(cls)[key]
     if get_origin(kind) is Literal:
-        if text not in get_args(kind):
-            raise InputError(f"{name}.{key} cannot be '{text}'{suggestion(text, get_args(kind))}")
-        return text
+        choices = {str(choice): choice for choice in get_args(kind)}
+        if text not in choices:
+            raise InputError(f"{name}.{key} cannot be '{text}'{suggestion(text, choices)}")
+        return choices[text]
+    if kind not in {int, float, bool, str}:
+        raise InputError(f"{name}.{key} cannot be set from text: it is a {kind}")
     try:
         if kind is bool:
             return {"true": True, "false": False}[text.lower()]
         value = kind(text)
     except (KeyError, ValueError) as error:
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, str(kind))
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
         raise InputError(f"{name}.{key} must be {wanted}, not '{text}'") from error
     if kind is float and not np.isfinite(value):
         raise InputError(f"{name}.{key} must be a finite number, not '{text}'")

@@ -96,7 +96,10 @@ def _kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Finding]:
     yield Finding(f"{kind}: an array of (n,)", right, f"{type(values).__name__} {np.shape(values)}")
     if not right:
         return
-    yield Finding(f"{kind}: finite", bool(np.isfinite(values).all()), f"{values.min():.3g} to {values.max():.3g}")
+    finite = bool(np.isfinite(values).all())
+    yield Finding(f"{kind}: finite", finite, f"{values.min():.3g} to {values.max():.3g}")
+    if not finite:
+        return
     if kind == "binary":
         inside = bool(((values >= 0) & (values <= 1)).all())
         yield Finding("binary: probabilities", inside, f"{values.min():.3g} to {values.max():.3g}")

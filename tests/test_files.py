@@ -223,7 +223,7 @@ REFUSED = {
     "no fractions": ("a.cif", cif(P1).replace("fract", "Cartn"), "it lacks _atom_site_fract_x"),
     "not a loop": ("a.cif", f"data_x\n{CELL}{SCALARS}", "in a loop_"),
     "unknown space group": ("a.cif", cif(P1, head=ROCK_SALT.replace("3", "oops")), "write out the symmetry operations"),
-    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=CELL.replace("90", "57")), "does not fit its cell"),
+    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=CELL.replace("90", "57")), "does not fit"),
     "second block": ("a.cif", cif(P1) + cif("Na1 ? 0 0"), "structure 2: site 1 (Na1) has coordinate x '?'"),
     "cut off": ("a.cif", cif(P1, "Cl1 0.5 0.5"), "it may be damaged"),
     "POSCAR without elements": ("POSCAR", poscar().replace("Na Cl\n", ""), "it names no elements"),

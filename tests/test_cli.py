@@ -1,0 +1,132 @@
+"""The command line as a user meets it: exit status, streams, sentences."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leaderboard import board, store, submission, tasks
+
+
+def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    plain = {k: v for k, v in os.environ.items() if k != "BENCH_DATA"}
+    command = [sys.executable, "-W", "error", "-m", "leaderboard.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**plain, **env}, check=False)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the mean was run."""
+    home = tmp_path_factory.mktemp("home")
+    run = bench("run", "--model", "mean,forest", cwd=home)
+    assert run.returncode == 0, run.stderr
+    assert "mean on open-dft/zero-shot" in run.stderr
+    assert "do not cite" in run.stdout
+    return home
+
+
+def test_no_words_shows_the_verbs(tmp_path: Path):
+    shown = bench("--help", cwd=tmp_path).stdout
+    assert all(verb in shown for verb in ("run", "score", "leaderboard", "models", "check", "data"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run --model cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
+        ("run --model no.py:Model", "there is no file no.py"),
+        ("run --task open-dft/gap", "there is no task 'open-dft/gap'; did you mean 'open-dft/band-gap'?"),
+        ("run open-dtf", "there is no suite 'open-dtf'; did you mean 'open-dft'?"),
+        ("run --model mean --preset papre", "model 'mean' has no preset 'papre'; did you mean 'paper'?"),
+        ("run --model forest --set forest.tree=3", "model 'forest' has no field 'tree'; did you mean 'trees'?"),
+        ("run --model forest --set forest.trees=many", "forest.trees must be a whole number, not 'many'"),
+        ("run --model forest --set trees=3", "--set takes MODEL.FIELD=VALUE, not 'trees=3'"),
+        ("run --model forest --set cgcnn.epochs=3", "model 'cgcnn' is not among those to run"),
+        ("run --model mean --fold 5", "there is no fold 5"),
+        ("run --model mean --fold x", "--fold takes whole numbers separated by commas, not 'x'"),
+        ("run --model mean --seed -1", "--seed takes whole numbers from 0, not '-1'"),
+        ("run --model mean --device tpu", "--device is one of auto, cpu, cuda, not 'tpu'"),
+        ("run mp-2018 --model mean", "mp-2018 is not in the package: name the folder of mp_subset.parquet"),
+        ("run mp-2018 --model mean --data-dir .", "and '.' does not hold it"),
+        ("score none.csv --task open-dft/metal", "there is no such file"),
+        ("leaderboard --runs none", "there is no folder 'none'"),
+        ("leaderboard --format yaml", "--format is one of table, markdown, csv, json, not 'yaml'"),
+        ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
+    ],
+)
+def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    result = bench(*words.split(), cwd=tmp_path)
+    assert result.returncode == 1
+    assert sentence in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not any((tmp_path / "runs").iterdir())
+
+
+def test_wrong_usage_is_status_2(tmp_path: Path):
+    assert bench("score", cwd=tmp_path).returncode == 2
+    assert bench("rnu", cwd=tmp_path).returncode == 2
+
+
+def test_models_are_listed_with_presets(tmp_path: Path):
+    shown = bench("models", cwd=tmp_path).stdout
+    assert all(name in shown for name in ("mean", "forest", "cgcnn", "megnet", "m3gnet", "alignn", "asugnn", "quick"))
+    assert "cannot be loaded" not in shown
+
+
+def test_data_sets_are_listed_with_what_to_do(tmp_path: Path):
+    shown = bench("data", "list", cwd=tmp_path).stdout
+    assert "1,505 rows, in the package" in shown
+    assert "33,032 rows, not at hand: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
+
+
+def test_score_prints_one_object_and_nothing_else(done: Path):
+    file = done / "runs/open-dft/metal@random/quick/forest/0-0/predictions.csv"
+    result = bench("score", str(file), "--task", "open-dft/metal", "--json", cwd=done)
+    scored = json.loads(result.stdout)
+    assert (scored["task"], scored["n"]) == ("open-dft/metal", 40)
+    assert set(scored["metrics"]["roc_auc"]) == {"value", "low", "high"}
+    assert result.stderr == ""
+    table = bench("score", str(file), "--task", "open-dft/metal", cwd=done).stdout
+    assert f"{scored['metrics']['roc_auc']['value']:.3f}" in table
+
+
+def test_scoring_changes_nothing_and_lists_all_faults(done: Path, tmp_path: Path):
+    held = board.answers(tasks.parse("open-dft/metal"), 0, None)
+    file = tmp_path / "mine.csv"
+    submission.write(file, held.ids, "metal", held.y)
+    file.write_text(file.read_text().replace(",1.0\n", ",1.5\n", 1).replace(held.ids[3], "unknown"))
+    before = sorted(tmp_path.rglob("*"))
+    result = bench("score", str(file), "--task", "open-dft/metal", cwd=tmp_path)
+    assert result.returncode == 1
+    assert all(word in result.stderr for word in ("1.5", "unknown", held.ids[3]))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_board_shows_runs_of_this_folder(done: Path):
+    rows = json.loads(bench("leaderboard", "--format", "json", cwd=done).stdout)
+    assert {(r["model"], r["task"]) for r in rows} >= {("mean", "open-dft/zero-shot"), ("forest", "open-dft/metal")}
+    shown = bench("leaderboard", "--task", "open-dft/bulk-modulus", cwd=done).stdout
+    assert "clamped-ion" in shown
+    assert "RMSE" in shown
+
+
+def test_a_second_run_keeps_all(done: Path):
+    again = bench("run", "--model", "mean,forest", cwd=done)
+    assert again.stderr.count("there already") == 10
+    assert len(store.records(done / "runs")[0]) == 10
+
+
+def test_a_broken_model_is_told_and_the_rest_is_done(tmp_path: Path):
+    (tmp_path / "bad.py").write_text("class Bad:\n    def fit(self, *a): raise ValueError('odd')\n"
+                                     "    predict = save = load = fit\n")  # fmt: skip
+    result = bench("run", "--task", "open-dft/metal", "--model", "bad.py:Bad,mean", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "failed: ValueError: odd; the traceback is in" in result.stderr
+    assert "1 of 2 runs failed" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "mean" in result.stdout

@@ -1,0 +1,287 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from asugnn import Context, training
+from asugnn.training import Batches, train
+
+
+class Network(nn.Module):
+    """Every kind of state that a resume could lose: weights, batch statistics, dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 1))
+
+    def forward(self, batch):
+        return self.layers(batch["x"]).squeeze(-1)
+
+
+SCHEDULES = {
+    "none": lambda _: None,
+    "cosine": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 100),
+    "one cycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, max_lr=0.01, total_steps=100),
+    "lambda": lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda step: 1 / (1 + step)),
+    "sequence": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o, [torch.optim.lr_scheduler.LinearLR(o, 0.1), torch.optim.lr_scheduler.ExponentialLR(o, 0.9)], [7]
+    ),
+}
+
+
+def made(n: int = 37, size: int = 8) -> Batches:
+    x = torch.randn(n + 16, 3, generator=torch.Generator().manual_seed(5))
+    y = x.sum(dim=1) + 0.1 * x[:, 0] ** 2
+    return Batches(x[:n], y[:n], x[n:], y[n:], lambda xs: {"x": torch.stack(list(xs))}, size)
+
+
+def run(folder=None, *, epochs=6, patience=100, schedule="none", precision="float32", progress=None, **more):
+    """A new network, trained; returns it with the history and the last learning rate."""
+    torch.manual_seed(0)
+    module = Network()
+    optimiser = torch.optim.AdamW(module.parameters(), lr=0.01)
+    extra = {"progress": progress} if progress else {}
+    context = Context(seed=3, folder=folder, precision=precision, **extra)
+    history = train(
+        module,
+        more.pop("batches", None) or made(),
+        more.pop("loss", mse_loss),
+        optimiser,
+        SCHEDULES[schedule](optimiser),
+        context,
+        epochs=epochs,
+        patience=patience,
+        **more,
+    )
+    return module, history, optimiser.param_groups[0]["lr"]
+
+
+def bits(module: nn.Module) -> dict[str, bytes]:
+    return {k: v.numpy().tobytes() for k, v in module.state_dict().items()}
+
+
+def losses(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+class Killed(BaseException):
+    """Not an Exception, as no signal is one."""
+
+
+def killing(epoch: int):
+    """A progress bar that ends the run when an epoch has ended."""
+
+    @contextmanager
+    def progress(description, total):
+        class Bar:
+            done = 0
+
+            def advance(self, steps=1, note=""):
+                self.done += steps
+                if note and self.done >= epoch:
+                    raise Killed
+
+        yield Bar()
+
+    return progress
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@settings(max_examples=5)
+@given(kills=st.lists(st.integers(1, 7), max_size=3), interval=st.sampled_from([0.0, 1e9]))
+def test_a_killed_run_ends_as_one_never_killed(tmp_path_factory, schedule, kills, interval):
+    """Whether it had saved its state after each epoch or never."""
+    folder = tmp_path_factory.mktemp("run")
+    whole, history, rate = run(epochs=8, schedule=schedule)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "CHECKPOINT_EVERY", interval)
+        for epoch in kills:
+            with pytest.raises(Killed):
+                run(folder, epochs=8, schedule=schedule, progress=killing(epoch))
+        again, later, rate_later = run(folder, epochs=8, schedule=schedule)
+    assert bits(again) == bits(whole)
+    assert losses(later) == losses(history)
+    assert rate_later == rate
+
+
+def test_a_process_that_is_shot_resumes(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path; import test_training as t\n"
+        "t.training.CHECKPOINT_EVERY = 0.0\n"
+        "t.torch.set_num_threads(1)\n"
+        "t.run(Path(sys.argv[2]), epochs=100_000, patience=100_000)\n"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(command, env=os.environ.copy()) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "checkpoint.pt").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGKILL)
+    reached = len(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["history"])
+    assert reached > 0
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert bits(run(tmp_path, epochs=reached + 3)[0]) == bits(run(epochs=reached + 3)[0])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_finished_run_does_not_train_again(tmp_path):
+    first, history, _ = run(tmp_path)
+    before = (tmp_path / "history.csv").read_bytes()
+    again, later, _ = run(tmp_path, loss=lambda *_: pytest.fail("it trained"))
+    assert bits(first) == bits(again)
+    assert later == history
+    assert (tmp_path / "history.csv").read_bytes() == before
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "history.csv"}
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+    assert bits(run()[0]) == bits(run()[0])
+    orders = [[made().shuffled(seed, epoch)[0].tolist() for epoch in (0, 1)] for seed in (0, 0, 1)]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert orders[0][0] != orders[0][1]
+
+
+def test_the_history_is_kept_as_a_table(tmp_path):
+    _, history, _ = run(tmp_path, schedule="cosine")
+    with (tmp_path / "history.csv").open(newline="") as file:
+        rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert rows == history
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert list(rows[0]) == ["epoch", "train", "val", "rate", "seconds"]
+    steps = made().steps
+    expected = [0.005 * (1 + np.cos(np.pi * steps * epoch / 100)) for epoch in range(1, 7)]
+    assert [row["rate"] for row in rows] == pytest.approx(expected)
+
+
+def scripted(values):
+    """A validation score that follows a script, and the weights it was asked about."""
+    seen = []
+
+    def score(output, target):
+        seen.append(output.clone())
+        return torch.tensor(values[len(seen) - 1])
+
+    return score, seen
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "epochs", "best"),
+    [
+        ([5, 4, 3, 3.5, 3.2, 9], 2, 5, 2),
+        ([5, 4, 3, 2, 1, 0.5], 1, 6, 5),
+        ([1, 2, 3, 4, 5, 6], 3, 4, 0),
+        ([np.nan, 2, np.nan, 3, 1, 4], 3, 6, 4),
+        ([np.inf, 2, 2, 2, 2, 2], 3, 5, 1),  # an equal score is no better one
+    ],
+)
+def test_patience_ends_the_training_and_the_best_weights_come_back(values, patience, epochs, best):
+    score, seen = scripted([float(v) for v in values])
+    module, history, _ = run(patience=patience, score=score)
+    assert len(history) == epochs
+    assert not module.training
+    with torch.inference_mode():
+        now = module({"x": made().val})
+    assert torch.allclose(now, seen[best], atol=1e-6)
+    assert not torch.allclose(now, seen[best - 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_never_a_number_is_an_error(value):
+    with pytest.raises(FloatingPointError, match="never a finite number: lower the learning rate"):
+        run(score=lambda *_: torch.tensor(value))
+
+
+def test_the_score_sees_all_of_the_validation_side_at_once():
+    shapes = []
+
+    def score(output, target):
+        shapes.append((tuple(output.shape), tuple(target.shape)))
+        return mse_loss(output, target)
+
+    run(score=score, epochs=1)
+    assert shapes == [((16,), (16,))]
+
+
+def test_the_validation_side_does_not_change_the_weights():
+    """But by the choice among epochs, which a constant score leaves out."""
+
+    def fixed(*_):
+        return torch.tensor(1.0)
+
+    batches = made()
+    other = Batches(batches.train, batches.y_train, -batches.val, 7 * batches.y_val, batches.collate, batches.size)
+    assert bits(run(batches=batches, score=fixed)[0]) == bits(run(batches=other, score=fixed)[0])
+
+
+def test_bfloat16_trains_on_a_cpu():
+    module, history, _ = run(precision="bfloat16", epochs=30)
+    assert history[-1]["val"] < 0.5 * history[0]["val"]
+    assert {v.dtype for k, v in module.state_dict().items() if "num_batches" not in k} == {torch.float32}
+    assert bits(module) != bits(run(epochs=30)[0])
+
+
+def test_it_learns():
+    _, history, _ = run(epochs=60)
+    assert min(row["val"] for row in history) < 0.1 * history[0]["val"]
+
+
+def test_gradients_are_clipped():
+    norms = []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            norms.append(float(torch.cat([p.grad.flatten() for g in self.param_groups for p in g["params"]]).norm()))
+            return super().step(closure)
+
+    for clip in (None, 0.05):
+        module = Network()
+        optimiser = Watched(module.parameters(), lr=1e-3)
+        train(module, made(), mse_loss, optimiser, None, Context(), epochs=1, patience=9, clip=clip)
+    assert max(norms[: len(norms) // 2]) > 0.05
+    assert max(norms[len(norms) // 2 :]) < 0.0501
+
+
+@given(n=st.integers(1, 200), size=st.integers(1, 32), epoch=st.integers(0, 3))
+def test_every_row_is_seen_once_an_epoch_and_no_batch_is_tiny(n, size, epoch):
+    batches = Batches(range(n), torch.zeros(n), [], torch.zeros(0), list, size)
+    chunks = batches.shuffled(1, epoch)
+    assert sorted(np.concatenate(chunks)) == list(range(n))
+    assert len(chunks) == batches.steps
+    if n >= 2:
+        assert size == 1 or min(map(len, chunks)) >= min(2, n)
+    assert min(map(len, chunks)) >= min(n, size // 4)
+    assert max(map(len, chunks)) < size + max(2, size // 4)
+
+
+def test_a_last_batch_of_one_joins_its_neighbour():
+    assert [len(c) for c in made(n=17).shuffled(0, 0)] == [8, 9]
+    assert [len(c) for c in made(n=18).shuffled(0, 0)] == [8, 8, 2]
+    run(batches=made(n=17), epochs=1)  # batch norm refuses a batch of one
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_the_same_network(tmp_path):
+    torch.manual_seed(0)
+    module = Network()
+    optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
+    context = Context(device="cuda", precision="bfloat16", folder=tmp_path)
+    history = train(module, made(), mse_loss, optimiser, None, context, epochs=60, patience=60)
+    assert min(row["val"] for row in history) < 0.2 * history[0]["val"]
