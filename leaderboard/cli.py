@@ -152,6 +152,18 @@ def check(
     typer.echo(f"model '{name}' keeps the contract")
 
 
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.")],
+    run: Annotated[Path, typer.Option(help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.")],
+) -> None:
+    """Predict crystals from files with the model of a stored run; prints id,<target> as CSV."""
+    from leaderboard import runner, submission
+
+    target, values = runner.predict(run, files)
+    typer.echo(submission.text(list(values), target, list(values.values())), nl=False)
+
+
 @data.command("list")
 def data_list(data_dir: DataDir = None) -> None:
     """List the data sets, their tasks and where they come from."""

@@ -114,9 +114,10 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     table.add_column("model")
     for task in tasks:
         metric = METRICS[task.target.kind][0]
-        unit = f" {task.target.unit}" if metric.has_unit else ""
-        table.add_column(f"{task.target.name}\n[dim]{metric.title}{unit}[/]", justify="right")
-    table.add_column("train\n[dim]s[/]", justify="right")
+        unit = task.target.unit if metric.has_unit else ""
+        first, _, second = task.target.name.partition("-")
+        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
+    table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.model, r.task): r for r in rows}
     for model in _by_place(rows, tasks):
         line = [model]
@@ -144,7 +145,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     for metric in METRICS[task.target.kind]:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right")
-    for column in ("train\n[dim]s[/]", "predict\n[dim]s[/]", "parameters"):
+    for column in ("train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
@@ -153,7 +154,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
             *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
             "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
             f"{row.seconds_predict:.1f}",
-            "-" if row.parameters is None else f"{row.parameters:,}",
+            _thousands(row.parameters),
         )
     return table
 
@@ -183,12 +184,21 @@ def _rank(row: Row) -> str:
     return f"{row.rank}" if row.rank == row.rank_high else f"{row.rank}-{row.rank_high}"
 
 
+def _thousands(count: int | None) -> str:
+    if count is None:
+        return "-"
+    return f"{count}" if count < 1000 else f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
 def _interval(value: Value) -> str:
-    return "-" if value.low is None else f"{_number(value.low)} to {_number(value.high)}"
+    if value.low is None:
+        return "-"
+    between = " to " if value.low < 0 else "–"
+    return f"{_number(value.low)}{between}{_number(value.high)}"
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -207,7 +217,7 @@ def _csv(rows: Sequence[Row]) -> str:
 
 
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
 def _terminal(table: Table) -> str:
@@ -222,7 +232,7 @@ def _markdown(table: Table) -> str:
     """A Markdown table with the same cells."""
 
     def plain(text: object) -> str:
-        return Text.from_markup(str(text)).plain.replace("\n", " ").replace("|", "\\|").strip()
+        return " ".join(Text.from_markup(str(text)).plain.split()).replace("|", "\\|")
 
     lines = [[plain(c.header) for c in table.columns]]
     lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])

@@ -26,6 +26,7 @@ import numpy as np
 from asugnn import Context, Crystal, InputError, Labelled, Model
 from asugnn.atomic import write_text
 from asugnn.crystal import Floats
+from asugnn.files import read
 from asugnn.model import Precision, Progress, configured, model_class, settings
 from leaderboard import datasets, split, store, submission
 from leaderboard.datasets import Dataset
@@ -112,6 +113,21 @@ def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int
     return counts
 
 
+def predict(folder: Path, files: Sequence[Path]) -> tuple[str, dict[str, float]]:
+    """The target of a stored run, and what its model predicts for the crystals in some files, by id."""
+    record = store.at(folder)
+    crystals: dict[str, Crystal] = {}
+    for file in files:
+        for name, crystal in read(file).items():
+            if name in crystals:
+                raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
+            crystals[name] = crystal
+    if not (folder / "model").is_dir():
+        raise InputError(f"{folder} has no folder 'model': its weights were not kept; train it with bench run")
+    values = model_class(record.about["entry"]).load(folder / "model").predict(list(crystals.values()))
+    return record.run.task.target.name, dict(zip(crystals, values.tolist(), strict=True))
+
+
 def _attempt(job: Job, bench: Bench) -> tuple[Outcome, str]:
     folder = job.run.folder(bench.out)
     (folder / "error.txt").unlink(missing_ok=True)
@@ -133,6 +149,7 @@ def _identity(job: Job, bench: Bench, data: Dataset) -> dict[str, Any]:
     return {
         "task": task.name,
         "model": job.run.model,
+        "entry": job.model,
         "source": _source(job.model),
         "preset": job.run.preset,
         "settings": json.loads(json.dumps(settings(job.configured()), default=str)),

@@ -88,15 +88,22 @@ def records(root: Path) -> tuple[list[Record], list[str]]:
     found, faults = [], []
     for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
         try:
-            about = _read(file)
-            dataset, label, preset, model, number = file.parent.relative_to(root).parts
-            target, _, rule = label.partition("@")
-            fold, seed = (int(x) for x in number.split("-"))
-            run = Run(tasks.parse(f"{dataset}/{target}@{rule}"), preset, model, fold, seed)
-            found.append(Record(run, file.parent, about))
-        except (InputError, ValueError) as error:
-            faults.append(f"{file.parent}: {error}")
+            found.append(at(file.parent))
+        except InputError as error:
+            faults.append(str(error))
     return found, faults
+
+
+def at(folder: Path) -> Record:
+    """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
+    about = _read(folder / "run.json")
+    try:
+        dataset, label, preset, model, number = folder.absolute().parts[-5:]
+        target, _, rule = label.partition("@")
+        fold, seed = (int(x) for x in number.split("-"))
+        return Record(Run(tasks.parse(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, about)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{folder} is not where a run belongs: {error}") from error
 
 
 def write_record(folder: Path, about: Mapping[str, Any]) -> None:
@@ -131,6 +138,8 @@ def default_root() -> Path:
 
 
 def _read(file: Path) -> Mapping[str, Any]:
+    if not file.is_file():
+        raise InputError(f"{file.parent} is no finished run: it has no run.json")
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
         if about["format"] != FORMAT:

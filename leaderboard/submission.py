@@ -76,17 +76,22 @@ class _Faults:
         return out
 
 
-def write(path: Path, ids: Sequence[str], target: str, values: Floats) -> None:
-    """Write predictions, each as the shortest decimal that reads back as the same float64; atomically.
+def text(ids: Sequence[str], target: str, values: Sequence[float]) -> str:
+    """Predictions as CSV, each as the shortest decimal that reads back as the same float64.
 
     Raises `InputError` for a value that is not a finite number.
     """
     lines = [f"id,{target}"]
-    for name, value in zip(ids, values.tolist(), strict=True):
+    for name, value in zip(ids, values, strict=True):
         if not np.isfinite(value):
             raise InputError(f"the prediction for '{name}' is {value}: every crystal needs a finite number")
         lines.append(f"{_quoted(name)},{value!r}")
-    write_text(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, ids: Sequence[str], target: str, values: Floats) -> None:
+    """Write predictions, atomically; see `text`."""
+    write_text(path, text(ids, target, values.tolist()))
 
 
 def read(path: Path, ids: Sequence[str], target: str, kind: Kind) -> Floats:

@@ -130,3 +130,73 @@ def test_a_broken_model_is_told_and_the_rest_is_done(tmp_path: Path):
     assert "1 of 2 runs failed" in result.stderr
     assert "Traceback" not in result.stderr
     assert "mean" in result.stdout
+
+
+POSCAR = """{title}
+1.0
+{lattice}
+Na Cl
+1 1
+Direct
+0 0 0
+{second}
+"""
+SALT = "0 2.82 2.82\n2.82 0 2.82\n2.82 2.82 0"
+CIF = """data_salt
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 {element} 0 0 0 {occupancy}
+Cl1 Cl 0.5 0.5 0.5 1
+"""
+
+
+def predicted(done: Path, name: str, text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    (tmp_path / name).write_text(text)
+    run = done / "runs/open-dft/formation-energy@random/quick/forest/0-0"
+    return bench("predict", name, "--run", str(run), cwd=tmp_path)
+
+
+def test_crystals_from_files_are_predicted(done: Path, tmp_path: Path):
+    result = predicted(done, "salt.vasp", POSCAR.format(title="salt", lattice=SALT, second="0.5 0.5 0.5"), tmp_path)
+    assert result.returncode == 0, result.stderr
+    header, (name, value) = (line.split(",") for line in result.stdout.splitlines())
+    assert (header, name) == (["id", "formation-energy"], "salt")
+    assert -2.5 < float(value) < -1.0  # NaCl in PBE: -1.85 eV/atom
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="0 0 0"), "are on one place"),
+        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="nan 0 0"), "not a finite number"),
+        ("x.vasp", POSCAR.format(title="x", lattice="1 0 0\n2 0 0\n0 0 3", second="0.5 0.5 0.5"), "no volume"),
+        ("x.cif", CIF.format(element="Na", occupancy="0.5"), "0.5"),
+        ("x.cif", CIF.format(element="Qq", occupancy="1"), "Qq"),
+        ("x.cif", "nothing", "x.cif"),
+        ("x.txt", "", "x.txt"),
+    ],
+)
+def test_a_crystal_that_is_none_is_told_in_a_sentence(name: str, text: str, sentence: str, done: Path, tmp_path: Path):
+    result = predicted(done, name, text, tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert sentence in result.stderr
+    assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_predicting_needs_a_run(tmp_path: Path):
+    (tmp_path / "x.vasp").write_text(POSCAR.format(title="x", lattice=SALT, second="0.5 0.5 0.5"))
+    result = bench("predict", "x.vasp", "--run", "runs", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "Error: runs is no finished run: it has no run.json\n")

@@ -102,7 +102,7 @@ def test_an_unknown_model_gets_a_suggestion():
         InputError, match=r"there is no model 'cgnn'; did you mean 'cgcnn'\? There is: .*alignn, asugnn, c"
     ):
         model_class("cgnn")
-    with pytest.raises(InputError, match="there is no model 'xyzzy'; there is: .*alignn, asugnn"):
+    with pytest.raises(InputError, match=r"there is no model 'xyzzy'; there is: .*alignn, asugnn"):
         model_class("xyzzy")
 
 

@@ -19,6 +19,15 @@ from asugnn import Context, training
 from asugnn.training import Batches, train
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small spend their time waiting for a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Network(nn.Module):
     """Every kind of state that a resume could lose: weights, batch statistics, dropout."""
 
@@ -133,12 +142,7 @@ def test_a_process_that_is_shot_resumes(tmp_path):
         process.send_signal(signal.SIGKILL)
     reached = len(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["history"])
     assert reached > 0
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        assert bits(run(tmp_path, epochs=reached + 3)[0]) == bits(run(epochs=reached + 3)[0])
-    finally:
-        torch.set_num_threads(threads)
+    assert bits(run(tmp_path, epochs=reached + 3)[0]) == bits(run(epochs=reached + 3)[0])
 
 
 def test_a_finished_run_does_not_train_again(tmp_path):
