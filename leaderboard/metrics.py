@@ -52,11 +52,12 @@ def _of_sums(columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], fin
     def prepare(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
         with np.errstate(over="ignore", invalid="ignore"):
             each = [np.ones(len(y)), *columns(y, p)]
-            sums = np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each], axis=1)  # (groups, k)
+            sums = np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each])  # (k, groups)
 
         def weighted(weights: Floats) -> Floats:
             with np.errstate(all="ignore"):
-                values: Floats = finish(*(weights @ sums).T)
+                # No matrix product: its last bits depend on the number of threads, which wait for each other.
+                values: Floats = finish(*np.einsum("bg,kg->kb", weights, sums))
             return np.where(np.isfinite(values), values, np.nan)
 
         return weighted
