@@ -113,9 +113,11 @@ def found(names: Iterable[str] | None = None) -> list[Found]:
     points = importlib.metadata.entry_points(group=GROUP)
     if names is not None:
         points = importlib.metadata.EntryPoints(p for p in points if p.name in set(names))
-    models = {p.name: _load(p) for p in points}  # an editable install can list an entry twice
+    # One of each name: ours is not replaced by a stranger's, and an editable install can list an entry twice.
+    chosen = {p.name: p for p in sorted(points, key=lambda p: p.dist is not None and p.dist.name == "asugnn-bench")}
+    models = [_load(p) for p in chosen.values()]
     order = ("mean", "forest", "cgcnn", "megnet", "m3gnet", "alignn", "asugnn")
-    return sorted(models.values(), key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
+    return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
 
 
 def model_class(name: str) -> type[Model]:

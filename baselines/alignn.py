@@ -123,6 +123,8 @@ def _network(model: ALIGNN) -> nn.Module:
                 setattr(module, name, nn.BatchNorm1d(child.normalized_shape[0]))
 
     class Network(nn.Module):
+        elements: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.alignn = network
@@ -142,6 +144,7 @@ def _network(model: ALIGNN) -> nn.Module:
                 batch_num_nodes=atoms,
             )
             lines = TorchGraph(num_nodes=len(bonds), src=first, dst=second, edata={"h": cosine})
-            return self.alignn((g, lines, None))["out"].view(-1)
+            y: Tensor = self.alignn((g, lines, None))["out"]
+            return y
 
     return Network()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -106,7 +107,7 @@ def _network(model: CGCNN) -> nn.Module:
 
         def forward(self, x: Tensor, bond: Tensor, centre: Tensor, other: Tensor) -> Tensor:
             # The linear map of (x_i, x_j, bond) is the sum of three, of which two are made once an atom.
-            w_centre, w_other, w_bond = self.gate.weight.split(self.parts, dim=1)
+            w_centre, w_other, w_bond = torch.split(self.gate.weight, self.parts, dim=1)
             z = functional.linear(bond, w_bond, self.gate.bias)  # (m, 2F)
             z = z + functional.linear(x, w_centre).index_select(0, centre)
             z = z + functional.linear(x, w_other).index_select(0, other)
@@ -122,12 +123,10 @@ def _network(model: CGCNN) -> nn.Module:
             centres = torch.arange(round(model.radius / STEP) + 1) * STEP
             self.register_buffer("centres", centres, persistent=False)
             self.embed = nn.Linear(92, model.width)
-            self.convolutions = nn.ModuleList(
-                Convolution(model.width, len(centres)) for _ in range(model.convolutions)
-            )
+            self.convolutions = nn.ModuleList(Convolution(model.width, len(centres)) for _ in range(model.convolutions))
             widths = [model.width, *[model.hidden] * model.layers]
             self.head = nn.Sequential(nn.Softplus())
-            for a, b in zip(widths, widths[1:], strict=False):
+            for a, b in pairwise(widths):
                 self.head.extend([nn.Linear(a, b), nn.Softplus()])
             self.head.append(nn.Linear(widths[-1], 1))
 
@@ -138,6 +137,7 @@ def _network(model: CGCNN) -> nn.Module:
                 x = convolution(x, bond, batch["centre"], batch["other"])  # (n, F)
             total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x)
             atoms = torch.bincount(batch["crystal"], minlength=batch["size"])
-            return self.head(total / atoms[:, None])[:, 0]  # (crystals,)
+            y: Tensor = self.head(total / atoms[:, None])  # (crystals, 1)
+            return y[:, 0]
 
     return Network()

@@ -59,7 +59,7 @@ class M3GNet(TorchModel):
         import torch
         from torch import Tensor, nn
 
-        network = matgl().models.M3GNet(
+        network = matgl().M3GNet(
             element_types=ELEMENTS,
             cutoff=self.cutoff,
             threebody_cutoff=self.threebody_cutoff,
@@ -83,6 +83,7 @@ class M3GNet(TorchModel):
                 lines = create_line_graph_torch(
                     g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), self.m3gnet.threebody_cutoff
                 )
-                return self.m3gnet(g, l_g=lines).view(-1)
+                y: Tensor = self.m3gnet(g, l_g=lines)
+                return y.view(-1)  # matgl drops the axis of a batch of one
 
         return Network()

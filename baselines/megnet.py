@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,10 +61,9 @@ class MEGNet(TorchModel):
         return flat(inputs, "elements", index=("centre", "other"))
 
     def network(self) -> nn.Module:
-        import torch
         from torch import Tensor, nn
 
-        network = matgl().models.MEGNet(element_types=ELEMENTS, cutoff=self.cutoff, nblocks=self.blocks)
+        network = matgl().MEGNet(element_types=ELEMENTS, cutoff=self.cutoff, nblocks=self.blocks)
 
         class Network(nn.Module):
             def __init__(self) -> None:
@@ -74,7 +74,8 @@ class MEGNet(TorchModel):
                 # Only lengths enter, so each bond may lie along x.
                 bonds = nn.functional.pad(batch["distance"][:, None], (0, 2))  # (m, 3)
                 state = bonds.new_zeros(batch["size"], 2)  # nothing is known of a crystal beside its structure
-                return self.megnet(graph(batch, bonds), state).view(-1)
+                y: Tensor = self.megnet(graph(batch, bonds), state)
+                return y.view(-1)  # matgl drops the axis of a batch of one
 
         return Network()
 
@@ -124,8 +125,7 @@ def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
 
 
 def matgl() -> ModuleType:
-    """The package, whose import takes seconds and warns of others' deprecations."""
+    """The package's models, whose import takes seconds and warns of others' deprecations."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import matgl.models
-    return matgl
+        return importlib.import_module("matgl.models")

@@ -44,7 +44,9 @@ class Row:
     groups: int
     runs: tuple[str, ...]  # <fold>-<seed> of each
     metrics: dict[str, Value]
-    spread: dict[str, float] | None  # standard deviation of each metric over folds and seeds, where there are several
+    spread: (
+        dict[str, float | None] | None
+    )  # standard deviation of each metric over folds and seeds, where there are several
     noise: str  # what the intervals show
     seconds_train: float | None
     seconds_predict: float
@@ -156,7 +158,8 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
     estimates = statistics.score(task.target.kind, runs)
     spread = None
     if len(runs) > 1:
-        spread = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
+        deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
+        spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
     about = records[0].about
     train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
     row = Row(
