@@ -11,6 +11,7 @@ import numpy as np
 
 from asugnn.cache import Inputs
 from asugnn.crystal import Crystal
+from asugnn.errors import InputError
 from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
@@ -38,11 +39,30 @@ class ASUGNN(TorchModel):
     second: Literal["asuam", "dam"] = "dam"  # adjacency of the second convolution, Table 1
     windows: int = 14  # tokens that the powder pattern is cut into, 5 degrees each; ours
     drop_key: float = 1e-4  # the authors' code
+    initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
     warmup: float = 0.05  # share of the steps over which the learning rate rises; ours
 
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "paper": {}}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {
+            "epochs": 50,
+            "updates": 900,
+            "batch_size": 32,
+            "learning_rate": 2e-3,
+            "patience": 50,
+            "width": 64,
+            "heads": 4,
+            "initial": 0.0,
+        },
+        "paper": {},
+    }
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
     clip: ClassVar[float | None] = 1.0  # the authors' code
+
+    def __post_init__(self) -> None:
+        if self.windows < 1 or 140 % self.windows:
+            raise InputError(f"asugnn.windows must divide the 140 values of the powder pattern, not be {self.windows}")
+        if self.heads < 1 or self.width % self.heads:
+            raise InputError(f"asugnn.heads must divide asugnn.width ({self.width}), not be {self.heads}")
 
     def inputs(self, crystal: Crystal) -> Inputs:
         from asugnn.embedding import embed
@@ -72,6 +92,7 @@ class ASUGNN(TorchModel):
             codecs=self.codecs,
             windows=self.windows,
             drop_key=self.drop_key,
+            initial=self.initial,
         )
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:

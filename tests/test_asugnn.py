@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_symmetry import KNOWN, described_otherwise
 
-from asugnn import Context, Crystal, Labelled
+from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.asugnn import ASUGNN
 from asugnn.model import configured
 
@@ -19,7 +19,9 @@ def labelled(kind="regression"):
 
 
 def small(**fields) -> ASUGNN:
-    return ASUGNN(**{"width": 32, "heads": 4, "batch_size": 8, "learning_rate": 3e-3, "patience": 1000, **fields})
+    return ASUGNN(
+        **{"width": 32, "heads": 4, "batch_size": 8, "learning_rate": 3e-3, "patience": 1000, "initial": 0.0, **fields}
+    )
 
 
 def test_the_paper_is_the_default():
@@ -31,7 +33,7 @@ def test_the_paper_is_the_default():
 
 @pytest.mark.parametrize("kind", ["regression", "binary"])
 def test_eight_crystals_are_learnt_by_heart(kind):
-    data, model = labelled(kind), small(epochs=150)
+    data, model = labelled(kind), small(epochs=80)
     model.fit(data, data, Context(seed=1))
     np.testing.assert_allclose(model.predict(CRYSTALS), data.y, atol=0.1)
 
@@ -72,12 +74,24 @@ def test_the_learning_rate_rises_and_falls():
     assert small(one_cycle=False).schedule(optimiser, 100) is None
 
 
+def test_half_precision_trains():
+    data, model = labelled(), small(epochs=3)
+    model.fit(data, data, Context(precision="bfloat16"))
+    assert np.isfinite(model.predict(CRYSTALS)).all()
+
+
 def test_one_atom_alone():
     model = small(epochs=1)
     lone = [Crystal(a * np.eye(3), [[0, 0, 0]], [84]) for a in (3.2, 3.3, 3.4)]
     data = Labelled(("a", "b", "c"), lone, np.array([0.0, 0.1, 0.3]), "regression")
     model.fit(data, data, Context())
     assert np.isfinite(model.predict(lone[:1])).all()
+
+
+@pytest.mark.parametrize("fields", [{"windows": 3}, {"windows": 0}, {"heads": 5}, {"heads": 0}])
+def test_what_does_not_divide_is_refused(fields):
+    with pytest.raises(InputError, match="must divide"):
+        small(**fields)
 
 
 def test_importing_the_model_does_not_import_torch():

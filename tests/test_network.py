@@ -9,7 +9,7 @@ from asugnn.asugnn import ASUGNN
 from asugnn.embedding import embed
 from asugnn.network import Network, Set2Set, asuam_edges, gaussians
 
-SMALL = {"width": 32, "heads": 4}
+SMALL = {"width": 32, "heads": 4, "initial": 0.0}
 EMBEDDED = [{k: v.astype(np.float32) for k, v in vars(embed(crystal)).items()} for crystal, _, _ in KNOWN.values()]
 
 

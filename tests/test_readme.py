@@ -1,0 +1,27 @@
+"""README says what is true today."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from leaderboard import check
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_board_is_the_stored_one(tmp_path: Path):
+    shown = re.search(r"<!-- board: bench (.*) -->\n(.*)<!-- end -->", README, re.DOTALL)
+    assert shown
+    command = [sys.executable, "-m", "leaderboard.cli", *shown[1].split()]  # in a folder without runs of its own
+    board = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert board.stderr == ""
+    assert board.stdout.strip() == shown[2].strip()
+
+
+def test_the_model_in_it_keeps_the_contract(tmp_path: Path):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert code
+    (tmp_path / "my_model.py").write_text(code[1])
+    assert check.failed(list(check.check(f"{tmp_path / 'my_model.py'}:Nearest"))) == []
