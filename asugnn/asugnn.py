@@ -59,6 +59,7 @@ class ASUGNN(TorchModel):
     clip: ClassVar[float | None] = 1.0  # the authors' code
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.windows < 1 or 140 % self.windows:
             raise InputError(f"asugnn.windows must divide the 140 values of the powder pattern, not be {self.windows}")
         if self.heads < 1 or self.width % self.heads:

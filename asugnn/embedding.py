@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.crystal import Crystal, Floats
 from asugnn.diffraction import pattern
-from asugnn.errors import InputError
+from asugnn.elements import check_elements, element_values
 from asugnn.symmetry import conventional
 
 STRONGEST = 1.1  # largest weight of an edge (section 2.2)
@@ -41,6 +40,7 @@ def embed(crystal: Crystal) -> Embedding:
     """The embedding of a crystal given in any cell; raises `InputError` out of its domain (elements beyond Cf)."""
     from ase.data import atomic_masses
 
+    check_elements(crystal, "ASUGNN")
     found = conventional(crystal)
     cell = found.crystal
     dam = _shortest(cell)  # (N, N)
@@ -51,7 +51,7 @@ def embed(crystal: Crystal) -> Embedding:
     angles = np.degrees(np.arccos(np.clip(cosines[(1, 0, 0), (2, 2, 1)], -1, 1)))
     mass = atomic_masses[cell.numbers].mean()
     shared = [a, b, c, *angles, found.space_group, len(cell), found.orbits.max() + 1, cell.volume, mass]
-    elements = np.stack([_element(int(z)) for z in cell.numbers])  # (N, 92)
+    elements = element_values()[cell.numbers]  # (N, 92)
     nodes = np.hstack([elements, cell.frac_coords, np.tile(shared, (len(cell), 1))])
     return Embedding(nodes, asuam, dam, pattern(cell))
 
@@ -74,15 +74,3 @@ def _shortest(crystal: Crystal) -> Floats:
     np.fill_diagonal(square, 0)
     distance: Floats = np.sqrt(square)
     return distance
-
-
-@cache
-def _element(number: int) -> Floats:
-    """(92,) CGCNN's values of an element, from the table that jarvis-tools ships."""
-    from jarvis.core.specie import get_node_attributes
-
-    if number > 100:
-        raise InputError(f"CGCNN has no values for {SYMBOLS[number - 1]}: remove the crystals that contain it")
-    values = np.array(get_node_attributes(SYMBOLS[number - 1], "cgcnn"), dtype=np.float64)
-    values.setflags(write=False)
-    return values

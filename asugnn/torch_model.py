@@ -49,6 +49,11 @@ class TorchModel:
     input_version: ClassVar[int] = 1  # raise it when `inputs` returns something else for the same fields
     clip: ClassVar[float | None] = None  # largest norm of a gradient
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "patience"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{type(self).__name__.lower()}.{name} must be above 0, not {getattr(self, name)}")
+
     # What a model provides ---------------------------------------------------------------------------------------
 
     def inputs(self, crystal: Crystal) -> Inputs:

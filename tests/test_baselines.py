@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.elements import element_values
 from asugnn.model import found
 from asugnn.neighbours import nearest
 from baselines.alignn import ALIGNN, both_ways, line_graph
-from baselines.cgcnn import CGCNN, element_values
+from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, element_properties, features
 from baselines.m3gnet import M3GNet
 from baselines.mean import Mean

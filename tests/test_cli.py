@@ -43,6 +43,8 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run --model mean --preset papre", "model 'mean' has no preset 'papre'; did you mean 'paper'?"),
         ("run --model forest --set forest.tree=3", "model 'forest' has no field 'tree'; did you mean 'trees'?"),
         ("run --model forest --set forest.trees=many", "forest.trees must be a whole number, not 'many'"),
+        ("run --model cgcnn --set cgcnn.epochs=0", "cgcnn.epochs must be above 0, not 0"),
+        ("run --model asugnn --set asugnn.heads=3", "asugnn.heads must divide asugnn.width (64), not be 3"),
         ("run --model forest --set trees=3", "--set takes MODEL.FIELD=VALUE, not 'trees=3'"),
         ("run --model forest --set cgcnn.epochs=3", "model 'cgcnn' is not among those to run"),
         ("run --model mean --fold 5", "there is no fold 5"),
