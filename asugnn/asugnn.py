@@ -44,7 +44,7 @@ class ASUGNN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
-            "epochs": 50,
+            "epochs": 30,
             "updates": 900,
             "batch_size": 32,
             "learning_rate": 2e-3,

@@ -38,7 +38,7 @@ class M3GNet(TorchModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "width": 32,
-            "epochs": 36,
+            "epochs": 24,
             "updates": 12_000,
             "batch_size": 32,
             "learning_rate": 3e-3,
