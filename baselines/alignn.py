@@ -48,7 +48,7 @@ class ALIGNN(TorchModel):
             "alignn_layers": 2,
             "gcn_layers": 2,
             "epochs": 18,
-            "updates": 12_000,
+            "updates": 2000,
             "batch_size": 32,
             "learning_rate": 1e-2,
         }

@@ -39,7 +39,7 @@ class M3GNet(TorchModel):
         "quick": {
             "width": 32,
             "epochs": 24,
-            "updates": 12_000,
+            "updates": 4000,
             "batch_size": 32,
             "learning_rate": 3e-3,
             "weight_decay": 2.0,
