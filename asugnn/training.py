@@ -23,6 +23,7 @@ from asugnn.model import Context
 
 Batch = Any  # what a network takes: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
+SMOOTH = 5  # epochs whose mean score decides: with few validation crystals the best single epoch is a lucky one
 CHECKPOINT_EVERY = 15.0  # seconds of training that a killed run may lose
 
 
@@ -69,10 +70,10 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `module` in place and leave it with the weights that were best on the validation side.
 
-    `loss` drives the weights, `score` (default: `loss`) of all validation outputs at once chooses among epochs,
-    lower is better. `schedule` steps after every optimiser step. Stops after `epochs`, or after `patience` epochs
-    without a better score. With `context.folder`, keeps `checkpoint.pt` and `history.csv` there and resumes from
-    them. Returns the history: one dict an epoch with train, val, rate and seconds.
+    `loss` drives the weights, `score` (default: `loss`) of all validation outputs at once chooses among epochs: the
+    lowest mean over an epoch and the four before it. `schedule` steps after every optimiser step. Stops after
+    `epochs`, or after `patience` epochs without a better score. With `context.folder`, keeps `checkpoint.pt` and
+    `history.csv` there and resumes from them. Returns the history: one dict an epoch with train, val, rate and seconds.
     """
     device, score = torch.device(context.device), score or loss
     module.to(device)
@@ -158,8 +159,10 @@ class _State:
 
     def add(self, row: dict[str, float]) -> None:
         self.history.append(row)
-        if row["val"] < self.best:
-            self.best, self.best_epoch = row["val"], len(self.history)
+        recent = [r["val"] for r in self.history[-SMOOTH:] if np.isfinite(r["val"])]
+        score = float(np.mean(recent)) if np.isfinite(row["val"]) else np.inf
+        if score < self.best:
+            self.best, self.best_epoch = score, len(self.history)
             self.best_weights = {k: v.detach().clone() for k, v in self.parts["module"].state_dict().items()}
 
     def save(self, path: Path) -> None:

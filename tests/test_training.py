@@ -189,10 +189,11 @@ def scripted(values):
 @pytest.mark.parametrize(
     ("values", "patience", "epochs", "best"),
     [
-        ([5, 4, 3, 3.5, 3.2, 9], 2, 5, 2),
+        ([5, 4, 3, 3.5, 3.2, 9], 2, 6, 4),  # means of up to five: 5, 4.5, 4, 3.875, 3.74, 4.54
+        ([9, 1, 9, 5, 4, 4], 6, 6, 5),  # one lucky epoch is not the best
         ([5, 4, 3, 2, 1, 0.5], 1, 6, 5),
         ([1, 2, 3, 4, 5, 6], 3, 4, 0),
-        ([np.nan, 2, np.nan, 3, 1, 4], 3, 6, 4),
+        ([np.nan, 2, np.nan, 3, 1, 4], 3, 5, 1),  # means of what is a number: 2, 2.5, 2
         ([np.inf, 2, 2, 2, 2, 2], 3, 5, 1),  # an equal score is no better one
     ],
 )
