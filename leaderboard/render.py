@@ -37,7 +37,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
         return _csv(rows)
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
-    caption = "\n".join(_caption(rows, preset))
+    caption = "\n".join(_caption(rows, preset, form))
     draw = _markdown if form == "markdown" else _terminal
     if not detailed:
         return "\n".join([draw(_suite_table(rows, tasks, form)), caption])
@@ -159,9 +159,10 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     return table
 
 
-def _caption(rows: Sequence[Row], preset: str) -> list[str]:
+def _caption(rows: Sequence[Row], preset: str, form: str) -> list[str]:
     lines = [WARNING[preset]] if preset in WARNING else []
-    lines.append(f"below each value its {rows[0].noise}; bold: no model is significantly better")
+    where = "in brackets the" if form == "markdown" else "below each value its"
+    lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
     return lines
