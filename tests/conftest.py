@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Before torch is imported: networks as small as those of the tests spend their time waiting for a second thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
