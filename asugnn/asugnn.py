@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class ASUGNN(TorchModel):
-    """The paper's network and training; section and table of each value stand beside it.
+    """Asymmetric-unit-based graph neural network (Cao, Anderson & Davis, J. Appl. Cryst., 2025).
 
-    Predictions depend on where the origin of the cell was put, because the fractional coordinates do.
+    The defaults are the paper's; section or table stand beside each. Predictions depend on where the origin of the
+    cell was put, because the fractional coordinates do.
     """
 
     epochs: int = 200  # section 4.4

@@ -30,7 +30,7 @@ from asugnn.files import read
 from asugnn.model import Precision, Progress, configured, model_class, settings
 from leaderboard import datasets, split, store, submission
 from leaderboard.datasets import Dataset
-from leaderboard.store import Run
+from leaderboard.store import Record, Run
 from leaderboard.tasks import Task
 
 Outcome = Literal["done", "kept", "failed"]
@@ -81,8 +81,9 @@ def plan(
     needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
     for task in needed:
         data = datasets.load(task.source, data_dir)
+        parts = split.load(data, task.rule)
         for fold in folds:
-            split.sides(split.load(data, task.rule), data, task.target, fold)
+            split.sides(parts, data, task.target, fold)
     jobs = []
     for model in models:
         chosen = overrides.get(model, {})
@@ -122,9 +123,7 @@ def predict(folder: Path, files: Sequence[Path]) -> tuple[str, dict[str, float]]
             if name in crystals:
                 raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
             crystals[name] = crystal
-    if not (folder / "model").is_dir():
-        raise InputError(f"{folder} has no folder 'model': its weights were not kept; train it with bench run")
-    values = model_class(record.about["entry"]).load(folder / "model").predict(list(crystals.values()))
+    values = _fitted(record).predict(list(crystals.values()))
     return record.run.task.target.name, dict(zip(crystals, values.tolist(), strict=True))
 
 
@@ -208,7 +207,7 @@ def _run(job: Job, bench: Bench) -> str:
     for name in ("checkpoint.pt", "started.json"):
         (folder / name).unlink(missing_ok=True)
     seconds = about["seconds"]
-    return f"{seconds.get('train', 0):.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
+    return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
 
 
 def _fit(
@@ -236,9 +235,14 @@ def _trained(job: Job, bench: Bench) -> tuple[Model, str]:
     record = store.complete(origin.run, bench.out)
     if record is None:
         raise InputError(f"it needs the model of {origin.run.title}, which is not there")
+    return _fitted(record), record.about["predictions_sha256"]
+
+
+def _fitted(record: Record) -> Model:
+    """The model of a stored run."""
     if not (record.folder / "model").is_dir():
         raise InputError(f"{record.folder} has no folder 'model': delete its run.json, and the run is made again")
-    return model_class(job.model).load(record.folder / "model"), record.about["predictions_sha256"]
+    return model_class(record.about["entry"]).load(record.folder / "model")
 
 
 def _labelled(data: Dataset, target: datasets.Target, ids: tuple[str, ...]) -> Labelled:
