@@ -1,8 +1,9 @@
 """Periodic neighbours, in whole shells: no rounding at a cut decides who is a neighbour.
 
 Atoms at one distance form a shell. A cut that falls inside a shell keeps different members after a rotation,
-a translation or a change of cell, and with them a different graph. Both functions here keep a shell whole when
-any of it is kept.
+a translation or a change of cell, and with them a different graph. `within` and `nearest` keep a shell whole when
+any of it is kept; `shares` gives its members the weight of those that a model counts; `quotient` keeps one of the
+atoms that no message can tell apart.
 """
 
 from __future__ import annotations
@@ -63,3 +64,68 @@ def nearest(crystal: Crystal, count: int, radius: float) -> Neighbours:
     cut[some] = pairs.distance[np.minimum(first + count - 1, last)[some]]  # the count-th distance, or the largest
     keep = pairs.distance <= cut[pairs.centre] + SHELL
     return Neighbours(pairs.centre[keep], pairs.other[keep], pairs.image[keep], pairs.distance[keep])
+
+
+def shares(pairs: Neighbours, count: int) -> Floats:
+    """(m,) weights under which the pairs of `nearest` count as `count` neighbours of each atom, if it has so many.
+
+    1, but in the shell at the cut, whose members share what the closer ones leave: where they are equal to the atom,
+    their sum is that of any choice among them.
+    """
+    atoms, centre = np.unique(pairs.centre, return_inverse=True)
+    last = np.searchsorted(pairs.centre, atoms, side="right") - 1
+    at_cut = pairs.distance > pairs.distance[last][centre] - 2 * SHELL
+    inside = np.bincount(centre, ~at_cut, minlength=len(atoms))
+    size = np.bincount(centre, at_cut, minlength=len(atoms))
+    left = np.minimum(count - inside, size) / size
+    return np.where(at_cut, left[centre], 1.0)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """A graph with one atom for all that are alike: k of them, and e pairs that stand for many.
+
+    Atoms are alike if they are of one element and have the same neighbours, by distance, each of which is alike too.
+    So are the atoms of an orbit, and what a network makes of lengths and elements is the same for all of them.
+    """
+
+    atom: Ints  # (k,) the first atom of each class
+    multiplicity: Ints  # (k,) atoms of each
+    centre: Ints  # (e,) class at the centre
+    other: Ints  # (e,) class of the neighbour
+    distance: Floats  # (e,) angstrom, the mean of its shell
+    weight: Floats  # (e,) sum of the weights of the pairs it stands for, of one atom
+
+
+def quotient(crystal: Crystal, pairs: Neighbours, weight: Floats) -> Quotient:
+    """Merge what is alike, by colour refinement: split classes until the neighbours of their members agree."""
+    order = np.argsort(pairs.distance, kind="stable")
+    shell = np.empty(len(pairs), dtype=np.int64)
+    shell[order] = np.cumsum(np.diff(pairs.distance[order], prepend=-1.0) > SHELL) - 1
+    distance = np.bincount(shell, pairs.distance) / np.bincount(shell)
+    _, colour = np.unique(crystal.numbers, return_inverse=True)
+    while True:
+        # One column for each kind of neighbour: its class and its distance.
+        kinds, kind = np.unique(colour[pairs.other] * len(distance) + shell, return_inverse=True)
+        table = np.zeros((len(crystal), 1 + len(kinds)))
+        table[:, 0] = colour
+        np.add.at(table, (pairs.centre, 1 + kind), weight)
+        rows, atom, new, multiplicity = np.unique(
+            table.round(9), axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
+        new = new.reshape(-1)
+        if len(rows) == colour.max() + 1:
+            break
+        colour = new
+    centre, column = np.nonzero(rows[:, 1:])
+    renamed = np.empty(len(rows), dtype=np.int64)
+    renamed[colour] = new
+    kept = kinds[column]
+    return Quotient(
+        atom,
+        multiplicity,
+        centre,
+        renamed[kept // len(distance)],
+        distance[kept % len(distance)],
+        rows[centre, 1 + column],
+    )

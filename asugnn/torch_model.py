@@ -18,7 +18,7 @@ from asugnn.atomic import write_text
 from asugnn.cache import Inputs, cached
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
-from asugnn.model import Context, Labelled, Progress, settings, silent
+from asugnn.model import Context, Kind, Labelled, Progress, settings, silent
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
     import torch
@@ -150,7 +150,6 @@ class TorchModel:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        import torch
         from safetensors.torch import load_file
 
         try:
@@ -158,20 +157,35 @@ class TorchModel:
             weights = load_file(folder / "weights.safetensors")
         except (OSError, ValueError) as error:
             raise InputError(f"{folder} holds no {cls.__name__} model that can be read: {error}") from error
-        model = cls(**kept["settings"])
-        model._kind, model._offset, model._scale = kept["kind"], kept["offset"], kept["scale"]
-        model._device = "cuda" if torch.cuda.is_available() else "cpu"
-        model._network = model.network()
-        model._network.load_state_dict(weights)
-        model._network.to(model._device)
-        return model
+        return cls(**kept["settings"])._with(weights, kept["kind"], kept["offset"], kept["scale"])
 
     @property
     def parameters(self) -> int:
         """Trainable parameters of the fitted network."""
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
 
+    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
+        reasons = {}
+        for i, crystal in enumerate(crystals):
+            try:
+                self.inputs(crystal)
+            except InputError as error:
+                reasons[i] = str(error)
+        return reasons
+
     # Details -------------------------------------------------------------------------------------------------------
+
+    def _with(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
+        """This model with a network of these weights, ready to predict."""
+        import torch
+
+        self._kind, self._offset, self._scale = kind, offset, scale
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = self.network()
+        self._network.load_state_dict(weights)
+        self._network.to(self._device)
+        return self
 
     def _inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
         chosen = {name: getattr(self, name) for name in self.input_fields}

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.torch_model import TorchModel, flat
-from baselines.megnet import ELEMENTS, bound, element_index, graph, matgl
+from asugnn.weights import Weights
+from baselines.megnet import (
+    ELEMENTS,
+    element_index,
+    exchanged,
+    graph,
+    matgl,
+    neighbours,
+    published,
+    published_model,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,11 +42,14 @@ class M3GNet(TorchModel):
     threebody_cutoff: float = 4.0  # angstrom, of the two bonds of an angle
     blocks: int = 3
     width: int = 64
+    bind: bool = True  # an atom without a neighbour within `cutoff` to its nearest shell
+    as_2023: bool = False  # sum messages as matgl did when its published weights were trained
 
     one_cycle: bool = True
-    patience: int = 1000  # one cycle ends at its best: it is not cut short
+    patience: int = 1000  # training is not cut short
 
-    # Chosen on validation sides of open-dft, where formation energy takes 38 seconds on two cores.
+    # paper: the training of the paper's code, for properties.
+    # quick: chosen on validation sides of open-dft, where formation energy takes 38 seconds on two cores.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "width": 32,
@@ -43,15 +58,26 @@ class M3GNet(TorchModel):
             "batch_size": 32,
             "learning_rate": 3e-3,
             "weight_decay": 2.0,
-        }
+        },
+        "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
+    clip: ClassVar[float | None] = 10.0
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
-    input_fields: ClassVar[tuple[str, ...]] = ("cutoff",)
+    input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
+    weights: ClassVar[Mapping[str, Weights]] = {
+        "M3GNet-MP-2018.6.1-Eform": published(
+            "M3GNet-MP-2018.6.1-Eform",
+            "166d4dba4aadbc5feb27e8aa047145facbcdadb9c5de067768e00515be3b3c1f",
+            "a99ca70012706a09434617a793556bbd100423dafaa9f9ebb8708fd20e226575",
+            "formation-energy",
+            "Materials Project of June 2018, 62,315 crystals",
+        )
+    }
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        pairs = bound(crystal, self.cutoff)
+        pairs = neighbours(crystal, self.cutoff, self.bind, "M3GNet")
         return {
             "elements": element_index(crystal, "M3GNet"),  # (n,)
             "centre": pairs.centre.astype(np.int32),  # (m,)
@@ -77,6 +103,8 @@ class M3GNet(TorchModel):
             is_intensive=True,
             readout_type="set2set",
         )
+        if self.as_2023:
+            as_of_2023(network)
         from matgl.graph._compute import create_line_graph_torch
 
         class Network(nn.Module):
@@ -94,3 +122,61 @@ class M3GNet(TorchModel):
                 return y.view(-1)  # matgl drops the axis of a batch of one
 
         return Network()
+
+    @classmethod
+    def pretrained(cls, files: Mapping[str, Path]) -> Self:
+        """A model published with matgl before version 3; raises `InputError` where it cannot be read."""
+        made, weights, offset, scale = published_model(files, "M3GNet")
+        model = cls(
+            cutoff=made["cutoff"],
+            threebody_cutoff=made["threebody_cutoff"],
+            blocks=made["nblocks"],
+            width=made["units"],
+            bind=False,
+            as_2023=True,
+        )
+        weights = {f"m3gnet.{renamed(name)}": value for name, value in weights.items()}
+        for name in weights:
+            if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
+                weights[name] = exchanged(weights[name], made["units"])
+        constants = {name: value for name, value in model.network().state_dict().items() if name.endswith("cutoff")}
+        return model._with({**constants, **weights}, "regression", offset, scale)
+
+
+def renamed(name: str) -> str:
+    """The name that a weight of 2023 has now."""
+    return name.replace("readout.set2set.lstm.", "readout.lstm.")
+
+
+def as_of_2023(network: nn.Module) -> None:
+    """Let a new network of matgl sum its messages where the one of version 0.8.0 did.
+
+    The message of a bond went to the atom at its end, and comes in `exchanged` weights. That of two bonds went to
+    the second, whose length and end atom it also takes, now it goes to the first: the order of the triples changed in
+    version 0.8.4.
+    """
+    from torch import Tensor, nn
+
+    class ThreeBody(nn.Module):
+        """Equations 2 and 3 of the paper, as they were computed."""
+
+        def __init__(self, now: Any) -> None:
+            super().__init__()
+            self.update_network_atom, self.update_network_bond = now.update_network_atom, now.update_network_bond
+
+        def forward(self, end: Tensor, pairs: Tensor, _: Any, bonds: int, basis: Tensor, cutoff: Tensor,
+                    atoms: Tensor, x: Tensor) -> Tensor:  # fmt: skip
+            first, second = pairs.long()
+            gate = self.update_network_atom(atoms)[end[second].long()]
+            message = basis * gate * (cutoff[first] * cutoff[second])[:, None]  # (t, basis)
+            total = message.new_zeros(bonds, message.shape[1]).index_add(0, second, message)
+            y: Tensor = x + self.update_network_bond(total.to(x.dtype))
+            return y
+
+    def at_the_end(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        return arguments[0].flip(0), *arguments[1:]
+
+    layers: Any = network
+    layers.three_body_interactions = nn.ModuleList(ThreeBody(layer) for layer in layers.three_body_interactions)
+    for block in layers.graph_layers:
+        block.conv.register_forward_pre_hook(at_the_end)

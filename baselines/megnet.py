@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import json
+import pickle
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,12 +20,22 @@ from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS
 from asugnn.neighbours import Neighbours, nearest, within
 from asugnn.torch_model import TorchModel, flat
+from asugnn.weights import Weights
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 UNKNOWN = {"Po", "At", "Rn", "Fr", "Ra"}  # and all beyond plutonium: matgl's networks have no place for them
 ELEMENTS = tuple(s for s in SYMBOLS[:94] if s not in UNKNOWN)
+
+
+PUBLISHED = "https://raw.githubusercontent.com/materialsvirtuallab/matgl/v2.0.4/pretrained_models"
+
+
+def published(name: str, state: str, model: str, target: str, trained_on: str) -> Weights:
+    """Weights that matgl published, by the sha256 of their two files that hold numbers and settings."""
+    files = {"state.pt": state, "model.json": model}
+    return Weights(f"matgl/{name}", files, f"{PUBLISHED}/{name}", target, trained_on)
 
 
 @dataclass
@@ -35,21 +49,33 @@ class MEGNet(TorchModel):
 
     cutoff: float = 4.0  # angstrom
     blocks: int = 3
+    bind: bool = True  # an atom without a neighbour within `cutoff` to its nearest shell
 
     one_cycle: bool = True
-    patience: int = 1000  # one cycle ends at its best: it is not cut short
+    patience: int = 1000  # training is not cut short
 
-    # Chosen on validation sides of open-dft, where formation energy takes 77 seconds on two cores.
+    # quick: chosen on validation sides of open-dft, where formation energy takes 77 seconds on two cores.
+    # paper: the training of the paper's code.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"epochs": 60, "updates": 12_000, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.5}
+        "quick": {"epochs": 60, "updates": 12_000, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.5},
+        "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
-    input_fields: ClassVar[tuple[str, ...]] = ("cutoff",)
+    input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
+    weights: ClassVar[Mapping[str, Weights]] = {
+        "MEGNet-MP-2018.6.1-Eform": published(
+            "MEGNet-MP-2018.6.1-Eform",
+            "35381368b17a2783f9ee09af5556cf1d84b74bf786b82d3fadd4acb38c51d040",
+            "d858219134667d55e3c183435475ba248231a67311573373ed7298191f05d0a4",
+            "formation-energy",
+            "Materials Project of June 2018, 62,315 crystals",
+        ),
+    }
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        pairs = bound(crystal, self.cutoff)
+        pairs = neighbours(crystal, self.cutoff, self.bind, "MEGNet")
         return {
             "elements": element_index(crystal, "MEGNet"),  # (n,)
             "centre": pairs.centre.astype(np.int32),  # (m,)
@@ -61,7 +87,7 @@ class MEGNet(TorchModel):
         return flat(inputs, "elements", index=("centre", "other"))
 
     def network(self) -> nn.Module:
-        from torch import Tensor, nn
+        from torch import nn
 
         network = matgl().MEGNet(element_types=ELEMENTS, cutoff=self.cutoff, nblocks=self.blocks)
 
@@ -78,6 +104,30 @@ class MEGNet(TorchModel):
                 return y.view(-1)  # matgl drops the axis of a batch of one
 
         return Network()
+
+    @classmethod
+    def pretrained(cls, files: Mapping[str, Path]) -> Self:
+        """A model published with matgl before version 3; raises `InputError` where it cannot be read."""
+        made, weights, offset, scale = published_model(files, "MEGNet")
+        model = cls(cutoff=made["cutoff"], blocks=made["nblocks"], bind=False)
+        # Then messages met at the end of a bond, now they meet at its start. Every bond is there in both directions,
+        # so it is enough to exchange the two atoms in the first layer that sees them.
+        for name in weights:
+            if name.endswith("conv.edge_func.layers.0.weight"):
+                weights[name] = exchanged(weights[name], made["hidden_layer_sizes_conv"][-1])
+        return model._with({f"megnet.{name}": w for name, w in weights.items()}, "regression", offset, scale)
+
+
+def neighbours(crystal: Crystal, cutoff: float, bind: bool, model: str) -> Neighbours:
+    """The pairs that a network of matgl sees; raises `InputError` where it would see none."""
+    if bind:
+        return bound(crystal, cutoff)
+    pairs = within(crystal, cutoff)
+    if not len(pairs):
+        raise InputError(
+            f"{crystal.formula} is outside the domain of {model}: no atom has a neighbour within {cutoff:g} angstrom"
+        )
+    return pairs
 
 
 def bound(crystal: Crystal, cutoff: float) -> Neighbours:
@@ -97,6 +147,39 @@ def bound(crystal: Crystal, cutoff: float) -> Neighbours:
         order = np.lexsort((parts[3], parts[0]))
         pairs = Neighbours(*(part[order] for part in parts))
     return pairs
+
+
+def published_model(files: Mapping[str, Path], kind: str) -> tuple[dict[str, Any], dict[str, Tensor], float, float]:
+    """Settings, weights, mean and scale of a model in matgl's format; raises `InputError`.
+
+    The mean and scale stand in `model.json` as text, so that nothing needs to be unpickled but tensors.
+    """
+    import torch
+
+    try:
+        about = json.loads(files["model.json"].read_text(encoding="utf-8"))["kwargs"]
+        state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
+        if (found := about["model"]["@class"]) != kind:
+            raise InputError(f"{files['model.json'].parent} holds a {found}, not a {kind}")
+        made = about["model"]["init_args"]
+        if tuple(made["element_types"] or ELEMENTS) != ELEMENTS:
+            raise InputError(f"{files['model.json']} has other elements than matgl's usual 89")
+        numbers = re.fullmatch(r"Normalizer: Mean=(\S+), Std: (\S+)", about["target_transformer"])
+        assert numbers is not None
+        weights = {name.removeprefix("model."): value for name, value in state.items()}
+        return made, weights, float(numbers[1]), float(numbers[2])
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, pickle.UnpicklingError) as error:
+        where = files["model.json"].parent if "model.json" in files else "the folder"
+        reason = str(error).partition("\n")[0] or "its target transformer is none that is known"
+        raise InputError(f"{where} cannot be read as a model in matgl's format: {reason}") from error
+
+
+def exchanged(weight: Tensor, width: int) -> Tensor:
+    """(out, 2 width + rest) the weight of a layer that sees (v_i, v_j, ...), for one that sees (v_j, v_i, ...)."""
+    import torch
+
+    first, second, rest = torch.split(weight, [width, width, weight.shape[1] - 2 * width], dim=1)
+    return torch.cat([second, first, rest], dim=1)
 
 
 def element_index(crystal: Crystal, model: str) -> Any:

@@ -1,0 +1,66 @@
+"""Published weights: which there are, where they lie, and that they are what they were.
+
+Files are looked for in the folder that BENCH_WEIGHTS names, then in the cache; else they are downloaded from where
+their authors keep them. Wherever they come from, their sha256 decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from asugnn.atomic import replaced
+from asugnn.cache import folder as cache_folder
+from asugnn.errors import InputError
+
+TIMEOUT = 30.0  # seconds without a byte
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What one set of published weights is, and what it predicts."""
+
+    folder: str  # below BENCH_WEIGHTS
+    files: Mapping[str, str]  # name to sha256
+    url: str  # of the folder that holds the files
+    target: str  # the target of the board that they predict
+    trained_on: str  # for the reader of a board
+    scale: float = 1.0  # of their output to the unit of the target
+
+
+def locate(name: str, weights: Weights) -> Path:
+    """The folder that holds the files, complete and verified; raises `InputError` where it cannot be had."""
+    roots = [Path(os.environ["BENCH_WEIGHTS"])] if os.environ.get("BENCH_WEIGHTS") else []
+    kept = cache_folder() / "weights"
+    for root in (*roots, kept):
+        folder = root / weights.folder
+        if all((folder / file).is_file() for file in weights.files):
+            for file, sha256 in weights.files.items():
+                if hashlib.sha256((folder / file).read_bytes()).hexdigest() != sha256:
+                    raise InputError(f"{folder / file} is not the published file of '{name}': remove it, and run again")
+            return folder
+    for file, sha256 in weights.files.items():
+        _download(f"{weights.url}/{file}", kept / weights.folder / file, sha256)
+    return kept / weights.folder
+
+
+def _download(url: str, path: Path, sha256: str) -> None:
+    """The files are below 4 MB: they come whole or not at all."""
+    hint = "try again later, or put the file into a folder that BENCH_WEIGHTS names"
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+            content = answer.read()
+            length = answer.headers.get("Content-Length")
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        raise InputError(f"{url} cannot be downloaded: {error}; {hint}") from error
+    if length is not None and len(content) != int(length):
+        raise InputError(f"{url} broke off after {len(content)} of {length} bytes; {hint}")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(f"{url} is no longer the published file: its sha256 is not {sha256}")
+    with replaced(path) as temporary:
+        temporary.write_bytes(content)
