@@ -197,7 +197,8 @@ def _network(model: CGCNN) -> nn.Module:
             if not self.training:
                 return super().forward(x)
             with torch.autocast(x.device.type, enabled=False):  # sums over a million rows
-                mean = share @ x.float()
+                x = x.to(share.dtype)
+                mean = share @ x
                 off = x - mean
                 variance = share @ (off * off)
                 with torch.no_grad():

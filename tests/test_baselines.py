@@ -11,7 +11,7 @@ import torch
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.elements import element_values
 from asugnn.model import found
-from asugnn.neighbours import nearest
+from asugnn.neighbours import nearest, shares
 from baselines.alignn import ALIGNN, both_ways, line_graph
 from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, element_properties, features
@@ -187,22 +187,64 @@ def test_convolution_is_equation_5_of_the_paper():
     crystal = made().crystals[-1]
     pairs = nearest(crystal, 12, 8.0)
     x, bond = torch.randn(len(crystal), 64).double(), torch.rand(len(pairs), 41).double()
+    weight = shares(pairs, 12)
     with torch.inference_mode():
-        ours = convolution(x, bond, torch.from_numpy(pairs.centre), torch.from_numpy(pairs.other))
+        batch = {"centre": pairs.centre, "other": pairs.other, "weight": weight}
+        batch |= {"pair_share": weight, "pairs": weight, "atom_share": weight, "atoms": weight}  # of training alone
+        ours = convolution(x, bond, {name: torch.from_numpy(value) for name, value in batch.items()})
 
     def norm(module, v):
         a = (v - module.running_mean.numpy()) / np.sqrt(module.running_var.numpy() + module.eps)
         return a * module.weight.detach().numpy() + module.bias.detach().numpy()
 
-    weight, bias = convolution.gate.weight.detach().numpy(), convolution.gate.bias.detach().numpy()
+    matrix, bias = convolution.gate.weight.detach().numpy(), convolution.gate.bias.detach().numpy()
     for i in range(len(crystal)):
         total = np.zeros(64)
         for k in np.flatnonzero(pairs.centre == i):
             z = np.concatenate([x[i], x[pairs.other[k]], bond[k]])  # v_i, v_j, u_ij
-            gate, core = np.split(norm(convolution.norm_gate, weight @ z + bias), 2)
-            total += 1 / (1 + np.exp(-gate)) * np.log1p(np.exp(core))
+            gate, core = np.split(norm(convolution.norm_gate, matrix @ z + bias), 2)
+            total += weight[k] / (1 + np.exp(-gate)) * np.log1p(np.exp(core))
         expected = np.log1p(np.exp(x[i].numpy() + norm(convolution.norm_sum, total)))
         assert np.allclose(ours[i], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_cgcnn_computes_alike_atoms_once(training: bool):
+    """Outputs, gradients and running statistics are those of every atom and every pair under PyTorch's own norm."""
+    corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])  # twelve equal neighbours each
+    crystals = [Crystal(a * np.eye(3), corners, z) for a, z in ((3.7, [79, 29, 29, 29]), (4.1, [47] * 4))]
+    crystals.append(Crystal(3.9 * np.eye(3), corners, [26, 26, 78, 78]))
+    model = CGCNN(convolutions=2)
+    torch.manual_seed(0)
+    ours = model.network().double()
+    full = model.network().double()
+    full.load_state_dict(ours.state_dict())
+    for convolution in full.convolutions:
+        for name in ("norm_gate", "norm_sum"):
+            norm = torch.nn.BatchNorm1d(getattr(convolution, name).num_features).double()
+            norm.load_state_dict(getattr(convolution, name).state_dict())
+            norm.forward = lambda x, *_, norm=norm: torch.nn.BatchNorm1d.forward(norm, x)
+            setattr(convolution, name, norm)
+    every, few = [], [model.inputs(c) for c in crystals]
+    for c in crystals:
+        pairs = nearest(c, 12, 8.0)
+        assert np.allclose(shares(pairs, 12), 1)  # PyTorch's norm knows no weights
+        every.append({"numbers": c.numbers, "multiplicity": np.ones(len(c)), "centre": pairs.centre,
+                      "other": pairs.other, "distance": pairs.distance, "weight": np.ones(len(pairs))})  # fmt: skip
+    assert sum(len(x["centre"]) for x in few) < sum(len(x["centre"]) for x in every) / 3
+    outputs = []
+    for network, inputs in ((ours, few), (full, every)):
+        network.train(training)
+        batch = model.batch(inputs)
+        batch = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
+        y = network(batch)
+        y.square().sum().backward()
+        outputs.append(y.detach())
+    assert torch.allclose(*outputs, rtol=1e-5)
+    for (name, a), (_, b) in zip(ours.named_parameters(), full.named_parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4 * float(b.grad.abs().max()) + 1e-6), name
+    for (name, a), (_, b) in zip(ours.named_buffers(), full.named_buffers(), strict=True):
+        assert name.endswith("tracked") or torch.allclose(a, b, rtol=1e-5), name
 
 
 def test_element_values_are_one_hot_groups():
@@ -316,7 +358,21 @@ def test_one_cycle_ends_at_nothing():
         schedule.step() if len(rates) < 20 else None
     assert max(rates) == pytest.approx(0.1)
     assert rates[-1] < 1e-4 * rates[0]
-    assert CGCNN(one_cycle=False).schedule(optimiser, 20) is None
+    assert MEGNet(one_cycle=False).schedule(optimiser, 20) is None
+
+
+def test_cgcnn_descends_as_published():
+    model = CGCNN(**CGCNN.presets["paper"])
+    optimiser = model.optimiser(torch.nn.Linear(1, 1))
+    assert isinstance(optimiser, torch.optim.SGD)
+    schedule = model.schedule(optimiser, 10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert np.allclose(rates, [0.02] * 8 + [0.002] * 2)
+    assert optimiser.param_groups[0]["momentum"] == 0.9
 
 
 def test_every_baseline_says_what_it_is():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asugnn import Crystal
-from asugnn.neighbours import SHELL, Neighbours, nearest, within
+from asugnn.neighbours import SHELL, Neighbours, Quotient, nearest, quotient, shares, within
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 BCC = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
@@ -155,3 +155,95 @@ def test_shells_survive_motions_and_cells(name: str, seed: int) -> None:
         twice = doubled(other)
         assert shells(twice, nearest(twice, count, 8.0)) == {k: 2 * n for k, n in expected.items()}, f"seed {seed}"
     assert shells(other, within(other, at_shell)) == shells(crystal, within(crystal, at_shell)), f"seed {seed}"
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+@pytest.mark.parametrize("count", [1, 8, 12, 15])
+def test_shares_count_as_many_as_asked_for(name: str, count: int):
+    crystal = CRYSTALS[name]
+    pairs = nearest(crystal, count, 8.0)
+    weight = shares(pairs, count)
+    assert np.allclose(np.bincount(pairs.centre, weight), count)
+    assert (weight > 0).all()
+    assert (weight <= 1).all()
+    assert (weight[pairs.distance < pairs.distance.max() - SHELL] > 0).all()
+
+
+def test_shares_of_rocksalt():
+    """Six of the twelve in the second shell count in all: a half each."""
+    pairs = nearest(CRYSTALS["rocksalt"], 12, 8.0)
+    weight = shares(pairs, 12)
+    near = pairs.distance < 3
+    assert near.sum() == 12
+    assert (weight[near] == 1).all()
+    assert (~near).sum() == 24
+    assert (weight[~near] == 0.5).all()
+
+
+def test_shares_where_there_are_fewer():
+    crystal = Crystal(6 * np.eye(3), [[0, 0, 0]], [55])
+    pairs = nearest(crystal, 12, 7.0)
+    assert len(pairs) == 6
+    assert (shares(pairs, 12) == 1).all()
+
+
+def of(crystal: Crystal) -> Quotient:
+    pairs = nearest(crystal, 12, 8.0)
+    return quotient(crystal, pairs, shares(pairs, 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "classes"), [("fcc", 1), ("diamond", 1), ("rocksalt", 2), ("hcp", 1), ("perovskite", 3)]
+)
+def test_quotient_has_an_atom_for_each_orbit(name: str, classes: int):
+    graph = of(CRYSTALS[name])
+    assert len(graph.atom) == classes
+    assert graph.multiplicity.sum() == len(CRYSTALS[name])
+    assert np.allclose(np.bincount(graph.centre, graph.weight), 12)
+
+
+def test_quotient_splits_what_differs_only_far_away():
+    """Two chains of equal bonds, one of which ends at another element: its atoms differ from the inside out."""
+    frac = np.array([[i / 8, 0, 0] for i in range(8)])
+    alike = Crystal(np.diag([16.0, 20, 20]), frac, [6] * 8)
+    one = Crystal(np.diag([16.0, 20, 20]), frac, [7] + [6] * 7)
+    pairs = nearest(alike, 2, 3.0)
+    assert len(quotient(alike, pairs, np.ones(len(pairs))).atom) == 1
+    assert len(quotient(one, pairs, np.ones(len(pairs))).atom) == 5  # mirror images stay together
+
+
+def described(crystal: Crystal) -> list[tuple[float, ...]]:
+    graph = of(crystal)
+    per_atom = graph.multiplicity / len(crystal)
+    z = crystal.numbers[graph.atom]
+    columns = (z[graph.centre], per_atom[graph.centre], z[graph.other], graph.distance, graph.weight)
+    return sorted(map(tuple, np.column_stack(columns).round(6).tolist()))
+
+
+@pytest.mark.parametrize("name", CRYSTALS)
+def test_quotient_is_the_same_however_the_crystal_is_given(name: str):
+    crystal = CRYSTALS[name]
+    double = Crystal(
+        np.diag([2, 1, 1]) @ crystal.lattice,
+        np.vstack([(crystal.frac_coords + np.array([k, 0, 0])) / [2, 1, 1] for k in range(2)]),
+        np.tile(crystal.numbers, 2),
+    )
+    for other in (moved(crystal, 5), double, moved(double, 6)):
+        assert np.allclose(described(other), described(crystal), atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_quotient_sums_as_the_whole_graph(seed: int):
+    """Any sum over neighbours of a function of element and distance, repeated twice."""
+    crystal = random_crystal(seed)
+    pairs = nearest(crystal, 12, 8.0)
+    weight = shares(pairs, 12)
+    graph = quotient(crystal, pairs, weight)
+    x = np.sqrt(crystal.numbers)
+    y = x[graph.atom]
+    for _ in range(2):
+        x = np.bincount(pairs.centre, weight * np.exp(-pairs.distance) * x[pairs.other], len(crystal))
+        y = np.bincount(graph.centre, graph.weight * np.exp(-graph.distance) * y[graph.other], len(graph.atom))
+    assert np.allclose(x[graph.atom], y, rtol=1e-3)
+    assert np.isclose(x.sum(), (y * graph.multiplicity).sum(), rtol=1e-3)
