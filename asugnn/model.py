@@ -116,7 +116,7 @@ def found(names: Iterable[str] | None = None) -> list[Found]:
     # One of each name: ours is not replaced by a stranger's, and an editable install can list an entry twice.
     chosen = {p.name: p for p in sorted(points, key=lambda p: p.dist is not None and p.dist.name == "asugnn-bench")}
     models = [_load(p) for p in chosen.values()]
-    order = ("mean", "forest", "cgcnn", "megnet", "m3gnet", "alignn", "asugnn")
+    order = ("mean", "forest", "cgcnn", "megnet", "m3gnet", "m3gnet-potential", "alignn", "asugnn")
     return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
 
 

@@ -22,11 +22,11 @@ from baselines.megnet import (
     matgl,
     neighbours,
     published,
-    published_model,
+    saved,
 )
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 
 @dataclass
@@ -90,7 +90,7 @@ class M3GNet(TorchModel):
 
     def network(self) -> nn.Module:
         import torch
-        from torch import Tensor, nn
+        from torch import nn
 
         network = matgl().M3GNet(
             element_types=ELEMENTS,
@@ -125,27 +125,30 @@ class M3GNet(TorchModel):
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """A model published with matgl before version 3; raises `InputError` where it cannot be read."""
-        made, weights, offset, scale = published_model(files, "M3GNet")
+        """A model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
+        kept = saved(files, "M3GNet", cls.weights)
+        made = kept.settings
         model = cls(
             cutoff=made["cutoff"],
             threebody_cutoff=made["threebody_cutoff"],
             blocks=made["nblocks"],
             width=made["units"],
             bind=False,
-            as_2023=True,
+            as_2023=kept.before_3,
         )
-        weights = {f"m3gnet.{renamed(name)}": value for name, value in weights.items()}
-        for name in weights:
-            if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
-                weights[name] = exchanged(weights[name], made["units"])
+        weights = {f"m3gnet.{name}": value for name, value in renewed(kept.weights, made, kept.before_3).items()}
         constants = {name: value for name, value in model.network().state_dict().items() if name.endswith("cutoff")}
-        return model._with({**constants, **weights}, "regression", offset, scale)
+        return model._with({**constants, **weights}, "regression", kept.mean, kept.scale)
 
 
-def renamed(name: str) -> str:
-    """The name that a weight of 2023 has now."""
-    return name.replace("readout.set2set.lstm.", "readout.lstm.")
+def renewed(weights: Mapping[str, Tensor], made: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
+    """Weights for the network of today; those of versions before 3 with the two atoms of a bond exchanged."""
+    out = {name.replace("readout.set2set.lstm.", "readout.lstm."): value for name, value in weights.items()}
+    if before_3:
+        for name, value in out.items():
+            if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
+                out[name] = exchanged(value, made["dim_node_embedding"])
+    return out
 
 
 def as_of_2023(network: nn.Module) -> None:
@@ -155,7 +158,7 @@ def as_of_2023(network: nn.Module) -> None:
     the second, whose length and end atom it also takes, now it goes to the first: the order of the triples changed in
     version 0.8.4.
     """
-    from torch import Tensor, nn
+    from torch import nn
 
     class ThreeBody(nn.Module):
         """Equations 2 and 3 of the paper, as they were computed."""

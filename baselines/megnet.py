@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import pickle
@@ -107,15 +108,18 @@ class MEGNet(TorchModel):
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """A model published with matgl before version 3; raises `InputError` where it cannot be read."""
-        made, weights, offset, scale = published_model(files, "MEGNet")
-        model = cls(cutoff=made["cutoff"], blocks=made["nblocks"], bind=False)
-        # Then messages met at the end of a bond, now they meet at its start. Every bond is there in both directions,
-        # so it is enough to exchange the two atoms in the first layer that sees them.
-        for name in weights:
-            if name.endswith("conv.edge_func.layers.0.weight"):
-                weights[name] = exchanged(weights[name], made["hidden_layer_sizes_conv"][-1])
-        return model._with({f"megnet.{name}": w for name, w in weights.items()}, "regression", offset, scale)
+        """A model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
+        kept = saved(files, "MEGNet", cls.weights)
+        model = cls(cutoff=kept.settings["cutoff"], blocks=kept.settings["nblocks"], bind=False)
+        if kept.before_3:
+            # Messages met at the end of a bond, now they meet at its start. Every bond is there in both directions,
+            # so it is enough to exchange the two atoms in the first layer that sees them.
+            for name in kept.weights:
+                if name.endswith("conv.edge_func.layers.0.weight"):
+                    width = kept.settings["hidden_layer_sizes_conv"][-1]
+                    kept.weights[name] = exchanged(kept.weights[name], width)
+        weights = {f"megnet.{name}": value for name, value in kept.weights.items()}
+        return model._with(weights, "regression", kept.mean, kept.scale)
 
 
 def neighbours(crystal: Crystal, cutoff: float, bind: bool, model: str) -> Neighbours:
@@ -149,10 +153,22 @@ def bound(crystal: Crystal, cutoff: float) -> Neighbours:
     return pairs
 
 
-def published_model(files: Mapping[str, Path], kind: str) -> tuple[dict[str, Any], dict[str, Tensor], float, float]:
-    """Settings, weights, mean and scale of a model in matgl's format; raises `InputError`.
+@dataclass(frozen=True)
+class Saved:
+    """A model in matgl's format."""
 
-    The mean and scale stand in `model.json` as text, so that nothing needs to be unpickled but tensors.
+    settings: Mapping[str, Any]
+    weights: dict[str, Tensor]
+    mean: float  # of the target: the network's output is standardised
+    scale: float
+    before_3: bool  # whether it is one that matgl published for its versions before 3, which computed otherwise
+
+
+def saved(files: Mapping[str, Path], kind: str, known: Mapping[str, Weights]) -> Saved:
+    """Read a model in matgl's format; raises `InputError`.
+
+    Mean and scale stand in `model.json` as text, so that nothing needs to be unpickled but tensors. What matgl
+    published long ago is told by its digest; anything else is taken for the work of the matgl of today.
     """
     import torch
 
@@ -160,18 +176,33 @@ def published_model(files: Mapping[str, Path], kind: str) -> tuple[dict[str, Any
         about = json.loads(files["model.json"].read_text(encoding="utf-8"))["kwargs"]
         state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
         if (found := about["model"]["@class"]) != kind:
-            raise InputError(f"{files['model.json'].parent} holds a {found}, not a {kind}")
+            raise ValueError(f"it is a {found}, not a {kind}")
         made = about["model"]["init_args"]
         if tuple(made["element_types"] or ELEMENTS) != ELEMENTS:
-            raise InputError(f"{files['model.json']} has other elements than matgl's usual 89")
+            raise ValueError("it has other elements than matgl's usual 89")
         numbers = re.fullmatch(r"Normalizer: Mean=(\S+), Std: (\S+)", about["target_transformer"])
-        assert numbers is not None
+        if numbers is None:
+            raise ValueError("its target transformer is no Normalizer")
         weights = {name.removeprefix("model."): value for name, value in state.items()}
-        return made, weights, float(numbers[1]), float(numbers[2])
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, pickle.UnpicklingError) as error:
-        where = files["model.json"].parent if "model.json" in files else "the folder"
-        reason = str(error).partition("\n")[0] or "its target transformer is none that is known"
-        raise InputError(f"{where} cannot be read as a model in matgl's format: {reason}") from error
+        return Saved(made, weights, float(numbers[1]), float(numbers[2]), is_published(files["state.pt"], known))
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        raise InputError(f"{folder_of(files)} holds no model in matgl's format: {first_line(error)}") from error
+
+
+def is_published(state: Path, known: Mapping[str, Weights]) -> bool:
+    """Whether a file is that of one of some published weights."""
+    return hashlib.sha256(state.read_bytes()).hexdigest() in {w.files["state.pt"] for w in known.values()}
+
+
+def folder_of(files: Mapping[str, Path]) -> Path:
+    """Where some files lie."""
+    return next(iter(files.values())).parent
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, short; a missing file by its name."""
+    text = str(error).partition("\n")[0]
+    return f"there is no {text}" if isinstance(error, KeyError) else text
 
 
 def exchanged(weight: Tensor, width: int) -> Tensor:

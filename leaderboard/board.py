@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from asugnn.model import Kind
 from leaderboard import datasets, split, statistics, store, submission
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
-from leaderboard.store import Record
+from leaderboard.store import PRETRAINED, Record
 from leaderboard.tasks import Task
 
 NOISE = "95 % interval over test groups"
@@ -57,9 +57,16 @@ class Row:
     versions: dict[str, str]
     split: str
     commit: str | None
+    pretrained_on: str | None  # what the published weights were trained on, which may contain the test set
+    outside: int  # test crystals left out because the model says that they are outside its domain
     rank: int | None = None
     rank_high: int | None = None
     tied_with: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The name that the board shows."""
+        return f"{self.model}, pretrained" if self.pretrained_on else self.model
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,11 @@ class Answers:
     y: Floats
     groups: tuple[str, ...]
     sha256: str  # of the split
+
+    def without(self, some: Collection[str]) -> Answers:
+        """The answers but for some ids."""
+        keep = [i for i, name in enumerate(self.ids) if name not in some]
+        return Answers(tuple(self.ids[i] for i in keep), self.y[keep], tuple(self.groups[i] for i in keep), self.sha256)
 
 
 def answers(task: Task, fold: int, data_dir: Path | None) -> Answers:
@@ -103,15 +115,15 @@ def rows(root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None) 
     """The rows of some tasks, ranked within each task, and notes on what could not be used."""
     records, notes = store.records(root)
     wanted = {t.name for t in tasks}
-    chosen = [r for r in records if r.run.preset == preset and r.run.task.name in wanted]
-    if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - {preset}):
+    chosen = [r for r in records if r.run.preset in {preset, PRETRAINED} and r.run.task.name in wanted]
+    if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - {preset, PRETRAINED}):
         notes.append(f"there are rows of other presets too: --preset {' or '.join(other)}")
     out: list[Row] = []
     for task in tasks:
-        by_model: dict[str, list[Record]] = {}
+        by_model: dict[tuple[str, str], list[Record]] = {}
         for record in chosen:
             if record.run.task == task:
-                by_model.setdefault(record.run.model, []).append(record)
+                by_model.setdefault((record.run.preset, record.run.model), []).append(record)
         try:
             out += _ranked(task, by_model, data_dir, notes)
         except InputError as error:  # the labels are not at hand
@@ -119,30 +131,41 @@ def rows(root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None) 
     return out, notes
 
 
-def _ranked(task: Task, by_model: Mapping[str, Sequence[Record]], data_dir: Path | None, notes: list[str]) -> list[Row]:
-    """Rows of one task, best first. Only models with the same folds and seeds are compared, and so ranked."""
+def _ranked(
+    task: Task, by_model: Mapping[tuple[str, str], Sequence[Record]], data_dir: Path | None, notes: list[str]
+) -> list[Row]:
+    """Rows of one task, best first, then those without a rank.
+
+    Only models with the same folds and seeds are compared, and so ranked; none that others trained.
+    """
     held = {f: answers(task, f, data_dir) for f in {r.run.fold for rs in by_model.values() for r in rs}}
     made: dict[str, tuple[Row, dict[str, Estimate]]] = {}
-    for model, records in by_model.items():
+    others: list[Row] = []
+    for (preset, model), records in by_model.items():
         try:
-            made[model] = _row(task, records, held)
+            row, estimates = _row(task, records, held)
         except InputError as error:
             notes.append(f"{model} on {task.name} is left out: {error}")
+            continue
+        if preset == PRETRAINED:
+            others.append(row)
+        else:
+            made[model] = row, estimates
     metric = METRICS[task.target.kind][0]
     most = Counter(row.runs for row, _ in made.values()).most_common(1)
     compared = {m: e[metric.name] for m, (row, e) in made.items() if row.runs == most[0][0]}
     places = statistics.ranks(compared, metric.higher_is_better)
     if apart := sorted(made.keys() - compared.keys()):
         notes.append(f"{task.name}: {', '.join(apart)} not ranked: other folds or seeds than the rest")
-    out = []
+    out = others
     for model, (row, _) in made.items():
         place = places.get(model)
         out.append(replace(row, rank=place.low, rank_high=place.high, tied_with=place.tied_with) if place else row)
     sign = -1 if metric.higher_is_better else 1
 
-    def order(row: Row) -> tuple[bool, float]:
+    def order(row: Row) -> tuple[bool, bool, float]:
         value = row.metrics[metric.name].value
-        return row.rank is None, np.inf if value is None else sign * value
+        return row.rank is None, row.pretrained_on is not None, np.inf if value is None else sign * value
 
     return sorted(out, key=order)
 
@@ -153,6 +176,8 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         answer, about = held[record.run.fold], record.about
         if about["split"]["sha256"] != answer.sha256:
             raise InputError(f"{record.folder} was made with another version of the split")
+        if about.get("outside"):
+            answer = answer.without(about["outside"])
         p = submission.read(record.predictions, answer.ids, task.target.name, task.target.kind)
         runs.append(statistics.Run(answer.y, p, answer.groups))
     estimates = statistics.score(task.target.kind, runs)
@@ -183,6 +208,8 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         versions=about["versions"],
         split=about["split"]["sha256"],
         commit=about["commit"],
+        pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
+        outside=sum(len(r.about.get("outside", ())) for r in records),
     )
     return row, estimates
 

@@ -53,6 +53,9 @@ def run(
     fold: Annotated[str, typer.Option(help="Folds of the split, separated by commas, or all.")] = "0",
     seed: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
     set_: Annotated[list[str] | None, typer.Option("--set", help="MODEL.FIELD=VALUE, one hyper-parameter.")] = None,
+    weights: Annotated[
+        str, typer.Option("--pretrained", help="Published weights instead of training: a name, all, or a folder.")
+    ] = "",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of matrix products in training: float32 or bfloat16.")] = "float32",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
@@ -64,15 +67,20 @@ def run(
     from leaderboard import progress, runner, split
 
     tasks = _tasks(suite, task)
-    models = _able(preset) if model == "all" else _list(model)
-    overrides = _overrides(set_ or [], models)
     console = Console(stderr=True, highlight=False)
     bench = runner.Bench(
         out, data_dir, runner.device(_one_of("device", device, ("auto", "cpu", "cuda"))),
         _one_of("precision", precision, ("float32", "bfloat16")), partial(progress.shown, console),
     )  # fmt: skip
     folds = list(range(split.PARTS // 2)) if fold == "all" else _numbers("fold", fold)
-    jobs = runner.plan(tasks, models, preset, folds, _numbers("seed", seed), overrides, data_dir)
+    if weights:
+        if set_:
+            raise InputError("--set changes how a model is trained, and with --pretrained none is: leave one out")
+        jobs = runner.plan_pretrained(tasks, _published(model), weights, folds, data_dir)
+    else:
+        models = _able(preset) if model == "all" else _list(model)
+        overrides = _overrides(set_ or [], models)
+        jobs = runner.plan(tasks, models, preset, folds, _numbers("seed", seed), overrides, data_dir)
     width, seen = len(str(len(jobs))), 0
 
     def report(run: Run, outcome: str, note: str) -> None:
@@ -155,13 +163,29 @@ def check(
 @app.command()
 def predict(
     files: Annotated[list[Path], typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.")],
-    run: Annotated[Path, typer.Option(help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.")
+    ] = None,
+    weights: Annotated[str, typer.Option("--pretrained", help="Published weights: a name, or a folder.")] = "",
+    model: Annotated[str, typer.Option(help="The model that a folder of weights belongs to.")] = "all",
 ) -> None:
-    """Predict crystals from files with the model of a stored run; prints id,<target> as CSV."""
-    from leaderboard import runner, submission
+    """Predict crystals from files, by a stored run or by published weights; prints id,<target> as CSV."""
+    from leaderboard import pretrained, runner, submission
 
-    target, values = runner.predict(run, files)
+    if (run is None) == (not weights):
+        raise InputError("say what predicts: --run FOLDER of a run, or --pretrained NAME of published weights")
+    if run is not None:
+        target, fitted = runner.stored(run)
+    else:
+        name = pretrained.owner(_published(model), weights)
+        known = pretrained.published(name).get(weights)
+        target, fitted = known.target if known else "prediction", pretrained.load(name, weights)
+    values, reasons = runner.predict(fitted, files)
     typer.echo(submission.text(list(values), target, list(values.values())), nl=False)
+    for name, reason in reasons.items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    if reasons:
+        raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were left out: see the lines above")
 
 
 @data.command("list")
@@ -197,6 +221,8 @@ def _able(preset: str) -> list[str]:
     for m in found():
         if m.model is None:
             typer.echo(f"left out: model '{m.name}' ({m.source}) cannot be loaded: {m.reason}", err=True)
+        elif not presets(m.model):
+            continue  # it comes with published weights alone
         elif preset not in presets(m.model):
             typer.echo(f"left out: model '{m.name}' has no preset '{preset}'", err=True)
         else:
@@ -204,6 +230,13 @@ def _able(preset: str) -> list[str]:
     if not names:
         raise InputError(f"no model has a preset '{preset}': `bench models` lists them")
     return names
+
+
+def _published(model: str) -> list[str]:
+    """The models that may take published weights, or those that were named."""
+    from leaderboard import pretrained
+
+    return pretrained.with_weights() if model == "all" else _list(model)
 
 
 def _list(text: str) -> list[str]:

@@ -24,7 +24,10 @@ from leaderboard.check import Finding
 from leaderboard.metrics import METRICS
 from leaderboard.tasks import Task, suite
 
-WARNING = {"quick": "quick preset: trained for minutes; do not cite"}
+WARNING = {
+    "quick": "quick preset: trained for minutes; do not cite",
+    "hours": "hours preset: published networks, trained for hours where their authors took days; say so when you cite",
+}
 FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} groups: take the intervals as rough"
 
@@ -76,7 +79,16 @@ def models(found: Sequence[Found]) -> str:
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
             table.add_row(f"[bold]{m.name}[/]", ", ".join(presets(m.model)), escape(what), m.distribution)
-    return _terminal(table)
+    weights = _table()
+    for column in ("published weights", "model", "predicts", "trained on"):
+        weights.add_column(column)
+    for m in found:
+        for name, about in getattr(m.model, "weights", {}).items():
+            weights.add_row(name, m.name, about.target, about.trained_on)
+    parts = [_terminal(table)]
+    if weights.row_count:
+        parts += [_terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
+    return "\n".join(parts)
 
 
 def data_sets(data_dir: Path | None) -> str:
@@ -118,23 +130,24 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         first, _, second = task.target.name.partition("-")
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
-    cells = {(r.model, r.task): r for r in rows}
+    cells = {(r.title, r.task): r for r in rows}
     for model in _by_place(rows, tasks):
         line = [model]
         for task in tasks:
             row = cells.get((model, task.name))
             line.append(_cell(row, METRICS[task.target.kind][0].name, form) if row else "-")
-        seconds = [r.seconds_train for r in rows if r.model == model and r.seconds_train is not None]
+        seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
 
 
 def _by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
     places: dict[str, list[int]] = {}
+    others = {row.title for row in rows if row.pretrained_on}  # below all that were trained here
     for task in tasks:
         for i, row in enumerate(r for r in rows if r.task == task.name):
-            places.setdefault(row.model, []).append(i)
-    return sorted(places, key=lambda m: (-len(places[m]), sum(places[m]) / len(places[m])))
+            places.setdefault(row.title, []).append(i)
+    return sorted(places, key=lambda m: (m in others, -len(places[m]), sum(places[m]) / len(places[m])))
 
 
 def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
@@ -150,7 +163,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     for row in rows:
         table.add_row(
             _rank(row),
-            row.model,
+            row.title,
             *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
             "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
             f"{row.seconds_predict:.1f}",
@@ -160,12 +173,24 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
 
 
 def _caption(rows: Sequence[Row], preset: str, form: str) -> list[str]:
-    lines = [WARNING[preset]] if preset in WARNING else []
+    lines = [WARNING[preset]] if preset in WARNING and any(not r.pretrained_on for r in rows) else []
     where = "in brackets the" if form == "markdown" else "below each value its"
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
-    return lines
+    return lines + _pretrained_notes(rows)
+
+
+def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
+    """What a reader must know of the rows that nothing here has trained."""
+    about: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.pretrained_on:
+            target = row.task.partition("/")[2]
+            outside = f", {row.outside} crystals outside its domain left out" if row.outside else ""
+            about.setdefault((row.title, row.pretrained_on), []).append(target + outside)
+    lines = [f"{title} on {data} ({'; '.join(targets)})" for (title, data), targets in about.items()]
+    return [*lines, "what is pretrained may contain the test set, and holds no rank"] if lines else []
 
 
 def _cell(row: Row, metric: str, form: str) -> str:
@@ -204,8 +229,9 @@ def _interval(value: Value) -> str:
 
 def _csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
-    plain = ("model", "preset", "task", "kind", "unit", "n", "groups", "rank", "rank_high", "seconds_train",
-             "seconds_predict", "peak_memory_mb", "parameters", "device", "noise", "split", "commit")  # fmt: skip
+    plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
+             "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device", "noise", "split",
+             "commit")  # fmt: skip
     names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import os
@@ -28,9 +29,9 @@ from asugnn.atomic import write_text
 from asugnn.crystal import Floats
 from asugnn.files import read
 from asugnn.model import Precision, Progress, configured, model_class, settings
-from leaderboard import datasets, split, store, submission
+from leaderboard import datasets, pretrained, split, store, submission
 from leaderboard.datasets import Dataset
-from leaderboard.store import Record, Run
+from leaderboard.store import PRETRAINED, Record, Run
 from leaderboard.tasks import Task
 
 Outcome = Literal["done", "kept", "failed"]
@@ -44,6 +45,7 @@ class Job:
     run: Run
     model: str
     overrides: Mapping[str, str]
+    weights: str = ""  # published weights, by name or path, instead of training
 
     def configured(self) -> Model:
         """The unfitted model."""
@@ -93,6 +95,34 @@ def plan(
     return jobs
 
 
+def plan_pretrained(
+    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int], data_dir: Path | None
+) -> list[Job]:
+    """The jobs of published weights, for the tasks whose target they predict; raises `InputError`.
+
+    `weights` is a name, `all`, or a path; `models` are all models that may have weights of that name, or the one
+    that a path belongs to.
+    """
+    jobs, known = [], [(m, n, w) for m in models for n, w in pretrained.published(m).items()]
+    chosen = known if weights == "all" else [k for k in known if k[1] == weights]
+    if chosen:
+        for model, name, about in chosen:
+            mine = [t for t in tasks if t.trained.target.name == about.target]
+            jobs += [Job(Run(t, PRETRAINED, model, f, 0), model, {}, name) for f in folds for t in mine]
+        if not jobs:
+            targets = ", ".join(sorted({about.target for _, _, about in chosen}))
+            raise InputError(f"--pretrained {weights} predicts {targets}: choose a task of that target")
+    else:
+        model = pretrained.owner(models, weights)
+        row = store.board_name(model, {"weights": Path(weights).resolve().name})
+        jobs = [Job(Run(t, PRETRAINED, row, f, 0), model, {}, weights) for f in folds for t in tasks]
+    for task in {job.run.task: None for job in jobs}:
+        data = datasets.load(task.source, data_dir)
+        for fold in folds:
+            split.sides(split.load(data, task.rule), data, task.target, fold)
+    return jobs
+
+
 def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int]:
     """Do what is not done yet. A job that fails does not stop the others.
 
@@ -114,17 +144,24 @@ def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int
     return counts
 
 
-def predict(folder: Path, files: Sequence[Path]) -> tuple[str, dict[str, float]]:
-    """The target of a stored run, and what its model predicts for the crystals in some files, by id."""
-    record = store.at(folder)
+def predict(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], dict[str, str]]:
+    """What a fitted model predicts for the crystals in some files, by id; and why it does not, for those it cannot."""
     crystals: dict[str, Crystal] = {}
     for file in files:
         for name, crystal in read(file).items():
             if name in crystals:
                 raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
             crystals[name] = crystal
-    values = _fitted(record).predict(list(crystals.values()))
-    return record.run.task.target.name, dict(zip(crystals, values.tolist(), strict=True))
+    reasons = _outside(model, tuple(crystals), list(crystals.values()))
+    inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
+    values = model.predict(list(inside.values())).tolist() if inside else []
+    return dict(zip(inside, values, strict=True)), reasons
+
+
+def stored(folder: Path) -> tuple[str, Model]:
+    """The target of a stored run, and its fitted model."""
+    record = store.at(folder)
+    return record.run.task.target.name, _fitted(record)
 
 
 def _attempt(job: Job, bench: Bench) -> tuple[Outcome, str]:
@@ -151,13 +188,18 @@ def _identity(job: Job, bench: Bench, data: Dataset) -> dict[str, Any]:
         "entry": job.model,
         "source": _source(job.model),
         "preset": job.run.preset,
-        "settings": json.loads(json.dumps(settings(job.configured()), default=str)),
+        **({"weights": pretrained.described(job.model, job.weights)} if job.weights else {"settings": _settings(job)}),
         "fold": job.run.fold,
         "seed": job.run.seed,
         "precision": bench.precision,
         "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
         "data": {"name": data.source.name, "sha256": data.sha256},
     }
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(settings(job.configured()), default=str))
+    return plain
 
 
 def _kept(job: Job, bench: Bench) -> bool:
@@ -178,36 +220,53 @@ def _kept(job: Job, bench: Bench) -> bool:
 
 def _run(job: Job, bench: Bench) -> str:
     run, folder = job.run, job.run.folder(bench.out)
+    commit = _commit()
     data = datasets.load(run.task.source, bench.data_dir)
     identity = _identity(job, bench, data)
     _resume_or_clear(folder, identity)
-    ids = split.sides(split.load(data, run.task.rule), data, run.task.target, run.fold)
-    test = data.crystals(ids.test)
+    sides = split.sides(split.load(data, run.task.rule), data, run.task.target, run.fold)
+    ids, test = sides.test, data.crystals(sides.test)
     about: dict[str, Any] = {
-        "counts": {"train": len(ids.train), "validate": len(ids.validate), "test": len(ids.test)},
+        "counts": {"train": len(sides.train), "validate": len(sides.validate), "test": len(ids)},
         "seconds": {},
     }
     context = Context(run.seed, bench.device, bench.precision, folder, bench.progress(run.title))
     with _measured(about):
-        if run.task.target.model_of:
+        if job.weights:
+            model = pretrained.load(job.model, job.weights)
+            if hasattr(model, "refer"):  # to crystals of the training side, without their labels
+                origin = run.task.trained
+                known = split.sides(split.load(data, origin.rule), data, origin.target, run.fold).train
+                model.refer(data.crystals(known))
+            about["settings"] = json.loads(json.dumps(settings(model), default=str))
+            about["outside"] = _outside(model, ids, test)
+            inside = [i for i, name in enumerate(ids) if name not in about["outside"]]
+            ids, test = tuple(ids[i] for i in inside), [test[i] for i in inside]
+        elif run.task.target.model_of:
             model, about["model_of"] = _trained(job, bench)
         else:
-            model = _fit(job, context, data, ids, test, about)
+            model = _fit(job, context, data, sides, test, about)
         started = time.monotonic()
         values = model.predict(test)
         about["seconds"]["predict"] = round(time.monotonic() - started, 3)
-    _check(run, ids.test, values)
+    _check(run, ids, values)
     about["parameters"] = getattr(model, "parameters", None)
-    submission.write(folder / "predictions.csv", ids.test, run.task.target.name, values)
+    submission.write(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
         _save(model, folder / "model")
     about["predictions_sha256"] = store.digest(folder / "predictions.csv")
-    about |= {"versions": _versions(job), "commit": _commit(), "finished": datetime.now(UTC).isoformat("T", "seconds")}
+    about |= {"versions": _versions(job), "commit": commit, "finished": datetime.now(UTC).isoformat("T", "seconds")}
     store.write_record(folder, {**identity, **about})
     for name in ("checkpoint.pt", "started.json"):
         (folder / name).unlink(missing_ok=True)
     seconds = about["seconds"]
     return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
+
+
+def _outside(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]) -> dict[str, str]:
+    """Ids of the crystals that the model says it cannot predict, with its reasons."""
+    reasons: Mapping[int, str] = model.outside(crystals) if hasattr(model, "outside") else {}
+    return {ids[i]: reason for i, reason in reasons.items()}
 
 
 def _fit(
@@ -347,6 +406,7 @@ def _versions(job: Job) -> dict[str, str]:
     return out
 
 
+@functools.cache  # what runs is what was loaded, whatever is committed meanwhile
 def _commit() -> str | None:
     """The commit of a checkout, `+` appended where tracked files differ from it."""
     home = datasets.PACKAGE.parent

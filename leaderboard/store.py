@@ -26,6 +26,7 @@ from leaderboard import datasets, tasks
 from leaderboard.tasks import Task
 
 FORMAT = 1
+PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
 

@@ -1,0 +1,172 @@
+"""A universal potential as a model of formation energy: zero-shot, from energies alone."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.atomic import write_text
+from asugnn.cache import Inputs
+from asugnn.crystal import SYMBOLS, Floats
+from asugnn.weights import Weights
+from baselines.m3gnet import M3GNet, as_of_2023, renewed
+from baselines.megnet import PUBLISHED, first_line, folder_of, graph, is_published, matgl
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass
+class M3GNetPotential:
+    """M3GNet universal potential (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022): its energy minus that of the elements.
+
+    Nothing is fitted. The formation energy per atom is the potential's energy minus those of the elements by the same
+    potential, each in the lowest of its crystals on the training side; no label is read. Energies are those of the
+    structures as they are given. Knows the elements of M3GNet.
+    """
+
+    batch_size: int = 64
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    invariances: ClassVar[frozenset[str]] = M3GNet.invariances
+    weights: ClassVar[Mapping[str, Weights]] = {
+        "M3GNet-MP-2021.2.8-PES": Weights(
+            "matgl/M3GNet-MP-2021.2.8-PES",
+            {
+                "state.pt": "a9aa723705bd1a242ec8749332f137811c4a94e17995a564f8f94a9aca68061b",
+                "model.pt": "62678f76fbc5d8997ea1d7f3c4bf086df200102125c802b32b08ce14fbcde25b",
+            },
+            f"{PUBLISHED}/M3GNet-MP-2021.2.8-PES",
+            "formation-energy",
+            "energies, forces and stresses of relaxations, Materials Project of February 2021",
+        )
+    }
+
+    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
+        raise InputError("m3gnet-potential is not trained here: run it with --pretrained NAME or FOLDER")
+
+    @classmethod
+    def pretrained(cls, files: Mapping[str, Path]) -> Self:
+        """An M3GNet potential in matgl's format; raises `InputError` where it cannot be read."""
+        import torch
+
+        try:
+            about = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
+            state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
+            # Built here by name: matgl's loader would call whatever class a file names.
+            if (kind := about["model"]["@class"]) != "M3GNet":
+                raise ValueError(f"it is a potential of {kind}, not of M3GNet")
+            if about.get("calc_repuls"):
+                raise ValueError("it has a nuclear repulsion, which is not supported")
+            made = dict(about["model"]["init_args"])
+            made["element_types"] = list(made["element_types"])
+            old = is_published(files["state.pt"], cls.weights)
+            weights = {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
+            weights = renewed(weights, made, old)
+            offsets = state.get("element_refs.property_offset", torch.zeros(len(made["element_types"]))).double()
+            mean, scale = (float(state[f"data_{name}"]) for name in ("mean", "std"))
+            return cls()._with(weights, {"made": made, "old": old, "mean": mean, "scale": scale,
+                                         "offsets": offsets.tolist()})  # fmt: skip
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise InputError(f"{folder_of(files)} holds no M3GNet potential: {first_line(error)}") from error
+
+    def refer(self, crystals: Sequence[Crystal]) -> None:
+        """Take the energy per atom of each element from the lowest of its crystals; labels are not needed."""
+        pure = [c for c in crystals if len(set(c.numbers.tolist())) == 1]
+        outside = self._graph.outside(pure)
+        pure = [c for i, c in enumerate(pure) if i not in outside]
+        self._elements.clear()
+        for crystal, energy in zip(pure, self._energies(pure), strict=True):
+            z = int(crystal.numbers[0])
+            self._elements[z] = min(float(energy), self._elements.get(z, np.inf))
+
+    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
+        reasons = self._graph.outside(crystals)
+        for i, crystal in enumerate(crystals):
+            if lacking := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
+                symbols = ", ".join(SYMBOLS[z - 1] for z in lacking)
+                reasons.setdefault(
+                    i, f"{crystal.formula}: no crystal of pure {symbols} to refer to on the training side"
+                )
+        return reasons
+
+    def predict(self, crystals: Sequence[Crystal]) -> Floats:
+        for reason in self.outside(crystals).values():
+            raise InputError(reason)
+        elements = np.array([np.mean([self._elements[z] for z in c.numbers.tolist()]) for c in crystals])
+        values: Floats = self._energies(crystals) - elements
+        return values
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        kept = {"about": self._about, "elements": self._elements, "batch_size": self.batch_size}
+        write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from safetensors.torch import load_file
+
+        try:
+            kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            model = cls(kept["batch_size"])._with(load_file(folder / "weights.safetensors"), kept["about"])
+            model._elements = {int(z): energy for z, energy in kept["elements"].items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder} holds no potential that can be read: {error}") from error
+        return model
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the network."""
+        return sum(p.numel() for p in self._network.parameters())
+
+    # Details -------------------------------------------------------------------------------------------------------
+
+    def _with(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
+        import torch
+
+        self._about = about
+        self._elements: dict[int, float] = {}
+        made = about["made"]
+        self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
+        network: nn.Module = matgl().M3GNet(**made)
+        if about["old"]:
+            as_of_2023(network)
+        constants = {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
+        network.load_state_dict({**constants, **weights})
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = network.to(self._device).eval()
+        return self
+
+    def _energies(self, crystals: Sequence[Crystal]) -> Floats:
+        """(n,) eV/atom."""
+        import torch
+        from matgl.graph._compute import create_line_graph_torch
+
+        from asugnn.training import to
+
+        offsets = torch.tensor(self._about["offsets"], dtype=torch.float64)
+        out = np.empty(len(crystals))
+        for start in range(0, len(crystals), self.batch_size):
+            inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
+            batch = self._graph.batch(inputs)
+            moved = to(batch, torch.device(self._device))
+            g, bonds = graph(moved, moved["bonds"]), moved["bonds"]
+            with torch.inference_mode():
+                lines = create_line_graph_torch(
+                    g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), self._graph.threebody_cutoff
+                )
+                total = self._network(g, l_g=lines).view(-1).double().cpu() * self._about["scale"] + self._about["mean"]
+            total = total.index_add(0, batch["crystal"], offsets[batch["elements"].long()])
+            out[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()
+        return out
