@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -166,7 +167,16 @@ class CGCNN(TorchModel):
             counts = {name: value for name, value in model.network().state_dict().items() if name.endswith("tracked")}
             offset, scale = (0.0, 1.0) if binary else (float(norm["mean"]), float(norm["std"]))
             return model._with({**counts, **weights}, "binary" if binary else "regression", offset, scale)
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+            struct.error,
+            pickle.UnpicklingError,
+        ) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{checkpoints[0]} cannot be read as a CGCNN checkpoint: {reason}") from error
 

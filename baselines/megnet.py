@@ -180,11 +180,12 @@ def saved(files: Mapping[str, Path], kind: str, known: Mapping[str, Weights]) ->
         made = about["model"]["init_args"]
         if tuple(made["element_types"] or ELEMENTS) != ELEMENTS:
             raise ValueError("it has other elements than matgl's usual 89")
-        numbers = re.fullmatch(r"Normalizer: Mean=(\S+), Std: (\S+)", about["target_transformer"])
-        if numbers is None:
-            raise ValueError("its target transformer is no Normalizer")
+        transformer = about["target_transformer"]
+        numbers = [float(x) for x in re.findall(r"-?\d+\.?\d*(?:[eE][+-]?\d+)?", transformer)]
+        if not transformer.startswith("Normalizer") or len(numbers) != 2:
+            raise ValueError(f"its target transformer is no Normalizer of two numbers, but {transformer}")
         weights = {name.removeprefix("model."): value for name, value in state.items()}
-        return Saved(made, weights, float(numbers[1]), float(numbers[2]), is_published(files["state.pt"], known))
+        return Saved(made, weights, numbers[0], numbers[1], is_published(files["state.pt"], known))
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
         raise InputError(f"{folder_of(files)} holds no model in matgl's format: {first_line(error)}") from error
 
