@@ -1,6 +1,7 @@
 """What is particular to each baseline; what they share with every model is in the contract check (test_check)."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -300,6 +301,66 @@ def test_lonely_atoms_are_bound_to_their_nearest_shell():
 
 
 # ALIGNN --------------------------------------------------------------------------------------------------------------
+
+
+class Frame(dict):
+    """A graph as the published code sees one of DGL: sources, targets, values of nodes and edges, and five verbs."""
+
+    def __init__(self, source, target, nodes: dict, edges: dict, size: int):
+        self.source, self.target, self.ndata, self.edata, self.size = source, target, dict(nodes), dict(edges), size
+
+    def local_var(self):
+        return Frame(self.source, self.target, self.ndata, self.edata, self.size)
+
+    def apply_edges(self, message):
+        verb, a, b, out = message
+        assert verb == "u_add_v"
+        self.edata[out] = self.ndata[a][self.source] + self.ndata[b][self.target]
+
+    def update_all(self, message, reduce):
+        verb, *names, _ = message
+        values = self.edata[names[-1]]
+        if verb == "u_mul_e":
+            values = self.ndata[names[0]][self.source] * values
+        zero = values.new_zeros(self.size, values.shape[1])
+        self.ndata[reduce[2]] = zero.index_add(0, self.target, values)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_alignn_is_the_published_model(training: bool, monkeypatch: pytest.MonkeyPatch):
+    """Equal weights, equal graphs: the output of alignn's own class of the paper, which wants a graph of DGL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from alignn.models import alignn as published
+
+    crystals = made(6).crystals
+    model = ALIGNN()
+    torch.manual_seed(0)
+    ours = model.network().train(training)
+    batch = model.batch([model.inputs(c) for c in crystals])
+
+    def pool():
+        counts = torch.bincount(batch["crystal"])[:, None]
+        return lambda _, x: x.new_zeros(len(crystals), x.shape[1]).index_add(0, batch["crystal"], x) / counts
+
+    def verb(name: str):
+        return lambda *words: (name, *words)
+
+    monkeypatch.setattr(published, "AvgPooling", pool)
+    verbs = {name: verb(name) for name in ("u_add_v", "u_mul_e", "copy_e", "sum")}
+    monkeypatch.setattr(published, "fn", SimpleNamespace(**verbs))
+    theirs = published.ALIGNN(published.ALIGNNConfig(name="alignn")).train(training)
+    assert sum(p.numel() for p in theirs.parameters()) == 4_026_753
+    weights = {n: v for n, v in ours.alignn.state_dict().items() if n in theirs.state_dict()}
+    theirs.load_state_dict(weights)
+    unit = torch.nn.functional.normalize(batch["bonds"], dim=1)
+    cosine = -(unit[batch["first"]] * unit[batch["second"]]).sum(dim=1)
+    atoms = {"atom_features": ours.elements[batch["numbers"]]}
+    g = Frame(batch["source"], batch["target"], atoms, {"r": batch["bonds"]}, len(batch["numbers"]))
+    lines = Frame(batch["first"], batch["second"], {}, {"h": cosine}, len(batch["bonds"]))
+    with torch.no_grad():
+        expected, values = theirs((g, lines, None)), ours(batch)
+    assert torch.allclose(values, expected, rtol=1e-5, atol=1e-5), (values, expected)
 
 
 def test_bonds_go_both_ways_once():
