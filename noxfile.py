@@ -57,3 +57,15 @@ def evaluate(session: nox.Session) -> None:
         if lost:
             session.error(f"{task}: no better than the mean: {', '.join(lost)}")
     session.log(f"all {len(names) - 1} models that learn are better than the mean on both tasks")
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    """Ratios of speed against the packages, stored with the machine in benchmarks/results."""
+    tool(session, "python", "benchmarks/speed.py")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write docs/baselines.md from the stored runs; needs BENCH_DATA."""
+    tool(session, "python", "docs/baselines.py")

@@ -234,7 +234,7 @@ def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
         node_type=batch["elements"],
         pos=bonds.new_zeros(len(batch["elements"]), 3),
         pbc_offshift=bonds,
-        edge_index=torch.stack([batch["centre"], batch["other"]]),
+        edge_index=torch.stack([batch["centre"], batch["other"]]).long(),  # what each use would convert it to
         batch=batch["crystal"],
         num_graphs=batch["size"],
     )

@@ -57,6 +57,9 @@ class Row:
     versions: dict[str, str]
     split: str
     commit: str | None
+    trained: int  # crystals that trained, of the first run; 0 where none did
+    epochs: int | None  # of training, where a model has them: the most among its runs
+    flat: bool | None  # whether the last tenth of them improved no run's validation score by more than 1 %
     pretrained_on: str | None  # what the published weights were trained on, which may contain the test set
     outside: int  # test crystals left out because the model says that they are outside its domain
     rank: int | None = None
@@ -185,7 +188,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
     if len(runs) > 1:
         deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
         spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
-    about = records[0].about
+    about, curves = records[0].about, [r.curve for r in records if r.curve]
     train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
     row = Row(
         model=records[0].run.model,
@@ -208,6 +211,9 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         versions=about["versions"],
         split=about["split"]["sha256"],
         commit=about["commit"],
+        trained=about["counts"]["train"] if "settings" in about and "weights" not in about else 0,
+        epochs=max((c.epochs for c in curves), default=None),
+        flat=all(c.flat for c in curves) if curves else None,
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
         outside=sum(len(r.about.get("outside", ())) for r in records),
     )

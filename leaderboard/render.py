@@ -40,7 +40,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
         return _csv(rows)
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
-    caption = "\n".join(_caption(rows, preset, form))
+    caption = "\n".join(_caption(rows, preset, form, detailed))
     draw = _markdown if form == "markdown" else _terminal
     if not detailed:
         return "\n".join([draw(_suite_table(rows, tasks, form)), caption])
@@ -158,13 +158,14 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     for metric in METRICS[task.target.kind]:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right")
-    for column in ("train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
+    for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
             _rank(row),
             row.title,
             *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
+            "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
             f"{row.seconds_predict:.1f}",
             _thousands(row.parameters),
@@ -172,12 +173,14 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     return table
 
 
-def _caption(rows: Sequence[Row], preset: str, form: str) -> list[str]:
+def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
     lines = [WARNING[preset]] if preset in WARNING and any(not r.pretrained_on for r in rows) else []
     where = "in brackets the" if form == "markdown" else "below each value its"
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
+    if detailed and any(r.flat is False for r in rows):
+        lines.append("*: the last tenth of the epochs still improved the validation score by more than 1 %")
     return lines + _pretrained_notes(rows)
 
 
@@ -230,8 +233,8 @@ def _interval(value: Value) -> str:
 def _csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
-             "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device", "noise", "split",
-             "commit")  # fmt: skip
+             "epochs", "flat", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device", "noise",
+             "split", "commit")  # fmt: skip
     names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]

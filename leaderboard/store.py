@@ -53,12 +53,37 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Curve:
+    """How far training came: `gain` is the share of the validation score that the last tenth of its epochs took off."""
+
+    epochs: int
+    gain: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether longer training with these settings had little to give."""
+        return self.gain < 0.01
+
+
+@dataclass(frozen=True)
 class Record:
     """A complete run as it lies on disk."""
 
     run: Run
     folder: Path
     about: Mapping[str, Any]  # run.json
+
+    @property
+    def curve(self) -> Curve | None:
+        """How far training came; None for a model without epochs."""
+        file = self.folder / "history.csv"
+        if not file.is_file():
+            return None
+        header, *lines = file.read_text(encoding="utf-8").split()
+        column = header.split(",").index("val")
+        val = [float(line.split(",")[column]) for line in lines]
+        before = val[: max(1, round(0.9 * len(val)))]
+        return Curve(len(val), max(0.0, 1 - min(val) / min(before)) if min(before) > 0 else 0.0)
 
     @property
     def predictions(self) -> Path:

@@ -1,0 +1,148 @@
+"""Write docs/baselines.md from the stored runs: `nox -s docs`, with BENCH_DATA for the labels of mp-2018."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from leaderboard import board, tasks
+from leaderboard.board import Row
+from leaderboard.metrics import METRICS
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGETS = ("formation-energy", "band-gap", "bulk-modulus", "metal")
+
+# What each model's own publication reports: model, target, value, training crystals, where; and why ours differs.
+XG, CHEN, CO, CD = (
+    "Xie & Grossman 2018",
+    "Chen et al. 2019",
+    "Chen & Ong 2022, retrained by matgl",
+    "Choudhary & DeCost 2021",
+)
+SHORT = "trained for hours, not days; fewer crystals"
+PUBLISHED = (
+    ("cgcnn", "formation-energy", 0.039, "28,046", XG, "18 % fewer crystals, a twelfth of the epochs"),
+    (
+        "cgcnn",
+        "band-gap",
+        0.388,
+        "16,458",
+        XG,
+        "theirs are non-metals alone, ours all crystals, metals as 0: no comparison",
+    ),
+    ("cgcnn", "bulk-modulus", 0.054, "2,041", XG, "more crystals here, from later years of the database too"),
+    ("cgcnn", "metal", 0.95, "28,046", XG, "near"),
+    ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: an hour and a half"),
+    ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs are non-metals alone"),
+    ("megnet", "bulk-modulus", 0.050, "4,664", CHEN, SHORT),
+    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: two hours for eight epochs"),
+    ("m3gnet", "bulk-modulus", None, "-", CO, "no value on this database is known to us"),
+    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: three hours for one epoch"),
+    ("alignn", "band-gap", 0.218, "60,000", CD, "not run"),
+    ("alignn", "bulk-modulus", 0.051, "4,664", "Matformer's table", "five epochs of three hundred"),
+)
+
+HEAD = """# Baselines beside their publications
+
+Written by `docs/baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions, labels
+and split. Tasks: those of `mp-2018`, split `random`, fold 0: one fifth tests, one tenth validates, seven tenths train. In
+brackets the 95 % interval over test formulas.
+
+## Trained here
+
+Preset `hours`: the published network under a one-cycle learning rate, on one thread of one CPU. "Still falling" says
+that the last tenth of the epochs improved the validation score by more than 1 %.
+
+    bench run mp-2018 --model mean,forest,cgcnn --preset hours --data-dir FOLDER
+    bench run --task mp-2018/bulk-modulus --model megnet,m3gnet,alignn --preset hours --data-dir FOLDER
+
+"""
+PRETRAINED = """
+## Their own weights, through our adapters
+
+Nothing is fitted. These weights were trained on the Materials Project of the same years, so the test crystals are in
+their training sets but for a few: this proves the adapters, it ranks nothing.
+
+    bench run mp-2018 --pretrained all --data-dir FOLDER
+    bench run open-dft --pretrained all
+
+"""
+NOTES = """
+What the published weights need today, each found by comparison with the values their authors gave:
+
+- CGCNN's were trained on exactly twelve neighbours. Counting the whole shell of the twelfth puts the energy off by
+  0.9 eV/atom, and picking twelve of a shell by the order of a file makes it depend on the cell. Here the members of
+  that shell share the weight that the closer ones leave; for nine crystals in ten this is the published sum to 1e-6.
+- `band-gap` of CGCNN never saw a metal: over all crystals its error is large, over non-metals it is what was published.
+- matgl sums the message of a bond at its start since version 3; its older weights want the end. With both atoms of
+  the first layer exchanged the network of today computes what they were trained for.
+- M3GNet's three-body messages went to the other bond before version 0.8.4.
+- A crystal without any pair of neighbours within the cut-off (93 of `mp-2018` for MEGNet, such as caesium) is left out
+  and counted, not answered.
+- `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: read the same way it gives 0.3 eV for MgO, and what it was trained
+  on differs in some way that we have not found.
+- The universal potential gives the lattice constants its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC, CsCl) to
+  0.05 %. Its formation energies are those of the structures as they are given, not relaxed.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    (ROOT / "docs" / "baselines.md").write_text(page(), encoding="utf-8")
+
+
+def page(data_dir: Path | None = None) -> str:
+    """The page, as Markdown."""
+    runs = ROOT / "leaderboard" / "runs"
+    mine = list(tasks.suite("mp-2018"))
+    rows, notes = board.rows(runs, mine, "hours", data_dir)
+    if notes:
+        raise SystemExit("\n".join(notes))
+    trained = {(r.model, r.task.partition("/")[2]): r for r in rows if not r.pretrained_on}
+    lines = ["| model | target | published | crystals | source | here | crystals | epochs | s | difference | why |"]
+    lines.append("|---|---|---:|---:|---|---:|---:|---|---:|---:|---|")
+    for model, target, value, crystals, source, why in PUBLISHED:
+        row = trained.get((model, target))
+        lines.append(_line(model, target, value, crystals, source, row, why))
+    lines += [
+        "",
+        "Beside them, on the same crystals:",
+        "",
+        "| model | " + " | ".join(TARGETS) + " |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for model in ("mean", "forest"):
+        lines.append(f"| {model} | " + " | ".join(_value(trained.get((model, t))) for t in TARGETS) + " |")
+    others = [r for r in rows if r.pretrained_on]
+    zero = [r for r in board.rows(runs, list(tasks.suite("open-dft")), "quick", data_dir)[0] if r.pretrained_on]
+    table = ["| weights of | task | here | crystals | left out | trained on |", "|---|---|---:|---:|---:|---|"]
+    for row in [*others, *zero]:
+        cells = (row.model, row.task, _value(row), f"{row.n:,}", str(row.outside), row.pretrained_on)
+        table.append("| " + " | ".join(map(str, cells)) + " |")
+    return HEAD + "\n".join(lines) + "\n" + PRETRAINED + "\n".join(table) + "\n" + NOTES
+
+
+def _line(model: str, target: str, value: float | None, crystals: str, source: str, row: Row | None, why: str) -> str:
+    unit = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}[target]
+    published = "-" if value is None else f"{value:.3f} {unit}"
+    if row is None:
+        return f"| {model} | {target} | {published} | {crystals} | {source} | - | - | - | - | - | {why} |"
+    metric = row.metrics[METRICS[row.kind][0].name].value
+    assert metric is not None
+    difference = "-" if value is None else f"{metric - value:+.3f}"
+    epochs = f"{row.epochs}{'' if row.flat else ', still falling'}"
+    trained = f"{row.trained:,}" if row.trained else "-"
+    return (
+        f"| {model} | {target} | {published} | {crystals} | {source} | {_value(row)} | {trained} | {epochs} | "
+        f"{row.seconds_train:,.0f} | {difference} | {why} |"
+    )
+
+
+def _value(row: Row | None) -> str:
+    if row is None:
+        return "-"
+    value = row.metrics[METRICS[row.kind][0].name]
+    return f"{value.value:.3f} ({value.low:.3f}–{value.high:.3f})"
+
+
+if __name__ == "__main__":
+    main()

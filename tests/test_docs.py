@@ -1,0 +1,15 @@
+"""The pages that are written by programs say what the stored runs say today."""
+
+import importlib.util
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def test_baselines_is_the_page_of_the_stored_runs(data: Path):
+    spec = importlib.util.spec_from_file_location("baselines_page", DOCS / "baselines.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.page(data) == (DOCS / "baselines.md").read_text(encoding="utf-8")
