@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
@@ -16,7 +17,7 @@ from asugnn.model import Kind
 from leaderboard import datasets, split, statistics, store, submission
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
-from leaderboard.store import PRETRAINED, Record
+from leaderboard.store import PRETRAINED, SUBMITTED, Record
 from leaderboard.tasks import Task
 
 NOISE = "95 % interval over test groups"
@@ -49,10 +50,10 @@ class Row:
     )  # standard deviation of each metric over folds and seeds, where there are several
     noise: str  # what the intervals show
     seconds_train: float | None
-    seconds_predict: float
-    peak_memory_mb: int
+    seconds_predict: float | None
+    peak_memory_mb: int | None
     parameters: int | None
-    device: str
+    device: str | None
     settings: dict[str, Any]
     versions: dict[str, str]
     split: str
@@ -69,57 +70,80 @@ class Row:
     @property
     def title(self) -> str:
         """The name that the board shows."""
-        return f"{self.model}, pretrained" if self.pretrained_on else self.model
+        return f"{self.model}, {self.preset}" if self.preset in {PRETRAINED, SUBMITTED} else self.model
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What predictions of one fold are held against."""
+    """What predictions of one fold are held against: all (n,). A file must predict all `ids`; `scored` ones count."""
 
     ids: tuple[str, ...]
     y: Floats
     groups: tuple[str, ...]
+    scored: NDArray[np.bool_]
     sha256: str  # of the split
 
     def without(self, some: Collection[str]) -> Answers:
         """The answers but for some ids."""
-        keep = [i for i, name in enumerate(self.ids) if name not in some]
-        return Answers(tuple(self.ids[i] for i in keep), self.y[keep], tuple(self.groups[i] for i in keep), self.sha256)
+        keep = np.array([name not in some for name in self.ids], dtype=bool)
+        ids, groups = (tuple(x for x, k in zip(xs, keep, strict=True) if k) for xs in (self.ids, self.groups))
+        return Answers(ids, self.y[keep], groups, self.scored[keep], self.sha256)
+
+    def run(self, p: Floats) -> statistics.Run:
+        """Predictions (n,) beside the labels, of the rows that count."""
+        groups = [g for g, k in zip(self.groups, self.scored, strict=True) if k]
+        return statistics.Run(self.y[self.scored], p[self.scored], groups)
 
 
-def answers(task: Task, fold: int, data_dir: Path | None) -> Answers:
-    """The labels of a task's test set."""
+def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False) -> Answers:
+    """The labels of a task's test set; with a host's solution for it (BENCH_SOLUTION), its labels.
+
+    Of a solution the public rows count, or with `private` the others.
+    """
     data = datasets.load(task.source, data_dir)
     parts = split.load(data, task.rule)
     ids = split.sides(parts, data, task.target, fold).test
     y = data.labels(task.target)[[data.rows[i] for i in ids]]
     # Distorted structures of one composition are draws of their own; elsewhere a composition's rows go together.
     groups = ids if task.target.model_of else data.groups(ids)
-    return Answers(ids, y, groups, parts.sha256)
+    scored = np.ones(len(ids), dtype=bool)
+    if held := submission.solution(ids, task.target.name):
+        y, public = held
+        scored = ~public if private else public
+    elif private:
+        raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
+    return Answers(ids, y, groups, scored, parts.sha256)
 
 
 def score(file: Path, task: Task, fold: int, data_dir: Path | None) -> dict[str, Any]:
     """Validate and score a CSV of predictions; raises `InputError` with every fault of it."""
     held = answers(task, fold, data_dir)
     p = submission.read(file, held.ids, task.target.name, task.target.kind)
-    estimates = statistics.score(task.target.kind, [statistics.Run(held.y, p, held.groups)])
+    run = held.run(p)
+    estimates = statistics.score(task.target.kind, [run])
     return {
         "task": task.name,
         "fold": fold,
-        "n": len(held.ids),
-        "groups": len(set(held.groups)),
+        "n": len(run.y),
+        "groups": len(set(run.groups)),
         "unit": task.target.unit,
         "noise": NOISE,
         "metrics": {name: asdict(_value(estimate)) for name, estimate in estimates.items()},
     }
 
 
-def rows(root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None) -> tuple[list[Row], list[str]]:
-    """The rows of some tasks, ranked within each task, and notes on what could not be used."""
+def rows(
+    root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None, private: bool = False
+) -> tuple[list[Row], list[str]]:
+    """The rows of some tasks, ranked within each task, and notes on what could not be used.
+
+    Rows of one preset, and what was handed in, are ranked together; published weights are shown and hold no rank.
+    """
     records, notes = store.records(root)
     wanted = {t.name for t in tasks}
-    chosen = [r for r in records if r.run.preset in {preset, PRETRAINED} and r.run.task.name in wanted]
-    if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - {preset, PRETRAINED}):
+    shown = {preset, PRETRAINED, SUBMITTED}
+    chosen = [r for r in records if r.run.preset in shown and r.run.task.name in wanted]
+    if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - shown):
         notes.append(f"there are rows of other presets too: --preset {' or '.join(other)}")
     out: list[Row] = []
     for task in tasks:
@@ -128,20 +152,24 @@ def rows(root: Path, tasks: Sequence[Task], preset: str, data_dir: Path | None) 
             if record.run.task == task:
                 by_model.setdefault((record.run.preset, record.run.model), []).append(record)
         try:
-            out += _ranked(task, by_model, data_dir, notes)
+            out += _ranked(task, by_model, data_dir, private, notes)
         except InputError as error:  # the labels are not at hand
             notes.append(f"{task.name}: {error}")
     return out, notes
 
 
 def _ranked(
-    task: Task, by_model: Mapping[tuple[str, str], Sequence[Record]], data_dir: Path | None, notes: list[str]
+    task: Task,
+    by_model: Mapping[tuple[str, str], Sequence[Record]],
+    data_dir: Path | None,
+    private: bool,
+    notes: list[str],
 ) -> list[Row]:
     """Rows of one task, best first, then those without a rank.
 
     Only models with the same folds and seeds are compared, and so ranked; none that others trained.
     """
-    held = {f: answers(task, f, data_dir) for f in {r.run.fold for rs in by_model.values() for r in rs}}
+    held = {f: answers(task, f, data_dir, private) for f in {r.run.fold for rs in by_model.values() for r in rs}}
     made: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     others: list[Row] = []
     for (preset, model), records in by_model.items():
@@ -153,7 +181,7 @@ def _ranked(
         if preset == PRETRAINED:
             others.append(row)
         else:
-            made[model] = row, estimates
+            made[row.title] = row, estimates
     metric = METRICS[task.target.kind][0]
     most = Counter(row.runs for row, _ in made.values()).most_common(1)
     compared = {m: e[metric.name] for m, (row, e) in made.items() if row.runs == most[0][0]}
@@ -161,8 +189,8 @@ def _ranked(
     if apart := sorted(made.keys() - compared.keys()):
         notes.append(f"{task.name}: {', '.join(apart)} not ranked: other folds or seeds than the rest")
     out = others
-    for model, (row, _) in made.items():
-        place = places.get(model)
+    for title, (row, _) in made.items():
+        place = places.get(title)
         out.append(replace(row, rank=place.low, rank_high=place.high, tied_with=place.tied_with) if place else row)
     sign = -1 if metric.higher_is_better else 1
 
@@ -182,7 +210,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         if about.get("outside"):
             answer = answer.without(about["outside"])
         p = submission.read(record.predictions, answer.ids, task.target.name, task.target.kind)
-        runs.append(statistics.Run(answer.y, p, answer.groups))
+        runs.append(answer.run(p))
     estimates = statistics.score(task.target.kind, runs)
     spread = None
     if len(runs) > 1:
@@ -190,6 +218,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
     about, curves = records[0].about, [r.curve for r in records if r.curve]
     train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
+    predict = [r.about["seconds"]["predict"] for r in records if "predict" in r.about["seconds"]]
     row = Row(
         model=records[0].run.model,
         preset=records[0].run.preset,
@@ -203,15 +232,15 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         spread=spread,
         noise=NOISE,
         seconds_train=float(np.mean(train)) if train else None,
-        seconds_predict=float(np.mean([r.about["seconds"]["predict"] for r in records])),
-        peak_memory_mb=max(r.about["peak_memory_mb"] for r in records),
-        parameters=about["parameters"],
-        device=about["device"]["name"],
-        settings=about["settings"],
-        versions=about["versions"],
+        seconds_predict=float(np.mean(predict)) if predict else None,
+        peak_memory_mb=max((r.about["peak_memory_mb"] for r in records if "peak_memory_mb" in r.about), default=None),
+        parameters=about.get("parameters"),
+        device=about["device"]["name"] if "device" in about else None,
+        settings=about.get("settings", {}),
+        versions=about.get("versions", {}),
         split=about["split"]["sha256"],
-        commit=about["commit"],
-        trained=about["counts"]["train"] if "settings" in about and "weights" not in about else 0,
+        commit=about.get("commit"),
+        trained=about["counts"]["train"] if "train" in about["seconds"] else 0,
         epochs=max((c.epochs for c in curves), default=None),
         flat=all(c.flat for c in curves) if curves else None,
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,

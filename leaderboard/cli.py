@@ -113,11 +113,71 @@ def score(
 
 
 @app.command()
+def submit(
+    files: Annotated[list[Path], typer.Argument(help="Predictions: CSVs with header id,<target>.")],
+    task: TaskName,
+    name: Annotated[str, typer.Option(help="Name on the board; else that of the file.")] = "",
+    fold: Annotated[int, typer.Option(help="Fold whose test set was predicted.")] = 0,
+    runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    data_dir: DataDir = None,
+) -> None:
+    """Enter CSVs of predictions on the board: checked, scored, kept, and written into the log."""
+    from leaderboard import render, tasks
+    from leaderboard.submit import submit as enter
+
+    if name and len(files) > 1:
+        raise InputError("--name is for one file; of several, each goes by the name of its file")
+    refused = 0
+    for file in files:
+        try:
+            scored = enter(file, tasks.parse(task), name or file.stem, fold, runs, data_dir)
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            typer.echo(f"Error: {error}", err=True)
+            refused += 1
+        else:
+            typer.echo(render.entered(scored, tasks.parse(task)))
+    if refused:
+        raise InputError(f"{refused} of {len(files)} files were refused: see above; the others are on the board")
+
+
+@app.command()
+def verify(
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Recompute every row from its files, and name each file that does not fit."""
+    from leaderboard import store
+    from leaderboard.verify import verify as check_all
+
+    root = runs or store.default_root()
+    if not root.is_dir():
+        raise InputError(f"there is no folder '{root}': name another with --runs")
+    counts, wrong = 0, 0
+    for checked in check_all(root, data_dir):
+        counts += 1
+        wrong += bool(checked.faults)
+        for fault in checked.faults:
+            typer.echo(f"FAULT {fault}")
+        for note in checked.notes:
+            typer.echo(f"note: {checked.title}: {note}", err=True)
+    if wrong:
+        raise InputError(f"{wrong} of {counts} do not fit their files: see above")
+    typer.echo(f"{counts} runs and logs fit their files: every row can be recomputed")
+
+
+@app.command()
 def leaderboard(
     suite: Annotated[str, typer.Argument(help="Tasks that are shown together: the name of a data set.")] = "open-dft",
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, with all metrics of each.")] = "",
     preset: Annotated[str, typer.Option(help="Rows of this preset; presets are never ranked together.")] = "quick",
     format_: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
+    private: Annotated[
+        bool, typer.Option("--private", help="Score the private rows of the host's solution (BENCH_SOLUTION).")
+    ] = False,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
     ] = None,
@@ -130,7 +190,7 @@ def leaderboard(
     if not root.is_dir():
         raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
     format_ = _one_of("format", format_, ("table", "markdown", "csv", "json"))
-    _print_board(root, _tasks(suite, task), format_, preset, data_dir, detailed=bool(task))
+    _print_board(root, _tasks(suite, task), format_, preset, data_dir, detailed=bool(task), private=private)
 
 
 @app.command()
@@ -197,11 +257,17 @@ def data_list(data_dir: DataDir = None) -> None:
 
 
 def _print_board(
-    root: Path, tasks: list[Task], format_: str, preset: str, data_dir: Path | None, detailed: bool = False
+    root: Path,
+    tasks: list[Task],
+    format_: str,
+    preset: str,
+    data_dir: Path | None,
+    detailed: bool = False,
+    private: bool = False,
 ) -> None:
     from leaderboard import board, render
 
-    rows, notes = board.rows(root, tasks, preset, data_dir)
+    rows, notes = board.rows(root, tasks, preset, data_dir, private)
     typer.echo(render.board(rows, tasks, preset, format_, detailed))
     for note in notes:
         typer.echo(f"note: {note}", err=True)

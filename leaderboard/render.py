@@ -68,6 +68,15 @@ def score(scored: dict[str, Any], task: Task) -> str:
     return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
 
 
+def entered(scored: dict[str, Any], task: Task) -> str:
+    """One line of `bench submit`."""
+    metric = METRICS[task.target.kind][0]
+    value = Value(**scored["metrics"][metric.name])
+    number = f"{metric.title} {_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
+    return f"{scored['name']} on {task.name}: {number} ({_interval(value)}, 95 % interval){tries}"
+
+
 def models(found: Sequence[Found]) -> str:
     """Names, presets and what each is; broken ones with their reason."""
     table = _table()
@@ -167,7 +176,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
             *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
-            f"{row.seconds_predict:.1f}",
+            "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
             _thousands(row.parameters),
         )
     return table

@@ -25,8 +25,11 @@ from asugnn.errors import InputError
 from leaderboard import datasets, tasks
 from leaderboard.tasks import Task
 
-FORMAT = 1
+FORMAT = 2  # since 2, run.json holds the digests of all files of its run, and its own
+READABLE = (1, 2)
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
+SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
+PASSING = {".lock", "checkpoint.pt", "started.json", "error.txt", "run.json"}  # not part of a finished run, or itself
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
 
@@ -133,8 +136,22 @@ def at(folder: Path) -> Record:
 
 
 def write_record(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write run.json, which makes the run complete."""
-    write_text(folder / "run.json", json.dumps({"format": FORMAT, **about}, indent=1, sort_keys=False) + "\n")
+    """Write run.json, which makes the run complete, with the digests of the files beside it."""
+    plain = {k: v for k, v in about.items() if k not in {"format", "files", "sha256"}}
+    write_text(folder / "run.json", record_text({"format": FORMAT, **plain, "files": digests(folder)}))
+
+
+def record_text(about: Mapping[str, Any]) -> str:
+    """run.json as it is written: its last entry is the sha256 of what it says without that entry."""
+    plain = {k: v for k, v in about.items() if k != "sha256"}
+    sha256 = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+    return json.dumps({**plain, "sha256": sha256}, indent=1) + "\n"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a run but run.json, by its path in the folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in PASSING)
+    return {p.relative_to(folder).as_posix(): digest(p) for p in files}
 
 
 def digest(path: Path) -> str:
@@ -168,8 +185,8 @@ def _read(file: Path) -> Mapping[str, Any]:
         raise InputError(f"{file.parent} is no finished run: it has no run.json")
     try:
         about = json.loads(file.read_text(encoding="utf-8"))
-        if about["format"] != FORMAT:
-            raise InputError(f"{file} has format {about['format']}, this version reads {FORMAT}")
+        if about["format"] not in READABLE:
+            raise InputError(f"{file} has format {about['format']}, this version reads {READABLE}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} cannot be read as the record of a run: {error}") from error
     return about  # type: ignore[no-any-return]

@@ -6,13 +6,16 @@ order of columns and rows) and never changes a value. Everything else is refused
 
 from __future__ import annotations
 
+import csv
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.atomic import write_text
 from asugnn.crystal import Floats
@@ -110,6 +113,32 @@ def read(path: Path, ids: Sequence[str], target: str, kind: Kind) -> Floats:
     if faults.total:
         raise SubmissionError(path, faults.sentences())
     return values
+
+
+def solution(ids: Sequence[str], target: str) -> tuple[Floats, NDArray[np.bool_]] | None:
+    """The labels (n,) of the host's solution, and which are public; None where there is no solution for these ids.
+
+    The file that BENCH_SOLUTION names has the header `id,<target>,Usage`, Usage being Public or Private. Raises
+    `InputError` for one that cannot be read.
+    """
+    named = os.environ.get("BENCH_SOLUTION")
+    if not named:
+        return None
+    try:
+        with Path(named).open(encoding="utf-8-sig", newline="") as file:
+            header, *lines = (line for line in csv.reader(file) if line)
+        table = {line[0]: line[1:] for line in lines}
+        if header[1:] != [target, "Usage"] or table.keys() != set(ids):
+            return None  # of another task
+        y = np.array([float(table[name][0]) for name in ids])
+        usage = [table[name][1] for name in ids]
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError(f"the solution {named} (BENCH_SOLUTION) cannot be read: {error}") from error
+    if not set(usage) <= {"Public", "Private"} or not np.isfinite(y).all():
+        raise InputError(
+            f"the solution {named} has a label that is no number, or a Usage other than Public and Private"
+        )
+    return y, np.array([word == "Public" for word in usage])
 
 
 def _rows(path: Path, ids: Sequence[str], target: str, kind: Kind, values: Floats, faults: _Faults) -> None:

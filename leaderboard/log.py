@@ -1,0 +1,77 @@
+"""The log of submissions: one line each, none of which can be changed afterwards unseen.
+
+`submissions.jsonl` in the folder of the runs. Every line holds the sha256 of the line before it, and the record of the
+latest submission of a name holds that of its own line. So a change shows in what follows it, and a shorter log in the
+records. Every attempt that was scored stays: who hands in fifty times is seen to have done so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asugnn.atomic import write_text
+from asugnn.errors import InputError
+
+NAME = "submissions.jsonl"
+FIRST = "0" * 64  # what the first line has for the one before it
+
+
+def append(root: Path, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a line at the end; returns what identifies it. The caller holds the lock of `root`."""
+    lines = _lines(root)
+    text = json.dumps({"n": len(lines) + 1, **entry, "previous": _digest(lines[-1]) if lines else FIRST})
+    write_text(root / NAME, "".join(f"{line}\n" for line in [*lines, text]))
+    return {"line": len(lines) + 1, "sha256": _digest(text)}
+
+
+def entries(root: Path) -> list[dict[str, Any]]:
+    """All entries; raises `InputError` naming the first line that does not fit the one before it."""
+    out, previous = [], FIRST
+    for number, line in enumerate(_lines(root), 1):
+        where = f"{root / NAME}, line {number}"
+        try:
+            entry = json.loads(line)
+            right = json.dumps(entry) == line and entry["n"] == number
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{where} was changed: it is no entry of the log") from error
+        if not right or entry["previous"] != previous:
+            raise InputError(f"{where} or the line before it was changed: they do not fit together")
+        out.append(entry)
+        previous = _digest(line)
+    return out
+
+
+def holds(root: Path, reference: Mapping[str, Any]) -> bool:
+    """Whether the log has the line that a record refers to, as it was."""
+    try:
+        lines: Sequence[str] = _lines(root)
+    except InputError:
+        return False
+    number = reference["line"]
+    return 0 < number <= len(lines) and bool(_digest(lines[number - 1]) == reference["sha256"])
+
+
+def tries(root: Path, task: str, fold: int, name: str) -> int:
+    """How often a name has handed in for a task."""
+    return sum((e["task"], e["fold"], e["name"]) == (task, fold, name) for e in entries(root))
+
+
+def _lines(root: Path) -> list[str]:
+    file = root / NAME
+    if not file.is_file():
+        return []
+    try:
+        text = file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} was changed or cannot be read: {error}") from error
+    if text and not text.endswith("\n"):
+        raise InputError(f"{file} was changed: its last line is cut off")
+    return text.split("\n")[:-1]
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""Enter predictions of somebody on the board: validated, scored, kept, and written into the log."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asugnn.errors import InputError
+from leaderboard import board, datasets, log, split, store
+from leaderboard.store import SUBMITTED, Run
+from leaderboard.tasks import Task
+
+
+def submit(file: Path, task: Task, name: str, fold: int, root: Path, data_dir: Path | None) -> dict[str, Any]:
+    """Score a file and enter it; returns the score, with `tries`, how often this name has handed in.
+
+    A name stands for its latest file. Nothing is written unless everything is right; raises `InputError`.
+    """
+    if not store.SAFE.fullmatch(name) or len(name) > 60:
+        raise InputError(
+            f"'{name[:60]}' cannot be a name: take letters, digits and . _ + = -, a letter or digit first, "
+            "no more than 60; --name sets it"
+        )
+    data = datasets.load(task.source, data_dir)
+    parts = split.load(data, task.rule)
+    scored = board.score(file, task, fold, data_dir)
+    run = Run(task, SUBMITTED, name, fold, 0)
+    folder = run.folder(root)
+    with store.locked(root, wait=True):
+        log.entries(root)  # nothing is added to a log that was changed
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=".handed-in-", dir=folder)
+        os.close(handle)
+        try:
+            shutil.copyfile(file, temporary)
+            sha256 = store.digest(Path(temporary))
+            now = datetime.now(UTC).isoformat("T", "seconds")
+            values = {metric: value["value"] for metric, value in scored["metrics"].items()}
+            entry = {"when": now, "name": name, "task": task.name, "fold": fold, "sha256": sha256, "metrics": values}
+            (folder / "run.json").unlink(missing_ok=True)  # until the new one is there, the run is not complete
+            line = log.append(root, entry)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(folder / "predictions.csv")
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+        about = {
+            "task": task.name,
+            "model": name,
+            "preset": SUBMITTED,
+            "fold": fold,
+            "seed": 0,
+            "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
+            "data": {"name": data.source.name, "sha256": data.sha256},
+            "seconds": {},
+            "predictions_sha256": sha256,
+            "log": line,
+            "finished": now,
+        }
+        store.write_record(folder, about)
+        return {**scored, "name": name, "tries": log.tries(root, task.name, fold, name)}
