@@ -20,6 +20,7 @@ from asugnn.model import Kind
 
 Weighted = Callable[[Floats], Floats]  # weights (b, groups), counts as floats -> values (b,), nan where undefined
 Prepare = Callable[[Floats, Floats, Ints, int], Weighted]
+Influence = Callable[[Floats, Floats, Ints, int], Floats]
 
 THRESHOLD = 0.5  # a probability from here on says class 1
 
@@ -31,6 +32,10 @@ class Metric:
     `prepare(y, p, group, groups)` takes labels (n,), predictions (n,), the group of each row (n,) as an index below
     `groups`, and returns the function from weights (b, groups) to values (b,). A row counts as often as its group
     weighs: 0 leaves it out. What cannot be computed (see `undefined`) is nan.
+
+    `influence`, of the same arguments, is (groups,): how much each group moves the value. Its sum is zero, and that of
+    its squares, times groups / (groups - 1), the variance of the value over other groups. By leaving one group out
+    (the jackknife), but for the ROC-AUC, where it is that of DeLong et al. (1988), for groups as by Obuchowski (1997).
     """
 
     name: str
@@ -38,6 +43,7 @@ class Metric:
     higher_is_better: bool
     has_unit: bool  # its values carry the unit of the label
     prepare: Prepare
+    influence: Influence
     undefined: str = "its value is too large for a floating-point number"  # why a value may not exist
 
     def __call__(self, y: Floats, p: Floats) -> float:
@@ -46,13 +52,19 @@ class Metric:
         return float(self.prepare(y, p, one, 1)(np.ones((1, 1)))[0])
 
 
-def _of_sums(columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], finish: Callable[..., Floats]) -> Prepare:
+def _of_sums(
+    columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], finish: Callable[..., Floats]
+) -> tuple[Prepare, Influence]:
     """A metric that is a function of sums over rows: the count of rows first, then each of `columns`."""
 
-    def prepare(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
+    def within(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
+        """(k, groups) the sums of each group."""
         with np.errstate(over="ignore", invalid="ignore"):
             each = [np.ones(len(y)), *columns(y, p)]
-            sums = np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each])  # (k, groups)
+            return np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each])
+
+    def prepare(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
+        sums = within(y, p, group, groups)
 
         def weighted(weights: Floats) -> Floats:
             with np.errstate(all="ignore"):
@@ -62,7 +74,14 @@ def _of_sums(columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], fin
 
         return weighted
 
-    return prepare
+    def influence(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
+        sums = within(y, p, group, groups)
+        with np.errstate(all="ignore"):
+            without: Floats = finish(*(sums.sum(axis=1, keepdims=True) - sums))  # (groups,)
+            out: Floats = (without.mean() - without) * (groups - 1) / groups
+        return out
+
+    return prepare, influence
 
 
 def _spread(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
@@ -106,27 +125,47 @@ def _roc_auc(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
     return weighted
 
 
+def _auc_influence(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
+    """The placement of each row among those of the other class, less the area, over the rows of its class."""
+    order = np.argsort(p, kind="stable")
+    score, true, group = p[order], y[order] == 1, group[order]
+    ones, zeros = score[true], score[~true]
+    with np.errstate(all="ignore"):
+        of_ones = _below(zeros, ones) / len(zeros)  # (ones,) share of the zeros below each, ties half
+        of_zeros = 1 - _below(ones, zeros) / len(ones)
+        area = of_ones.mean() if len(ones) else np.nan
+        out = np.bincount(group[true], (of_ones - area) / len(ones), groups)
+        out = out + np.bincount(group[~true], (of_zeros - area) / len(zeros), groups)
+    return np.asarray(out, dtype=np.float64)
+
+
+def _below(values: Floats, at: Floats) -> Floats:
+    """How many of the sorted `values` lie below each of `at`, equal ones half."""
+    counts: Floats = (np.searchsorted(values, at, side="left") + np.searchsorted(values, at, side="right")) / 2
+    return counts
+
+
 METRICS: dict[Kind, tuple[Metric, ...]] = {
     "regression": (
-        Metric("mae", "MAE", False, True, _of_sums(lambda y, p: [abs(y - p)], lambda n, e: e / n)),
-        Metric("rmse", "RMSE", False, True, _of_sums(lambda y, p: [(y - p) ** 2], lambda n, e: np.sqrt(e / n))),
-        Metric("r2", "R2", True, False, _of_sums(_spread, _r2), "the labels are all equal"),
+        Metric("mae", "MAE", False, True, *_of_sums(lambda y, p: [abs(y - p)], lambda n, e: e / n)),
+        Metric("rmse", "RMSE", False, True, *_of_sums(lambda y, p: [(y - p) ** 2], lambda n, e: np.sqrt(e / n))),
+        Metric("r2", "R2", True, False, *_of_sums(_spread, _r2), "the labels are all equal"),
     ),
     "binary": (
-        Metric("roc_auc", "ROC-AUC", True, False, _roc_auc, "the labels are all of one class"),
+        Metric("roc_auc", "ROC-AUC", True, False, _roc_auc, _auc_influence, "the labels are all of one class"),
         Metric(
             "accuracy",
             "accuracy",
             True,
             False,
-            _of_sums(lambda y, p: [(p >= THRESHOLD) == (y == 1)], lambda n, right: right / n),
+            *_of_sums(lambda y, p: [(p >= THRESHOLD) == (y == 1)], lambda n, right: right / n),
         ),
         Metric(
             "f1",
             "F1",
             True,
             False,
-            _of_sums(_confusion, lambda n, both, either: 2 * both / (both + either)),
+            *_of_sums(_confusion, lambda n, both, either: 2 * both / (both + either)),
             "no row is of class 1, neither by label nor by prediction",
         ),
     ),

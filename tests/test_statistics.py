@@ -11,7 +11,7 @@ from scipy import stats
 
 from leaderboard import statistics
 from leaderboard.metrics import METRICS
-from leaderboard.statistics import RESAMPLES, Estimate, Resamples, Run, compare, interval, ranks, score
+from leaderboard.statistics import RESAMPLES, Estimate, Resamples, Run, bca, holm, p_value, ranks, score
 
 
 def names(n: int) -> list[str]:
@@ -71,31 +71,98 @@ def test_other_groups_other_draws():
 
 
 def test_the_interval_is_that_of_scipy():
-    """scipy's percentile bootstrap, with a group a row, up to the noise of a thousand draws."""
+    """scipy's BCa bootstrap of skewed errors, with a group a row, up to the noise of a thousand draws."""
     rng = np.random.default_rng(0)
-    y, p = rng.normal(size=400), rng.normal(size=400)
-    ours = score("regression", [Run(y, p, names(400))])["mae"]
-    theirs = stats.bootstrap(
-        (abs(y - p),), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
-    ).confidence_interval
+    y, p = np.zeros(300), rng.lognormal(0, 1.2, 300)
+    ours = score("regression", [Run(y, p, names(300))])["mae"]
+    theirs = stats.bootstrap((p,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1))
+    theirs, plain = (
+        theirs.confidence_interval,
+        stats.bootstrap((p,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)),
+    )
     width = theirs.high - theirs.low
-    assert ours.value == pytest.approx(abs(y - p).mean(), rel=1e-14)
+    assert ours.value == pytest.approx(p.mean(), rel=1e-14)
     assert ours.low == pytest.approx(theirs.low, abs=0.06 * width)
     assert ours.high == pytest.approx(theirs.high, abs=0.06 * width)
+    assert theirs.high - plain.confidence_interval.high > 0.07 * width  # else the test could not tell
 
 
-def test_every_replicate_is_the_metric_of_the_repeated_rows():
+@pytest.mark.parametrize("kind", METRICS)
+def test_influence_is_the_jackknife(kind):
+    """By leaving groups out, one by one; of the ROC-AUC the same to the first order."""
     rng = np.random.default_rng(3)
-    groups = rng.choice(names(12), 60).tolist()
-    resamples = Resamples(groups)
-    for kind, y in (("regression", rng.normal(size=60)), ("binary", rng.integers(0, 2, 60).astype(float))):
-        p = rng.random(60)
-        estimates = score(kind, [Run(y, p, groups)])
-        assert list(estimates) == [m.name for m in METRICS[kind]]
-        for b, weights in list(enumerate(weights_of(resamples)))[::100]:
-            rows = np.repeat(np.arange(60), weights.astype(int)[resamples.index(groups)])
-            for metric in METRICS[kind]:
-                assert estimates[metric.name].replicates[b] == pytest.approx(metric(y[rows], p[rows]), rel=1e-12)
+    n, groups = 400, 80
+    group = rng.integers(0, groups, n)
+    y = rng.normal(size=n) if kind == "regression" else rng.integers(0, 2, n).astype(float)
+    p = np.round(np.clip(0.3 * y + 0.7 * rng.random(n), 0, 1), 2)
+    for metric in METRICS[kind]:
+        without = np.array([metric(y[group != g], p[group != g]) for g in range(groups)])
+        expected = (without.mean() - without) * (groups - 1) / groups
+        found = metric.influence(y, p, group, groups)
+        assert found.sum() == pytest.approx(0, abs=1e-12)
+        assert np.abs(found - expected).max() < (0.06 if metric.name == "roc_auc" else 1e-12) * np.abs(expected).max()
+
+
+def delong_by_pairs(y, p, q):
+    """Variances and covariance of two areas, from all pairs of rows (DeLong et al. 1988, equations 4 to 6)."""
+    components = []
+    for s in (p, q):
+        wins = np.subtract.outer(s[y == 1], s[y == 0])
+        wins = np.where(wins > 0, 1.0, np.where(wins == 0, 0.5, 0.0))
+        components.append((wins.mean(), wins.mean(axis=1), wins.mean(axis=0)))
+    (a, a1, a0), (b, b1, b0) = components
+    return a, b, np.cov(a1, b1) / len(a1) + np.cov(a0, b0) / len(a0)
+
+
+def test_the_area_has_the_error_of_delong():
+    rng = np.random.default_rng(5)
+    y = rng.integers(0, 2, 500).astype(float)
+    p, q = (np.round(np.clip(0.25 * y + 0.75 * rng.random(500), 0, 1), 2) for _ in "pq")
+    q = (p + q) / 2
+    a, b = (score("binary", [Run(y, s, names(500))])["roc_auc"] for s in (p, q))
+    first, second, covariance = delong_by_pairs(y, p, q)
+    assert (a.value, b.value) == pytest.approx((first, second), rel=1e-12)
+    error = np.sqrt(covariance[0, 0])
+    logit, width = np.log(first / (1 - first)), 1.96 * error / (first * (1 - first))
+    assert (a.low, a.high) == pytest.approx(1 / (1 + np.exp(-np.array([logit - width, logit + width]))), rel=1e-3)
+    z = (first - second) / np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert p_value(a, b) == pytest.approx(2 * stats.t.sf(abs(z), 499), rel=0.03)
+
+
+@pytest.mark.parametrize("groups", [6, 10, 30, 1000])
+def test_two_errors_are_compared_by_a_paired_t_test(groups):
+    rng = np.random.default_rng(groups)
+    errors = abs(rng.normal(size=(2, groups))) + np.array([[0], [0.3]])
+    a, b = (score("regression", [Run(np.zeros(groups), e, names(groups))])["mae"] for e in errors)
+    expected = stats.ttest_rel(*errors).pvalue
+    assert p_value(a, b) == pytest.approx(expected, rel=0.02, abs=1e-6)
+    assert p_value(a, b) == p_value(b, a)
+    assert p_value(a, a) == 1
+
+
+@given(st.lists(st.floats(0, 1), min_size=0, max_size=10))
+def test_holm_by_its_definition(values):
+    """A pair is significant if it and all smaller p-values pass their steps: adjusted p-values, the textbook's way."""
+    p = {(str(i), ""): value for i, value in enumerate(values)}
+    order = sorted(values)
+    adjusted = np.maximum.accumulate([min(1, (len(order) - i) * v) for i, v in enumerate(order)]) if order else []
+    assert len(holm(p)) == sum(a <= 0.05 + 1e-12 for a in adjusted) or any(abs(a - 0.05) < 1e-9 for a in adjusted)
+
+
+def test_without_a_difference_one_table_in_twenty_says_otherwise():
+    """Ten equal models: without correction, most tables would name a winner."""
+    rng = np.random.default_rng(0)
+    false, uncorrected = 0, 0
+    for i in range(200):
+        labels = [f"{i} {n}" for n in names(60)]
+        models = {
+            str(k): score("regression", [Run(np.zeros(60), rng.normal(size=60), labels)])["mae"] for k in range(10)
+        }
+        found = ranks(models, higher_is_better=False)
+        false += any(rank.high < 10 for rank in found.values())
+        uncorrected += any(p_value(a, b) < 0.05 for a in models.values() for b in models.values() if a is not b)
+    assert false / 200 < 0.08
+    assert uncorrected / 200 > 0.4
 
 
 def test_rows_of_one_group_are_one_draw():
@@ -151,30 +218,37 @@ def test_a_better_model_is_told_from_a_worse_one_even_where_intervals_overlap():
     y = np.zeros_like(errors)
     a, b = (score("regression", [Run(y, p, groups)])["mae"] for p in (errors, 1.05 * errors))
     assert a.high > b.low
-    assert (compare(a, b, False), compare(b, a, False)) == (1, -1)
-    assert (compare(a, b, True), compare(b, a, True)) == (-1, 1)
-    assert compare(a, a, False) == 0
+    assert {m: r.low for m, r in ranks({"a": a, "b": b}, higher_is_better=False).items()} == {"a": 1, "b": 2}
+    assert {m: r.low for m, r in ranks({"a": a, "b": b}, higher_is_better=True).items()} == {"a": 2, "b": 1}
 
 
 def test_few_groups_cannot_tell_models_apart():
-    for n, expected in ((5, 0), (6, 1)):
+    for n, expected in ((5, 1), (6, 0)):
         y = np.zeros(n)
         a, b = (score("regression", [Run(y, y + p, names(n))])["mae"] for p in (1, 2))
-        assert compare(a, b, False) == expected
+        assert p_value(a, b) == expected
+
+
+def test_models_on_other_groups_are_compared_without_pairs():
+    rng = np.random.default_rng(0)
+    errors = abs(rng.normal(size=(2, 300))) + np.array([[0], [0.1]])
+    labels = [[f"{k}{n}" for n in names(300)] for k in "ab"]
+    a, b = (score("regression", [Run(np.zeros(300), e, g)])["mae"] for e, g in zip(errors, labels, strict=True))
+    assert p_value(a, b) == pytest.approx(stats.ttest_ind(*errors, equal_var=False).pvalue, rel=0.02)
+
+
+def made(value: float, own: float) -> Estimate:
+    """An estimate whose difference to another has the standard error |own - other's own|."""
+    return Estimate(value, None, None, 100, "", own * np.tile([1, -1], 50) * np.sqrt(99) / 100, "same")
 
 
 def test_ranks_by_hand():
     """a and b tie, b and c tie, a beats c; d is beaten by all; e has no value."""
-    noise = np.random.default_rng(0).normal(0, 1, (2, RESAMPLES))
-
-    def made(value, own):
-        return Estimate(value, None, None, 100, "", value + 0.7 * own)
-
     models = {
-        "a": made(0.0, noise[0]),
-        "b": made(1.5, noise[1]),
-        "c": made(3.0, noise[0]),
-        "d": made(9.0, noise[0]),
+        "a": made(0.0, 0.0),
+        "b": made(1.5, 1.0),
+        "c": made(3.0, 0.2),
+        "d": made(9.0, 0.1),
         "e": Estimate(None, None, None, 100, "none"),
     }
     found = ranks(models, higher_is_better=False)
@@ -190,10 +264,7 @@ def test_ranks_by_hand():
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.booleans())
 def test_ranks_hold_together(seed, n, higher):
     rng = np.random.default_rng(seed)
-    models = {
-        str(i): Estimate(v, None, None, 50, "", v + rng.normal(0, 1, RESAMPLES))
-        for i, v in enumerate(rng.normal(0, 3, n))
-    }
+    models = {str(i): made(v, own) for i, (v, own) in enumerate(zip(rng.normal(0, 3, n), rng.random(n), strict=True))}
     found = ranks(models, higher)
     for name, rank in found.items():
         assert 1 <= rank.low <= rank.high <= n
@@ -205,11 +276,23 @@ def test_ranks_hold_together(seed, n, higher):
 def test_replicates_without_a_value_do_not_spoil_the_interval():
     replicates = np.arange(1000.0)
     replicates[::25] = np.nan
-    low, high = interval(replicates)
-    assert (low, high) == pytest.approx((25, 975), abs=2)
+    low, high = bca(499.5, replicates, np.zeros(100))  # neither bias nor skew: the percentiles
+    assert (low, high) == pytest.approx((25, 975), abs=3)
     replicates[::20] = np.nan
-    assert interval(replicates) is None
-    assert interval(np.full(10, np.inf)) is None
+    assert bca(499.5, replicates, np.zeros(100)) is None
+    assert bca(1.0, np.full(10, np.inf), np.zeros(100)) is None
+
+
+def test_many_groups_are_merged_into_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    y, p = np.zeros(4000), rng.lognormal(size=4000)
+    whole = score("regression", [Run(y, p, names(4000))])["mae"]
+    monkeypatch.setattr(statistics, "BLOCKS", 500)
+    merged = score("regression", [Run(y, p, names(4000))])["mae"]
+    assert merged.groups == 4000
+    assert len(merged.influence) == 500
+    assert merged.value == whole.value
+    assert merged.high - merged.low == pytest.approx(whole.high - whole.low, rel=0.15)
 
 
 def coverage(repeats: int, groups: int, seed: int) -> float:
@@ -234,7 +317,7 @@ def ties(repeats: int, groups: int, seed: int) -> float:
         labels = [f"{i} {label}" for label in labels]
         y = np.zeros_like(shared)
         a, b = (score("regression", [Run(y, shared + correlated(rng, groups)[0], labels)])["mae"] for _ in "ab")
-        tied += compare(a, b, False) == 0
+        tied += p_value(a, b) > 0.05
     return tied / repeats
 
 
@@ -267,13 +350,16 @@ def test_a_million_rows_fit_a_small_machine():
     rng = np.random.default_rng(0)
     y = rng.normal(size=1_000_000)
     p, groups = y + rng.normal(size=len(y)), [f"g{i}" for i in rng.integers(0, 400_000, len(y))]
-    tracemalloc.start()
-    start = time.perf_counter()
-    score("binary", [Run((y > 0).astype(float), 1 / (1 + np.exp(-p)), groups)])
-    seconds, peak = time.perf_counter() - start, tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 400e6
-    assert seconds < 120
+    runs = {"regression": Run(y, p, groups), "binary": Run((y > 0).astype(float), 1 / (1 + np.exp(-p)), groups)}
+    for kind, run in runs.items():
+        tracemalloc.start()
+        score(kind, [run])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 500e6
+        start = time.perf_counter()
+        score(kind, [run])
+        print(f"{kind}: {time.perf_counter() - start:.1f} s, {peak / 1e6:.0f} MB")
 
 
 def test_scoring_imports_nothing_heavy():
