@@ -18,6 +18,7 @@ from leaderboard import datasets, split, statistics, store, submission
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
 from leaderboard.store import PRETRAINED, SUBMITTED, Record
+from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
 NOISE = "95 % interval over test groups"
@@ -63,6 +64,7 @@ class Row:
     flat: bool | None  # whether the last tenth of them improved no run's validation score by more than 1 %
     pretrained_on: str | None  # what the published weights were trained on, which may contain the test set
     outside: int  # test crystals left out because the model says that they are outside its domain
+    front: bool = False  # whether no other row of the task is both better and faster to train
     rank: int | None = None
     rank_high: int | None = None
     tied_with: tuple[str, ...] = ()
@@ -107,7 +109,7 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
     # Distorted structures of one composition are draws of their own; elsewhere a composition's rows go together.
     groups = ids if task.target.model_of else data.groups(ids)
     scored = np.ones(len(ids), dtype=bool)
-    if held := submission.solution(ids, task.target.name):
+    if held := submission.solution(ids):
         y, public = held
         scored = ~public if private else public
     elif private:
@@ -115,10 +117,14 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
     return Answers(ids, y, groups, scored, parts.sha256)
 
 
-def score(file: Path, task: Task, fold: int, data_dir: Path | None) -> dict[str, Any]:
-    """Validate and score a CSV of predictions; raises `InputError` with every fault of it."""
+def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Columns | None = None) -> dict[str, Any]:
+    """Validate and score a CSV of predictions; raises `InputError` with every fault of it.
+
+    Its columns are `id` and the target, unless others are given.
+    """
+    names = columns or Columns("id", task.target.name)
     held = answers(task, fold, data_dir)
-    p = submission.read(file, held.ids, task.target.name, task.target.kind)
+    p = submission.read(file, held.ids, names.target, task.target.kind, names.id)
     run = held.run(p)
     estimates = statistics.score(task.target.kind, [run])
     return {
@@ -193,12 +199,27 @@ def _ranked(
         place = places.get(title)
         out.append(replace(row, rank=place.low, rank_high=place.high, tied_with=place.tied_with) if place else row)
     sign = -1 if metric.higher_is_better else 1
+    out = _with_front(out, metric.name, sign)
 
     def order(row: Row) -> tuple[bool, bool, float]:
         value = row.metrics[metric.name].value
         return row.rank is None, row.pretrained_on is not None, np.inf if value is None else sign * value
 
     return sorted(out, key=order)
+
+
+def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
+    """Mark the rows of the Pareto front of the metric and the seconds of training, as far as both are known."""
+    cost: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        value = row.metrics[metric].value
+        if value is not None and row.seconds_train is not None:
+            cost[row.title] = sign * value, row.seconds_train
+
+    def beaten(mine: tuple[float, float]) -> bool:
+        return any(v <= mine[0] and s <= mine[1] and (v, s) != mine for v, s in cost.values())
+
+    return [replace(r, front=r.title in cost and not beaten(cost[r.title])) for r in rows]
 
 
 def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
@@ -209,7 +230,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
             raise InputError(f"{record.folder} was made with another version of the split")
         if about.get("outside"):
             answer = answer.without(about["outside"])
-        p = submission.read(record.predictions, answer.ids, task.target.name, task.target.kind)
+        p = record.read(answer.ids)
         runs.append(answer.run(p))
     estimates = statistics.score(task.target.kind, runs)
     spread = None

@@ -16,6 +16,7 @@ from asugnn.errors import InputError
 
 if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
     from leaderboard.store import Run
+    from leaderboard.submission import Columns
     from leaderboard.tasks import Task
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(data, name="data")
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Folder of data sets that are not in the package (else BENCH_DATA).")
 ]
+ColumnNames = Annotated[str, typer.Option("--columns", help="Names of the two columns, ID,TARGET, if not the usual.")]
 TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.")]
 
 
@@ -103,12 +105,13 @@ def score(
     task: TaskName,
     fold: Annotated[int, typer.Option(help="Fold whose test set was predicted.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    columns: ColumnNames = "",
     data_dir: DataDir = None,
 ) -> None:
     """Check a CSV of predictions and score it. Changes nothing."""
     from leaderboard import board, render, tasks
 
-    scored = board.score(file, tasks.parse(task), fold, data_dir)
+    scored = board.score(file, tasks.parse(task), fold, data_dir, _columns(columns))
     typer.echo(json.dumps(scored) if as_json else render.score(scored, tasks.parse(task)))
 
 
@@ -119,6 +122,7 @@ def submit(
     name: Annotated[str, typer.Option(help="Name on the board; else that of the file.")] = "",
     fold: Annotated[int, typer.Option(help="Fold whose test set was predicted.")] = 0,
     runs: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    columns: ColumnNames = "",
     data_dir: DataDir = None,
 ) -> None:
     """Enter CSVs of predictions on the board: checked, scored, kept, and written into the log."""
@@ -130,7 +134,7 @@ def submit(
     refused = 0
     for file in files:
         try:
-            scored = enter(file, tasks.parse(task), name or file.stem, fold, runs, data_dir)
+            scored = enter(file, tasks.parse(task), name or file.stem, fold, runs, data_dir, _columns(columns))
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -140,6 +144,27 @@ def submit(
             typer.echo(render.entered(scored, tasks.parse(task)))
     if refused:
         raise InputError(f"{refused} of {len(files)} files were refused: see above; the others are on the board")
+
+
+@app.command()
+def export(
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")],
+    host: Annotated[bool, typer.Option("--host", help="Add what the host keeps: solution and Kaggle metric.")] = False,
+    fold: Annotated[int, typer.Option(help="Fold whose test set is to be predicted.")] = 0,
+    columns: ColumnNames = "",
+    metric: Annotated[str, typer.Option(help="What the competition is scored by, if not by the task's own.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Write what participants of a competition get: labelled rows, structures, ids to predict, a sample submission."""
+    from leaderboard import tasks
+    from leaderboard.export import export as write
+    from leaderboard.submission import Columns
+
+    parsed = tasks.parse(task)
+    names = _columns(columns) or Columns("id", parsed.target.name)
+    for file in write(parsed, fold, out, host, names, metric, data_dir):
+        typer.echo(str(file))
 
 
 @app.command()
@@ -191,6 +216,27 @@ def leaderboard(
         raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
     format_ = _one_of("format", format_, ("table", "markdown", "csv", "json"))
     _print_board(root, _tasks(suite, task), format_, preset, data_dir, detailed=bool(task), private=private)
+
+
+@app.command()
+def errors(
+    task: TaskName,
+    by: Annotated[str, typer.Option(help="element, space-group, size or label.")] = "element",
+    preset: Annotated[str, typer.Option(help="Rows of this preset, and what was handed in.")] = "quick",
+    format_: Annotated[str, typer.Option("--format", help="table, markdown or csv.")] = "table",
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show where models err: mean absolute error, or accuracy, by chemistry."""
+    from leaderboard import errors as where
+    from leaderboard import render, store, tasks
+
+    kind = _one_of("by", by, tuple(where.CLASSES))
+    parsed = tasks.parse(task)
+    found = where.by(kind, parsed, runs or store.default_root(), preset, data_dir)
+    typer.echo(render.errors(found, kind, parsed, _one_of("format", format_, ("table", "markdown", "csv"))))
 
 
 @app.command()
@@ -296,6 +342,17 @@ def _able(preset: str) -> list[str]:
     if not names:
         raise InputError(f"no model has a preset '{preset}': `bench models` lists them")
     return names
+
+
+def _columns(text: str) -> Columns | None:
+    from leaderboard.submission import Columns
+
+    if not text:
+        return None
+    names = _list(text)
+    if len(names) != 2 or "Usage" in names or any(not name.isprintable() or '"' in name for name in names):
+        raise InputError(f"--columns takes two names, ID,TARGET, not '{text}'")
+    return Columns(*names)
 
 
 def _published(model: str) -> list[str]:

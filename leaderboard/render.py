@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +22,7 @@ from asugnn.model import Found, presets
 from leaderboard import datasets, split
 from leaderboard.board import Row, Value
 from leaderboard.check import Finding
+from leaderboard.errors import FEWEST, Class
 from leaderboard.metrics import METRICS
 from leaderboard.tasks import Task, suite
 
@@ -75,6 +77,34 @@ def entered(scored: dict[str, Any], task: Task) -> str:
     number = f"{metric.title} {_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
     tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
     return f"{scored['name']} on {task.name}: {number} ({_interval(value)}, 95 % interval){tries}"
+
+
+def errors(classes: Sequence[Class], what: str, task: Task, form: str) -> str:
+    """Classes by models, the best of each class in bold."""
+    if not classes:
+        return f"no runs for {task.name}, or fewer than {FEWEST} test crystals of every class"
+    best = min if task.target.kind == "regression" else max
+    means = {
+        m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}
+    }
+    names = sorted(means, key=lambda m: (float(means[m]), m), reverse=best is max)
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([what, "crystals", *names])
+        writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
+        return out.getvalue().rstrip("\n")
+    table = _table()
+    for column in (what, "crystals", *names):
+        table.add_column(column.replace(", ", "\n"), justify="left" if column == what else "right")
+    for c in classes:
+        top = best(c.values.values())
+        cells = [_number(c.values.get(m)) for m in names]
+        marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
+        table.add_row(c.name, str(c.n), *marked)
+    measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
+    caption = f"{task.name}: {measure}; bold: lowest" if best is min else f"{task.name}: {measure}; bold: highest"
+    return "\n".join([(_markdown if form == "markdown" else _terminal)(table), caption])
 
 
 def models(found: Sequence[Found]) -> str:
@@ -175,7 +205,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
             row.title,
             *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
-            "-" if row.seconds_train is None else f"{row.seconds_train:.0f}",
+            _seconds(row, form),
             "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
             _thousands(row.parameters),
         )
@@ -188,6 +218,8 @@ def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> lis
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
+    if detailed and any(r.front for r in rows):
+        lines.append("bold seconds: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
         lines.append("*: the last tenth of the epochs still improved the validation score by more than 1 %")
     return lines + _pretrained_notes(rows)
@@ -216,6 +248,13 @@ def _cell(row: Row, metric: str, form: str) -> str:
     return f"{number} ({interval})" if form == "markdown" else f"{number}\n[dim]{interval}[/]"
 
 
+def _seconds(row: Row, form: str) -> str:
+    if row.seconds_train is None:
+        return "-"
+    number = f"{row.seconds_train:.0f}"
+    return number if not row.front else f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
+
+
 def _rank(row: Row) -> str:
     if row.rank is None:
         return "-"
@@ -242,8 +281,8 @@ def _interval(value: Value) -> str:
 def _csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
-             "epochs", "flat", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device", "noise",
-             "split", "commit")  # fmt: skip
+             "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
+             "noise", "split", "commit")  # fmt: skip
     names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]

@@ -14,15 +14,16 @@ import fcntl
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asugnn.atomic import write_text
+from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from leaderboard import datasets, tasks
+from leaderboard import datasets, submission, tasks
 from leaderboard.tasks import Task
 
 FORMAT = 2  # since 2, run.json holds the digests of all files of its run, and its own
@@ -92,6 +93,12 @@ class Record:
     def predictions(self) -> Path:
         """The file that is scored."""
         return self.folder / "predictions.csv"
+
+    def read(self, ids: Sequence[str]) -> Floats:
+        """The predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
+        target = self.run.task.target
+        name, column = self.about.get("columns", ("id", target.name))
+        return submission.read(self.predictions, ids, column, target.kind, name)
 
 
 def board_name(model: str, overrides: Mapping[str, str]) -> str:

@@ -38,6 +38,14 @@ _FOREIGN = {  # first bytes of what is no text in UTF-8
 }
 
 
+@dataclass(frozen=True)
+class Columns:
+    """The names of the two columns of a file of predictions."""
+
+    id: str
+    target: str
+
+
 Fault = tuple[str, str]  # its sort, such that 'and 12 more' can stand before it, and a sentence
 
 
@@ -88,7 +96,7 @@ def text(ids: Sequence[str], target: str, values: Sequence[float]) -> str:
     for name, value in zip(ids, values, strict=True):
         if not np.isfinite(value):
             raise InputError(f"the prediction for '{name}' is {value}: every crystal needs a finite number")
-        lines.append(f"{_quoted(name)},{value!r}")
+        lines.append(f"{quoted(name)},{value!r}")
     return "\n".join(lines) + "\n"
 
 
@@ -97,15 +105,16 @@ def write(path: Path, ids: Sequence[str], target: str, values: Floats) -> None:
     write_text(path, text(ids, target, values.tolist()))
 
 
-def read(path: Path, ids: Sequence[str], target: str, kind: Kind) -> Floats:
+def read(path: Path, ids: Sequence[str], target: str, kind: Kind, id_column: str = "id") -> Floats:
     """The predictions (n,) in the file, in the order of the expected `ids` (n,).
 
     Raises `SubmissionError` with all that is wrong with the file.
     """
+    columns = Columns(id_column, target)
     faults = _Faults()
     values = np.full(len(ids), np.nan)
     try:
-        _rows(path, ids, target, kind, values, faults)
+        _rows(path, ids, columns, kind, values, faults)
     except _StopError as stop:
         raise SubmissionError(path, [*faults.sentences(), str(stop)]) from None
     except OSError as error:
@@ -115,11 +124,11 @@ def read(path: Path, ids: Sequence[str], target: str, kind: Kind) -> Floats:
     return values
 
 
-def solution(ids: Sequence[str], target: str) -> tuple[Floats, NDArray[np.bool_]] | None:
+def solution(ids: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]] | None:
     """The labels (n,) of the host's solution, and which are public; None where there is no solution for these ids.
 
-    The file that BENCH_SOLUTION names has the header `id,<target>,Usage`, Usage being Public or Private. Raises
-    `InputError` for one that cannot be read.
+    The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private; the first two
+    may have other names. Raises `InputError` for one that cannot be read.
     """
     named = os.environ.get("BENCH_SOLUTION")
     if not named:
@@ -128,7 +137,7 @@ def solution(ids: Sequence[str], target: str) -> tuple[Floats, NDArray[np.bool_]
         with Path(named).open(encoding="utf-8-sig", newline="") as file:
             header, *lines = (line for line in csv.reader(file) if line)
         table = {line[0]: line[1:] for line in lines}
-        if header[1:] != [target, "Usage"] or table.keys() != set(ids):
+        if header[2:] != ["Usage"] or table.keys() != set(ids):
             return None  # of another task
         y = np.array([float(table[name][0]) for name in ids])
         usage = [table[name][1] for name in ids]
@@ -141,10 +150,10 @@ def solution(ids: Sequence[str], target: str) -> tuple[Floats, NDArray[np.bool_]
     return y, np.array([word == "Public" for word in usage])
 
 
-def _rows(path: Path, ids: Sequence[str], target: str, kind: Kind, values: Floats, faults: _Faults) -> None:
+def _rows(path: Path, ids: Sequence[str], columns: Columns, kind: Kind, values: Floats, faults: _Faults) -> None:
     """Fill `values` and `faults` from the lines of a file."""
     lines = _lines(path, faults)
-    id_first = _header(lines, target)
+    id_first = _header(lines, columns)
     place = {name: i for i, name in enumerate(ids)}
     loose: dict[str, str] = {}
     line_of = np.zeros(len(ids), dtype=np.int64)  # where each id was met
@@ -202,27 +211,30 @@ def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\n")
 
 
-def _header(lines: Iterator[tuple[int, str]], target: str) -> bool:
+def _header(lines: Iterator[tuple[int, str]], columns: Columns) -> bool:
     """Whether the id comes first in the header; raises `_StopError` if it is not the right one."""
-    expected = f"the first line must be 'id,{target}'"
+    name, target = columns.id, columns.target
+    expected = f"the first line must be '{name},{target}'"
     number, line = next(((number, line) for number, line in lines if line.strip()), (0, ""))
     if number == 0:
         raise _StopError(f"it is empty: {expected}")
     cells = _cells(line)
-    if cells is not None and sorted(cells) == sorted(["id", target]):
-        return cells[0] == "id"
+    if cells is not None and sorted(cells) == sorted([name, target]):
+        return cells[0] == name
     for mark, word in ((";", "semicolons"), ("\t", "tabs")):
         if mark in line and "," not in line:
             raise _StopError(f"its columns are separated by {word}: separate them by commas, and write decimal points")
     if cells is None:
         raise _StopError(f"line {number}: the header has a stray quote; {expected}")
-    if {"id", target} <= set(cells):
-        extra = [cell for cell in cells if cell not in ("id", target)] or ["id or target twice"]
+    if {name, target} <= set(cells):
+        extra = [cell for cell in cells if cell not in (name, target)] or ["id or target twice"]
         named = ", ".join(f"'{_short(cell)}'" for cell in extra[:SHOWN])
-        raise _StopError(f"line {number}: there are more columns than two ({named}): leave only 'id' and '{target}'")
+        raise _StopError(
+            f"line {number}: there are more columns than two ({named}): leave only '{name}' and '{target}'"
+        )
     hints = []
     for cell in cells[:SHOWN]:
-        near = difflib.get_close_matches(cell.casefold(), ["id", target], n=1)
+        near = difflib.get_close_matches(cell.casefold(), [name, target], n=1)
         if near and cell != near[0]:
             hints.append(f"'{_short(cell)}' should be '{near[0]}'")
     if len(cells) == 2 and _NUMBER.fullmatch(cells[1]):
@@ -288,7 +300,8 @@ def _value_fault(text: str, kind: Kind) -> Fault | None:
     return "values that are not numbers", f"'{_short(text)}' is not a number{hint}"
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A cell of a CSV; raises `InputError` for a text that no cell can hold."""
     if "\n" in name or "\r" in name or name != name.strip():
         raise InputError(f"id {name!r} cannot be written: it has a line break or spaces around it")
     return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name

@@ -12,10 +12,19 @@ from typing import Any
 from asugnn.errors import InputError
 from leaderboard import board, datasets, log, split, store
 from leaderboard.store import SUBMITTED, Run
+from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
 
-def submit(file: Path, task: Task, name: str, fold: int, root: Path, data_dir: Path | None) -> dict[str, Any]:
+def submit(
+    file: Path,
+    task: Task,
+    name: str,
+    fold: int,
+    root: Path,
+    data_dir: Path | None,
+    columns: Columns | None = None,
+) -> dict[str, Any]:
     """Score a file and enter it; returns the score, with `tries`, how often this name has handed in.
 
     A name stands for its latest file. Nothing is written unless everything is right; raises `InputError`.
@@ -27,7 +36,7 @@ def submit(file: Path, task: Task, name: str, fold: int, root: Path, data_dir: P
         )
     data = datasets.load(task.source, data_dir)
     parts = split.load(data, task.rule)
-    scored = board.score(file, task, fold, data_dir)
+    scored = board.score(file, task, fold, data_dir, columns)
     run = Run(task, SUBMITTED, name, fold, 0)
     folder = run.folder(root)
     with store.locked(root, wait=True):
@@ -57,6 +66,7 @@ def submit(file: Path, task: Task, name: str, fold: int, root: Path, data_dir: P
             "data": {"name": data.source.name, "sha256": data.sha256},
             "seconds": {},
             "predictions_sha256": sha256,
+            **({"columns": [columns.id, columns.target]} if columns else {}),
             "log": line,
             "finished": now,
         }

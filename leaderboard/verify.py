@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from asugnn.errors import InputError
-from leaderboard import board, datasets, log, split, statistics, store, submission
+from leaderboard import board, datasets, log, split, statistics, store
 from leaderboard.store import Record
 
 
@@ -89,7 +89,7 @@ def _row(record: Record, data_dir: Path | None, faults: list[str]) -> None:
         faults.append(f"{record.folder} was made with another version of the split {parts.rule}")
         return
     held = board.answers(task, record.run.fold, data_dir).without(about.get("outside", {}))
-    p = submission.read(record.predictions, held.ids, task.target.name, task.target.kind)
+    p = record.read(held.ids)
     estimates = statistics.score(task.target.kind, [held.run(p)])
     if "log" not in about:
         return

@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = {"asugnn", "baselines", "leaderboard"}
-LIGHT = {"asugnn.weights", "asugnn", "asugnn.atomic", "asugnn.crystal", "asugnn.errors", "asugnn.files", "asugnn.model"}
+LIGHT = {
+    "asugnn.symmetry",
+    "asugnn.weights",
+    "asugnn",
+    "asugnn.atomic",
+    "asugnn.crystal",
+    "asugnn.errors",
+    "asugnn.files",
+    "asugnn.model",
+}
 HEAVY = {"torch", "matgl", "alignn", "sklearn", "scipy", "pandas", "pymatgen", "spglib", "ase", "torch_geometric"}
 
 

@@ -1,0 +1,98 @@
+"""Where models err: by element, space group, size of the cell, and range of the label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.symmetry import conventional
+from leaderboard import board, datasets, store
+from leaderboard.metrics import THRESHOLD
+from leaderboard.store import PRETRAINED, SUBMITTED
+from leaderboard.tasks import Task
+
+FEWEST = 5  # crystals of a class that is shown
+SIZES = ((1, 4), (5, 10), (11, 20), (21, 40), (41, 80), (81, 10**6))  # atoms in the cell as it is given
+
+
+@dataclass(frozen=True)
+class Class:
+    """The crystals that have something in common, and each model's mean error on them, or its accuracy."""
+
+    name: str
+    n: int
+    values: Mapping[str, float]  # by the model's title
+
+
+def by(what: str, task: Task, root: Path, preset: str, data_dir: Path | None) -> list[Class]:
+    """The classes of the test crystals, over all folds that were run, each model on those it has predicted."""
+    data = datasets.load(task.source, data_dir)
+    labels = data.labels(task.target)
+    errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
+    for record in store.records(root)[0]:
+        if record.run.task != task or record.run.preset not in {preset, PRETRAINED, SUBMITTED}:
+            continue
+        held = board.answers(task, record.run.fold, data_dir).without(record.about.get("outside", {}))
+        p = record.read(held.ids)
+        wrong = (
+            abs(p - held.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (held.y == 1)).astype(float)
+        )
+        suffix = f", {record.run.preset}" if record.run.preset in {PRETRAINED, SUBMITTED} else ""
+        for name, error, counts in zip(held.ids, wrong.tolist(), held.scored, strict=True):
+            if counts:
+                errors.setdefault(name, {}).setdefault(record.run.model + suffix, []).append(error)
+    ids = list(errors)
+    values = labels[[data.rows[i] for i in ids]]
+    classes = CLASSES[what](data.crystals(ids), values)
+    out = []
+    for name, rows in classes.items():
+        models = sorted({m for i in rows for m in errors[ids[i]]})
+        means = {m: float(np.mean([np.mean(errors[ids[i]][m]) for i in rows if m in errors[ids[i]]])) for m in models}
+        if len(rows) >= FEWEST:
+            out.append(Class(name, len(rows), means))
+    return out
+
+
+def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    """A crystal counts for each of its elements; by atomic number."""
+    found: dict[int, list[int]] = {}
+    for i, crystal in enumerate(crystals):
+        for z in np.unique(crystal.numbers).tolist():
+            found.setdefault(z, []).append(i)
+    return {SYMBOLS[z - 1]: found[z] for z in sorted(found)}
+
+
+def _space_groups(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    found: dict[int, list[int]] = {}
+    for i, crystal in enumerate(crystals):
+        found.setdefault(conventional(crystal).space_group, []).append(i)
+    return {str(number): found[number] for number in sorted(found)}
+
+
+def _sizes(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    sizes = np.array([len(c) for c in crystals])
+    parts = ((f"{a}-{b} atoms" if b < 10**6 else f"{a} atoms or more", (sizes >= a) & (sizes <= b)) for a, b in SIZES)
+    return {name: np.flatnonzero(inside).tolist() for name, inside in parts if inside.any()}
+
+
+def _labels(_: Sequence[Crystal], y: Floats) -> dict[str, list[int]]:
+    """Fifths of the test crystals by label; of a binary target, its classes."""
+    if set(y.tolist()) <= {0.0, 1.0}:
+        return {f"class {k}": np.flatnonzero(y == k).tolist() for k in (0, 1) if (y == k).any()}
+    edges = np.unique(np.quantile(y, np.linspace(0, 1, 6)))
+    place = np.clip(np.searchsorted(edges, y, side="right") - 1, 0, max(len(edges) - 2, 0))
+    names = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)] or [f"{edges[0]:.3g}"]
+    return {name: np.flatnonzero(place == k).tolist() for k, name in enumerate(names)}
+
+
+CLASSES: dict[str, Callable[[Sequence[Crystal], Floats], dict[str, list[int]]]] = {
+    "element": _elements,
+    "space-group": _space_groups,
+    "size": _sizes,
+    "label": _labels,
+}
