@@ -125,7 +125,7 @@ def submit(
     columns: ColumnNames = "",
     data_dir: DataDir = None,
 ) -> None:
-    """Enter CSVs of predictions on the board: checked, scored, kept, and written into the log."""
+    """Enter predictions on the board. They are checked, scored, kept, and logged."""
     from leaderboard import render, tasks
     from leaderboard.submit import submit as enter
 
@@ -156,7 +156,7 @@ def export(
     metric: Annotated[str, typer.Option(help="What the competition is scored by, if not by the task's own.")] = "",
     data_dir: DataDir = None,
 ) -> None:
-    """Write what participants of a competition get: labelled rows, structures, ids to predict, a sample submission."""
+    """Write the files of a competition. Labelled rows, structures, ids to predict, and what the host keeps."""
     from leaderboard import tasks
     from leaderboard.export import export as write
     from leaderboard.submission import Columns
@@ -174,7 +174,7 @@ def verify(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Recompute every row from its files, and name each file that does not fit."""
+    """Recompute every row from its files. Each file that does not fit is named."""
     from leaderboard import store
     from leaderboard.verify import verify as check_all
 
@@ -229,7 +229,7 @@ def errors(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Show where models err: mean absolute error, or accuracy, by chemistry."""
+    """Show where models err, by chemistry. Mean absolute errors, or accuracies."""
     from leaderboard import errors as where
     from leaderboard import render, store, tasks
 
@@ -253,7 +253,7 @@ def check(
     name: Annotated[str, typer.Argument(help="A model, or FILE.py:CLASS.")],
     preset: Annotated[str, typer.Option(help="Named hyper-parameters.")] = "quick",
 ) -> None:
-    """Check that a model keeps the contract: shapes, determinism, saving, batching, and the invariances it claims."""
+    """Check that a model keeps the contract. Shapes, seeds, saving, batches, and the invariances it claims."""
     from leaderboard import check as contract
     from leaderboard import render
 
@@ -275,7 +275,7 @@ def predict(
     weights: Annotated[str, typer.Option("--pretrained", help="Published weights: a name, or a folder.")] = "",
     model: Annotated[str, typer.Option(help="The model that a folder of weights belongs to.")] = "all",
 ) -> None:
-    """Predict crystals from files, by a stored run or by published weights; prints id,<target> as CSV."""
+    """Predict crystals from files. A stored run or published weights do it; prints id,<target> as CSV."""
     from leaderboard import pretrained, runner, submission
 
     if (run is None) == (not weights):
