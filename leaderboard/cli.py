@@ -29,8 +29,19 @@ app = typer.Typer(
 data = typer.Typer(help="Data sets.", no_args_is_help=True)
 app.add_typer(data, name="data")
 
+
+def _use(folder: Path | None) -> Path | None:
+    """From here on this is where data sets are."""
+    if folder:
+        os.environ["BENCH_DATA"] = str(folder)
+    return folder
+
+
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder of data sets that are not in the package (else BENCH_DATA).")
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder of data sets that are not in the package (else BENCH_DATA).", callback=_use
+    ),
 ]
 ColumnNames = Annotated[str, typer.Option("--columns", help="Names of the two columns, ID,TARGET, if not the usual.")]
 TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.")]
@@ -66,7 +77,7 @@ def run(
     """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
     from rich.console import Console
 
-    from leaderboard import progress, runner, split
+    from leaderboard import progress, runner
 
     tasks = _tasks(suite, task)
     console = Console(stderr=True, highlight=False)
@@ -74,7 +85,7 @@ def run(
         out, data_dir, runner.device(_one_of("device", device, ("auto", "cpu", "cuda"))),
         _one_of("precision", precision, ("float32", "bfloat16")), partial(progress.shown, console),
     )  # fmt: skip
-    folds = list(range(split.PARTS // 2)) if fold == "all" else _numbers("fold", fold)
+    folds = None if fold == "all" else _numbers("fold", fold)
     if weights:
         if set_:
             raise InputError("--set changes how a model is trained, and with --pretrained none is: leave one out")
@@ -300,6 +311,52 @@ def data_list(data_dir: DataDir = None) -> None:
     from leaderboard import render
 
     typer.echo(render.data_sets(data_dir))
+
+
+@data.command("audit")
+def data_audit(
+    name: Annotated[str, typer.Argument(help="A data set.")],
+    rule: Annotated[str, typer.Option("--split", help="The split to look at.")] = "random",
+    data_dir: DataDir = None,
+) -> None:
+    """Look for duplicates, labels that cannot be, and what a split's sides share. Exit 1 if a structure is shared."""
+    from rich.console import Console
+
+    from leaderboard import audit, progress
+
+    found = audit.audit(name, rule, data_dir, progress.shown(Console(stderr=True, highlight=False), name))
+    for title, lines in found.sections:
+        typer.echo(title)
+        for line in lines:
+            typer.echo(f"  {line}")
+    if leaking := [fold for fold, n in found.leaks.items() if n]:
+        raise InputError(f"split {rule} of {name} leaks: the same structure is on two sides of fold {leaking[0]}")
+
+
+@data.command("import")
+def data_import(
+    path: Annotated[Path, typer.Argument(help="Parquet, folder of CIFs with one CSV, ASE database, or extended XYZ.")],
+    target: Annotated[list[str], typer.Option(help="COLUMN:UNIT of a label; COLUMN alone, if it is 0 or 1.")],
+    name: Annotated[str, typer.Option(help="Name of the data set; else that of the file or folder.")] = "",
+    title: Annotated[str, typer.Option(help="What it is, for the reader of a board.")] = "",
+    licence: Annotated[str, typer.Option(help="Its licence.")] = "licence not stated",
+    citation: Annotated[str, typer.Option(help="What to cite.")] = "citation not stated",
+    skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a data set of your own. Its tasks and its splits, random and by formula, are made with it."""
+    from rich.console import Console
+
+    from leaderboard import importer, progress, split, tasks
+
+    name = name or path.stem
+    about = {"title": title or f"imported from {path.name}", "licence": licence, "citation": citation}
+    wanted = [importer.parse(text) for text in target]
+    bar = progress.shown(Console(stderr=True, highlight=False), name)
+    made = importer.make(path, name, wanted, about, skip, bar)
+    named = ", ".join(task.name for task in tasks.suite(name))
+    typer.echo(f"{name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
+    typer.echo(f"Now: bench run {name} --model mean,forest")
 
 
 def _print_board(

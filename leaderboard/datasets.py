@@ -7,10 +7,11 @@ The layout: `material_id`, `formula`, `lattice` (9 floats: 3 x 3 rows, angstrom)
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ class Source:
     licence: str
     citation: str
     targets: tuple[Target, ...]
+    folder: Path | None = None  # of one that was imported: where its files and its splits are
 
 
 def _values(name: str) -> Column:
@@ -187,9 +189,46 @@ class Dataset:
         return out
 
 
+def own_folder() -> Path:
+    """Where imported data sets are kept: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
+    if named := os.environ.get("BENCH_DATA"):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "asugnn-bench"
+
+
+def sources() -> list[Source]:
+    """All data sets: those known here, then what was imported."""
+    files = sorted(own_folder().glob("*/dataset.json"))
+    return [*SOURCES, *(_imported(file, file.stat().st_mtime_ns) for file in files)]
+
+
+@cache  # a data set is one object, whoever asks for it
+def _imported(file: Path, _: int) -> Source:
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+        targets = tuple(
+            Target(t["name"], t["kind"], t["unit"], f"{t['column']}, imported", _values(t["column"]))
+            for t in about["targets"]
+        )
+        return Source(
+            name=about["name"],
+            title=about["title"],
+            file="data.parquet",
+            embedded=False,
+            licence=about["licence"],
+            citation=about["citation"],
+            targets=targets,
+            folder=file.parent,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{file} cannot be read as a data set: {error}; remove its folder, and import again"
+        ) from error
+
+
 def source(name: str) -> Source:
     """The data set of that name; raises `InputError`."""
-    known = {s.name: s for s in SOURCES}
+    known = {s.name: s for s in sources()}
     if name not in known:
         raise InputError(f"there is no data set '{name}'{suggestion(name, known)}")
     return known[name]
@@ -199,6 +238,8 @@ def path(of: Source, data_dir: Path | None = None) -> Path | None:
     """The file of a data set, or None if it is not at hand."""
     if of.embedded:
         return PACKAGE / of.file
+    if of.folder:
+        return of.folder / of.file
     folder = data_dir or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
     return folder / of.file if folder and (folder / of.file).is_file() else None
 

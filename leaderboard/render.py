@@ -133,7 +133,7 @@ def models(found: Sequence[Found]) -> str:
 def data_sets(data_dir: Path | None) -> str:
     """Data sets with their tasks, and whether they are at hand."""
     parts = []
-    for source in datasets.SOURCES:
+    for source in datasets.sources():
         at_hand = datasets.path(source, data_dir) is not None
         where = (
             "in the package"
@@ -147,8 +147,9 @@ def data_sets(data_dir: Path | None) -> str:
             table.add_column(column)
         for task in suite(source.name):
             table.add_row(task.name, task.target.unit or "class 1 = metal", task.target.meaning)
-        parts += [f"{source.name}: {source.title}", f"{split.size(source.name):,} rows, {where}; {source.licence}"]
-        parts += [source.citation, _terminal(table), ""]
+        parts += [f"{source.name}: {source.title}", f"{split.size(source):,} rows, {where}; {source.licence}"]
+        rules = f"splits: {', '.join(split.rules(source))}"
+        parts += [source.citation, rules, _terminal(table), ""]
     return "\n".join(parts[:-1])
 
 

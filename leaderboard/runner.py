@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -71,56 +71,62 @@ def plan(
     tasks: Sequence[Task],
     models: Sequence[str],
     preset: str,
-    folds: Sequence[int],
+    folds: Sequence[int] | None,
     seeds: Sequence[int],
     overrides: Mapping[str, Mapping[str, str]],
     data_dir: Path | None,
 ) -> list[Job]:
     """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
 
-    A zero-shot task brings the task whose model it needs, ahead of it.
+    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split.
     """
     needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
-    for task in needed:
-        data = datasets.load(task.source, data_dir)
-        parts = split.load(data, task.rule)
-        for fold in folds:
-            split.sides(parts, data, task.target, fold)
+    found = _folds(needed, folds, data_dir)
     jobs = []
     for model in models:
         chosen = overrides.get(model, {})
         configured(model, preset, chosen)
         name = store.board_name(model, chosen)
-        jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f in folds for s in seeds for t in needed]
+        jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in found for s in seeds]
     return jobs
 
 
+def _folds(tasks: Iterable[Task], folds: Sequence[int] | None, data_dir: Path | None) -> list[tuple[int, Task]]:
+    """The folds of some tasks, fold by fold; raises `InputError` where one cannot be had."""
+    found = []
+    for task in tasks:
+        data = datasets.load(task.source, data_dir)
+        parts = split.load(data, task.rule)
+        for fold in parts.folds if folds is None else folds:
+            split.sides(parts, data, task.target, fold)
+            found.append((fold, task))
+    return sorted(found, key=lambda pair: pair[0])
+
+
 def plan_pretrained(
-    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int], data_dir: Path | None
+    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int] | None, data_dir: Path | None
 ) -> list[Job]:
     """The jobs of published weights, for the tasks whose target they predict; raises `InputError`.
 
     `weights` is a name, `all`, or a path; `models` are all models that may have weights of that name, or the one
     that a path belongs to.
     """
-    jobs, known = [], [(m, n, w) for m in models for n, w in pretrained.published(m).items()]
+    known = [(m, n, w) for m in models for n, w in pretrained.published(m).items()]
     chosen = known if weights == "all" else [k for k in known if k[1] == weights]
     if chosen:
-        for model, name, about in chosen:
-            mine = [t for t in tasks if t.trained.target.name == about.target]
-            jobs += [Job(Run(t, PRETRAINED, model, f, 0), model, {}, name) for f in folds for t in mine]
-        if not jobs:
+        wanted = [(m, m, n, [t for t in tasks if t.trained.target.name == about.target]) for m, n, about in chosen]
+        if not any(mine for *_, mine in wanted):
             targets = ", ".join(sorted({about.target for _, _, about in chosen}))
             raise InputError(f"--pretrained {weights} predicts {targets}: choose a task of that target")
     else:
         model = pretrained.owner(models, weights)
         row = store.board_name(model, {"weights": Path(weights).resolve().name})
-        jobs = [Job(Run(t, PRETRAINED, row, f, 0), model, {}, weights) for f in folds for t in tasks]
-    for task in {job.run.task: None for job in jobs}:
-        data = datasets.load(task.source, data_dir)
-        for fold in folds:
-            split.sides(split.load(data, task.rule), data, task.target, fold)
-    return jobs
+        wanted = [(model, row, weights, list(tasks))]
+    return [
+        Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name)
+        for model, row, name, mine in wanted
+        for fold, t in _folds(mine, folds, data_dir)
+    ]
 
 
 def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int]:

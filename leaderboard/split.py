@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.crystal import Crystal
+from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Labelled, suggestion
-from leaderboard.datasets import Dataset, Target
+from leaderboard.datasets import Dataset, Source, Target
 
 FOLDER = Path(__file__).resolve().parent.parent / "splits"
 PARTS = 10
@@ -51,7 +51,7 @@ class Sides:
 
 def load(dataset: Dataset, rule: str, folder: Path = FOLDER) -> Split:
     """Read and verify a split; raises `InputError` if it does not fit its digest, itself or the data set."""
-    home = folder / dataset.source.name
+    home = home_of(dataset.source, folder)
     known = sorted(p.stem for p in home.glob("*.toml"))
     if rule not in known:
         raise InputError(f"data set {dataset.source.name} has no split '{rule}'{suggestion(rule, known)}")
@@ -77,9 +77,19 @@ def load(dataset: Dataset, rule: str, folder: Path = FOLDER) -> Split:
     return Split(dataset.source.name, rule, about["version"], digest, parts, folds)
 
 
-def size(dataset: str, rule: str = "random", folder: Path = FOLDER) -> int:
+def home_of(source: Source, folder: Path = FOLDER) -> Path:
+    """Where the splits of a data set are: of an imported one, beside it."""
+    return source.folder / "splits" if source.folder else folder / source.name
+
+
+def rules(source: Source) -> list[str]:
+    """The splits of a data set, the usual one first."""
+    return sorted((p.stem for p in home_of(source).glob("*.toml")), key=lambda rule: (rule != "random", rule))
+
+
+def size(source: Source, rule: str = "random") -> int:
     """How many ids a split lists, read from its TOML alone."""
-    about = tomllib.loads((folder / dataset / f"{rule}.toml").read_text(encoding="utf-8"))
+    about = tomllib.loads((home_of(source) / f"{rule}.toml").read_text(encoding="utf-8"))
     return sum(about["counts"].values())
 
 
@@ -113,16 +123,16 @@ def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
     return str(int.from_bytes(digest, "big") % PARTS)
 
 
-def near_duplicates(dataset: Dataset, energy: Target) -> dict[str, str]:
+def near_duplicates(
+    ids: Sequence[str], formulas: Sequence[str], volumes: Floats, energies: Floats | None
+) -> dict[str, str]:
     """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
 
-    Pairs are joined in chains, so that no two near-duplicates can fall into different parts.
+    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any. Pairs are joined in
+    chains, so that no two near-duplicates can fall into different parts.
     """
-    labels, ids = dataset.labels(energy), dataset.ids
-    lattices = np.stack(dataset.table["lattice"].to_list()).reshape(-1, 3, 3)
-    volume = np.abs(np.linalg.det(lattices)) / dataset.table["atomic_numbers"].list.len().to_numpy()  # (n,) A^3/atom
     by_formula: dict[str, list[int]] = {}
-    for i, formula in enumerate(dataset.groups(ids)):
+    for i, formula in enumerate(formulas):
         by_formula.setdefault(formula, []).append(i)
     root = list(range(len(ids)))
 
@@ -134,7 +144,8 @@ def near_duplicates(dataset: Dataset, energy: Target) -> dict[str, str]:
     for rows in by_formula.values():
         for a, i in enumerate(rows):
             for j in rows[:a]:
-                if abs(volume[i] / volume[j] - 1) <= 0.005 and abs(labels[i] - labels[j]) <= 0.002:
+                near = energies is None or abs(energies[i] - energies[j]) <= 0.002
+                if near and abs(volumes[i] / volumes[j] - 1) <= 0.005:
                     low, high = sorted((find(i), find(j)))
                     root[high] = low
     smallest: dict[int, str] = {}
@@ -143,14 +154,36 @@ def near_duplicates(dataset: Dataset, energy: Target) -> dict[str, str]:
     return {name: smallest[find(i)] for i, name in enumerate(ids)}
 
 
-def write(folder: Path, dataset: str, rule: str, version: int, about: str, parts: Mapping[str, str]) -> None:
-    """Write `rule.csv` and `rule.toml` of a split."""
+Fold = tuple[Sequence[str], Sequence[str], Sequence[str]]  # the parts that train, validate and test
+
+
+def five_folds(always: Sequence[str] = ()) -> list[Fold]:
+    """Of ten parts: fold k tests 2k and 2k+1, validates on 2k+2, and trains on the others and on what is `always`."""
+    folds: list[Fold] = []
+    for k in range(PARTS // 2):
+        test, validate = [str(2 * k), str(2 * k + 1)], [str((2 * k + 2) % PARTS)]
+        train = [str(p) for p in range(PARTS) if str(p) not in test + validate]
+        folds.append(([*train, *always], validate, test))
+    return folds
+
+
+def write(
+    folder: Path,
+    dataset: str,
+    rule: str,
+    version: int,
+    about: str,
+    parts: Mapping[str, str],
+    by: str = "recipes/splits.py",
+    folds: Sequence[Fold] | None = None,
+) -> None:
+    """Write `rule.csv` and `rule.toml` of a split; without `folds`, the five of ten parts."""
     lines = ["id,part", *(f"{name},{part}" for name, part in parts.items())]
     content = ("\n".join(lines) + "\n").encode()
     counts = {part: list(parts.values()).count(part) for part in sorted(set(parts.values()))}
     always = ["train"] if "train" in counts else []
     toml = [
-        "# Written by recipes/splits.py",
+        f"# Written by {by}",
         f'dataset = "{dataset}"',
         f'rule = "{rule}"',
         f"version = {version}",
@@ -160,11 +193,14 @@ def write(folder: Path, dataset: str, rule: str, version: int, about: str, parts
         "[counts]",
         *(f'"{part}" = {n}' for part, n in counts.items()),
     ]
-    for k in range(PARTS // 2):
-        test, validate = [2 * k, 2 * k + 1], [(2 * k + 2) % PARTS]
-        train = [str(p) for p in range(PARTS) if p not in test + validate]
-        toml += ["", f"[folds.{k}]", f"train = {_list(train + always)}", f"validate = {_list(validate)}"]
-        toml += [f"test = {_list(test)}"]
+    for k, (train, validate, test) in enumerate(folds or five_folds(always)):
+        toml += [
+            "",
+            f"[folds.{k}]",
+            f"train = {_list(train)}",
+            f"validate = {_list(validate)}",
+            f"test = {_list(test)}",
+        ]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{rule}.csv").write_bytes(content)
     (folder / f"{rule}.toml").write_text("\n".join(toml) + "\n", encoding="utf-8")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from asugnn.errors import InputError
 from asugnn.model import suggestion
-from leaderboard.datasets import SOURCES, Source, Target, source
+from leaderboard.datasets import Source, Target, source, sources
 
 DEFAULT_RULE = "random"
 
@@ -36,7 +36,7 @@ class Task:
 def parse(text: str) -> Task:
     """The task of that name; raises `InputError` with the nearest right one."""
     name, _, rule = text.partition("@")
-    tasks = {task.name: task for s in SOURCES for task in suite(s.name)}
+    tasks = {task.name: task for s in sources() for task in suite(s.name)}
     if name not in tasks:
         raise InputError(f"there is no task '{name}'{suggestion(name, tasks)}")
     return Task(tasks[name].source, tasks[name].target, rule or DEFAULT_RULE)
@@ -46,7 +46,7 @@ def suite(name: str) -> tuple[Task, ...]:
     """The tasks of a suite: those of the data set of that name."""
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
-    known = {s.name: s for s in SOURCES}
+    known = {s.name: s for s in sources()}
     if name not in known:
         raise InputError(f"there is no suite '{name}'{suggestion(name, known)}")
     of = source(name)

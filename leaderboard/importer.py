@@ -1,0 +1,206 @@
+"""Make a data set, its tasks and its splits of somebody's own crystals and labels."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.atomic import replaced, write_text
+from asugnn.crystal import Crystal, reduced_formula
+from asugnn.errors import InputError
+from asugnn.files import read
+from asugnn.model import Progress
+from leaderboard import datasets, split
+from leaderboard.store import SAFE
+
+SHOWN = 5  # faults that are spelt out
+FORMATS = "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
+Labels = Mapping[str, float]  # column to label; a column that is not there has none
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A label to import: the column it is in, and its unit, empty for a binary one."""
+
+    column: str
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """As it is called in tasks."""
+        return re.sub(r"[^a-z0-9]+", "-", self.column.lower()).strip("-")
+
+
+def parse(text: str) -> Wanted:
+    """`column:unit`, or `column` of a binary label; raises `InputError`."""
+    column, _, unit = text.partition(":")
+    wanted = Wanted(column.strip(), unit.strip())
+    if not wanted.name:
+        raise InputError(f"--target takes COLUMN:UNIT, not '{text}'")
+    return wanted
+
+
+def make(
+    path: Path, name: str, wanted: Sequence[Wanted], about: Mapping[str, str], skip: bool, progress: Progress
+) -> datasets.Source:
+    """Read `path`, write the data set `name` into the folder of data sets, and return it.
+
+    `about` has title, licence and citation. With `skip`, rows that are no crystal are left out, else they are an
+    error; either way `InputError` names them. A data set that is there already is not replaced.
+    """
+    if not SAFE.fullmatch(name) or name in {s.name for s in datasets.sources()}:
+        taken = "is taken" if SAFE.fullmatch(name) else "takes letters, digits and . _ + = - alone"
+        raise InputError(f"the name '{name}' {taken}: choose another with --name")
+    if len({w.name for w in wanted}) < len(wanted) or not wanted:
+        raise InputError("name each label once, with --target COLUMN:UNIT")
+    rows, faults = _rows(path, progress)
+    if faults and not skip:
+        raise InputError(_told(path, faults, "--skip leaves them out"))
+    if not rows:
+        raise InputError(f"{path} has no crystal that can be read")
+    for w in wanted:
+        found = [labels[w.column] for _, labels in rows.values() if w.column in labels]
+        if not found:
+            columns = sorted({c for _, labels in rows.values() for c in labels})
+            raise InputError(f"{path} has no label '{w.column}'; there is: {', '.join(columns) or 'none'}")
+        if not w.unit and not set(found) <= {0.0, 1.0}:
+            raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
+    home = datasets.own_folder() / name
+    _table(home / "data.parquet", rows, wanted)
+    text = {"name": name, "source": str(path), "date": datetime.now(UTC).date().isoformat(), **about}
+    targets = [
+        {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
+        for w in wanted
+    ]
+    sha256 = hashlib.sha256((home / "data.parquet").read_bytes()).hexdigest()
+    _splits(home, name, rows)
+    # Written last: without it there is no data set.
+    write_text(home / "dataset.json", json.dumps({**text, "sha256": sha256, "targets": targets}, indent=1) + "\n")
+    return datasets.source(name)
+
+
+def _told(path: Path, faults: Sequence[str], hint: str) -> str:
+    more = f"\n  and {len(faults) - SHOWN:,} more" if len(faults) > SHOWN else ""
+    return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; {hint}", *faults[:SHOWN]]) + more
+
+
+def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+    """Crystals and labels by id, and a sentence for each row that is none."""
+    if path.is_dir():
+        return _folder(path, progress)
+    if not path.is_file():
+        raise InputError(f"there is no {path}; import {FORMATS}")
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    if path.suffix in {".db", ".xyz", ".extxyz"}:
+        crystals = read(path)
+        return dict(zip(crystals, zip(crystals.values(), _infos(path), strict=True), strict=True)), []
+    raise InputError(f"{path} cannot be imported: give {FORMATS}")
+
+
+def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+    tables = sorted(path.glob("*.csv"))
+    if len(tables) != 1:
+        raise InputError(
+            f"{path} has {len(tables)} CSV files: one must hold the labels, its first column the CIF's name"
+        )
+    with tables[0].open(encoding="utf-8-sig", newline="") as file:
+        header, *lines = (line for line in csv.reader(file) if any(line))
+    rows: dict[str, tuple[Crystal, Labels]] = {}
+    faults = []
+    with progress(f"reading {path}", len(lines)) as bar:
+        for number, line in enumerate(lines, 2):
+            bar.advance()
+            name = line[0].strip().removesuffix(".cif")
+            try:
+                if name in rows:
+                    raise InputError("it comes twice")
+                if len(line) != len(header):
+                    raise InputError(
+                        f"line {number} of {tables[0].name} has {len(line)} cells, the header {len(header)}"
+                    )
+                labels = {c: float(x) for c, x in zip(header[1:], line[1:], strict=True) if x.strip()}
+                (crystal,) = read(path / f"{name}.cif").values()
+                rows[name] = crystal, labels
+            except (InputError, ValueError) as error:
+                faults.append(f"'{name}': {error}")
+    return rows, faults
+
+
+def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    layout = ("material_id", "lattice", "frac_coords", "atomic_numbers")
+    if missing := [c for c in layout if c not in table.columns]:
+        raise InputError(f"{path} has no column {', '.join(missing)}: the layout is {', '.join(layout)}, then labels")
+    numeric = [
+        c for c in table.columns if (c not in layout and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
+    ]
+    rows: dict[str, tuple[Crystal, Labels]] = {}
+    faults = []
+    for row in table.iter_rows(named=True):
+        name = str(row["material_id"])
+        try:
+            if name in rows:
+                raise InputError("it comes twice")
+            lattice = np.array(row["lattice"], dtype=float).reshape(3, 3)
+            crystal = Crystal(lattice, np.array(row["frac_coords"], dtype=float).reshape(-1, 3), row["atomic_numbers"])
+            rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
+        except (InputError, ValueError, TypeError) as error:
+            faults.append(f"'{name}': {error}")
+    return rows, faults
+
+
+def _infos(path: Path) -> Iterator[Labels]:
+    """The numbers that an ASE database or an extended XYZ file holds of each structure, in order."""
+    from ase.db import connect
+    from ase.io import iread
+
+    if path.suffix == ".db":
+        kept: Iterator[Mapping[str, Any]] = (row.key_value_pairs for row in connect(path).select())
+    else:
+        kept = ({**atoms.info, **(atoms.calc.results if atoms.calc else {})} for atoms in iread(path, format="extxyz"))
+    for pairs in kept:
+        yield {k: float(v) for k, v in pairs.items() if isinstance(v, (int, float, np.number)) and np.isfinite(v)}
+
+
+def _table(path: Path, rows: Mapping[str, tuple[Crystal, Labels]], wanted: Sequence[Wanted]) -> None:
+    import polars as pl
+
+    crystals = [crystal for crystal, _ in rows.values()]
+    columns: dict[str, Any] = {
+        "material_id": list(rows),
+        "formula": [reduced_formula(c.numbers) for c in crystals],
+        "lattice": [c.lattice.ravel().tolist() for c in crystals],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals],
+    }
+    columns |= {w.column: [labels.get(w.column) for _, labels in rows.values()] for w in wanted}
+    with replaced(path) as temporary:
+        pl.DataFrame(columns).write_parquet(temporary)
+
+
+def _splits(home: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:
+    crystals = [crystal for crystal, _ in rows.values()]
+    formulas = [reduced_formula(c.numbers) for c in crystals]
+    volumes = np.array([c.volume / len(c) for c in crystals])
+    near = split.near_duplicates(list(rows), formulas, volumes, None)
+    for rule, groups, about in (
+        ("random", [near[i] for i in rows], "ten parts; near-duplicates (formula, volume within 0.5 %) share one"),
+        ("formula", formulas, "ten parts by reduced formula"),
+    ):
+        parts = {i: split.part_of(name, rule, 1, group) for i, group in zip(rows, groups, strict=True)}
+        split.write(home / "splits", name, rule, 1, about, parts, "bench data import")

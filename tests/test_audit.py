@@ -1,0 +1,78 @@
+"""What an audit must find: planted duplicates, conflicting and impossible labels, a split that leaks."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from asugnn import Crystal
+from asugnn.model import silent
+from leaderboard import audit, check, cli, datasets, importer, split
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> datasets.Source:
+    """60 rock salts; c000 again, turned and doubled, with another label; c001 stretched; c002 with an absurd label."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    rng = np.random.default_rng(0)
+    fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+    crystals = {
+        f"c{i:03}": Crystal((4 + 0.05 * i) * fcc, [[0, 0, 0], [0.5, 0.5, 0.5]], [3 + i % 12, 33 + i % 5])
+        for i in range(60)
+    }
+    same = check.supercell(check.translation(check.rotation(crystals["c000"], rng), rng), rng)
+    first = crystals["c001"]
+    crystals |= {"same": same, "stretched": Crystal(first.lattice * 1.02, first.frac_coords, first.numbers)}
+    y = {name: float(rng.normal()) for name in crystals} | {"c000": 1.0, "same": 1.5, "c002": 1e6}
+    table = {
+        "material_id": list(crystals),
+        "lattice": [c.lattice.ravel().tolist() for c in crystals.values()],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals.values()],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals.values()],
+        "y": list(y.values()),
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "toy.parquet")
+    about = {"title": "toy", "licence": "MIT", "citation": "nobody"}
+    return importer.make(tmp_path / "toy.parquet", "toy", [importer.parse("y:eV")], about, False, silent)
+
+
+def test_what_was_planted_is_found(source: datasets.Source):
+    found = audit.audit("toy", "random", None, silent)
+    text = dict(found.sections)
+    assert text["duplicates"][0].startswith("1 pairs of 2 crystals")
+    assert "c000 = same" in text["duplicates"][1]
+    assert "c000 and same by 0.5" in text["labels of duplicates"][0]
+    assert "1 lie more than 10 robust standard deviations off: c002 (1e+06)" in text["labels"][1]
+    assert set(found.leaks.values()) == {0}  # the same volume: near-duplicates, which share a part
+
+
+def test_a_split_that_leaks_is_told(
+    source: datasets.Source, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert source.folder is not None
+    parts = dict(split.load(datasets.load(source), "random").parts) | {"c000": "0", "same": "5"}
+    split.write(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
+    found = audit.audit("toy", "leaky", None, silent)
+    assert found.leaks == {0: 1, 1: 0, 2: 1, 3: 0, 4: 0}
+    monkeypatch.setattr("sys.argv", ["bench", "data", "audit", "toy", "--split", "leaky"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    out, err = capsys.readouterr()
+    assert "fold 0: 1 tested crystals are also, as structures, on another side" in out
+    assert "split leaky of toy leaks" in err
+
+
+def test_fingerprints_do_not_depend_on_the_cell():
+    rng = np.random.default_rng(1)
+    crystal = Crystal(np.diag([4, 5, 6.0]) + rng.normal(0, 0.3, (3, 3)), rng.random((4, 3)), [8, 8, 22, 38])
+    for transform in check.INVARIANCES.values():
+        moved = transform(crystal, rng)
+        assert np.allclose(audit.fingerprint(moved), audit.fingerprint(crystal), atol=1e-6)
+    other = Crystal(crystal.lattice, crystal.frac_coords + rng.normal(0, 0.1, (4, 3)), crystal.numbers)
+    assert abs(audit.fingerprint(other) - audit.fingerprint(crystal)).mean() > audit.DISTANCE
+
+
+def test_the_embedded_data_set_has_no_leak():
+    assert set(audit.audit("open-dft", "random", None, silent).leaks.values()) == {0}
