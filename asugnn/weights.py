@@ -28,7 +28,6 @@ class Weights:
     url: str  # of the folder that holds the files
     target: str  # the target of the board that they predict
     trained_on: str  # for the reader of a board
-    scale: float = 1.0  # of their output to the unit of the target
 
 
 def locate(name: str, weights: Weights) -> Path:

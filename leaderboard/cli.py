@@ -305,6 +305,34 @@ def predict(
         raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were left out: see the lines above")
 
 
+@app.command()
+def embed(
+    files: Annotated[list[Path], typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.")],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")],
+) -> None:
+    """Embed crystals as ASUGNN sees them. Writes nodes, asuam, dam, pxrd; of several crystals as ID/nodes and so on."""
+    import numpy as np
+    from rich.console import Console
+
+    from asugnn.atomic import replaced
+    from asugnn.embedding import embed as embedded
+    from leaderboard import progress, runner
+
+    crystals = runner.crystals(files)
+    arrays: dict[str, Any] = {}
+    with progress.shown(Console(stderr=True), "embed")("crystals", len(crystals)) as bar:
+        for name, crystal in crystals.items():
+            try:
+                found = embedded(crystal)
+            except InputError as error:
+                raise InputError(f"'{name}': {error}") from error
+            arrays |= {(f"{name}/{k}" if len(crystals) > 1 else k): v for k, v in vars(found).items()}
+            bar.advance()
+    with replaced(out) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    typer.echo(f"{len(crystals)} crystals in {out}")
+
+
 @data.command("list")
 def data_list(data_dir: DataDir = None) -> None:
     """List the data sets, their tasks and where they come from."""

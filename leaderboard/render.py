@@ -219,6 +219,8 @@ def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> lis
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
+    if detailed and (devices := sorted({r.device for r in rows if r.device})):
+        lines.append(f"seconds on {', '.join(devices)}")
     if detailed and any(r.front for r in rows):
         lines.append("bold seconds: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):

@@ -150,16 +150,22 @@ def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int
     return counts
 
 
-def predict(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], dict[str, str]]:
-    """What a fitted model predicts for the crystals in some files, by id; and why it does not, for those it cannot."""
-    crystals: dict[str, Crystal] = {}
+def crystals(files: Sequence[Path]) -> dict[str, Crystal]:
+    """The crystals in some files, by id; raises `InputError`, also where an id comes twice."""
+    found: dict[str, Crystal] = {}
     for file in files:
         for name, crystal in read(file).items():
-            if name in crystals:
+            if name in found:
                 raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
-            crystals[name] = crystal
-    reasons = _outside(model, tuple(crystals), list(crystals.values()))
-    inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
+            found[name] = crystal
+    return found
+
+
+def predict(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], dict[str, str]]:
+    """What a fitted model predicts for the crystals in some files, by id; and why it does not, for those it cannot."""
+    found = crystals(files)
+    reasons = _outside(model, tuple(found), list(found.values()))
+    inside = {name: crystal for name, crystal in found.items() if name not in reasons}
     values = model.predict(list(inside.values())).tolist() if inside else []
     return dict(zip(inside, values, strict=True)), reasons
 

@@ -202,3 +202,33 @@ def test_predicting_needs_a_run(tmp_path: Path):
     (tmp_path / "x.vasp").write_text(POSCAR.format(title="x", lattice=SALT, second="0.5 0.5 0.5"))
     result = bench("predict", "x.vasp", "--run", "runs", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (1, "Error: runs is no finished run: it has no run.json\n")
+
+
+def test_embed_writes_what_asugnn_sees(tmp_path: Path):
+    import numpy as np
+    from ase import Atoms
+    from ase.build import bulk
+    from ase.io import write
+
+    from asugnn.embedding import embed
+    from asugnn.files import read
+
+    write(tmp_path / "cs.cif", bulk("Cs", "bcc", a=6.2569))
+    write(tmp_path / "nacl.cif", bulk("NaCl", "rocksalt", a=5.64))
+    one = bench("embed", "cs.cif", "--out", "cs.npz", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    with np.load(tmp_path / "cs.npz") as file:
+        shapes = {name: file[name].shape for name in file}
+        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "pxrd": (140,)}
+        assert np.array_equal(file["nodes"], embed(read(tmp_path / "cs.cif")["cs"]).nodes)
+        assert file["dam"][0, 1] == pytest.approx(6.2569 * 0.75**0.5, abs=1e-4)
+    both = bench("embed", "cs.cif", "nacl.cif", "--out", "both.npz", cwd=tmp_path)
+    assert "2 crystals in both.npz" in both.stdout
+    with np.load(tmp_path / "both.npz") as file:
+        assert sorted(file)[:4] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/pxrd"]
+        assert file["nacl/nodes"].shape == (8, 106)
+    write(tmp_path / "no.cif", Atoms("Md", cell=[4, 4, 4], pbc=True))
+    bad = bench("embed", "cs.cif", "no.cif", "--out", "bad.npz", cwd=tmp_path)
+    assert bad.returncode == 1
+    assert "'no'" in bad.stderr
+    assert not (tmp_path / "bad.npz").exists()

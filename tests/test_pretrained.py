@@ -225,6 +225,29 @@ def test_a_potential_gives_formation_energies(potential: Path, tmp_path: Path):
     assert np.array_equal(M3GNetPotential.load(tmp_path).predict(alloys), model.predict(alloys))
 
 
+ROCKSALT, DIAMOND, ONE = [[0, 0, 0], [0.5, 0.5, 0.5]], [[0, 0, 0], [0.25, 0.25, 0.25]], [[0, 0, 0]]
+BCC = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
+LATTICE_CONSTANTS = [  # angstrom, as the potential's authors list what it gives
+    (FCC, ROCKSALT, [11, 17], 5.69132), (FCC, ROCKSALT, [12, 8], 4.26133), (FCC, ROCKSALT, [22, 6], 4.35104),
+    (FCC, ROCKSALT, [19, 17], 6.38015), (FCC, DIAMOND, [14, 14], 5.45671), (FCC, DIAMOND, [31, 33], 5.75044),
+    (BCC, ONE, [26], 2.85153), (FCC, ONE, [47], 4.15989), (np.eye(3), ROCKSALT, [55, 17], 4.20103),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("_weights")
+def test_the_published_potential_gives_its_lattice_constants():
+    name = "M3GNet-MP-2021.2.8-PES"
+    if not (Path(os.environ["BENCH_WEIGHTS"]) / "matgl" / name).is_dir():
+        pytest.skip(f"BENCH_WEIGHTS has no {name}: the published potential was not tested")
+    model = pretrained.load("m3gnet-potential", name)
+    for cell, frac, numbers, expected in LATTICE_CONSTANTS:
+        a = expected * np.linspace(0.99, 1.01, 9)
+        energy = model._energies([Crystal(x * cell, frac, numbers) for x in a])
+        fit = np.polynomial.Polynomial.fit(a, energy, 3)
+        lowest = min((r.real for r in fit.deriv().roots() if a[0] <= r.real <= a[-1]), key=fit)
+        assert lowest == pytest.approx(expected, rel=7e-4), numbers
+
+
 def test_a_potential_needs_crystals_of_the_elements(potential: Path):
     model = M3GNetPotential.pretrained({p.name: p for p in potential.iterdir()})
     pure, alloys = metals()

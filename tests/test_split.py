@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import sys
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -61,9 +62,13 @@ def test_every_crystal_is_tested_once_over_the_folds():
     assert len(tested) == len(set(tested)) == sum(parts.parts[i].isdigit() for i in labelled(data, 1))
 
 
-def test_near_duplicates_of_mp_2018_share_a_part(data: Path):
-    loaded = datasets.load(datasets.source("mp-2018"), data)
-    parts = split.load(loaded, "random").parts
+MP_2018 = datasets.source("mp-2018")
+
+
+@pytest.mark.parametrize("rule", split.rules(MP_2018))
+def test_near_duplicates_of_mp_2018_share_a_part(rule: str, data: Path):
+    loaded = datasets.load(MP_2018, data)
+    parts = split.load(loaded, rule).parts
     energy = loaded.labels(loaded.source.targets[0])
     cells = np.array(loaded.table["lattice"].to_list()).reshape(-1, 3, 3)
     size = loaded.table["atomic_numbers"].list.len().to_numpy()
@@ -75,6 +80,60 @@ def test_near_duplicates_of_mp_2018_share_a_part(data: Path):
     near = [(i, j) for i, j in pairs if abs(volume[i] / volume[j] - 1) < 0.005 and abs(energy[i] - energy[j]) < 0.002]
     assert 1900 < len(near) < 2000  # the README of the data counts about 1,961
     assert all(parts[loaded.ids[i]] == parts[loaded.ids[j]] for i, j in near)
+
+
+def sides_of(rule: str, data: Path, fold: int = 0) -> dict[str, set[str]]:
+    loaded = datasets.load(MP_2018, data)
+    found = split.sides(split.load(loaded, rule), loaded, MP_2018.targets[0], fold)
+    sides = {name: set(getattr(found, name)) for name in split.SIDES}
+    assert all(sides.values())
+    assert not sides["train"] & sides["test"] | sides["train"] & sides["validate"] | sides["test"] & sides["validate"]
+    return sides
+
+
+def test_no_formula_is_on_two_sides_of_formula(data: Path):
+    loaded, sides = datasets.load(MP_2018, data), sides_of("formula", data)
+    formulas = [set(loaded.groups(side)) for side in sides.values()]
+    assert not formulas[0] & formulas[1] | formulas[0] & formulas[2] | formulas[1] & formulas[2]
+    assert 0.15 < len(sides["test"]) / len(loaded.ids) < 0.25
+
+
+@pytest.mark.parametrize(("fold", "z"), enumerate((26, 25, 13, 5, 17)))
+def test_what_has_the_element_is_tested_and_never_trained(fold: int, z: int, data: Path):
+    loaded, sides = datasets.load(MP_2018, data), sides_of("element", data, fold)
+    numbers = dict(zip(loaded.ids, loaded.table["atomic_numbers"].to_list(), strict=True))
+    assert all(z in numbers[i] for i in sides["test"])
+    assert not any(z in numbers[i] for side in ("train", "validate") for i in sides[side])
+    assert len(sides["test"]) > 1000
+
+
+def test_large_cells_and_high_energies_are_tested(data: Path):
+    loaded = datasets.load(MP_2018, data)
+    atoms = dict(zip(loaded.ids, loaded.table["atomic_numbers"].list.len().to_list(), strict=True))
+    energy = dict(zip(loaded.ids, loaded.labels(MP_2018.targets[0]).tolist(), strict=True))
+    for rule, values, low, high, slack in (
+        ("large-cells", atoms, 32, 40, 300),
+        ("high-energy", energy, -0.7, -0.4, 0.002),
+    ):
+        sides = sides_of(rule, data)
+        # But for near-duplicates, which go where the first of them goes.
+        assert np.mean([values[i] <= low for i in sides["train"]]) > 0.995
+        assert np.mean([low < values[i] <= high for i in sides["validate"]]) > 0.98
+        assert np.mean([values[i] > high for i in sides["test"]]) > 0.995
+        assert max(values[i] for i in sides["train"]) <= low + slack
+    with pytest.raises(InputError, match="there is no fold 1: split mp-2018@large-cells has 1, from 0"):
+        sides_of("large-cells", data, 1)
+
+
+def test_few_structure_types_are_on_two_sides_of_prototype(data: Path):
+    """But for near-duplicates of another symmetry."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
+    from splits import prototype
+
+    loaded, sides = datasets.load(MP_2018, data), sides_of("prototype", data)
+    some = {name: sorted(ids)[:150] for name, ids in sides.items()}
+    kinds = {name: {prototype(c) for c in loaded.crystals(ids)} for name, ids in some.items()}
+    assert len(kinds["train"] & kinds["test"]) <= 2
 
 
 def test_a_part_depends_on_the_name_of_the_group_alone():
