@@ -67,5 +67,6 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md from the stored runs; needs BENCH_DATA."""
-    tool(session, "python", "docs/baselines.py")
+    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA, and draw the figure of docs/asugnn.md."""
+    tool(session, "python", "docs/write_baselines.py")
+    tool(session, "python", "docs/draw_asugnn.py")

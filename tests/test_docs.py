@@ -7,7 +7,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def test_baselines_is_the_page_of_the_stored_runs(data: Path):
-    spec = importlib.util.spec_from_file_location("baselines_page", DOCS / "baselines.py")
+    spec = importlib.util.spec_from_file_location("baselines_page", DOCS / "write_baselines.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

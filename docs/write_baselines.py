@@ -43,7 +43,7 @@ PUBLISHED = (
 
 HEAD = """# Baselines beside their publications
 
-Written by `docs/baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
+Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
 labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: one fifth tests, one tenth validates, seven tenths
 train. In brackets the 95 % interval over test formulas.
 
