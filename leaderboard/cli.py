@@ -72,42 +72,59 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of matrix products in training: float32 or bfloat16.")] = "float32",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option(help="Runs at a time, which share the cores.")] = 1,
     data_dir: DataDir = None,
 ) -> None:
     """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
     from rich.console import Console
 
-    from leaderboard import progress, runner
+    from leaderboard import parallel, progress, runner
 
-    tasks = _tasks(suite, task)
+    asked = _tasks(suite, task)
     console = Console(stderr=True, highlight=False)
-    bench = runner.Bench(
-        out, data_dir, runner.device(_one_of("device", device, ("auto", "cpu", "cuda"))),
-        _one_of("precision", precision, ("float32", "bfloat16")), partial(progress.shown, console),
-    )  # fmt: skip
-    folds = None if fold == "all" else _numbers("fold", fold)
-    if weights:
-        if set_:
-            raise InputError("--set changes how a model is trained, and with --pretrained none is: leave one out")
-        jobs = runner.plan_pretrained(tasks, _published(model), weights, folds, data_dir)
-    else:
-        models = _able(preset) if model == "all" else _list(model)
-        overrides = _overrides(set_ or [], models)
-        jobs = runner.plan(tasks, models, preset, folds, _numbers("seed", seed), overrides, data_dir)
-    width, seen = len(str(len(jobs))), 0
+    if weights and set_:
+        raise InputError("--set changes how a model is trained, and with --pretrained none is: leave one out")
+    models = _published(model) if weights else _able(preset) if model == "all" else _list(model)
+    request = parallel.Request(
+        tasks=tuple(t.name for t in asked),
+        models=tuple(models),
+        preset=preset,
+        folds=None if fold == "all" else tuple(_numbers("fold", fold)),
+        seeds=tuple(_numbers("seed", seed)),
+        overrides=_overrides(set_ or [], models),
+        weights=weights,
+        data_dir=data_dir,
+    )
+    planned = request.jobs()
+    width, seen = len(str(len(planned))), 0
 
     def report(run: Run, outcome: str, note: str) -> None:
         nonlocal seen
         seen += 1
         words = {"done": note, "kept": "there already", "failed": f"failed: {note}"}[outcome]
-        line = f"[{seen:{width}}/{len(jobs)}] {run.title:60} {words}"
+        line = f"[{seen:{width}}/{len(planned)}] {run.title:60} {words}"
         console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
-    counts = runner.work(jobs, bench, report)
+    where = runner.device(_one_of("device", device, ("auto", "cpu", "cuda")))
+    digits = _one_of("precision", precision, ("float32", "bfloat16"))
+    if jobs < 1:
+        raise InputError(f"--jobs takes a whole number from 1, not {jobs}")
+    if jobs > 1:
+        with progress.shown(console, "all runs")("done", len(planned)) as bar:
+
+            def counted(run: Run, outcome: str, note: str) -> None:
+                report(run, outcome, note)
+                bar.advance()
+
+            counts = parallel.work(request, out, where, digits, min(jobs, len(planned)), counted)
+    else:
+        counts = runner.work(
+            planned, runner.Bench(out, data_dir, where, digits, partial(progress.shown, console)), report
+        )
     if counts["done"] + counts["kept"]:
-        _print_board(out, tasks, "table", preset, data_dir)
+        _print_board(out, asked, "table", preset, data_dir)
     if counts["failed"]:
-        raise InputError(f"{counts['failed']} of {len(jobs)} runs failed: see the lines above; the others are kept")
+        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see the lines above; the others are kept")
 
 
 @app.command()

@@ -139,7 +139,7 @@ def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int
     while queue:
         job = queue.popleft()
         with store.locked(job.run.folder(bench.out), wait=busy > len(queue)) as mine:
-            if not mine:
+            if not mine or _others_train(job, bench, wait=busy > len(queue)):
                 queue.append(job)
                 busy += 1
                 continue
@@ -148,6 +148,15 @@ def work(jobs: Sequence[Job], bench: Bench, report: Report) -> dict[Outcome, int
         counts[outcome] += 1
         report(job.run, outcome, note)
     return counts
+
+
+def _others_train(job: Job, bench: Bench, wait: bool) -> bool:
+    """Whether another process is at the model that a zero-shot job needs."""
+    origin = job.on(job.run.task.trained).run
+    if job.weights or origin == job.run or store.complete(origin, bench.out):
+        return False
+    with store.locked(origin.folder(bench.out), wait) as free:
+        return not free
 
 
 def crystals(files: Sequence[Path]) -> dict[str, Crystal]:

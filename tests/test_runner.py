@@ -228,3 +228,36 @@ def test_two_at_once_share_the_work(tmp_path: Path):
     assert sum(text.count("there already") for text in told) == 4
     found, faults = store.records(tmp_path)
     assert (len(found), faults) == (4, [])
+
+
+def test_several_at_a_time(tmp_path: Path):
+    """The same rows as one at a time; a zero-shot job waits for its model; a failure stops nothing."""
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    words = ["run", "--task", "open-dft/metal,open-dft/zero-shot", "--model", "mean,forest,broken.py:Broken"]
+    done = subprocess.run(
+        [*BENCH, *words, "--out", "two", "--jobs", "2"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "3 of 9 runs failed" in done.stderr
+    assert done.stderr.count("no memory") == 2
+    assert "needs the model of Broken on open-dft/formation-energy" in done.stderr
+    assert "forest" in done.stdout
+    subprocess.run([*BENCH, *words, "--out", "one"], capture_output=True, check=False, cwd=tmp_path)
+    ours, theirs = (store.records(tmp_path / name)[0] for name in ("two", "one"))
+    assert len(ours) == len(theirs) == 6
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.about["predictions_sha256"] == b.about["predictions_sha256"]
+
+
+def test_zero_shot_waits_for_another_process(tmp_path: Path):
+    """While the model it needs is in other hands, it is put off, not failed."""
+    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
+    words = ["run", "--task", "open-dft/zero-shot", "--model", "toy.py:Toy", "--set", "toy.py:Toy.pause=0.02"]
+    words += ["--set", "toy.py:Toy.epochs=3", "--out", "runs"]
+    both = []
+    for _ in "ab":
+        both.append(subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path))
+        time.sleep(3)  # the first is training
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert len(store.records(tmp_path / "runs")[0]) == 2
