@@ -141,6 +141,8 @@ def presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
 def configured(name: str, preset: str, overrides: Mapping[str, str]) -> Model:
     """An unfitted model of a preset with some fields set from text; raises `InputError`."""
     cls = model_class(name)
+    if not presets(cls):
+        raise InputError(f"model '{name}' is not trained here: it comes with published weights, --pretrained")
     if preset not in presets(cls):
         raise InputError(f"model '{name}' has no preset '{preset}'{suggestion(preset, presets(cls))}")
     values = dict(presets(cls)[preset])

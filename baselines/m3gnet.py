@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,6 @@ from baselines.megnet import (
     ELEMENTS,
     element_index,
     exchanged,
-    graph,
     matgl,
     neighbours,
     published,
@@ -141,6 +141,20 @@ class M3GNet(TorchModel):
         weights = {f"m3gnet.{name}": value for name, value in renewed(kept.weights, made, kept.before_3).items()}
         constants = {name: value for name, value in model.network().state_dict().items() if name.endswith("cutoff")}
         return model._with({**constants, **weights}, "regression", kept.mean, kept.scale)
+
+
+def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
+    """What matgl's networks read of a graph: every atom at the origin, its neighbours at the ends of its bonds."""
+    import torch
+
+    return SimpleNamespace(
+        node_type=batch["elements"],
+        pos=bonds.new_zeros(len(batch["elements"]), 3),
+        pbc_offshift=bonds,
+        edge_index=torch.stack([batch["centre"], batch["other"]]).long(),  # what each use would convert it to
+        batch=batch["crystal"],
+        num_graphs=batch["size"],
+    )
 
 
 def renewed(weights: Mapping[str, Tensor], made: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:

@@ -16,8 +16,8 @@ from asugnn.atomic import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.weights import Weights
-from baselines.m3gnet import M3GNet, as_of_2023, renewed
-from baselines.megnet import PUBLISHED, first_line, folder_of, graph, is_published, matgl
+from baselines.m3gnet import M3GNet, as_of_2023, graph, renewed
+from baselines.megnet import PUBLISHED, first_line, folder_of, is_published, matgl
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

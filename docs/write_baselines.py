@@ -31,7 +31,7 @@ PUBLISHED = (
     ),
     ("cgcnn", "bulk-modulus", 0.054, "2,041", XG, "more crystals here, from later years of the database too"),
     ("cgcnn", "metal", 0.95, "28,046", XG, "near"),
-    ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: an hour and a half"),
+    ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: half an hour"),
     ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs are non-metals alone"),
     ("megnet", "bulk-modulus", 0.050, "4,664", CHEN, SHORT),
     ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: two hours for eight epochs"),

@@ -167,7 +167,7 @@ def potential(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from matgl.apps.pes import Potential
     from matgl.models import M3GNet as TheirM3GNet
 
-    from baselines.megnet import graph
+    from baselines.m3gnet import graph
 
     def emt(crystal: Crystal) -> float:
         # EMT gives wrong neighbours in cells smaller than its cut-off.
