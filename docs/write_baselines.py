@@ -9,7 +9,8 @@ from leaderboard.board import Row
 from leaderboard.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGETS = ("formation-energy", "band-gap", "bulk-modulus", "metal")
+UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
+TARGETS = tuple(UNITS)
 
 # What each model's own publication reports: model, target, value, training crystals, where; and why ours differs.
 XG, CHEN, CO, CD = (
@@ -93,16 +94,16 @@ def main() -> None:
 def page(data_dir: Path | None = None) -> str:
     """The page, as Markdown."""
     runs = ROOT / "leaderboard" / "runs"
-    mine = list(tasks.suite("mp-2018"))
-    rows, notes = board.rows(runs, mine, "hours", data_dir)
+    rows, notes = board.rows(runs, list(tasks.suite("mp-2018")), "hours", data_dir)
     if notes:
         raise SystemExit("\n".join(notes))
     trained = {(r.model, r.task.partition("/")[2]): r for r in rows if not r.pretrained_on}
-    lines = ["| model | target | published | crystals | source | here | crystals | epochs | s | difference | why |"]
-    lines.append("|---|---|---:|---:|---|---:|---:|---|---:|---:|---|")
+    lines = ["| model | target | published | here | trained | difference | why |", "|---|---|---|---:|---:|---:|---|"]
     for model, target, value, crystals, source, why in PUBLISHED:
-        row = trained.get((model, target))
-        lines.append(_line(model, target, value, crystals, source, row, why))
+        mine = [r for (name, of), r in trained.items() if name.partition("+")[0] == model and of == target]
+        published = "-" if value is None else f"{value:.3f} ({source}; {crystals} crystals)"
+        for row in mine or [None]:
+            lines.append(_line(row.model if row else model, target, value, published, row, why))
     lines += [
         "",
         "Beside them, on the same crystals:",
@@ -121,20 +122,17 @@ def page(data_dir: Path | None = None) -> str:
     return HEAD + "\n".join(lines) + "\n" + PRETRAINED + "\n".join(table) + "\n" + NOTES
 
 
-def _line(model: str, target: str, value: float | None, crystals: str, source: str, row: Row | None, why: str) -> str:
-    unit = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}[target]
-    published = "-" if value is None else f"{value:.3f} {unit}"
+def _line(model: str, target: str, value: float | None, published: str, row: Row | None, why: str) -> str:
+    head = f"| {model} | {target} ({UNITS[target]}) | {published}"
     if row is None:
-        return f"| {model} | {target} | {published} | {crystals} | {source} | - | - | - | - | - | {why} |"
+        return f"{head} | - | - | - | {why} |"
     metric = row.metrics[METRICS[row.kind][0].name].value
     assert metric is not None
+    assert row.seconds_train is not None
     difference = "-" if value is None else f"{metric - value:+.3f}"
-    epochs = f"{row.epochs}{'' if row.flat else ', still falling'}"
-    trained = f"{row.trained:,}" if row.trained else "-"
-    return (
-        f"| {model} | {target} | {published} | {crystals} | {source} | {_value(row)} | {trained} | {epochs} | "
-        f"{row.seconds_train:,.0f} | {difference} | {why} |"
-    )
+    epochs = f"{row.epochs} epochs{'' if row.flat else ', still falling'}"
+    spent = f"{row.trained:,} crystals, {epochs}, {row.seconds_train / 60:,.0f} min"
+    return f"{head} | {_value(row)} | {spent} | {difference} | {why} |"
 
 
 def _value(row: Row | None) -> str:
