@@ -117,7 +117,7 @@ def models(found: Sequence[Found]) -> str:
             table.add_row(f"[red]{m.name}[/]", "-", f"[red]cannot be loaded:[/] {escape(m.reason)}", m.distribution)
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
-            table.add_row(f"[bold]{m.name}[/]", ", ".join(presets(m.model)), escape(what), m.distribution)
+            table.add_row(f"[bold]{m.name}[/]", ", ".join(presets(m.model)) or "-", escape(what), m.distribution)
     weights = _table()
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
