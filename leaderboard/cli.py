@@ -508,9 +508,10 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted. The same command goes on from here.", err=True)
-        sys.exit(130)
+    except SystemExit as left:
+        if left.code == 130:  # typer's word for an interrupt
+            typer.echo("\nInterrupted. The same command goes on from here.", err=True)
+        raise
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -85,6 +86,7 @@ _bench: list[Bench] = []
 
 def _start(request: Request, out: Path, device: str, precision: Precision) -> None:
     """In a new process, once."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told once, by the process that started this one
     _jobs[:] = request.jobs()
     _bench[:] = [Bench(out, request.data_dir, device, precision, lambda _: silent)]
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -261,3 +262,18 @@ def test_zero_shot_waits_for_another_process(tmp_path: Path):
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert len(store.records(tmp_path / "runs")[0]) == 2
+
+
+def test_an_interrupt_of_several_is_one_sentence(tmp_path: Path):
+    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
+    words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "toy.py:Toy", "--jobs", "2"]
+    words += ["--set", "toy.py:Toy.pause=0.05"]
+    process = subprocess.Popen(
+        [*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, told
+    assert "Interrupted. The same command goes on from here." in told
+    assert "Traceback" not in told
