@@ -98,7 +98,7 @@ def test_no_formula_is_on_two_sides_of_formula(data: Path):
     assert 0.15 < len(sides["test"]) / len(loaded.ids) < 0.25
 
 
-@pytest.mark.parametrize(("fold", "z"), enumerate((26, 25, 13, 5, 17)))
+@pytest.mark.parametrize(("fold", "z"), list(enumerate((26, 25, 13, 5, 17))))
 def test_what_has_the_element_is_tested_and_never_trained(fold: int, z: int, data: Path):
     loaded, sides = datasets.load(MP_2018, data), sides_of("element", data, fold)
     numbers = dict(zip(loaded.ids, loaded.table["atomic_numbers"].to_list(), strict=True))
