@@ -103,24 +103,25 @@ def prototype(crystal: Crystal) -> str:
     return f"{cell.space_group}:{sorted(sorted(s) for s in sizes.values())}"
 
 
-def mp_2018(data: datasets.Dataset) -> None:
-    """Write the splits of mp-2018. Near-duplicates go where the first of them goes, by every rule."""
+def mp_2018(data: datasets.Dataset, home: Path, prototypes: bool = True) -> None:
+    """Write the splits of mp-2018 into `home`; those of structure types take minutes.
+
+    Near-duplicates go where the first of them goes, by every rule.
+    """
     first = clusters(data)
 
     def write(rule: str, about: str, parts: dict[str, str], folds: list[split.Fold] | None = None) -> None:
-        split.write(HERE / "mp-2018", "mp-2018", rule, 1, about, {i: parts[first[i]] for i in data.ids}, folds=folds)
+        split.write(home, "mp-2018", rule, 1, about, {i: parts[first[i]] for i in data.ids}, folds=folds)
+
+    def ten_parts(rule: str, about: str, groups: Sequence[str]) -> None:
+        write(rule, about, {i: split.part_of("mp-2018", rule, 1, g) for i, g in zip(data.ids, groups, strict=True)})
 
     near = "ten parts; near-duplicates (formula, volume within 0.5 %, energy within 2 meV) share one"
-    write("random", near, {i: split.part_of("mp-2018", "random", 1, i) for i in data.ids})
-    for rule, about, groups in (
-        ("formula", "ten parts by reduced formula", data.groups(data.ids)),
-        (
-            "prototype",
-            "ten parts by space group, anonymous formula and orbits",
-            [prototype(c) for c in track(data.crystals(data.ids), "prototypes")],
-        ),
-    ):
-        write(rule, about, {i: split.part_of("mp-2018", rule, 1, g) for i, g in zip(data.ids, groups, strict=True)})
+    ten_parts("random", near, data.ids)
+    ten_parts("formula", "ten parts by reduced formula", data.groups(data.ids))
+    if prototypes:
+        kinds = [prototype(c) for c in track(data.crystals(data.ids), "prototypes")]
+        ten_parts("prototype", "ten parts by space group, anonymous formula and orbits", kinds)
     about = "each fold tests all crystals with one of Fe, Mn, Al, B, Cl; those with two of them are in none"
     write("element", about, *by_element(data))
     atoms = data.table["atomic_numbers"].list.len().to_list()
@@ -134,4 +135,4 @@ if __name__ == "__main__":
     grouped = "ten parts by reduced formula; elements always train; Ag and Fe-C off equilibrium withheld for zero-shot"
     split.write(HERE / "open-dft", "open-dft", "random", 1, grouped, open_dft())
     if len(sys.argv) > 1:
-        mp_2018(datasets.load(datasets.source("mp-2018"), Path(sys.argv[1])))
+        mp_2018(datasets.load(datasets.source("mp-2018"), Path(sys.argv[1])), HERE / "mp-2018")

@@ -14,6 +14,7 @@ from asugnn import InputError, Labelled
 from leaderboard import datasets, split
 
 OPEN_DFT = datasets.source("open-dft")
+MP_2018 = datasets.source("mp-2018")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,10 +29,14 @@ def test_the_recipe_makes_the_published_split(tmp_path: Path):
     assert recipe["open_dft"]() == split.load(datasets.load(OPEN_DFT), "random").parts
 
 
-def test_the_recipe_makes_the_published_split_of_mp_2018(data: Path):
+@pytest.mark.parametrize("prototypes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_recipe_makes_the_published_splits_of_mp_2018(prototypes: bool, data: Path, tmp_path: Path):
     recipe = runpy.run_path(str(ROOT / "recipes" / "splits.py"))
-    published = split.load(datasets.load(datasets.source("mp-2018"), data), "random")
-    assert recipe["mp_2018"](data) == published.parts
+    recipe["mp_2018"](datasets.load(MP_2018, data), tmp_path, prototypes)
+    made = sorted(p.name for p in tmp_path.iterdir())
+    assert len(made) == (12 if prototypes else 10)
+    for name in made:
+        assert (tmp_path / name).read_bytes() == (split.FOLDER / "mp-2018" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize("fold", range(5))
@@ -60,9 +65,6 @@ def test_every_crystal_is_tested_once_over_the_folds():
     parts = split.load(data, "random")
     tested = [i for k in range(5) for i in split.sides(parts, data, OPEN_DFT.targets[1], k).test]
     assert len(tested) == len(set(tested)) == sum(parts.parts[i].isdigit() for i in labelled(data, 1))
-
-
-MP_2018 = datasets.source("mp-2018")
 
 
 @pytest.mark.parametrize("rule", split.rules(MP_2018))
