@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import tempfile
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import nox
+
+from asugnn.model import found, presets
 
 nox.options.sessions = ["lint", "types", "tests", "evaluate"]
 # One environment holds everything (./install made it): a second one would cost 2 GB.
@@ -50,7 +51,7 @@ def evaluate(session: nox.Session) -> None:
         tool(session, "bench", "run", *tasks, "--out", out)
         board = [str(TOOLS / "bench"), "leaderboard", *tasks, "--runs", out, "--format", "json"]
         rows = json.loads(session.run(*board, external=True, silent=True, stderr=None) or "[]")
-    names = {point.name for point in entry_points(group="bench.models")}
+    names = {model.name for model in found() if model.model and presets(model.model)}
     for task, metric, sign in (("open-dft/bulk-modulus", "mae", -1), ("open-dft/metal", "roc_auc", 1)):
         values = {row["model"]: sign * row["metrics"][metric]["value"] for row in rows if row["task"] == task}
         lost = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])

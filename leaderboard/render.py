@@ -42,7 +42,8 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
         return _csv(rows)
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
-    caption = "\n".join(_caption(rows, preset, form, detailed))
+    mark = "- " if form == "markdown" else ""
+    caption = "\n".join(mark + line for line in _caption(rows, preset, form, detailed))
     draw = _markdown if form == "markdown" else _terminal
     if not detailed:
         return "\n".join([draw(_suite_table(rows, tasks, form)), caption])
