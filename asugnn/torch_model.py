@@ -127,14 +127,18 @@ class TorchModel:
 
         from asugnn.training import to
 
+        if not crystals:
+            return np.empty(0)
         inputs = self._inputs(crystals, silent)
-        # Crystals of one size go together: less padding, less memory.
-        order = np.argsort([sum(a.size for a in x.values()) for x in inputs], kind="stable")
+        # Crystals of one size go together, large ones few at a time: less padding, less memory.
+        sizes = np.array([sum(a.size for a in x.values()) for x in inputs])
+        order = np.argsort(sizes, kind="stable")
+        chunks = np.cumsum(sizes[order]) // (2 * self.batch_size * max(1, int(np.median(sizes))))
         out = np.empty(len(inputs))
         self._network.eval()
         with torch.inference_mode():
-            for start in range(0, len(order), 2 * self.batch_size):
-                chunk = order[start : start + 2 * self.batch_size]
+            for k in np.unique(chunks):
+                chunk = order[chunks == k]
                 batch = to(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
                 y = self._network(batch).float()
                 out[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
