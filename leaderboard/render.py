@@ -235,7 +235,8 @@ def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if row.pretrained_on:
             target = row.task.partition("/")[2]
-            outside = f", {row.outside} crystals outside its domain left out" if row.outside else ""
+            crystals = "crystal" if row.outside == 1 else "crystals"
+            outside = f", {row.outside:,} {crystals} outside its domain left out" if row.outside else ""
             about.setdefault((row.title, row.pretrained_on), []).append(target + outside)
     lines = [f"{title} on {data} ({'; '.join(targets)})" for (title, data), targets in about.items()]
     return [*lines, "what is pretrained may contain the test set, and holds no rank"] if lines else []
