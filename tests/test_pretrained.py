@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import importlib
 import json
 import os
 import threading
@@ -31,6 +32,15 @@ PUBLISHED = [
     ("m3gnet", "M3GNet-MP-2018.6.1-Eform", (-2.10, -3.07, -3.45, 0.01)),
 ]
 SLOW_LIMITS = {"cgcnn": 0.045, "megnet": 0.025, "m3gnet": 0.025}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _matgl() -> None:
+    """Its first import warns of others' deprecations."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for name in ("models", "apps.pes", "ext.pymatgen", "data.transformer"):
+            importlib.import_module(f"matgl.{name}")
 
 
 @pytest.fixture(scope="session")
