@@ -9,8 +9,10 @@ atoms that no message can tell apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 
@@ -95,6 +97,12 @@ class Quotient:
     other: Ints  # (e,) class of the neighbour
     distance: Floats  # (e,) angstrom, the mean of its shell
     weight: Floats  # (e,) sum of the weights of the pairs it stands for, of one atom
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All but `atom`, by name, as small as a network needs them."""
+        kinds = {"multiplicity": np.float32, "centre": np.int32, "other": np.int32, "distance": np.float32,
+                 "weight": np.float32}  # fmt: skip
+        return {name: getattr(self, name).astype(kind) for name, kind in kinds.items()}
 
 
 def quotient(crystal: Crystal, pairs: Neighbours, weight: Floats) -> Quotient:

@@ -137,8 +137,7 @@ class TorchModel:
         out = np.empty(len(inputs))
         self._network.eval()
         with torch.inference_mode():
-            for k in np.unique(chunks):
-                chunk = order[chunks == k]
+            for chunk in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
                 batch = to(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
                 y = self._network(batch).float()
                 out[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
@@ -170,12 +169,15 @@ class TorchModel:
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
-        reasons = {}
-        for i, crystal in enumerate(crystals):
-            try:
-                self.inputs(crystal)
-            except InputError as error:
-                reasons[i] = str(error)
+        reasons: dict[int, str] = {}
+        try:
+            self._inputs(crystals, silent)  # which `predict` will want too
+        except InputError:
+            for i, crystal in enumerate(crystals):
+                try:
+                    self.inputs(crystal)
+                except InputError as error:
+                    reasons[i] = str(error)
         return reasons
 
     # Details -------------------------------------------------------------------------------------------------------

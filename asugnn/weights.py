@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from asugnn.atomic import replaced
+from asugnn.atomic import digest, replaced
 from asugnn.cache import folder as cache_folder
 from asugnn.errors import InputError
 
@@ -38,7 +38,7 @@ def locate(name: str, weights: Weights) -> Path:
         folder = root / weights.folder
         if all((folder / file).is_file() for file in weights.files):
             for file, sha256 in weights.files.items():
-                if hashlib.sha256((folder / file).read_bytes()).hexdigest() != sha256:
+                if digest(folder / file) != sha256:
                     raise InputError(f"{folder / file} is not the published file of '{name}': remove it, and run again")
             return folder
     for file, sha256 in weights.files.items():

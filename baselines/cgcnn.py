@@ -107,14 +107,7 @@ class CGCNN(TorchModel):
         check_elements(crystal, "CGCNN")
         pairs = nearest(crystal, self.neighbours, self.radius)
         graph = quotient(crystal, pairs, shares(pairs, self.neighbours))
-        return {
-            "numbers": crystal.numbers[graph.atom].astype(np.int32),  # (k,)
-            "multiplicity": graph.multiplicity.astype(np.float32),  # (k,)
-            "centre": graph.centre.astype(np.int32),  # (e,)
-            "other": graph.other.astype(np.int32),  # (e,)
-            "distance": graph.distance.astype(np.float32),  # (e,)
-            "weight": graph.weight.astype(np.float32),  # (e,)
-        }
+        return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return flat(inputs, "numbers", index=("centre", "other"))

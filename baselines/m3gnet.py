@@ -91,7 +91,6 @@ class M3GNet(TorchModel):
         return flat(inputs, "elements", index=("centre", "other"))
 
     def network(self) -> nn.Module:
-        import torch
         from torch import nn
 
         network = matgl().M3GNet(
@@ -107,7 +106,6 @@ class M3GNet(TorchModel):
         )
         if self.as_2023:
             as_of_2023(network)
-        from matgl.graph._compute import create_line_graph_torch
 
         class Network(nn.Module):
             def __init__(self) -> None:
@@ -115,13 +113,7 @@ class M3GNet(TorchModel):
                 self.m3gnet = network
 
             def forward(self, batch: Mapping[str, Any]) -> Tensor:
-                g, bonds = graph(batch, batch["bonds"]), batch["bonds"]
-                # The forward pass makes its own line graph, but atom by atom in Python.
-                lines = create_line_graph_torch(
-                    g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), self.m3gnet.threebody_cutoff
-                )
-                y: Tensor = self.m3gnet(g, l_g=lines)
-                return y.view(-1)  # matgl drops the axis of a batch of one
+                return outputs(self.m3gnet, batch)
 
         return Network()
 
@@ -139,8 +131,25 @@ class M3GNet(TorchModel):
             as_2023=kept.before_3,
         )
         weights = {f"m3gnet.{name}": value for name, value in renewed(kept.weights, made, kept.before_3).items()}
-        constants = {name: value for name, value in model.network().state_dict().items() if name.endswith("cutoff")}
-        return model._with({**constants, **weights}, "regression", kept.mean, kept.scale)
+        return model._with({**constants(model.network()), **weights}, "regression", kept.mean, kept.scale)
+
+
+def outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+    """(size,) what a network of matgl makes of a batch of `M3GNet`."""
+    import torch
+    from matgl.graph._compute import create_line_graph_torch
+
+    g, bonds = graph(batch, batch["bonds"]), batch["bonds"]
+    # The forward pass makes its own line graph, but atom by atom in Python.
+    cutoff = network.threebody_cutoff
+    lines = create_line_graph_torch(g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), cutoff)
+    y: Tensor = network(g, l_g=lines)
+    return y.view(-1)  # matgl drops the axis of a batch of one
+
+
+def constants(network: nn.Module) -> dict[str, Tensor]:
+    """What a network keeps beside its weights today, and did not when the published ones were saved."""
+    return {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
 
 
 def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:

@@ -16,7 +16,7 @@ from asugnn.atomic import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.weights import Weights
-from baselines.m3gnet import M3GNet, as_of_2023, graph, renewed
+from baselines.m3gnet import M3GNet, as_of_2023, constants, outputs, renewed
 from baselines.megnet import PUBLISHED, first_line, folder_of, is_published, matgl
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ class M3GNetPotential:
         network: nn.Module = matgl().M3GNet(**made)
         if about["old"]:
             as_of_2023(network)
-        constants = {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
-        network.load_state_dict({**constants, **weights})
+        network.load_state_dict({**constants(network), **weights})
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = network.to(self._device).eval()
         return self
@@ -151,7 +150,6 @@ class M3GNetPotential:
     def _energies(self, crystals: Sequence[Crystal]) -> Floats:
         """(n,) eV/atom."""
         import torch
-        from matgl.graph._compute import create_line_graph_torch
 
         from asugnn.training import to
 
@@ -160,13 +158,9 @@ class M3GNetPotential:
         for start in range(0, len(crystals), self.batch_size):
             inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
             batch = self._graph.batch(inputs)
-            moved = to(batch, torch.device(self._device))
-            g, bonds = graph(moved, moved["bonds"]), moved["bonds"]
             with torch.inference_mode():
-                lines = create_line_graph_torch(
-                    g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), self._graph.threebody_cutoff
-                )
-                total = self._network(g, l_g=lines).view(-1).double().cpu() * self._about["scale"] + self._about["mean"]
+                total = outputs(self._network, to(batch, torch.device(self._device))).double().cpu()
+            total = total * self._about["scale"] + self._about["mean"]
             total = total.index_add(0, batch["crystal"], offsets[batch["elements"].long()])
             out[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()
         return out

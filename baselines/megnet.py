@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import pickle
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from asugnn import Crystal, InputError
+from asugnn.atomic import digest
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS
 from asugnn.neighbours import Neighbours, nearest, quotient, within
@@ -83,14 +83,7 @@ class MEGNet(TorchModel):
         elements = element_index(crystal, "MEGNet")
         pairs = neighbours(crystal, self.cutoff, self.bind, "MEGNet")
         graph = quotient(crystal, pairs, np.ones(len(pairs)))
-        return {
-            "elements": elements[graph.atom],  # (k,)
-            "multiplicity": graph.multiplicity.astype(np.float32),  # (k,)
-            "centre": graph.centre.astype(np.int32),  # (e,)
-            "other": graph.other.astype(np.int32),  # (e,)
-            "distance": graph.distance.astype(np.float32),  # (e,)
-            "weight": graph.weight.astype(np.float32),  # (e,)
-        }
+        return {"elements": elements[graph.atom], **graph.arrays()}
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return flat(inputs, "elements", index=("centre", "other"))
@@ -184,7 +177,7 @@ def saved(files: Mapping[str, Path], kind: str, known: Mapping[str, Weights]) ->
 
 def is_published(state: Path, known: Mapping[str, Weights]) -> bool:
     """Whether a file is that of one of some published weights."""
-    return hashlib.sha256(state.read_bytes()).hexdigest() in {w.files["state.pt"] for w in known.values()}
+    return digest(state) in {w.files["state.pt"] for w in known.values()}
 
 
 def folder_of(files: Mapping[str, Path]) -> Path:

@@ -33,6 +33,7 @@ from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import ELEMENTS, MEGNet
 from leaderboard import datasets
+from leaderboard.runner import processor
 
 RESULTS = Path(__file__).parent / "results"
 TURNS = 7
@@ -54,7 +55,7 @@ def main() -> None:
     Console(width=100).print(table)
     packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "numpy")
     about = {
-        "machine": _processor(),
+        "machine": processor(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "threads": 1,
@@ -216,12 +217,6 @@ def _cgcnn_step(crystals: list[Crystal]) -> tuple[Work, Work]:
             "weight": shares(pairs, model.neighbours).astype(np.float32),
         })  # fmt: skip
     return _step(model.network(), lambda: model.batch(few)), _step(model.network(), lambda: model.batch(every))
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.machine()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from asugnn.model import Kind
 from leaderboard import datasets, split, statistics, store, submission
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
-from leaderboard.store import PRETRAINED, SUBMITTED, Record
+from leaderboard.store import EVERYWHERE, PRETRAINED, Record
 from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
@@ -72,7 +72,7 @@ class Row:
     @property
     def title(self) -> str:
         """The name that the board shows."""
-        return f"{self.model}, {self.preset}" if self.preset in {PRETRAINED, SUBMITTED} else self.model
+        return store.title(self.model, self.preset)
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ class Answers:
         keep = np.array([name not in some for name in self.ids], dtype=bool)
         ids, groups = (tuple(x for x, k in zip(xs, keep, strict=True) if k) for xs in (self.ids, self.groups))
         return Answers(ids, self.y[keep], groups, self.scored[keep], self.sha256)
+
+    def read(self, record: Record) -> tuple[Answers, Floats]:
+        """What a stored run is held against, less what is outside its domain, and its predictions of that."""
+        held = self.without(outside) if (outside := record.about.get("outside")) else self
+        return held, record.read(held.ids)
 
     def run(self, p: Floats) -> statistics.Run:
         """Predictions (n,) beside the labels, of the rows that count."""
@@ -147,7 +152,7 @@ def rows(
     """
     records, notes = store.records(root)
     wanted = {t.name for t in tasks}
-    shown = {preset, PRETRAINED, SUBMITTED}
+    shown = {preset, *EVERYWHERE}
     chosen = [r for r in records if r.run.preset in shown and r.run.task.name in wanted]
     if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - shown):
         notes.append(f"there are rows of other presets too: --preset {' or '.join(other)}")
@@ -228,9 +233,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         answer, about = held[record.run.fold], record.about
         if about["split"]["sha256"] != answer.sha256:
             raise InputError(f"{record.folder} was made with another version of the split")
-        if about.get("outside"):
-            answer = answer.without(about["outside"])
-        p = record.read(answer.ids)
+        answer, p = answer.read(record)
         runs.append(answer.run(p))
     estimates = statistics.score(task.target.kind, runs)
     spread = None

@@ -44,6 +44,9 @@ DataDir = Annotated[
     ),
 ]
 ColumnNames = Annotated[str, typer.Option("--columns", help="Names of the two columns, ID,TARGET, if not the usual.")]
+StoredRuns = Annotated[
+    Path | None, typer.Option("--runs", help="Folder of the runs (else ./runs, else those of the package).")
+]
 TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.")]
 
 
@@ -197,20 +200,14 @@ def export(
 
 @app.command()
 def verify(
-    runs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
-    ] = None,
+    runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:
     """Recompute every row from its files. Each file that does not fit is named."""
-    from leaderboard import store
     from leaderboard.verify import verify as check_all
 
-    root = runs or store.default_root()
-    if not root.is_dir():
-        raise InputError(f"there is no folder '{root}': name another with --runs")
     counts, wrong = 0, 0
-    for checked in check_all(root, data_dir):
+    for checked in check_all(_stored(runs), data_dir):
         counts += 1
         wrong += bool(checked.faults)
         for fault in checked.faults:
@@ -231,17 +228,11 @@ def leaderboard(
     private: Annotated[
         bool, typer.Option("--private", help="Score the private rows of the host's solution (BENCH_SOLUTION).")
     ] = False,
-    runs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
-    ] = None,
+    runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:
     """Rank the stored runs. Every number is computed anew from predictions, labels and split."""
-    from leaderboard import store
-
-    root = runs or store.default_root()
-    if not root.is_dir():
-        raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
+    root = _stored(runs)
     format_ = _one_of("format", format_, ("table", "markdown", "csv", "json"))
     _print_board(root, _tasks(suite, task), format_, preset, data_dir, detailed=bool(task), private=private)
 
@@ -252,18 +243,16 @@ def errors(
     by: Annotated[str, typer.Option(help="element, space-group, size or label.")] = "element",
     preset: Annotated[str, typer.Option(help="Rows of this preset, and what was handed in.")] = "quick",
     format_: Annotated[str, typer.Option("--format", help="table, markdown or csv.")] = "table",
-    runs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs (else ./runs, else those of the package).")
-    ] = None,
+    runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:
     """Show where models err, by chemistry. Mean absolute errors, or accuracies."""
     from leaderboard import errors as where
-    from leaderboard import render, store, tasks
+    from leaderboard import render, tasks
 
     kind = _one_of("by", by, tuple(where.CLASSES))
     parsed = tasks.parse(task)
-    found = where.by(kind, parsed, runs or store.default_root(), preset, data_dir)
+    found = where.by(kind, parsed, _stored(runs), preset, data_dir)
     typer.echo(render.errors(found, kind, parsed, _one_of("format", format_, ("table", "markdown", "csv"))))
 
 
@@ -402,6 +391,16 @@ def data_import(
     named = ", ".join(task.name for task in tasks.suite(name))
     typer.echo(f"{name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
     typer.echo(f"Now: bench run {name} --model mean,forest")
+
+
+def _stored(runs: Path | None) -> Path:
+    """The folder of the stored runs; raises `InputError` where it is not there."""
+    from leaderboard import store
+
+    root = runs or store.default_root()
+    if not root.is_dir():
+        raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
+    return root
 
 
 def _print_board(

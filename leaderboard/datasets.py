@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -183,8 +183,8 @@ class Dataset:
         out = []
         for name, lattice, frac, numbers in zip(names, *columns, strict=True):
             try:
-                out.append(Crystal(lattice.reshape(3, 3), frac.reshape(-1, 3), numbers))
-            except (InputError, ValueError, AttributeError) as error:
+                out.append(crystal(lattice, frac, numbers))
+            except (InputError, ValueError, TypeError) as error:
                 raise InputError(f"{self.source.file}, crystal '{name}': {error}") from error
         return out
 
@@ -259,17 +259,34 @@ def load(of: Source, data_dir: Path | None = None) -> Dataset:
     return _opened[file]
 
 
-def _read(of: Source, file: Path) -> Dataset:
+LAYOUT = ("material_id", "lattice", "frac_coords", "atomic_numbers")
+
+
+def parquet(file: Path, content: bytes, needs: str) -> pl.DataFrame:
+    """A table in the layout, from the bytes of a file; raises `InputError`, which ends with `needs` for a column."""
     import polars as pl
 
-    content = file.read_bytes()
     try:
         table = pl.read_parquet(content)
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
-    layout = ("material_id", "lattice", "frac_coords", "atomic_numbers")
-    if missing := [c for c in layout if c not in table.columns]:
-        raise InputError(f"{file} has no column {', '.join(missing)}: data set {of.name} needs {', '.join(layout)}")
+    if missing := [c for c in LAYOUT if c not in table.columns]:
+        raise InputError(f"{file} has no column {', '.join(missing)}: {needs}")
+    return table
+
+
+def crystal(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:
+    """A row of the layout; raises `InputError` or `ValueError` where it is no crystal."""
+    return Crystal(
+        np.asarray(lattice, float).reshape(3, 3), np.asarray(frac_coords, float).reshape(-1, 3), atomic_numbers
+    )
+
+
+def _read(of: Source, file: Path) -> Dataset:
+    import polars as pl
+
+    content = file.read_bytes()
+    table = parquet(file, content, f"data set {of.name} needs {', '.join(LAYOUT)}")
     if (ids := table["material_id"]).is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
     dataset = Dataset(of, table, hashlib.sha256(content).hexdigest())

@@ -13,7 +13,7 @@ from asugnn.crystal import SYMBOLS, Crystal, Floats
 from asugnn.symmetry import conventional
 from leaderboard import board, datasets, store
 from leaderboard.metrics import THRESHOLD
-from leaderboard.store import PRETRAINED, SUBMITTED
+from leaderboard.store import EVERYWHERE
 from leaderboard.tasks import Task
 
 FEWEST = 5  # crystals of a class that is shown
@@ -34,18 +34,21 @@ def by(what: str, task: Task, root: Path, preset: str, data_dir: Path | None) ->
     data = datasets.load(task.source, data_dir)
     labels = data.labels(task.target)
     errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
+    answers: dict[int, board.Answers] = {}  # by fold
     for record in store.records(root)[0]:
-        if record.run.task != task or record.run.preset not in {preset, PRETRAINED, SUBMITTED}:
+        run = record.run
+        if run.task != task or run.preset not in {preset, *EVERYWHERE}:
             continue
-        held = board.answers(task, record.run.fold, data_dir).without(record.about.get("outside", {}))
-        p = record.read(held.ids)
+        if run.fold not in answers:
+            answers[run.fold] = board.answers(task, run.fold, data_dir)
+        held, p = answers[run.fold].read(record)
         wrong = (
             abs(p - held.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (held.y == 1)).astype(float)
         )
-        suffix = f", {record.run.preset}" if record.run.preset in {PRETRAINED, SUBMITTED} else ""
+        title = store.title(run.model, run.preset)
         for name, error, counts in zip(held.ids, wrong.tolist(), held.scored, strict=True):
             if counts:
-                errors.setdefault(name, {}).setdefault(record.run.model + suffix, []).append(error)
+                errors.setdefault(name, {}).setdefault(title, []).append(error)
     ids = list(errors)
     values = labels[[data.rows[i] for i in ids]]
     classes = CLASSES[what](data.crystals(ids), values)

@@ -32,7 +32,8 @@ def export(
     measure = _metric(task, metric)
     data = datasets.load(task.source, data_dir)
     sides = split.sides(split.load(data, task.rule), data, task.trained.target, fold)
-    test = board.answers(task, fold, data_dir).ids
+    held = board.answers(task, fold, data_dir)
+    test = held.ids
     labels = data.labels(task.trained.target)
     home, name, target = out / "participants", columns.id, columns.target
     known = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
@@ -46,7 +47,6 @@ def export(
     write_text(home / "data.md", _page(task, columns, measure, len(known), len(test)))
     written.append(home / "data.md")
     if host:
-        held = board.answers(task, fold, data_dir)
         rows = ((i, y, _usage(task, fold, g)) for i, y, g in zip(held.ids, held.y.tolist(), held.groups, strict=True))
         written.append(_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
         write_text(out / "host" / "metric.py", metric_file(columns, measure))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.atomic import replaced, write_text
+from asugnn.atomic import digest, replaced, write_text
 from asugnn.crystal import Crystal, reduced_formula
 from asugnn.errors import InputError
 from asugnn.files import read
@@ -81,7 +80,7 @@ def make(
         {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
         for w in wanted
     ]
-    sha256 = hashlib.sha256((home / "data.parquet").read_bytes()).hexdigest()
+    sha256 = digest(home / "data.parquet")
     _splits(home, name, rows)
     # Written last: without it there is no data set.
     write_text(home / "dataset.json", json.dumps({**text, "sha256": sha256, "targets": targets}, indent=1) + "\n")
@@ -139,15 +138,11 @@ def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, La
 def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
     import polars as pl
 
-    try:
-        table = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
-    layout = ("material_id", "lattice", "frac_coords", "atomic_numbers")
-    if missing := [c for c in layout if c not in table.columns]:
-        raise InputError(f"{path} has no column {', '.join(missing)}: the layout is {', '.join(layout)}, then labels")
+    table = datasets.parquet(path, path.read_bytes(), f"the layout is {', '.join(datasets.LAYOUT)}, then labels")
     numeric = [
-        c for c in table.columns if (c not in layout and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
+        c
+        for c in table.columns
+        if (c not in datasets.LAYOUT and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
     ]
     rows: dict[str, tuple[Crystal, Labels]] = {}
     faults = []
@@ -156,8 +151,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
         try:
             if name in rows:
                 raise InputError("it comes twice")
-            lattice = np.array(row["lattice"], dtype=float).reshape(3, 3)
-            crystal = Crystal(lattice, np.array(row["frac_coords"], dtype=float).reshape(-1, 3), row["atomic_numbers"])
+            crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
             rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
         except (InputError, ValueError, TypeError) as error:
             faults.append(f"'{name}': {error}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,16 @@ def entries(root: Path) -> list[dict[str, Any]]:
     return out
 
 
-def holds(root: Path, reference: Mapping[str, Any]) -> bool:
-    """Whether the log has the line that a record refers to, as it was."""
+def entry(root: Path, reference: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The entry that a record refers to; None where the log has lost or changed it."""
     try:
-        lines: Sequence[str] = _lines(root)
-    except InputError:
-        return False
-    number = reference["line"]
-    return 0 < number <= len(lines) and bool(_digest(lines[number - 1]) == reference["sha256"])
+        line = _lines(root)[reference["line"] - 1]
+    except (InputError, IndexError):
+        return None
+    if _digest(line) != reference["sha256"]:
+        return None
+    found: dict[str, Any] = json.loads(line)
+    return found
 
 
 def tries(root: Path, task: str, fold: int, name: str) -> int:

@@ -45,6 +45,7 @@ class Metric:
     prepare: Prepare
     influence: Influence
     undefined: str = "its value is too large for a floating-point number"  # why a value may not exist
+    resampled: bool = True  # whether resamples make its interval, or `influence` alone
 
     def __call__(self, y: Floats, p: Floats) -> float:
         """The metric of all rows, each counting once."""
@@ -152,7 +153,16 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
         Metric("r2", "R2", True, False, *_of_sums(_spread, _r2), "the labels are all equal"),
     ),
     "binary": (
-        Metric("roc_auc", "ROC-AUC", True, False, _roc_auc, _auc_influence, "the labels are all of one class"),
+        Metric(
+            "roc_auc",
+            "ROC-AUC",
+            True,
+            False,
+            _roc_auc,
+            _auc_influence,
+            "the labels are all of one class",
+            resampled=False,
+        ),
         Metric(
             "accuracy",
             "accuracy",

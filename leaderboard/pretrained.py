@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asugnn.atomic import digest
 from asugnn.errors import InputError
 from asugnn.model import Model, found, model_class, suggestion
 from asugnn.weights import Weights, locate
@@ -46,7 +46,7 @@ def load(model: str, weights: str) -> Model:
 def described(model: str, weights: str) -> dict[str, Any]:
     """What the record of a run says of its weights."""
     known = published(model).get(weights)
-    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _files(model, weights).items()}
+    digests = {name: digest(path) for name, path in _files(model, weights).items()}
     return {"name": weights, "sha256": digests, "trained_on": known.trained_on if known else "data unknown here"}
 
 

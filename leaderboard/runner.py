@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from asugnn import Context, Crystal, InputError, Labelled, Model
-from asugnn.atomic import write_text
+from asugnn.atomic import digest, write_text
 from asugnn.crystal import Floats
 from asugnn.files import read
 from asugnn.model import Precision, Progress, configured, model_class, settings
@@ -209,7 +209,11 @@ def _identity(job: Job, bench: Bench, data: Dataset) -> dict[str, Any]:
         "entry": job.model,
         "source": _source(job.model),
         "preset": job.run.preset,
-        **({"weights": pretrained.described(job.model, job.weights)} if job.weights else {"settings": _settings(job)}),
+        **(
+            {"weights": pretrained.described(job.model, job.weights)}
+            if job.weights
+            else {"settings": _settings(job.configured())}
+        ),
         "fold": job.run.fold,
         "seed": job.run.seed,
         "precision": bench.precision,
@@ -218,8 +222,9 @@ def _identity(job: Job, bench: Bench, data: Dataset) -> dict[str, Any]:
     }
 
 
-def _settings(job: Job) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(settings(job.configured()), default=str))
+def _settings(model: Model) -> dict[str, Any]:
+    """The hyper-parameters of a model as run.json holds them."""
+    plain: dict[str, Any] = json.loads(json.dumps(settings(model), default=str))
     return plain
 
 
@@ -259,7 +264,7 @@ def _run(job: Job, bench: Bench) -> str:
                 origin = run.task.trained
                 known = split.sides(split.load(data, origin.rule), data, origin.target, run.fold).train
                 model.refer(data.crystals(known))
-            about["settings"] = json.loads(json.dumps(settings(model), default=str))
+            about["settings"] = _settings(model)
             about["outside"] = _outside(model, ids, test)
             inside = [i for i, name in enumerate(ids) if name not in about["outside"]]
             ids, test = tuple(ids[i] for i in inside), [test[i] for i in inside]
@@ -275,7 +280,7 @@ def _run(job: Job, bench: Bench) -> str:
     submission.write(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
         _save(model, folder / "model")
-    about["predictions_sha256"] = store.digest(folder / "predictions.csv")
+    about["predictions_sha256"] = digest(folder / "predictions.csv")
     about |= {"versions": _versions(job), "commit": commit, "finished": datetime.now(UTC).isoformat("T", "seconds")}
     store.write_record(folder, {**identity, **about})
     for name in ("checkpoint.pt", "started.json"):
@@ -303,7 +308,7 @@ def _fit(
     model.fit(train, validate, context)
     seconds = time.monotonic() - started
     if resumed:  # what the killed process spent is in the history
-        seconds = max(seconds, _spent(context.folder / "history.csv"))
+        seconds = max(seconds, sum(store.history(context.folder).get("seconds", ())))
     about["seconds"]["train"] = round(seconds, 3)
     about["resumed"] = resumed
     return model
@@ -362,13 +367,6 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
         write_text(started, text)
 
 
-def _spent(history: Path) -> float:
-    if not history.exists():
-        return 0.0
-    header, *rows = (line.split(",") for line in history.read_text(encoding="utf-8").splitlines())
-    return sum(float(row[header.index("seconds")]) for row in rows)
-
-
 @contextmanager
 def _measured(about: dict[str, Any]) -> Iterator[None]:
     """Peak memory of the block, and the device on which it worked: seen, not declared."""
@@ -388,7 +386,7 @@ def _measured(about: dict[str, Any]) -> Iterator[None]:
         about["device"] = {"kind": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
         about["peak_device_memory_mb"] = int(torch.cuda.max_memory_allocated() // 2**20)
     else:
-        about["device"] = {"kind": "cpu", "name": _processor(), "threads": threads}
+        about["device"] = {"kind": "cpu", "name": processor(), "threads": threads}
 
 
 def device(name: str) -> str:
@@ -404,7 +402,8 @@ def device(name: str) -> str:
     return "cpu"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor, for people."""
     info = Path("/proc/cpuinfo")
     names = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.exists() else []
     return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()

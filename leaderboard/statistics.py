@@ -100,7 +100,7 @@ def score(kind: Kind, runs: Sequence[Run]) -> dict[str, Estimate]:
     """
     resamples = Resamples([group for run in runs for group in run.groups])
     rows = [(run.y, run.p, resamples.index(run.groups), len(resamples)) for run in runs]
-    drawn = [metric for metric in METRICS[kind] if metric.name != "roc_auc"]
+    drawn = [metric for metric in METRICS[kind] if metric.resampled]
     prepared = {metric.name: [metric.prepare(*row) for row in rows] for metric in drawn}
     parts: dict[str, list[Floats]] = {name: [] for name in prepared}
     for weights in resamples.weights(max(len(run.y) for run in runs)):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asugnn.atomic import write_text
+from asugnn.atomic import digest, write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard import datasets, submission, tasks
@@ -30,6 +30,7 @@ FORMAT = 2  # since 2, run.json holds the digests of all files of its run, and i
 READABLE = (1, 2)
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
+EVERYWHERE = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
 PASSING = {".lock", "checkpoint.pt", "started.json", "error.txt", "run.json"}  # not part of a finished run, or itself
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
@@ -80,12 +81,8 @@ class Record:
     @property
     def curve(self) -> Curve | None:
         """How far training came; None for a model without epochs."""
-        file = self.folder / "history.csv"
-        if not file.is_file():
+        if not (val := history(self.folder).get("val")):
             return None
-        header, *lines = file.read_text(encoding="utf-8").split()
-        column = header.split(",").index("val")
-        val = [float(line.split(",")[column]) for line in lines]
         before = val[: max(1, round(0.9 * len(val)))]
         return Curve(len(val), max(0.0, 1 - min(val) / min(before)) if min(before) > 0 else 0.0)
 
@@ -101,6 +98,15 @@ class Record:
         return submission.read(self.predictions, ids, column, target.kind, name)
 
 
+def history(folder: Path) -> dict[str, list[float]]:
+    """The columns of history.csv of a run; nothing where there is none."""
+    file = folder / "history.csv"
+    if not file.is_file():
+        return {}
+    names, *rows = (line.split(",") for line in file.read_text(encoding="utf-8").split())
+    return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
+
+
 def board_name(model: str, overrides: Mapping[str, str]) -> str:
     """The name of a row: the model's, with what was set by hand; always fit to be a folder's name."""
     name = "+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))])
@@ -108,6 +114,11 @@ def board_name(model: str, overrides: Mapping[str, str]) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40]}-{digest}"
+
+
+def title(model: str, preset: str) -> str:
+    """The name that a board shows for a row."""
+    return f"{model}, {preset}" if preset in EVERYWHERE else model
 
 
 def complete(run: Run, root: Path) -> Record | None:
@@ -159,11 +170,6 @@ def digests(folder: Path) -> dict[str, str]:
     """sha256 of every file of a run but run.json, by its path in the folder."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in PASSING)
     return {p.relative_to(folder).as_posix(): digest(p) for p in files}
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from asugnn.atomic import digest, replaced
 from asugnn.errors import InputError
 from leaderboard import board, datasets, log, split, store
 from leaderboard.store import SUBMITTED, Run
@@ -41,21 +40,14 @@ def submit(
     folder = run.folder(root)
     with store.locked(root, wait=True):
         log.entries(root)  # nothing is added to a log that was changed
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=".handed-in-", dir=folder)
-        os.close(handle)
-        try:
+        with replaced(folder / "predictions.csv") as temporary:
             shutil.copyfile(file, temporary)
-            sha256 = store.digest(Path(temporary))
+            sha256 = digest(temporary)
             now = datetime.now(UTC).isoformat("T", "seconds")
             values = {metric: value["value"] for metric, value in scored["metrics"].items()}
             entry = {"when": now, "name": name, "task": task.name, "fold": fold, "sha256": sha256, "metrics": values}
             (folder / "run.json").unlink(missing_ok=True)  # until the new one is there, the run is not complete
             line = log.append(root, entry)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(folder / "predictions.csv")
-        finally:
-            Path(temporary).unlink(missing_ok=True)
         about = {
             "task": task.name,
             "model": name,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from asugnn.atomic import digest
 from asugnn.errors import InputError
 from leaderboard import board, datasets, log, split, statistics, store
 from leaderboard.store import Record
@@ -50,9 +49,9 @@ def _run(folder: Path, data_dir: Path | None) -> Checked:
     for key, value in (("model", record.run.model), ("preset", record.run.preset), ("fold", record.run.fold)):
         if record.about[key] != value:
             faults.append(f"{file} says {key} {record.about[key]}, and lies where {value} belongs")
-    if record.predictions.is_file() and store.digest(record.predictions) != record.about["predictions_sha256"]:
+    if record.predictions.is_file() and digest(record.predictions) != record.about["predictions_sha256"]:
         faults.append(f"{record.predictions} was changed: its sha256 is not that in run.json")
-    if "log" in record.about and not log.holds(folder.parents[4], record.about["log"]):
+    if "log" in record.about and not log.entry(folder.parents[4], record.about["log"]):
         faults.append(f"{folder.parents[4] / log.NAME} has lost or changed the line of {folder}")
     try:
         _row(record, data_dir, faults)
@@ -88,25 +87,15 @@ def _row(record: Record, data_dir: Path | None, faults: list[str]) -> None:
     if about["split"]["sha256"] != parts.sha256:
         faults.append(f"{record.folder} was made with another version of the split {parts.rule}")
         return
-    held = board.answers(task, record.run.fold, data_dir).without(about.get("outside", {}))
-    p = record.read(held.ids)
+    held, p = board.answers(task, record.run.fold, data_dir).read(record)
     estimates = statistics.score(task.target.kind, [held.run(p)])
     if "log" not in about:
         return
-    entry = _entry(record.folder.parents[4], about["log"]["line"])
+    entry = log.entry(record.folder.parents[4], about["log"])
     for name, value in (entry["metrics"] if entry else {}).items():
         ours = estimates[name].value
         if ours != value and not (ours and value and np.isclose(ours, value, rtol=1e-12)):
             faults.append(f"{record.predictions} scores {name} {ours}, and the log says {value}")
-
-
-def _entry(root: Path, line: int) -> dict[str, Any] | None:
-    try:
-        lines = (root / log.NAME).read_text(encoding="utf-8").splitlines()
-        entry: dict[str, Any] = json.loads(lines[line - 1])
-    except (OSError, ValueError, IndexError):
-        return None  # said elsewhere
-    return entry
 
 
 def _log(root: Path) -> Checked:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from asugnn import InputError
+from asugnn.atomic import digest
 from asugnn.model import silent
 from leaderboard import runner, store, tasks
 
@@ -104,7 +105,7 @@ def test_a_run_leaves_predictions_and_its_story(tmp_path: Path):
     assert record.about["device"]["kind"] == "cpu"
     assert record.about["seconds"]["train"] > 0
     assert record.about["peak_memory_mb"] > 50
-    assert record.about["predictions_sha256"] == store.digest(record.predictions)
+    assert record.about["predictions_sha256"] == digest(record.predictions)
     left = {p.name for p in record.folder.iterdir()}
     assert left == {".lock", "model", "predictions.csv", "run.json"}
 
