@@ -84,12 +84,13 @@ class Answers:
     groups: tuple[str, ...]
     scored: NDArray[np.bool_]
     sha256: str  # of the split
+    solution: str | None = None  # sha256 of the host's solution that they are from
 
     def without(self, some: Collection[str]) -> Answers:
         """The answers but for some ids."""
         keep = np.array([name not in some for name in self.ids], dtype=bool)
         ids, groups = (tuple(x for x, k in zip(xs, keep, strict=True) if k) for xs in (self.ids, self.groups))
-        return Answers(ids, self.y[keep], groups, self.scored[keep], self.sha256)
+        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep])
 
     def read(self, record: Record) -> tuple[Answers, Floats]:
         """What a stored run is held against, less what is outside its domain, and its predictions of that."""
@@ -114,12 +115,12 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
     # Distorted structures of one composition are draws of their own; elsewhere a composition's rows go together.
     groups = ids if task.target.model_of else data.groups(ids)
     scored = np.ones(len(ids), dtype=bool)
-    if held := submission.solution(ids):
-        y, public = held
-        scored = ~public if private else public
+    held = submission.solution(task.name, fold, task.target.name, ids)
+    if held:
+        y, scored = held.y, ~held.public if private else held.public
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
-    return Answers(ids, y, groups, scored, parts.sha256)
+    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None)
 
 
 def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Columns | None = None) -> dict[str, Any]:

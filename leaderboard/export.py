@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def export(
         rows = ((i, y, _usage(task, fold, g)) for i, y, g in zip(held.ids, held.y.tolist(), held.groups, strict=True))
         written.append(_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
         write_text(out / "host" / "metric.py", metric_file(columns, measure))
-        written.append(out / "host" / "metric.py")
+        whose = out / "host" / submission.COMPETITION
+        write_text(whose, json.dumps({"task": task.name, "fold": fold}) + "\n")
+        written += [out / "host" / "metric.py", whose]
     return written
 
 

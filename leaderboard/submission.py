@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -17,11 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn.atomic import write_text
+from asugnn.atomic import digest, write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
 
+COMPETITION = "competition.json"  # beside a solution: the task and the fold that it is of
 SHOWN = 5  # faults of one sort that are spelt out
 LONGEST = 10_000  # characters of a line
 ENOUGH = 100_000  # faults after which reading stops
@@ -124,21 +126,34 @@ def read(path: Path, ids: Sequence[str], target: str, kind: Kind, id_column: str
     return values
 
 
-def solution(ids: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]] | None:
-    """The labels (n,) of the host's solution, and which are public; None where there is no solution for these ids.
+@dataclass(frozen=True)
+class Solution:
+    """What a host holds submissions against: labels (n,), and which of them are public (n,)."""
 
-    The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private; the first two
-    may have other names. Raises `InputError` for one that cannot be read.
+    y: Floats
+    public: NDArray[np.bool_]
+    sha256: str  # of the file
+
+
+def solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Solution | None:
+    """The host's solution of a task and fold; None where there is none.
+
+    The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private. Two tasks
+    can have the same ids: `competition.json` beside it says whose it is, and without that the name of its second
+    column. Raises `InputError` for a file that cannot be read.
     """
     named = os.environ.get("BENCH_SOLUTION")
     if not named:
         return None
+    about = Path(named).with_name(COMPETITION)
     try:
+        whose = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else None
         with Path(named).open(encoding="utf-8-sig", newline="") as file:
             header, *lines = (line for line in csv.reader(file) if line)
         table = {line[0]: line[1:] for line in lines}
-        if header[2:] != ["Usage"] or table.keys() != set(ids):
-            return None  # of another task
+        mine = header[1:2] == [target] if whose is None else whose == {"task": task, "fold": fold}
+        if not mine or header[2:] != ["Usage"] or table.keys() != set(ids):
+            return None
         y = np.array([float(table[name][0]) for name in ids])
         usage = [table[name][1] for name in ids]
     except (OSError, ValueError, IndexError) as error:
@@ -147,7 +162,7 @@ def solution(ids: Sequence[str]) -> tuple[Floats, NDArray[np.bool_]] | None:
         raise InputError(
             f"the solution {named} has a label that is no number, or a Usage other than Public and Private"
         )
-    return y, np.array([word == "Public" for word in usage])
+    return Solution(y, np.array([word == "Public" for word in usage]), digest(Path(named)))
 
 
 def _rows(path: Path, ids: Sequence[str], columns: Columns, kind: Kind, values: Floats, faults: _Faults) -> None:

@@ -45,7 +45,16 @@ def submit(
             sha256 = digest(temporary)
             now = datetime.now(UTC).isoformat("T", "seconds")
             values = {metric: value["value"] for metric, value in scored["metrics"].items()}
-            entry = {"when": now, "name": name, "task": task.name, "fold": fold, "sha256": sha256, "metrics": values}
+            entry: dict[str, Any] = {
+                "when": now,
+                "name": name,
+                "task": task.name,
+                "fold": fold,
+                "sha256": sha256,
+                "metrics": values,
+            }
+            if solution := board.answers(task, fold, data_dir).solution:
+                entry["solution"] = solution  # by whose public rows it was scored
             (folder / "run.json").unlink(missing_ok=True)  # until the new one is there, the run is not complete
             line = log.append(root, entry)
         about = {

@@ -54,7 +54,7 @@ def _run(folder: Path, data_dir: Path | None) -> Checked:
     if "log" in record.about and not log.entry(folder.parents[4], record.about["log"]):
         faults.append(f"{folder.parents[4] / log.NAME} has lost or changed the line of {folder}")
     try:
-        _row(record, data_dir, faults)
+        _row(record, data_dir, faults, notes)
     except InputError as error:
         (notes if datasets.path(record.run.task.source, data_dir) is None else faults).append(str(error))
     return Checked(record.run.title, tuple(dict.fromkeys(faults)), tuple(notes))
@@ -77,7 +77,7 @@ def _files(record: Record, faults: list[str], notes: list[str]) -> None:
             faults.append(f"{folder / name} is missing")
 
 
-def _row(record: Record, data_dir: Path | None, faults: list[str]) -> None:
+def _row(record: Record, data_dir: Path | None, faults: list[str], notes: list[str]) -> None:
     """Recompute the metrics from predictions, labels and split."""
     task, about = record.run.task, record.about
     data = datasets.load(task.source, data_dir)
@@ -92,6 +92,11 @@ def _row(record: Record, data_dir: Path | None, faults: list[str]) -> None:
     if "log" not in about:
         return
     entry = log.entry(record.folder.parents[4], about["log"])
+    if entry and entry.get("solution") != held.solution:
+        notes.append(
+            "its score is not compared with the log: it is by a host's solution, and BENCH_SOLUTION names another"
+        )
+        return
     for name, value in (entry["metrics"] if entry else {}).items():
         ours = estimates[name].value
         if ours != value and not (ours and value and np.isclose(ours, value, rtol=1e-12)):

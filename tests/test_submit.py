@@ -12,6 +12,8 @@ import pytest
 from asugnn import InputError
 from asugnn.model import silent
 from leaderboard import board, cli, log, render, runner, store, submission, tasks
+from leaderboard.export import export
+from leaderboard.submission import Columns
 from leaderboard.submit import submit
 from leaderboard.verify import verify
 
@@ -172,6 +174,33 @@ def test_the_private_score_is_nowhere_to_be_read(solution: Path, tmp_path: Path)
     hidden = f"{abs(p - held.y)[held.scored].mean():.6f}"[:7]
     everything = "".join(f.read_text(encoding="utf-8") for f in root.rglob("*") if f.is_file()) + str(scored)
     assert hidden not in everything
+
+
+def test_a_solution_is_of_its_own_task_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Band gap and metal have the same test ids: the labels of one must not score the other."""
+    metal, gap = tasks.parse("open-dft/metal"), tasks.parse("open-dft/band-gap")
+    assert board.answers(metal, 0, None).ids == board.answers(gap, 0, None).ids
+    before = board.answers(gap, 0, None).y
+    export(metal, 0, tmp_path, True, Columns("material_id", "is_metal"), "", None)
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    assert board.answers(metal, 0, None).solution
+    assert not board.answers(metal, 0, None).scored.all()
+    assert not board.answers(gap, 0, None).solution
+    assert np.array_equal(board.answers(gap, 0, None).y, before)
+    (tmp_path / "host" / submission.COMPETITION).unlink()  # then the name of the column decides
+    assert not board.answers(metal, 0, None).solution
+
+
+def test_scores_by_a_solution_are_not_called_wrong_without_it(
+    solution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tmp_path / "runs"
+    submit(handed_in(tmp_path / "a.csv"), TASK, "a", 0, root, None)
+    assert faults(root) == []
+    monkeypatch.delenv("BENCH_SOLUTION")
+    checked = list(verify(root, None))
+    assert [fault for one in checked for fault in one.faults] == []
+    assert any("by a host's solution" in note for one in checked for note in one.notes)
 
 
 def test_private_scores_need_a_solution(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
