@@ -37,8 +37,11 @@ class ASUGNN(TorchModel):
     heads: int = 8  # section 4.2
     codecs: int = 2  # section 3
     first: Literal["asuam", "dam"] = "asuam"  # adjacency of the first convolution, Table 1
-    second: Literal["asuam", "dam"] = "dam"  # adjacency of the second convolution, Table 1
-    windows: int = 14  # tokens that the powder pattern is cut into, 5 degrees each; ours
+    second: Literal["asuam", "dam", "none"] = "dam"  # of the second convolution, or without one, Table 1
+    xrd: bool = True  # whether the powder pattern is seen; else it is masked, Table 1
+    windows: int = 14  # tokens that the powder pattern is cut into, 5 degrees each; ours, the authors' code has 1
+    term: Literal["before", "after"] = "before"  # structural term before the softmax, section 3; their code: after it
+    readout: Literal["set2set", "recurrent"] = "set2set"  # section 3; the authors' code: recurrent over the atoms
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
     warmup: float = 0.05  # share of the steps over which the learning rate rises; ours
@@ -52,6 +55,15 @@ class ASUGNN(TorchModel):
             "patience": 50,
             "width": 64,
             "heads": 4,
+            "initial": 0.0,
+        },
+        "hours": {
+            "epochs": 200,
+            "updates": 7500,
+            "batch_size": 64,
+            "learning_rate": 1e-3,
+            "patience": 50,
+            "width": 128,
             "initial": 0.0,
         },
         "paper": {},
@@ -71,18 +83,13 @@ class ASUGNN(TorchModel):
 
         return {name: value.astype(np.float32) for name, value in vars(embed(crystal)).items()}
 
-    def batch(self, inputs: Sequence[Inputs]) -> dict[str, torch.Tensor]:
-        """Padded with zeros to the largest crystal; `real` (B, N) is true for atoms."""
+    def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
 
-        sizes = np.array([len(x["nodes"]) for x in inputs])
-        n = sizes.max()
-        shapes = {"nodes": (n, inputs[0]["nodes"].shape[1]), "asuam": (n, n), "dam": (n, n), "pxrd": (140,)}
-        out = {name: np.zeros((len(inputs), *shape), dtype=np.float32) for name, shape in shapes.items()}
-        for name, array in out.items():
-            for i, x in enumerate(inputs):
-                array[i][tuple(slice(k) for k in x[name].shape)] = x[name]
-        return {k: torch.from_numpy(v) for k, v in {**out, "real": np.arange(n) < sizes[:, None]}.items()}
+        from asugnn.layout import arranged
+
+        # A GPU takes few large groups with some padding; a processor takes exact ones.
+        return arranged(inputs, exact=not torch.cuda.is_available())
 
     def network(self) -> nn.Module:
         from asugnn.network import Network
@@ -93,6 +100,9 @@ class ASUGNN(TorchModel):
             heads=self.heads,
             codecs=self.codecs,
             windows=self.windows,
+            xrd=self.xrd,
+            term=self.term,
+            readout=self.readout,
             drop_key=self.drop_key,
             initial=self.initial,
         )

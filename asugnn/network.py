@@ -1,8 +1,10 @@
 """The network of ASUGNN (paper, section 3), to be read from top to bottom.
 
-B crystals, N atoms of the largest of them, A atoms and P ordered pairs of atoms in all, d the width, H heads, T windows
-of the powder pattern. The convolutions run over the A atoms and P pairs end to end, so their batch norms see nothing
-else; attention and read-out run over crystals padded to N, under masks. Padding never reaches an atom.
+B crystals, A atoms and P ordered pairs of atoms of one crystal in all, d the width, H heads, T windows of the powder
+pattern. Crystals are sorted by size, and those of one size form a group: linear layers and norms run over the A atoms
+end to end, attention and read-out group by group, so that there is no padding, or little of it under masks where fewer
+groups serve better (`asugnn.layout.Layout`). No tensor holds a pair's 140 inputs. `benchmarks/literal.py` computes
+the same in the literal way, and both must agree.
 
 Where the paper is silent the choices are: the perceptrons of G and of the structural term have one hidden layer; a
 bias that cannot change the output (of keys under a softmax, or before a batch norm) is left out.
@@ -10,15 +12,19 @@ bias that cannot change the output (of keys under a softmax, or before a batch n
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Adjacency = Literal["asuam", "dam"]
+from asugnn.gated_sum import Edges, gated_sum, moments
+from asugnn.layout import Layout
+
+Adjacency = Literal["asuam", "dam", "none"]
+Term = Literal["before", "after"]
+Readout = Literal["set2set", "recurrent"]
 
 NODE, ELEMENT, EDGE, ATOM, PATTERN = 106, 92, 12, 64, 140  # widths: of a node, its element, an edge, an atom, G
 
@@ -30,18 +36,25 @@ SPREAD = (0.3, 0.3, 0.3, 4.0, 4.0, 5.0, 10.0, 10.0, 15.0, 75.0, 20.0, 5.0, 500.0
 
 
 class Network(nn.Module):
-    """Maps a padded batch of embeddings to (B,) values.
+    """Maps a batch of embeddings to (B,) values.
 
     Parameters
     ----------
     adjacencies
-        What the first and the second convolution see (Table 1: ASUAM, then DAM).
+        What the first and the second convolution see (Table 1: ASUAM, then DAM); with `none` there is no second one.
     width, heads, codecs
         d, H and the number of ASU-codec units.
     windows
         T, into how many stretches of angle the pattern is cut: the tokens of the cross-attention. It must divide 140.
+    xrd
+        Whether the pattern is seen; otherwise it is masked by zeros (section 4.2).
+    term
+        Whether the structural term enters attention before the softmax, as in the paper, or after it, as in the
+        authors' code, scaled by a learnt factor.
+    readout
+        `set2set`, or the authors' bidirectional recurrent network over the atoms in their order, then a weighted sum.
     steps
-        Steps of the read-out's LSTM.
+        Steps of Set2Set.
     drop_key
         Probability with which a key is dropped in training (DropKey, Li et al. 2023).
     initial
@@ -56,19 +69,23 @@ class Network(nn.Module):
         heads: int = 8,
         codecs: int = 2,
         windows: int = 14,
+        xrd: bool = True,
+        term: Term = "before",
+        readout: Readout = "set2set",
         steps: int = 3,
         drop_key: float = 1e-4,
         initial: float = 0.02,
     ) -> None:
         super().__init__()
-        self.adjacencies = adjacencies
+        self.adjacencies = [a for a in adjacencies if a != "none"]
+        self.xrd = xrd
         self.atoms = Atoms()
-        self.convolutions = nn.ModuleList([Convolution() for _ in adjacencies])
+        self.convolutions = nn.ModuleList([Convolution() for _ in self.adjacencies])
         self.widen = nn.Linear(ATOM, width)
         self.pattern = Pattern(width, windows)
-        self.codecs = nn.ModuleList([Codec(width, heads, drop_key) for _ in range(codecs)])
+        self.codecs = nn.ModuleList([Codec(width, heads, term, drop_key) for _ in range(codecs)])
         self.norm = nn.LayerNorm(width)
-        self.readout = Set2Set(width, steps)
+        self.readout = Set2Set(width, steps) if readout == "set2set" else Recurrent(width)
         self.head = nn.Sequential(nn.Linear(2 * width, 4 * width), nn.ReLU(), nn.Linear(4 * width, 1))
         for module in self.modules():
             if isinstance(module, nn.Linear) and initial:
@@ -76,52 +93,28 @@ class Network(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """`nodes` (B, N, 106), `asuam` and `dam` (B, N, N), `pxrd` (B, 140), `real` (B, N) to (B,)."""
-        real = batch["real"]  # (B, N)
-        pairs = Pairs(real)
-        edges = {
-            "asuam": asuam_edges(batch["asuam"].flatten().index_select(0, pairs.slot)),  # (P, 12)
-            "dam": gaussians(batch["dam"].flatten().index_select(0, pairs.slot)),  # (P, 12)
-        }
-        x = self.atoms(batch["nodes"].flatten(0, 1).index_select(0, pairs.atom))  # (A, 64)
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """What `arranged` made, to (B,) in the order in which it was given."""
+        layout = Layout(batch["groups"], batch.get("place"), batch["crystal"])
+        with torch.no_grad():
+            edges = {name: Edges.of(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}}
+        x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
-            x = convolve(x, edges[adjacency], pairs)  # (A, 64)
+            x = convolve(x, edges[adjacency], layout)  # (A, 64)
         x = self.widen(x)  # (A, d)
-        x = x.new_zeros(real.numel(), x.shape[-1]).index_copy(0, pairs.atom, x).view(*real.shape, -1)  # (B, N, d)
-        g = self.pattern(batch["pxrd"])  # (B, T, d)
+        g = self.pattern(batch["pxrd"] if self.xrd else torch.zeros_like(batch["pxrd"]))  # (B, T, d)
         for codec in self.codecs:
-            x = codec(x, edges["asuam"], g, pairs)  # (B, N, d)
-        crystal = self.readout(self.norm(x), real)  # (B, 2d)
+            x = codec(x, edges["asuam"], g, layout)  # (A, d)
+        crystal = self.readout(self.norm(x).float(), layout)  # (B, 2d)
         out: Tensor = self.head(crystal).squeeze(-1)  # (B,)
-        return out
-
-
-class Pairs:
-    """Where the atoms and pairs of a batch are, from `real` (B, N), true for atoms and false for padding.
-
-    atom
-        (A,) places of the atoms among all B N.
-    slot
-        (P,) places of the pairs of atoms of one crystal among all B N N, an atom with itself included.
-    centre, other
-        (P,) the two atoms of each pair, counted among the A.
-    """
-
-    def __init__(self, real: Tensor) -> None:
-        self.shape = (*real.shape, real.shape[1])  # (B, N, N)
-        self.atom = real.flatten().nonzero().squeeze(1)
-        both = real[:, :, None] & real[:, None, :]  # (B, N, N)
-        self.slot = both.flatten().nonzero().squeeze(1)
-        crystal, i, j = both.nonzero(as_tuple=True)  # (P,) each
-        rank = real.flatten().cumsum(0).view_as(real) - 1  # (B, N)
-        self.centre, self.other = rank[crystal, i], rank[crystal, j]
+        return out.index_select(0, batch["order"])
 
 
 def gaussians(distance: Tensor) -> Tensor:
     """(...) distances in angstrom to (..., 12) Gaussians, centred from 0 to 8 and as wide as their spacing."""
     centres = torch.linspace(0, 8, EDGE, device=distance.device)
-    return torch.exp(-(((distance[..., None] - centres) * (EDGE - 1) / 8) ** 2))
+    values = torch.exp(-(((distance[..., None] - centres) * (EDGE - 1) / 8) ** 2))
+    return functional.threshold(values, 1e-20, 0.0)  # numbers too small for float32's usual form are slow to multiply
 
 
 def asuam_edges(asuam: Tensor) -> Tensor:
@@ -129,8 +122,11 @@ def asuam_edges(asuam: Tensor) -> Tensor:
     return torch.where(asuam[..., None] == 1, 1.0, gaussians(1 / asuam))
 
 
+EDGES: dict[str, Callable[[Tensor], Tensor]] = {"asuam": asuam_edges, "dam": gaussians}
+
+
 class Atoms(nn.Module):
-    """Node values of any size to atoms: a fixed scale, then one linear layer."""
+    """Node values of any size to atoms: a fixed scale, then one linear layer, always in float32."""
 
     middle: Tensor
     spread: Tensor
@@ -142,7 +138,8 @@ class Atoms(nn.Module):
         self.linear = nn.Linear(NODE, ATOM)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        out: Tensor = self.linear((nodes - self.middle) / self.spread)  # (A, 64)
+        with torch.autocast(nodes.device.type, enabled=False):
+            out: Tensor = self.linear((nodes - self.middle) / self.spread)  # (A, 64)
         return out
 
 
@@ -151,21 +148,36 @@ class Convolution(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        # One linear layer of [x_i, x_j, e_ij], written as the sum of its three parts.
-        self.centre = nn.Linear(ATOM, 2 * ATOM, bias=False)
-        self.other = nn.Linear(ATOM, 2 * ATOM, bias=False)
-        self.edge = nn.Linear(EDGE, 2 * ATOM, bias=False)
+        self.pair = nn.Linear(2 * ATOM + EDGE, 2 * ATOM, bias=False)  # of [x_i, x_j, e_ij]
         self.pair_norm = nn.BatchNorm1d(2 * ATOM)
         self.sum_norm = nn.BatchNorm1d(ATOM)
 
-    def forward(self, x: Tensor, edges: Tensor, pairs: Pairs) -> Tensor:
-        centre, other = self.centre(x), self.other(x)  # (A, 128)
-        z = centre.index_select(0, pairs.centre) + other.index_select(0, pairs.other) + self.edge(edges)  # (P, 128)
-        gate, core = self.pair_norm(z).chunk(2, dim=-1)  # (P, 64) each
-        message = torch.sigmoid(gate) * functional.softplus(core)  # (P, 64)
-        total = message.new_zeros(x.shape).index_add(0, pairs.centre, message)  # (A, 64)
-        out: Tensor = x + functional.softplus(self.sum_norm(total))  # (A, 64)
+    def forward(self, x: Tensor, edges: Edges, layout: Layout) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # few operations, and their variance needs the digits
+            of_centre, of_other, of_edge = torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
+            centre, other = x @ of_centre.T, x @ of_other.T  # (A, 128) each
+            mean, variance = self._moments(centre, other, of_edge, edges, layout)  # (128,) each
+            scale = self.pair_norm.weight / torch.sqrt(variance + self.pair_norm.eps)
+            centre = (centre - mean) * scale + self.pair_norm.bias
+            total = gated_sum(centre, other * scale, of_edge * scale[:, None], edges, layout)  # (A, 64)
+            out: Tensor = x + functional.softplus(self.sum_norm(total))  # (A, 64)
         return out
+
+    def _moments(
+        self, centre: Tensor, other: Tensor, of_edge: Tensor, edges: Edges, layout: Layout
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance that normalise the pairs: of the batch in training, which the running ones then follow."""
+        norm = self.pair_norm
+        assert norm.running_mean is not None and norm.running_var is not None
+        assert norm.num_batches_tracked is not None and norm.momentum is not None
+        if not self.training:
+            return norm.running_mean, norm.running_var
+        mean, variance, count = moments(centre, other, of_edge, edges, layout)
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean, norm.momentum)
+            norm.running_var.lerp_(variance * (count / (count - 1).clamp_min(1)).to(variance.dtype), norm.momentum)
+        return mean, variance
 
 
 class Pattern(nn.Module):
@@ -192,25 +204,22 @@ class Pattern(nn.Module):
 class Codec(nn.Module):
     """An ASU-codec unit (figure 2b): the encoder over the atoms, the decoder from the atoms to the pattern."""
 
-    def __init__(self, width: int, heads: int, drop_key: float) -> None:
+    def __init__(self, width: int, heads: int, term: Term, drop_key: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(4)])
-        # A bias for all pairs of a head alike would not outlive the softmax.
-        self.structure = nn.Sequential(nn.Linear(EDGE, EDGE), nn.GELU(), nn.Linear(EDGE, heads, bias=False))
-        self.within = Attention(width, heads, drop_key)
+        # Before the softmax a bias for all pairs of a head alike would not outlive it.
+        self.structure = nn.Sequential(nn.Linear(EDGE, EDGE), nn.GELU(), nn.Linear(EDGE, heads, bias=term == "after"))
+        self.within = Attention(width, heads, drop_key, term)
         self.across = Attention(width, heads, drop_key)
         self.forwards = nn.ModuleList([feed_forward(width) for _ in range(2)])
 
-    def forward(self, x: Tensor, edges: Tensor, g: Tensor, pairs: Pairs) -> Tensor:
-        structure = self.structure(edges)  # (P, H)
-        # After the softmax -1e9 is exactly 0, and rows of padding stay finite.
-        term = x.new_full((math.prod(pairs.shape), structure.shape[-1]), -1e9)  # (B N N, H)
-        term = term.index_copy(0, pairs.slot, structure.to(term.dtype)).view(*pairs.shape, -1)  # (B, N, N, H)
-        y = self.norms[0](x)  # (B, N, d)
-        x = x + self.within(y, y, term.permute(0, 3, 1, 2))  # (B, N, d)
-        x = x + self.forwards[0](self.norms[1](x))  # (B, N, d)
-        x = x + self.across(self.norms[2](x), g, None)  # (B, N, d)
-        out: Tensor = x + self.forwards[1](self.norms[3](x))  # (B, N, d)
+    def forward(self, x: Tensor, edges: Edges, g: Tensor, layout: Layout) -> Tensor:
+        term = self.structure(edges.values)  # (P, H)
+        y = self.norms[0](x)  # (A, d)
+        x = x + self.within(y, None, term, layout)  # (A, d)
+        x = x + self.forwards[0](self.norms[1](x))  # (A, d)
+        x = x + self.across(self.norms[2](x), g, None, layout)  # (A, d)
+        out: Tensor = x + self.forwards[1](self.norms[3](x))  # (A, d)
         return out
 
 
@@ -220,30 +229,55 @@ def feed_forward(width: int) -> nn.Sequential:
 
 
 class Attention(nn.Module):
-    """Attention of H heads (Vaswani et al. 2017) with a term that is added before the softmax."""
+    """Attention of H heads (Vaswani et al. 2017), of atoms to each other with a structural term, or to tokens."""
 
-    def __init__(self, width: int, heads: int, drop_key: float) -> None:
+    def __init__(self, width: int, heads: int, drop_key: float, term: Term = "before") -> None:
         super().__init__()
         self.heads, self.drop_key = heads, drop_key
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
+        self.factor = nn.Parameter(torch.tensor(1e-5)) if term == "after" else None  # the authors' start
 
-    def forward(self, x: Tensor, source: Tensor, term: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor | None, term: Tensor | None, layout: Layout) -> Tensor:
+        """Of atoms (A, d) to `tokens` (B, T, d) or, without them, to each other; `term` is (P, H)."""
         q, k, v = (
-            layer(of).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, H, N or T, d/H)
-            for layer, of in ((self.query, x), (self.key, source), (self.value, source))
-        )
-        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # (B, H, N, N or T)
-        if term is not None:
-            scores = scores + term
-        if self.training and self.drop_key:
-            # Not minus infinity: where every key is dropped, all are kept.
-            scores = scores - 1e9 * (torch.rand_like(scores) < self.drop_key)
-        mixed = scores.softmax(dim=-1) @ v  # (B, H, N, d/H)
-        out: Tensor = self.out(mixed.transpose(1, 2).flatten(-2))  # (B, N, d)
+            layer(x if tokens is None or layer is self.query else tokens)
+            for layer in (self.query, self.key, self.value)
+        )  # (A, d), or keys and values (B, T, d)
+        queries = layout.views(layout.spread(q))  # (b, n, d) each
+        if tokens is None:
+            keys, values = layout.views(layout.spread(k)), layout.views(layout.spread(v))  # (b, n, d) each
+        else:
+            keys, values = (iter(torch.split(t, [b for b, _ in layout.groups])) for t in (k, v))  # (b, T, d) each
+        terms = layout.pair_views(term) if term is not None else iter([None] * len(layout.groups))
+        real = layout.real(q) if tokens is None else None
+        masks = layout.views(real) if real is not None else iter([None] * len(layout.groups))
+        parts = [self._group(*group) for group in zip(queries, keys, values, terms, masks, strict=True)]
+        out: Tensor = self.out(layout.gather(torch.cat(parts)))  # (A, d)
         return out
+
+    def _group(self, q: Tensor, k: Tensor, v: Tensor, term: Tensor | None, real: Tensor | None) -> Tensor:
+        """(b, n, d) queries, keys and values, (b, n, n, H) term and (b, n) mask of keys to (b n, d)."""
+        q, k, v = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))  # (b, H, n or T, d/H)
+        bias = term.permute(0, 3, 1, 2) if term is not None and self.factor is None else None  # (b, H, n, n)
+        # Not minus infinity: where every key is dropped, all are kept.
+        if self.training and self.drop_key:
+            shape = (*q.shape[:3], k.shape[2])
+            dropped = -1e9 * (torch.rand(shape, device=q.device) < self.drop_key).to(q.dtype)
+            bias = dropped if bias is None else bias + dropped
+        if real is not None:
+            empty = -1e9 * (1 - real[:, None, None])  # (b, 1, 1, n)
+            bias = empty if bias is None else bias + empty
+        if self.factor is None or term is None:
+            mixed = functional.scaled_dot_product_attention(q, k, v, bias)  # (b, H, n, d/H)
+        else:
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            weights = (scores if bias is None else scores + bias).softmax(dim=-1)
+            added = self.factor * term.permute(0, 3, 1, 2)
+            mixed = (weights + (added if real is None else added * real[:, None, None])) @ v
+        return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 class Set2Set(nn.Module):
@@ -257,11 +291,41 @@ class Set2Set(nn.Module):
         self.steps = steps
         self.lstm = nn.LSTMCell(2 * width, width)
 
-    def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        q, memory = (x.new_zeros(x.shape[0], x.shape[-1]) for _ in range(2))  # (B, d)
-        pooled = x.new_zeros(x.shape[0], 2 * x.shape[-1])  # (B, 2d)
-        for _ in range(self.steps):
-            q, memory = self.lstm(pooled, (q, memory))
-            scores = torch.einsum("bnd,bd->bn", x, q).masked_fill(~real, -torch.inf)  # (B, N)
-            pooled = torch.cat([q, torch.einsum("bn,bnd->bd", scores.softmax(dim=-1), x)], dim=-1)  # (B, 2d)
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
+        pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
+        with torch.autocast(x.device.type, enabled=False):
+            for _ in range(self.steps):
+                q, memory = self.lstm(pooled, (q, memory))
+                scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
+                pooled = torch.cat([q, weighted(x, scores, layout)], dim=-1)  # (B, 2d)
         return pooled
+
+
+class Recurrent(nn.Module):
+    """The authors' read-out: a recurrent network forth and back over the atoms, then a weighted sum of what it says.
+
+    Here it ends with the crystal's last atom; theirs reads on through the padding.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, width, bidirectional=True)
+        self.weight = nn.Linear(2 * width, 1, bias=False)
+
+    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            crystals = torch.split(x, torch.bincount(layout.crystal).tolist())
+            said, _ = self.gru(nn.utils.rnn.pack_sequence(list(crystals), enforce_sorted=False))
+            y = torch.cat(nn.utils.rnn.unpack_sequence(said))  # (A, 2d)
+            return weighted(y, self.weight(y).squeeze(-1), layout)  # (B, 2d)
+
+
+def weighted(x: Tensor, scores: Tensor, layout: Layout) -> Tensor:
+    """(B, ...) sums of `x` (A, ...) over the atoms of each crystal, weighted by the softmax of their `scores` (A,)."""
+    highest = scores.detach().new_full((layout.crystals,), -torch.inf)
+    highest = highest.scatter_reduce(0, layout.crystal, scores.detach(), "amax")
+    share = torch.exp(scores - highest.index_select(0, layout.crystal))  # (A,)
+    total = share.new_zeros(layout.crystals).index_add(0, layout.crystal, share)
+    share = share / total.index_select(0, layout.crystal)
+    return x.new_zeros(layout.crystals, x.shape[-1]).index_add(0, layout.crystal, x * share[:, None])

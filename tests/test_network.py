@@ -1,32 +1,22 @@
+import copy
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from literal import Literal, padded
 from test_symmetry import KNOWN
+from torch.nn import functional
 
-from asugnn.asugnn import ASUGNN
 from asugnn.embedding import embed
+from asugnn.gated_sum import Edges, gated_sum, moments
+from asugnn.layout import Layout, arranged
 from asugnn.network import Network, Set2Set, asuam_edges, gaussians
 
 SMALL = {"width": 32, "heads": 4, "initial": 0.0}
 EMBEDDED = [{k: v.astype(np.float32) for k, v in vars(embed(crystal)).items()} for crystal, _, _ in KNOWN.values()]
-
-
-def padded(inputs, more: int = 0):
-    """A batch with `more` rows of padding than it needs, filled with rubbish."""
-    batch = ASUGNN().batch(inputs)
-    if more:
-        real = batch["real"]
-        for name in ("nodes", "asuam", "dam", "real"):
-            old = batch[name]
-            axes = [1] if name in ("nodes", "real") else [1, 2]
-            shape = [n + more * (k in axes) for k, n in enumerate(old.shape)]
-            new = torch.zeros(shape, dtype=old.dtype) if name == "real" else torch.rand(shape) * 9
-            new[tuple(slice(n) for n in old.shape)] = old
-            batch[name] = new
-        assert batch["real"].sum() == real.sum()
-    return batch
 
 
 def network(**options):
@@ -41,35 +31,118 @@ def test_as_many_parameters_as_published(width, published):
     assert count == pytest.approx(published, rel=0.01)
 
 
+OPTIONS = [
+    {},
+    {"adjacencies": ("asuam", "asuam")},
+    {"adjacencies": ("dam", "asuam"), "windows": 1},
+    {"adjacencies": ("dam", "none")},
+    {"xrd": False},
+    {"term": "after"},
+    {"readout": "recurrent"},
+]
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "places"])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_fast_network_is_the_literal_one(options, exact):
+    """Outputs, gradients and running statistics of a ragged batch, in training, and outputs in use."""
+    torch.manual_seed(0)
+    slow = Literal(**SMALL, drop_key=0.0, **options)
+    fast = copy.deepcopy(slow.network)
+    one, other = slow(padded(EMBEDDED, 17)), fast(arranged(EMBEDDED, exact))
+    torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-6)
+    assert one.std() > 1e-3
+    one.pow(2).sum().backward()
+    other.pow(2).sum().backward()
+    for (name, p), q in zip(slow.network.named_parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(q.grad, p.grad, rtol=1e-5, atol=1e-5 * float(p.grad.abs().max()) + 1e-7, msg=name)
+    for (name, p), q in zip(slow.network.named_buffers(), fast.named_buffers(), strict=True):
+        torch.testing.assert_close(q[1], p, rtol=1e-5, atol=1e-6, msg=name)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            fast.eval()(arranged(EMBEDDED, exact)), slow.eval()(padded(EMBEDDED, 9)), rtol=1e-5, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize("flaw", ["norms_see_padding", "readout_sees_padding"])
+def test_the_faults_of_the_authors_code_can_be_seen(flaw):
+    """With either of them an output depends on the length of the padding, without them it does not."""
+    torch.manual_seed(0)
+    for options in ({}, {flaw: True}):
+        slow = Literal(**SMALL, drop_key=0.0, readout="recurrent", **options)
+        with torch.no_grad():
+            one, other = slow(padded(EMBEDDED, 12)), slow(padded(EMBEDDED, 24))
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6) is not options.get(flaw, False)
+
+
 def test_a_batch_gives_what_each_crystal_gives_alone():
     model = network()
-    model(padded(EMBEDDED))  # running means that are not those of the start
+    model(arranged(EMBEDDED))  # running means that are not those of the start
     model.eval()
     with torch.no_grad():
-        together = model(padded(EMBEDDED))
-        alone = torch.cat([model(padded([x])) for x in EMBEDDED])
-        stuffed = model(padded(EMBEDDED, 5))
-    assert together.shape == (len(EMBEDDED),)
+        together = model(arranged(EMBEDDED))
+        alone = torch.cat([model(arranged([x])) for x in EMBEDDED])
     assert together.std() > 0
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(together, stuffed, rtol=1e-4, atol=1e-6)
 
 
-def test_padding_does_not_reach_training():
-    """Outputs, gradients and running statistics, whatever the padding holds."""
-    results = []
-    for more in (0, 5):
-        model = network(drop_key=0.0)
-        out = model(padded(EMBEDDED, more))
-        out.pow(2).sum().backward()
-        results.append([out.detach(), *(p.grad for p in model.parameters()), *model.buffers()])
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+@given(st.lists(st.integers(1, 90), min_size=1, max_size=8), st.booleans(), st.sampled_from([16, 64, 4096]))
+def test_every_pair_is_in_one_block(sizes, exact, most):
+    inputs = [{"nodes": np.zeros((n, 1)), "asuam": np.ones((n, n)), "dam": np.ones((n, n)), "pxrd": np.zeros(1)}
+              for n in sizes]  # fmt: skip
+    batch = arranged(inputs, exact)
+    layout = Layout(batch["groups"], batch.get("place"), batch["crystal"])
+    assert layout.crystals == len(sizes)
+    assert sum(sizes) <= layout.places <= sum(n + max(3, n / 4) for n in sizes)
+    assert exact <= (layout.place is None)
+    pairs, seen = 0, 0
+    for place, b, n, row, rows, pair in layout.blocks(most):
+        assert pair == pairs
+        assert b == 1 or (rows == n and b * n * n <= most)
+        assert rows == 1 or rows * n <= most or b > 1
+        seen = max(seen, place + b * n)
+        pairs += b * rows * n
+        assert row + rows <= n
+    assert pairs == len(batch["asuam"])
+    assert seen == layout.places
+
+
+@given(st.integers(0, 10**6))
+def test_the_gated_sum_by_every_pair(seed):
+    """Moments, sum and gradients in float64 against the formula, also where rows of a crystal are cut."""
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    inputs = []
+    for n in (1, 3, 70, 3, 2):
+        d = rng.uniform(1, 9, (n, n))
+        inputs.append({"nodes": np.zeros((n, 1)), "asuam": np.ones((n, n)), "dam": d + d.T, "pxrd": np.zeros(1)})
+    batch = arranged(inputs, bool(seed % 2))
+    layout = Layout(batch["groups"], batch.get("place"), batch["crystal"])
+    edges = Edges.of(gaussians(batch["dam"]), layout)
+    c, o = (torch.randn(79, 6, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    w = torch.randn(6, 12, generator=generator, dtype=torch.float64, requires_grad=True)
+    down = torch.randn(79, 3, generator=generator, dtype=torch.float64)
+    sizes = torch.bincount(layout.crystal).tolist()
+    first, z = 0, []
+    ordered = [inputs[i]["dam"] for i in np.argsort(batch["order"].numpy())]
+    for n, d in zip(sizes, ordered, strict=True):
+        at = slice(first, first + n)
+        z.append((c[at, None] + o[at] + gaussians(torch.from_numpy(d)) @ w.T).flatten(0, 1))
+        first += n
+    mean, variance, count = moments(c, o, w, edges, layout)
+    torch.testing.assert_close(mean, torch.cat(z).mean(0))
+    torch.testing.assert_close(variance, torch.cat(z).var(0, correction=0))
+    assert count == sum(n * n for n in sizes)
+    total = torch.cat([(torch.sigmoid(p[:, :3]) * functional.softplus(p[:, 3:])).view(n, n, 3).sum(1)
+                       for p, n in zip(z, sizes, strict=True)])  # fmt: skip
+    ours = gated_sum(c, o, w, edges, layout)
+    torch.testing.assert_close(ours, total)
+    for one, other in zip(*(torch.autograd.grad((t * down).sum(), (c, o, w)) for t in (ours, total)), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_every_parameter_learns():
     model = network()
-    model(padded(EMBEDDED)).pow(2).mean().backward()
+    model(arranged(EMBEDDED)).pow(2).mean().backward()
     still = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().max() > 1e-12]
     assert not still
 
@@ -85,14 +158,14 @@ def test_the_order_of_the_atoms_is_nothing():
         "pxrd": x["pxrd"],
     }
     with torch.no_grad():
-        one, other = model(padded([x])), model(padded([mixed]))
+        one, other = model(arranged([x])), model(arranged([mixed]))
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["nodes", "asuam", "dam", "pxrd"])
 def test_every_input_matters(name):
     model = network().eval()
-    batch = padded(EMBEDDED)
+    batch = arranged(EMBEDDED)
     with torch.no_grad():
         before = model(batch)
         batch[name] = batch[name] * 0.7
@@ -102,7 +175,7 @@ def test_every_input_matters(name):
 @pytest.mark.parametrize("adjacencies", [("asuam", "asuam"), ("dam", "dam"), ("dam", "asuam")])
 def test_the_orders_of_table_1_differ(adjacencies):
     with torch.no_grad():
-        one, other = (network(**options).eval()(padded(EMBEDDED)) for options in ({}, {"adjacencies": adjacencies}))
+        one, other = (network(**options).eval()(arranged(EMBEDDED)) for options in ({}, {"adjacencies": adjacencies}))
     assert not torch.allclose(one, other)
 
 
@@ -120,7 +193,7 @@ def test_edges_by_hand():
 def test_one_window_is_one_token_and_cannot_attend():
     """The authors' network: queries and keys of the cross-attention get no gradient."""
     model = network(windows=1)
-    model(padded(EMBEDDED)).pow(2).mean().backward()
+    model(arranged(EMBEDDED)).pow(2).mean().backward()
     for codec in model.codecs:
         assert codec.across.query.weight.grad.abs().max() < 1e-9
         assert codec.across.key.weight.grad.abs().max() < 1e-9
@@ -129,7 +202,7 @@ def test_one_window_is_one_token_and_cannot_attend():
 def test_dropped_keys_are_not_all_that_there_is():
     model = network(drop_key=0.9)
     for _ in range(5):
-        assert torch.isfinite(model(padded(EMBEDDED))).all()
+        assert torch.isfinite(model(arranged(EMBEDDED))).all()
 
 
 def test_set2set_is_the_one_of_pytorch_geometric():
@@ -139,7 +212,7 @@ def test_set2set_is_the_one_of_pytorch_geometric():
     torch.manual_seed(0)
     ours, theirs = Set2Set(8, 3), Reference(8, 3)
     theirs.lstm.load_state_dict({f"{k}_l0": v for k, v in ours.lstm.state_dict().items()})
-    real = torch.arange(5) < torch.tensor([[5], [1], [3]])
-    x = torch.randn(3, 5, 8)
-    index = torch.arange(3)[:, None].expand(3, 5)[real]
-    torch.testing.assert_close(ours(x, real), theirs(x[real], index, dim_size=3))
+    index = torch.repeat_interleave(torch.arange(3), torch.tensor([1, 3, 5]))
+    x = torch.randn(9, 8)
+    layout = Layout(((1, 1), (1, 3), (1, 5)), None, index)
+    torch.testing.assert_close(ours(x, layout), theirs(x, index, dim_size=3))
