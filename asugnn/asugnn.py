@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class ASUGNN(TorchModel):
     """Asymmetric-unit-based graph neural network (Cao, Anderson & Davis, J. Appl. Cryst., 2025).
 
-    The defaults are the paper's; section or table stand beside each. Predictions depend on where the origin of the
-    cell was put, because the fractional coordinates do.
+    The defaults are the paper's; section or table stand beside each. Where a space group leaves the origin free,
+    predictions depend on where it was put, because the fractional coordinates do, unless `origin` is `settled`.
     """
 
     epochs: int = 200  # section 4.4
@@ -42,6 +42,10 @@ class ASUGNN(TorchModel):
     windows: int = 14  # tokens that the powder pattern is cut into, 5 degrees each; ours, the authors' code has 1
     term: Literal["before", "after"] = "before"  # structural term before the softmax, section 3; their code: after it
     readout: Literal["set2set", "recurrent"] = "set2set"  # section 3; the authors' code: recurrent over the atoms
+    distance: Literal["nearest", "cell"] = "nearest"  # images; the authors' code: inside the cell
+    mass: Literal["mean", "total"] = "mean"  # of the atoms, section 2; the authors' code: of the cell
+    profile: Literal["integrated", "sampled"] = "integrated"  # of the pattern's peaks; the authors' code: sampled
+    origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: by the atoms
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
     warmup: float = 0.05  # share of the steps over which the learning rate rises; ours
@@ -69,6 +73,8 @@ class ASUGNN(TorchModel):
         "paper": {},
     }
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
+    input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin")
+    input_version: ClassVar[int] = 2
     clip: ClassVar[float | None] = 1.0  # the authors' code
 
     def __post_init__(self) -> None:
@@ -81,7 +87,8 @@ class ASUGNN(TorchModel):
     def inputs(self, crystal: Crystal) -> Inputs:
         from asugnn.embedding import embed
 
-        return {name: value.astype(np.float32) for name, value in vars(embed(crystal)).items()}
+        chosen = {name: getattr(self, name) for name in self.input_fields}
+        return {name: value.astype(np.float32) for name, value in vars(embed(crystal, **chosen)).items()}
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch

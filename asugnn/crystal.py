@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,6 +61,15 @@ class Crystal:
         object.__setattr__(self, "frac_coords", _frozen(frac_coords, "fractional coordinates"))  # (n, 3)
         object.__setattr__(self, "numbers", _elements(_frozen(numbers, "atomic numbers")))  # (n,)
         self._check()
+
+    @classmethod
+    def checked(cls, lattice: Floats, frac_coords: Floats, numbers: Ints) -> Self:
+        """A crystal of new arrays that were made from one that is known to be right: nothing is checked or copied."""
+        made = object.__new__(cls)
+        for name, array in (("lattice", lattice), ("frac_coords", frac_coords), ("numbers", numbers)):
+            array.flags.writeable = False
+            object.__setattr__(made, name, array)
+        return made
 
     def _check(self) -> None:
         n = len(self.numbers) if self.numbers.ndim == 1 else 0

@@ -4,20 +4,29 @@ Kinematic intensities as in De Graef & McHenry, *Structure of Materials*, chapte
 scattering factors: the reflections equal those of its `XRDCalculator`. Each is spread by a Voigt profile whose full
 width at half maximum is Scherrer's for a grain of 20 nm, Lorentzian and Gaussian parts equally wide, and integrated
 over bins, so that no peak falls between two sampling points.
+
+A pattern costs little because the phases of an atom are products of three, one of each Miller index, which makes the
+structure factors of a whole box of reflections one matrix product; because scattering factors are read from a table;
+and because the bins of a peak change smoothly with its angle, so that peaks are first gathered on a grid of angles.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from asugnn.crystal import SYMBOLS, Crystal, Floats, Ints
+from asugnn.crystal import SYMBOLS, Crystal, Floats
 from asugnn.errors import InputError
+
+Profile = Literal["integrated", "sampled"]
 
 WAVELENGTH = 1.54184  # angstrom, Cu K-alpha
 EDGES = np.linspace(10.0, 80.0, 141)  # degrees of 2-theta, of the 140 bins
@@ -25,18 +34,21 @@ LARGEST = 85.0  # degrees of 2-theta: peaks beyond the last bin still reach into
 MERGED = 1e-5  # degrees of 2-theta within which pymatgen counts reflections as one peak
 GRAIN = 200.0  # angstrom
 SHAPE = 0.888  # Scherrer's constant, the authors'
-BLOCK = 2_000_000  # phases held at once, 32 MB
+BLOCK = 1_000_000  # phases held at once, 16 MB
+STEP = 0.05  # degrees of 2-theta, of the grid on which peaks are gathered
+FINE = 2.0**-13  # steps of the table of scattering factors, in 1/angstrom^2: with three derivatives to 1e-9
 
 
-def pattern(crystal: Crystal) -> Floats:
+def pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
     """(140,) share of the intensity between 10 and 80 degrees that falls in each bin of 0.5 degrees; the sum is 1.
 
-    Raises `InputError` for an element without a scattering factor, or a cell too small to diffract.
+    With `sampled`, as in the authors' code, the profile's height at the lower edge of each bin, and a width that is
+    Scherrer's with 20 for the grain in angstrom, taken as degrees: 0.07 to 0.09. Any cell of a crystal gives the same,
+    a primitive one fastest. Raises `InputError` for an element without a scattering factor, or a cell too small to
+    diffract.
     """
-    angle, intensity = reflections(crystal)  # (m,), (m,)
-    width = np.degrees(SHAPE * WAVELENGTH / (GRAIN * np.cos(np.radians(angle / 2))))  # (m,)
-    below = _voigt_below((EDGES - angle[:, None]) / width[:, None])  # (m, 141)
-    bins = intensity @ np.diff(below, axis=1)  # (140,)
+    angle, intensity = _peaks(crystal, LARGEST)  # (h,), (h,)
+    bins = _sampled(angle, intensity) if profile == "sampled" else _integrated(angle, intensity)
     if not (area := bins.sum()) > 0:
         raise InputError(f"{crystal.formula} has no reflection below {LARGEST} degrees: is its cell in angstrom?")
     share: Floats = bins / area
@@ -48,48 +60,111 @@ def reflections(crystal: Crystal, largest: float = LARGEST) -> tuple[Floats, Flo
 
     All reflections within 1e-5 degrees are one, as in pymatgen; none is left out for being weak.
     """
-    hkl, length = _half_sphere(crystal.lattice, 2 * np.sin(np.radians(largest / 2)) / WAVELENGTH)  # (h, 3), (h,)
-    square = (length / 2) ** 2  # (sin(theta) / lambda)^2
-    elements, element = np.unique(crystal.numbers, return_inverse=True)  # (e,), (n,)
-    factors = np.stack([_scattering(int(z), square) for z in elements])  # (e, h)
-    amplitude = np.empty(len(hkl), dtype=np.complex128)
-    rows = max(1, BLOCK // len(crystal))
-    for start in range(0, len(hkl), rows):
-        part = slice(start, start + rows)
-        phases = np.exp(2j * np.pi * (hkl[part] @ crystal.frac_coords.T))  # (rows, n)
-        amplitude[part] = np.einsum("rn,nr->r", phases, factors[element, part])
-    theta = np.arcsin(WAVELENGTH * length / 2)
-    polarisation = (1 + np.cos(2 * theta) ** 2) / (np.sin(theta) ** 2 * np.cos(theta))
-    intensity = 2 * abs(amplitude) ** 2 * polarisation  # 2: Friedel's other half
-    angle = np.degrees(2 * theta)
+    angle, intensity = _peaks(crystal, largest)
+    order = np.argsort(angle, kind="stable")
+    angle, intensity = angle[order], intensity[order]
     _, first, peak = np.unique(np.rint(angle / MERGED), return_index=True, return_inverse=True)
-    total = np.zeros(len(first))
-    np.add.at(total, peak, intensity)
+    total: Floats = np.bincount(peak, intensity, len(first)).astype(float)
     return angle[first], total
 
 
-def _half_sphere(lattice: Floats, radius: float) -> tuple[Ints, Floats]:
-    """Miller indices (h, 3) and lengths (h,) in 1/angstrom of one of each Friedel pair within `radius`, by length."""
-    most = np.floor(radius * np.linalg.norm(lattice, axis=1)).astype(int)  # |h| = |g . a| <= |g| |a|
-    axes = [np.arange(0, most[0] + 1), np.arange(-most[1], most[1] + 1), np.arange(-most[2], most[2] + 1)]
-    hkl: Ints = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    h, k, l = hkl.T  # noqa: E741, Miller's letters
-    hkl = hkl[(h > 0) | ((h == 0) & ((k > 0) | ((k == 0) & (l > 0))))]
-    length: Floats = np.linalg.norm(hkl @ np.linalg.inv(lattice).T, axis=1)
-    inside = length <= radius
-    hkl, length = hkl[inside], length[inside]
-    order = np.argsort(length, kind="stable")
-    return hkl[order], length[order]
+def _peaks(crystal: Crystal, largest: float) -> tuple[Floats, Floats]:
+    """2-theta in degrees (h,) and intensity (h,) of one of each Friedel pair of reflections, in no order."""
+    radius = 2 * np.sin(np.radians(largest / 2)) / WAVELENGTH
+    elements, element = np.unique(crystal.numbers, return_inverse=True)  # (e,), (n,)
+    tables = [_scattering(int(z)) for z in elements]
+    # |h| = |g . a| <= |g| |a|. The first index, half of whose values are enough, is the one with most of them.
+    most = np.floor(radius * np.sqrt((crystal.lattice**2).sum(axis=1))).astype(int)
+    axes = np.argsort(-most, kind="stable")
+    h, k, l = (np.arange(-m if i else 0, m + 1) for i, m in enumerate(most[axes].tolist()))  # noqa: E741, Miller's
+    inverse = np.linalg.inv(crystal.lattice)[:, axes]  # columns: the reciprocal vectors
+    metric = inverse.T @ inverse
+    x = crystal.frac_coords[:, axes]
+    by_h, by_k, by_l = (np.exp(2j * np.pi * i[:, None] * x[:, a]) for a, i in enumerate((h, k, l)))  # (indices, n)
+    flat = k[:, None] ** 2 * metric[1, 1] + 2 * k[:, None] * l * metric[1, 2] + l**2 * metric[2, 2]  # (K, L)
+    along = k[:, None] * metric[0, 1] + l * metric[0, 2]  # (K, L)
+    half = (k[:, None] > 0) | ((k[:, None] == 0) & (l > 0))  # of the plane h = 0
+    angles, intensities = [], []
+    rows = max(1, BLOCK // (len(k) * max(len(crystal), len(l))))
+    for start in range(0, len(h), rows):
+        part = h[start : start + rows, None, None]
+        square = part**2 * metric[0, 0] + 2 * part * along + flat  # (rows, K, L), 1 / d^2
+        inside = np.flatnonzero(((square <= radius**2) & ((part > 0) | half)).ravel())
+        square = square.ravel()[inside] / 4  # (sin(theta) / lambda)^2
+        near = np.rint(square / FINE).astype(np.int64)
+        off = square - near * FINE
+        pair = (by_h[start : start + rows, None] * by_k).reshape(-1, len(crystal))  # (rows K, n)
+        amplitude = np.zeros(len(inside), dtype=np.complex128)
+        for e, table in enumerate(tables):
+            mine = element == e if len(tables) > 1 else slice(None)
+            phases = (pair[:, mine] @ by_l[:, mine].T).ravel()[inside]
+            f, first, second, third = table[:, near]
+            amplitude += phases * (((third * off + second) * off + first) * off + f)
+        sine = WAVELENGTH * np.sqrt(square)
+        cosine = np.sqrt(1 - sine**2)
+        polarisation = (1 + (cosine**2 - sine**2) ** 2) / (sine**2 * cosine)
+        angles.append(np.degrees(2 * np.arcsin(sine)))
+        intensities.append(2 * (amplitude.real**2 + amplitude.imag**2) * polarisation)  # 2: Friedel's other half
+    return np.concatenate(angles), np.concatenate(intensities)
 
 
-def _scattering(number: int, square: Floats) -> Floats:
-    """Atomic scattering factor in electrons at (sin(theta) / lambda)^2 in 1/angstrom^2."""
+def _integrated(angle: Floats, intensity: Floats) -> Floats:
+    """(140,) intensity in each bin: of every peak that of the profiles at six angles of a grid, by Lagrange's rule."""
+    place = angle / STEP
+    below = place.astype(np.int64)
+    t = place - below  # (h,) from 0 to 1, and the nodes at -2 ... 3
+    a, b, c, d, e, f = (t - node for node in range(-2, 4))
+    ab, cd, ef = a * b, c * d * intensity, e * f
+    inner, outer, last = ab * ef * intensity, cd * ef, cd * ab
+    weights = b * outer / -120, a * outer / 24, d * inner / -12, c * inner / 12, f * last / -24, e * last / 120
+    grid = np.zeros(len(_profiles()))
+    for i, weight in enumerate(weights):
+        grid += np.bincount(below + i, weight, len(grid))
+    bins: Floats = np.maximum(grid.astype(np.float32) @ _profiles(), 0).astype(float)
+    return bins
+
+
+@cache
+def _profiles() -> NDArray[np.float32]:
+    """(g, 140) share of each bin in a peak at the g angles from -2 steps to beyond the largest."""
+    angle = STEP * np.arange(-2, round(LARGEST / STEP) + 5)
+    part = 1 / (0.5346 + np.sqrt(0.2166 + 1))  # width of each part (Olivero & Longbothum 1977, to 0.02 %)
+    width = part * np.degrees(SHAPE * WAVELENGTH / (GRAIN * np.cos(np.radians(angle / 2))))[:, None]  # (g, 1)
+    # Below an edge lies a Lorentzian's share, averaged over a Gaussian by Gauss-Hermite quadrature.
+    below = np.zeros((len(angle), len(EDGES)))
+    for node, weight in zip(*np.polynomial.hermite.hermgauss(64), strict=True):
+        x = EDGES - angle[:, None] - node * width / np.sqrt(4 * np.log(2))
+        below += weight / np.sqrt(np.pi) * (0.5 + np.arctan(2 * x / width) / np.pi)
+    return np.diff(below, axis=1).astype(np.float32)
+
+
+def _sampled(angle: Floats, intensity: Floats) -> Floats:
+    from scipy.special import voigt_profile
+
+    seen = intensity > 0
+    angle, intensity = angle[seen], intensity[seen]
+    part = SHAPE * WAVELENGTH / (20 * np.cos(np.radians(angle / 2))) / (0.5346 + np.sqrt(0.2166 + 1))
+    heights = voigt_profile(EDGES[:-1, None] - angle, part / np.sqrt(8 * np.log(2)), part / 2)  # (140, h)
+    bins: Floats = heights @ intensity
+    return bins
+
+
+@cache
+def _scattering(number: int) -> Floats:
+    """(4, t): the atomic scattering factor in electrons and its Taylor terms, at multiples of `FINE`.
+
+    Raises `InputError` for an element without one.
+    """
     symbol = SYMBOLS[number - 1]
     if symbol not in _table():
         raise InputError(f"there is no X-ray scattering factor for {symbol}: remove the crystals that contain it")
     a, b = np.array(_table()[symbol]).T
-    factor: Floats = number - 41.78214 * square * (np.exp(-np.outer(square, b)) @ a)
-    return factor
+    square = np.arange(0, WAVELENGTH**-2 + 2 * FINE, FINE)
+    terms = a * np.exp(-np.outer(square, b))  # (t, 4 or so)
+    sums = [terms @ (-b) ** k for k in range(4)]  # of the Gaussians, their first derivative, ...
+    factor = [number - 41.78214 * square * sums[0]]
+    factor += [-41.78214 * (k * sums[k - 1] + square * sums[k]) / math.factorial(k) for k in (1, 2, 3)]
+    return np.stack(factor)
 
 
 @cache
@@ -100,21 +175,3 @@ def _table() -> Mapping[str, list[list[float]]]:
     text = Path(spec.origin).with_name("atomic_scattering_params.json").read_text(encoding="utf-8")
     table: dict[str, list[list[float]]] = json.loads(text)
     return table
-
-
-def _voigt_below(x: Floats) -> Floats:
-    """Share of a Voigt profile of full width 1 that lies below `x`, to 1e-5: one shape for all widths, so tabulated."""
-    grid, share = _voigt_table()
-    below: Floats = np.interp(x, grid, share)
-    return below
-
-
-@cache
-def _voigt_table() -> tuple[Floats, Floats]:
-    """The argument and the share below it: a Lorentzian's, averaged over a Gaussian by Gauss-Hermite quadrature."""
-    part = 1 / (0.5346 + np.sqrt(0.2166 + 1))  # full width of each part (Olivero & Longbothum 1977, to 0.02 %)
-    sigma, gamma = part / np.sqrt(8 * np.log(2)), part / 2
-    nodes, weights = np.polynomial.hermite.hermgauss(64)
-    x = np.sinh(np.linspace(-10, 10, 8001))  # dense at the peak, out to thousands of widths
-    lorentzian = 0.5 + np.arctan((x[:, None] - np.sqrt(2) * sigma * nodes) / gamma) / np.pi  # (8001, 64)
-    return x, lorentzian @ weights / np.sqrt(np.pi)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
-from asugnn.crystal import Crystal, Floats
-from asugnn.diffraction import pattern
+from asugnn.crystal import Crystal, Floats, Ints
+from asugnn.diffraction import Profile, pattern
 from asugnn.elements import check_elements, element_values
-from asugnn.symmetry import conventional
+from asugnn.symmetry import Origin, conventional
+
+Distance = Literal["nearest", "cell"]
+Mass = Literal["mean", "total"]
 
 STRONGEST = 1.1  # largest weight of an edge (section 2.2)
+_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # one of each two opposite neighbours
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +27,7 @@ class Embedding:
 
     nodes
         (N, 106): 92 element values of CGCNN; fractional x, y, z; a, b, c in angstrom; alpha, beta, gamma in degrees;
-        space-group number; N; number of orbits; volume in cubic angstrom; mean atomic mass in dalton.
+        space-group number; N; number of orbits; volume in cubic angstrom; mass in dalton.
     asuam
         (N, N): 1 for two atoms of one orbit and on the diagonal, else 1/d in 1/angstrom, at most 1.1.
     dam
@@ -36,41 +42,84 @@ class Embedding:
     pxrd: Floats
 
 
-def embed(crystal: Crystal) -> Embedding:
-    """The embedding of a crystal given in any cell; raises `InputError` out of its domain (elements beyond Cf)."""
+def embed(
+    crystal: Crystal,
+    *,
+    distance: Distance = "nearest",
+    mass: Mass = "mean",
+    profile: Profile = "integrated",
+    origin: Origin = "given",
+) -> Embedding:
+    """The embedding of a crystal given in any cell; raises `InputError` out of its domain (elements beyond Cf).
+
+    Parameters
+    ----------
+    distance
+        `nearest` images of two atoms, or inside the `cell`, as in the authors' code.
+    mass
+        The `mean` of the atoms (paper), or the `total` of the cell (authors' code).
+    profile
+        Of the peaks of the pattern, `integrated` over bins, or `sampled` at points (authors' code).
+    origin
+        Where the space group leaves it free: as `given`, or `settled` by the atoms, so that nothing depends on it.
+    """
     from ase.data import atomic_masses
 
     check_elements(crystal, "ASUGNN")
-    found = conventional(crystal)
+    found = conventional(crystal, origin)
     cell = found.crystal
-    dam = _shortest(cell)  # (N, N)
+    dam = _shortest(cell) if distance == "nearest" else _inside(cell)  # (N, N)
     one = found.orbits[:, None] == found.orbits  # (N, N)
     asuam = np.minimum(1 / np.where(one, 1, dam), STRONGEST)
-    a, b, c = np.linalg.norm(cell.lattice, axis=1)
-    cosines = (cell.lattice @ cell.lattice.T) / np.outer((a, b, c), (a, b, c))
-    angles = np.degrees(np.arccos(np.clip(cosines[(1, 0, 0), (2, 2, 1)], -1, 1)))
-    mass = atomic_masses[cell.numbers].mean()
-    shared = [a, b, c, *angles, found.space_group, len(cell), found.orbits.max() + 1, cell.volume, mass]
-    elements = element_values()[cell.numbers]  # (N, 92)
-    nodes = np.hstack([elements, cell.frac_coords, np.tile(shared, (len(cell), 1))])
-    return Embedding(nodes, asuam, dam, pattern(cell))
+    metric = cell.lattice @ cell.lattice.T
+    a, b, c = np.sqrt(metric.diagonal())
+    angles = np.degrees(np.arccos(np.clip(metric[(1, 0, 0), (2, 2, 1)] / (b * c, a * c, a * b), -1, 1)))
+    masses = atomic_masses[cell.numbers]
+    shared = (a, b, c, *angles, found.space_group, len(cell), found.orbits.max() + 1, cell.volume)
+    nodes = np.empty((len(cell), 106))
+    nodes[:, :92] = element_values()[cell.numbers]
+    nodes[:, 92:95] = cell.frac_coords
+    nodes[:, 95:105] = shared
+    nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
+    return Embedding(nodes, asuam, dam, pattern(found.primitive, profile))
+
+
+def _inside(crystal: Crystal) -> Floats:
+    """(N, N) distances inside the cell."""
+    apart = crystal.cart_coords[:, None] - crystal.cart_coords
+    distance: Floats = np.sqrt((apart**2).sum(axis=-1))
+    return distance
 
 
 def _shortest(crystal: Crystal) -> Floats:
     """(N, N) distances by minimum image, exact in any cell; 0 on the diagonal.
 
     In a Minkowski-reduced cell the nearest image of a point wrapped to the middle lies in one of the 27 cells about
-    it (Nguyen & Stehle 2009).
+    it (Nguyen & Stehle 2009). Of two opposite cells T and -T the nearer image has the square d^2 + T^2 - 2 |d . T|.
     """
-    from ase.geometry.minkowski_reduction import minkowski_reduce
-
-    lattice, _ = minkowski_reduce(np.array(crystal.lattice))
-    frac = crystal.cart_coords @ np.linalg.inv(lattice)
-    apart = frac[:, None] - frac  # (N, N, 3)
+    n = len(crystal)
+    first, second = _pairs(n)
+    lattice = _reduced(crystal.lattice)
+    frac = crystal.frac_coords @ (crystal.lattice @ np.linalg.inv(lattice))
+    apart = frac[first] - frac[second]  # (pairs, 3)
     apart -= np.rint(apart)
-    square = np.full(apart.shape[:2], np.inf)
-    for image in itertools.product((-1, 0, 1), repeat=3):
-        square = np.minimum(square, (((apart + image) @ lattice) ** 2).sum(axis=-1))
-    np.fill_diagonal(square, 0)
-    distance: Floats = np.sqrt(square)
+    cells = _CELLS @ lattice  # (13, 3)
+    nearest = (cells**2).sum(axis=1) - 2 * abs(apart @ (lattice @ cells.T))  # (pairs, 13)
+    square = ((apart @ lattice) ** 2).sum(axis=1) + np.minimum(nearest.min(axis=1), 0)
+    distance = np.zeros((n, n))
+    distance[first, second] = distance[second, first] = np.sqrt(square)
     return distance
+
+
+@lru_cache(256)
+def _pairs(n: int) -> tuple[Ints, Ints]:
+    """The first and second atoms of all pairs."""
+    first, second = np.triu_indices(n, 1)
+    return first, second
+
+
+def _reduced(lattice: Floats) -> Floats:
+    import moyopy
+
+    reduced: Floats = np.array(moyopy.minkowski_reduce(lattice.tolist())[0])
+    return reduced

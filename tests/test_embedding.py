@@ -76,6 +76,30 @@ def test_the_shortest_image_is_found_in_skewed_cells(seed):
     np.testing.assert_allclose(_shortest(crystal), every.min(axis=0), atol=1e-9)
 
 
+def test_the_readings_of_the_authors_code():
+    """Total mass, distances inside the cell, a sampled pattern; nothing else differs."""
+    crystal = KNOWN["rutile"][0]
+    one, other = embed(crystal), embed(crystal, distance="cell", mass="total", profile="sampled")
+    np.testing.assert_array_equal(one.nodes[:, :-1], other.nodes[:, :-1])
+    np.testing.assert_allclose(other.nodes[:, -1], 6 * one.nodes[:, -1])
+    cart = conventional(crystal).crystal.cart_coords
+    np.testing.assert_allclose(other.dam, np.linalg.norm(cart[:, None] - cart, axis=-1), atol=1e-12)
+    assert (other.dam >= one.dam - 1e-12).all()
+    assert (other.dam > one.dam + 0.1).any()
+    assert abs(one.pxrd - other.pxrd).max() > 0.01
+
+
+@given(st.sampled_from(sorted(KNOWN)), st.integers(0, 10**6))
+def test_a_settled_origin_is_free(name, seed):
+    """Moved by anything in any group, also in those that leave the origin free."""
+    crystal, rng = KNOWN[name][0], np.random.default_rng(seed)
+    moved = Crystal(crystal.lattice, crystal.frac_coords + rng.random(3), crystal.numbers)
+    one, other = embed(crystal, origin="settled"), embed(described_otherwise(moved, seed), origin="settled")
+    match = abs(one.nodes[:, None, :95] - other.nodes[:, :95]).max(axis=-1).argmin(axis=1)  # (N,)
+    assert sorted(match) == list(range(len(match)))
+    np.testing.assert_allclose(one.nodes, other.nodes[match], rtol=1e-6, atol=1e-6)
+
+
 def test_weights_are_capped():
     """Hydrogen at 0.74 angstrom: 1.1, not 1.35."""
     molecule = Crystal(np.diag([5.0, 5.0, 6.0]), [[0, 0, 0], [0, 0, 0.74 / 6]], [1, 9])
