@@ -84,6 +84,21 @@ class ASUGNN(TorchModel):
         if self.heads < 1 or self.width % self.heads:
             raise InputError(f"asugnn.heads must divide asugnn.width ({self.width}), not be {self.heads}")
 
+    @classmethod
+    def ablation(cls, preset: str) -> list[Mapping[str, str]]:
+        """The rows of Table 1: the order of the adjacencies, the width, and no powder pattern.
+
+        The widths are three quarters and one and a half of the preset's, 384 and 768 beside 512 in `paper`.
+        """
+        width = cls(**cls.presets[preset]).width
+        orders = [(a, b) for a in ("dam", "asuam") for b in ("dam", "asuam", "none") if (a, b) != ("asuam", "dam")]
+        return [
+            {},
+            *({"first": a, "second": b} for a, b in orders),
+            *({"width": str(w)} for w in (3 * width // 4, 3 * width // 2)),
+            {"xrd": "false"},
+        ]
+
     def inputs(self, crystal: Crystal) -> Inputs:
         from asugnn.embedding import embed
 

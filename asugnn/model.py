@@ -80,7 +80,8 @@ class Model(Protocol):
     """What `fit`s and `predict`s. A model is a dataclass: its fields are its hyper-parameters.
 
     Optional class attributes: `presets`, name to overrides of the fields (without it, every preset is the
-    defaults); `invariances`, the names in `leaderboard.check.INVARIANCES` under which predictions do not change.
+    defaults); `invariances`, the names in `leaderboard.check.INVARIANCES` under which predictions do not change;
+    `ablation(preset)`, the variants that its paper compares, each as fields to set from text.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
@@ -136,6 +137,17 @@ def presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
     """Preset name to the fields it sets."""
     declared: Mapping[str, Mapping[str, Any]] | None = getattr(model, "presets", None)
     return declared if declared is not None else {"quick": {}, "paper": {}}
+
+
+def variants(name: str, preset: str) -> list[Mapping[str, str]]:
+    """What is varied in the ablation of a model, by a preset's fields; raises `InputError` for a model without one."""
+    cls = model_class(name)
+    if not hasattr(cls, "ablation"):
+        raise InputError(f"model '{name}' has no ablation: choose one that has, such as asugnn")
+    if preset not in presets(cls):
+        raise InputError(f"model '{name}' has no preset '{preset}'{suggestion(preset, presets(cls))}")
+    chosen: list[Mapping[str, str]] = cls.ablation(preset)
+    return chosen
 
 
 def configured(name: str, preset: str, overrides: Mapping[str, str]) -> Model:

@@ -1,9 +1,11 @@
 """Speed, as ratios of one run: what a package takes for a piece of work, over what it takes here.
 
     python benchmarks/speed.py            print, and store with the machine in benchmarks/results/
+    python benchmarks/speed.py ASUGNN     print what begins with this
 
-Both sides do the same work on the same crystals, by turns, on one thread; the ratio is the median over the turns. Only
-ratios are kept to be compared: seconds depend on the day.
+Both sides do the same work on the same crystals, by turns; the ratio is the median over the turns. Only ratios are kept
+to be compared: seconds depend on the day. ASUGNN's network is measured against `literal.py`, its features against the
+authors' package where that is installed: `pip install -e .[speed]`.
 """
 
 from __future__ import annotations
@@ -12,22 +14,30 @@ import importlib.metadata
 import json
 import platform
 import sys
+import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from literal import LONGEST, Literal, padded
 from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from asugnn import Crystal
+from asugnn.asugnn import ASUGNN
+from asugnn.layout import arranged
 from asugnn.neighbours import nearest, shares
+from asugnn.symmetry import conventional
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
@@ -40,68 +50,97 @@ TURNS = 7
 Work = Callable[[], Any]
 
 
-def main() -> None:
-    """Measure all cases, print a table, store a file."""
+def main(only: str = "") -> None:
+    """Measure all cases, or those whose name begins with `only`; print a table; store a file of all."""
     warnings.simplefilter("ignore", DeprecationWarning)
-    torch.set_num_threads(1)
-    crystals, data = _crystals()
-    rows = [_measured(name, ours, theirs) for name, ours, theirs in track(_cases(crystals), "measuring", total=5)]
-    table = Table(box=box.SIMPLE_HEAD, title=f"{len(crystals)} crystals of {data}, one thread")
-    for column in ("work", "here ms/crystal", "there ms/crystal", "ratio", "lowest-highest"):
+    data = _data()
+    rows = [_measured(case) for case in track([c for c in _cases(data) if c.work.startswith(only)], "measuring")]
+    table = Table(box=box.SIMPLE_HEAD, title=f"crystals of {data.source.name}")
+    for column in ("work", "crystals", "threads", "here ms/crystal", "there ms/crystal", "ratio", "lowest-highest"):
         table.add_column(column, justify="left" if column == "work" else "right")
     for row in rows:
-        ours, theirs = (f"{1e3 * row[side] / len(crystals):.2f}" for side in ("seconds_here", "seconds_there"))
-        table.add_row(row["work"], ours, theirs, f"{row['ratio']:.1f}", f"{row['lowest']:.1f}-{row['highest']:.1f}")
+        n = row["crystals"]
+        ours, theirs = (f"{1e3 * row[side] / n:.2f}" for side in ("seconds_here", "seconds_there"))
+        ratio, span = f"{row['ratio']:.1f}", f"{row['lowest']:.1f}-{row['highest']:.1f}"
+        table.add_row(row["work"], str(n), str(row["threads"]), ours, theirs, ratio, span)
     Console(width=100).print(table)
-    packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "numpy")
+    packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "moyopy", "numpy")
     about = {
         "machine": processor(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
-        "threads": 1,
-        "crystals": f"{len(crystals)} of {data}",
+        "data": data.source.name,
         "date": datetime.now(UTC).date().isoformat(),
         "ratios": rows,
     }
+    if only:
+        return
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{about['machine'].replace(' ', '-').replace('/', '-')}.json"
     file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     print(f"stored in {file}")
 
 
-def _measured(name: str, ours: Work, theirs: Work) -> dict[str, Any]:
-    for _ in range(3):
-        ours(), theirs()  # first calls compile and fill caches
-    seconds = np.array([[_seconds(ours), _seconds(theirs)] for _ in range(TURNS)])
+@dataclass(frozen=True)
+class Case:
+    """A piece of work as it is done here and as it is done there, made when it is wanted."""
+
+    work: str
+    crystals: Sequence[Crystal]
+    make: Callable[[Sequence[Crystal]], tuple[Work, Work]]
+    threads: int = 1
+    turns: int = 7
+
+
+def _measured(case: Case) -> dict[str, Any]:
+    torch.set_num_threads(case.threads)
+    ours, theirs = case.make(case.crystals)
+    for _ in range(min(3, case.turns)):
+        ours()  # first calls compile and fill caches
+    theirs()
+    # Of one thread the processor's time, so that another process beside it does not count.
+    clock = time.process_time if case.threads == 1 else time.perf_counter
+    seconds = np.array([[_seconds(ours, clock), _seconds(theirs, clock)] for _ in range(case.turns)])
     ratios = seconds[:, 1] / seconds[:, 0]
     here, there = np.median(seconds, axis=0)
-    return {"work": name, "seconds_here": float(here), "seconds_there": float(there), "ratio": float(np.median(ratios)),
+    return {"work": case.work, "crystals": len(case.crystals), "threads": case.threads,
+            "seconds_here": float(here), "seconds_there": float(there), "ratio": float(np.median(ratios)),
             "lowest": float(ratios.min()), "highest": float(ratios.max())}  # fmt: skip
 
 
-def _seconds(work: Work) -> float:
-    started = time.process_time()  # of this process alone: another one beside it does not count
+def _seconds(work: Work, clock: Callable[[], float]) -> float:
+    started = clock()
     work()
-    return time.process_time() - started
+    return clock() - started
 
 
-def _crystals() -> tuple[list[Crystal], str]:
-    """64 real crystals of up to 40 atoms where they are at hand, else of open-dft."""
+def _data() -> datasets.Dataset:
+    """Real crystals where they are at hand, else those of open-dft."""
     named = datasets.source("mp-2018")
-    if datasets.path(named) is None:
-        named = datasets.source("open-dft")
-    data = datasets.load(named)
-    small = [i for i, n in zip(data.ids, data.table["atomic_numbers"].list.len(), strict=True) if n <= 40]
-    return data.crystals(np.random.default_rng(0).choice(small, 64, replace=False)), named.name
+    return datasets.load(named if datasets.path(named) else datasets.source("open-dft"))
 
 
-def _cases(crystals: list[Crystal]) -> Iterator[tuple[str, Work, Work]]:
-    """Name, the work as it is done here, and as the package does it."""
-    yield "graphs of ALIGNN", *_alignn_graphs(crystals)
-    yield "training step of MEGNet", *_matgl_step(MEGNet(), crystals)
-    yield "training step of M3GNet", *_matgl_step(M3GNet(), crystals)
-    yield "training step of ALIGNN", *_alignn_step(crystals)
-    yield "training step of CGCNN, against every atom", *_cgcnn_step(crystals)
+def _cases(data: datasets.Dataset) -> Iterator[Case]:
+    sizes = data.table["atomic_numbers"].list.len().to_numpy()
+    rng = np.random.default_rng(0)
+
+    def some(n: int, most: int) -> list[Crystal]:
+        return data.crystals(np.array(data.ids)[rng.choice(np.flatnonzero(sizes <= most), n, replace=False)])
+
+    small = some(64, 40)
+    yield Case("graphs of ALIGNN", small, _alignn_graphs)
+    yield Case("training step of MEGNet", small, partial(_matgl_step, MEGNet()))
+    yield Case("training step of M3GNet", small, partial(_matgl_step, M3GNet()))
+    yield Case("training step of ALIGNN", small[:8], _alignn_step)
+    yield Case("training step of CGCNN, against every atom", small, _cgcnn_step)
+    any_size = [c for c in some(120, 220) if len(conventional(c).crystal) <= LONGEST][:100]
+    for threads in (1, 2):
+        yield Case("ASUGNN: training step, against the literal one", any_size[:16], _asugnn_step, threads, 3)
+    if find_spec("ASUkit"):
+        yield Case("ASUGNN: embedding, against ASUkit", any_size, _asukit, turns=3)
+    else:
+        print("not measured: ASUGNN's embedding against ASUkit, which pip install -e .[speed] brings", file=sys.stderr)
+    print("not measured: anything on a GPU" if not torch.cuda.is_available() else "", file=sys.stderr)
 
 
 def _step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
@@ -117,7 +156,7 @@ def _step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
     return work
 
 
-def _alignn_graphs(crystals: list[Crystal]) -> tuple[Work, Work]:
+def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """Twelve nearest neighbours within 8 angstrom, each bond in both directions."""
     from alignn.graphs import build_undirected_edgedata, nearest_neighbor_edges
     from jarvis.core.atoms import Atoms
@@ -140,13 +179,12 @@ def _jarvis(kind: Any, crystal: Crystal) -> Any:
     return kind(lattice_mat=crystal.lattice, coords=crystal.frac_coords, elements=symbols, cartesian=False)
 
 
-def _alignn_step(crystals: list[Crystal]) -> tuple[Work, Work]:
+def _alignn_step(few: Sequence[Crystal]) -> tuple[Work, Work]:
     """The published sizes, on the same bonds; the package's collation, and its network with layer norms."""
     from alignn.torch_graph_builder import TorchGraph, batch_torch_graph_pairs
 
     from baselines.alignn import line_graph
 
-    few = crystals[:8]
     model = ALIGNN()
     inputs = [model.inputs(c) for c in few]
     ours = model.network()
@@ -172,7 +210,7 @@ def _alignn_step(crystals: list[Crystal]) -> tuple[Work, Work]:
     return _step(ours, lambda: model.batch(inputs)), _step(Theirs(), lambda: batch_torch_graph_pairs(pairs))
 
 
-def _matgl_step(model: MEGNet | M3GNet, crystals: list[Crystal]) -> tuple[Work, Work]:
+def _matgl_step(model: MEGNet | M3GNet, crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """matgl's own converter, collation and Lightning module, without the rest of Lightning."""
     from matgl.ext.pymatgen import Structure2Graph
     from matgl.graph.data import collate_fn_graph
@@ -201,7 +239,7 @@ def _matgl_step(model: MEGNet | M3GNet, crystals: list[Crystal]) -> tuple[Work, 
     return _step(wrapped, lambda: model.batch(inputs)), theirs
 
 
-def _cgcnn_step(crystals: list[Crystal]) -> tuple[Work, Work]:
+def _cgcnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """The same network with every atom and every pair."""
     model = CGCNN(convolutions=4, hidden=32)
     few = [model.inputs(c) for c in crystals]
@@ -219,5 +257,31 @@ def _cgcnn_step(crystals: list[Crystal]) -> tuple[Work, Work]:
     return _step(model.network(), lambda: model.batch(few)), _step(model.network(), lambda: model.batch(every))
 
 
+def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
+    """The published network in float32, on conventional cells of up to 220 atoms; there all are padded to 220."""
+    model = ASUGNN()
+    inputs = [model.inputs(c) for c in crystals]
+    return _step(model.network(), lambda: arranged(inputs)), _step(Literal(), lambda: padded(inputs))
+
+
+def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
+    """The authors' featuriser, which reads crystals from an ASE database."""
+    from ase import Atoms
+    from ase.db import connect
+    from ASUkit.cry2graph import CrystalParser
+
+    file = Path(tempfile.mkdtemp()) / "crystals.db"
+    with connect(file) as database:
+        for c in crystals:
+            database.write(Atoms(c.numbers, cell=c.lattice, scaled_positions=c.frac_coords, pbc=True))
+    model = ASUGNN()
+
+    def theirs() -> None:
+        for number in range(1, len(crystals) + 1):
+            CrystalParser(str(file), number).get()
+
+    return lambda: [model.inputs(c) for c in crystals], theirs
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

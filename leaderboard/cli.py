@@ -47,6 +47,7 @@ ColumnNames = Annotated[str, typer.Option("--columns", help="Names of the two co
 StoredRuns = Annotated[
     Path | None, typer.Option("--runs", help="Folder of the runs (else ./runs, else those of the package).")
 ]
+ABLATION = "ablation"  # a suite not of tasks but of variants: Table 1 of ASUGNN's paper, on any task
 TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.")]
 
 
@@ -60,7 +61,10 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="Tasks that are run together: the name of a data set.")] = "open-dft",
+    suite: Annotated[
+        str,
+        typer.Argument(help="Tasks that are run together: the name of a data set; or ablation, variants of ASUGNN."),
+    ] = "open-dft",
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, separated by commas.")] = "",
     model: Annotated[str, typer.Option(help="Models, separated by commas, or all; FILE.py:CLASS works too.")] = "all",
     preset: Annotated[
@@ -85,8 +89,11 @@ def run(
 
     asked = _tasks(suite, task)
     console = Console(stderr=True, highlight=False)
-    if weights and set_:
-        raise InputError("--set changes how a model is trained, and with --pretrained none is: leave one out")
+    if weights and (set_ or suite == ABLATION):
+        word = "--set" if set_ else ABLATION
+        raise InputError(f"{word} changes how a model is trained, and with --pretrained none is: leave one out")
+    if model == "all" and suite == ABLATION:
+        model = "asugnn"
     models = _published(model) if weights else _able(preset) if model == "all" else _list(model)
     request = parallel.Request(
         tasks=tuple(t.name for t in asked),
@@ -97,6 +104,7 @@ def run(
         overrides=_overrides(set_ or [], models),
         weights=weights,
         data_dir=data_dir,
+        ablation=suite == ABLATION,
     )
     planned = request.jobs()
     width, seen = len(str(len(planned))), 0
@@ -423,6 +431,8 @@ def _print_board(
 def _tasks(suite: str, task: str) -> list[Task]:
     from leaderboard import tasks
 
+    if suite == ABLATION and not task:
+        task = "mp-2024-1/formation-energy"  # the paper's
     return [tasks.parse(name) for name in _list(task)] if task else list(tasks.suite(suite))
 
 

@@ -30,13 +30,15 @@ class Request:
     overrides: Mapping[str, Mapping[str, str]]
     weights: str
     data_dir: Path | None
+    ablation: bool = False
 
     def jobs(self) -> list[Job]:
         """All jobs; raises `InputError` for whatever is wrong with the request."""
         parsed = [tasks.parse(name) for name in self.tasks]
         if self.weights:
             return runner.plan_pretrained(parsed, self.models, self.weights, self.folds, self.data_dir)
-        return runner.plan(parsed, self.models, self.preset, self.folds, self.seeds, self.overrides, self.data_dir)
+        chosen = (self.models, self.preset, self.folds, self.seeds, self.overrides)
+        return runner.plan(parsed, *chosen, self.data_dir, self.ablation)
 
 
 def work(

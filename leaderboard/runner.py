@@ -28,7 +28,7 @@ from asugnn import Context, Crystal, InputError, Labelled, Model
 from asugnn.atomic import digest, write_text
 from asugnn.crystal import Floats
 from asugnn.files import read
-from asugnn.model import Precision, Progress, configured, model_class, settings
+from asugnn.model import Precision, Progress, configured, model_class, settings, variants
 from leaderboard import datasets, pretrained, split, store, submission
 from leaderboard.datasets import Dataset
 from leaderboard.store import PRETRAINED, Record, Run
@@ -75,19 +75,22 @@ def plan(
     seeds: Sequence[int],
     overrides: Mapping[str, Mapping[str, str]],
     data_dir: Path | None,
+    ablation: bool = False,
 ) -> list[Job]:
     """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
 
-    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split.
+    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split. With
+    `ablation`, the variants that a model's paper compares take the place of the model.
     """
     needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
     found = _folds(needed, folds, data_dir)
     jobs = []
     for model in models:
-        chosen = overrides.get(model, {})
-        configured(model, preset, chosen)
-        name = store.board_name(model, chosen)
-        jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in found for s in seeds]
+        for variant in variants(model, preset) if ablation else [{}]:
+            chosen = {**variant, **overrides.get(model, {})}
+            configured(model, preset, chosen)
+            name = store.board_name(model, chosen)
+            jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in found for s in seeds]
     return jobs
 
 

@@ -7,7 +7,9 @@ from test_symmetry import KNOWN, described_otherwise
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.asugnn import ASUGNN
-from asugnn.model import configured
+from asugnn.model import configured, variants
+from leaderboard import runner, tasks
+from leaderboard.store import board_name
 
 CRYSTALS = [crystal for crystal, _, _ in KNOWN.values()][:8]
 Y = np.array([0.3, -2.0, 1.0, 0.7, -0.6, 4.0, 0.1, -1.2])
@@ -97,3 +99,30 @@ def test_what_does_not_divide_is_refused(fields):
 def test_importing_the_model_does_not_import_torch():
     code = "import sys, asugnn.asugnn; sys.exit('torch' in sys.modules or 'spglib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("preset", "widths"), [("paper", {"384", "768"}), ("quick", {"48", "96"})])
+def test_the_ablation_is_table_1(preset, widths):
+    rows = variants("asugnn", preset)
+    made = [configured("asugnn", preset, row) for row in rows]
+    assert {(m.first, m.second) for m in made} == {(a, b) for a in ("dam", "asuam") for b in ("dam", "asuam", "none")}
+    assert {row["width"] for row in rows if "width" in row} == widths
+    assert sum(not m.xrd for m in made) == 1
+    assert len({board_name("asugnn", row) for row in rows}) == len(rows) == 9
+    with pytest.raises(InputError, match="'mean' has no ablation"):
+        variants("mean", "quick")
+
+
+def test_the_ablation_is_planned_in_place_of_the_model():
+    task = tasks.parse("open-dft/formation-energy")
+    jobs = runner.plan([task], ["asugnn"], "quick", [0], [0], {"asugnn": {"epochs": "3"}}, None, ablation=True)
+    assert [job.overrides["epochs"] for job in jobs] == ["3"] * 9
+    assert "asugnn+epochs=3+first=dam+second=none" in {job.run.model for job in jobs}
+
+
+@pytest.mark.parametrize("fields", [{"term": "after"}, {"readout": "recurrent"}, {"distance": "cell", "mass": "total"}])
+def test_the_authors_readings_train(fields):
+    data, model = labelled(), small(epochs=3, **fields)
+    model.fit(data, data, Context())
+    assert np.isfinite(model.predict(CRYSTALS)).all()
+    assert (model.predict(CRYSTALS) != 0).any()
