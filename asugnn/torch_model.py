@@ -99,9 +99,9 @@ class TorchModel:
             self._offset, self._scale = float(train.y.mean()), float(train.y.std()) or 1.0
         targets = [torch.tensor((part.y - self._offset) / self._scale, dtype=torch.float32) for part in (train, val)]
         batches = Batches(
-            self._inputs(train.crystals, context.progress),
+            self._named_inputs(train, context.progress),
             targets[0],
-            self._inputs(val.crystals, context.progress),
+            self._named_inputs(val, context.progress),
             targets[1],
             self.batch,
             self.batch_size,
@@ -197,6 +197,17 @@ class TorchModel:
         chosen = {name: getattr(self, name) for name in self.input_fields}
         name = f"{type(self).__name__.lower()}-{self.input_version}"
         return cached(crystals, self.inputs, name, chosen, progress)
+
+    def _named_inputs(self, side: Labelled, progress: Progress) -> list[Inputs]:
+        """The inputs of one side; raises `InputError` with the id of the first crystal that has none."""
+        try:
+            return self._inputs(side.crystals, progress)
+        except InputError:
+            if not (reasons := self.outside(side.crystals)):
+                raise
+            first = min(reasons)
+            more = f" (and {len(reasons) - 1:,} more)" if len(reasons) > 1 else ""
+            raise InputError(f"crystal '{side.ids[first]}': {reasons[first]}{more}") from None
 
     def _loss(self, output: Tensor, target: Tensor) -> Tensor:
         from torch.nn import functional

@@ -126,3 +126,12 @@ def test_the_authors_readings_train(fields):
     model.fit(data, data, Context())
     assert np.isfinite(model.predict(CRYSTALS)).all()
     assert (model.predict(CRYSTALS) != 0).any()
+
+
+def test_a_crystal_without_symmetry_is_named():
+    """Two atoms nearly on one place, which a Crystal refuses but for its tolerance."""
+    close = Crystal.checked(4 * np.eye(3), np.array([[0, 0, 0], [0, 0, 1e-4]]), np.array([11, 11]))
+    data = labelled()
+    bad = Labelled(data.ids, [*CRYSTALS[:5], close, *CRYSTALS[6:]], data.y, "regression")
+    with pytest.raises(InputError, match=r"crystal 'f': no symmetry was found for Na \(2 atoms\)"):
+        small().fit(bad, data, Context())
