@@ -105,7 +105,7 @@ class Network(nn.Module):
         g = self.pattern(batch["pxrd"] if self.xrd else torch.zeros_like(batch["pxrd"]))  # (B, T, d)
         for codec in self.codecs:
             x = codec(x, edges["asuam"], g, layout)  # (A, d)
-        crystal = self.readout(self.norm(x).float(), layout)  # (B, 2d)
+        crystal = self.readout(self.norm(x).to(self.norm.weight.dtype), layout)  # (B, 2d)
         out: Tensor = self.head(crystal).squeeze(-1)  # (B,)
         return out.index_select(0, batch["order"])
 

@@ -36,13 +36,14 @@ class Conventional:
 
     `crystal` has the N atoms of that cell, fractional coordinates from 0 to 1 (an atom within 1e-4 below 1 counts
     as one at 0); `space_group` is the number 1 to 230; `orbits` is (N,), equal for equivalent atoms, 0, 1, ...;
-    `primitive` is the same crystal in a primitive cell.
+    `primitive` is the same crystal in a primitive cell; `free` are the axes along which the origin can be anywhere.
     """
 
     crystal: Crystal
     space_group: int
     orbits: Ints
     primitive: Crystal
+    free: tuple[int, ...]
 
 
 def conventional(crystal: Crystal, origin: Origin = "given") -> Conventional:
@@ -75,7 +76,7 @@ def conventional(crystal: Crystal, origin: Origin = "given") -> Conventional:
     c = len(group.centring)
     primitive = Crystal.checked(prim_linear.T @ given, frac[first] @ np.linalg.inv(prim_linear).T, numbers)
     cell = Crystal.checked(change @ lattice, every, np.repeat(numbers, c))
-    return Conventional(cell, int(data.number), np.repeat(orbits, c), primitive)
+    return Conventional(cell, int(data.number), np.repeat(orbits, c), primitive, tuple(group.free))
 
 
 def _dataset(crystal: Crystal, lattice: Floats, frac: Floats) -> Any:
