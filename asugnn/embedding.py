@@ -95,7 +95,8 @@ def _shortest(crystal: Crystal) -> Floats:
     """(N, N) distances by minimum image, exact in any cell; 0 on the diagonal.
 
     In a Minkowski-reduced cell the nearest image of a point wrapped to the middle lies in one of the 27 cells about
-    it (Nguyen & Stehle 2009). Of two opposite cells T and -T the nearer image has the square d^2 + T^2 - 2 |d . T|.
+    it (Nguyen & Stehle 2009). Of two opposite cells T and -T the nearer image has the square d^2 + T^2 - 2 |d . T|,
+    and where no d in the middle cell can make this less than d^2, as in a rectangular one, they need not be tried.
     """
     n = len(crystal)
     first, second = _pairs(n)
@@ -104,8 +105,12 @@ def _shortest(crystal: Crystal) -> Floats:
     apart = frac[first] - frac[second]  # (pairs, 3)
     apart -= np.rint(apart)
     cells = _CELLS @ lattice  # (13, 3)
-    nearest = (cells**2).sum(axis=1) - 2 * abs(apart @ (lattice @ cells.T))  # (pairs, 13)
-    square = ((apart @ lattice) ** 2).sum(axis=1) + np.minimum(nearest.min(axis=1), 0)
+    squares, along = (cells**2).sum(axis=1), lattice @ cells.T  # (13,), (3, 13)
+    tried = abs(along).sum(axis=0) > squares * (1 + 1e-12)
+    square = ((apart @ lattice) ** 2).sum(axis=1)  # (pairs,)
+    if tried.any():
+        nearer = squares[tried] - 2 * abs(apart @ along[:, tried])  # (pairs, at most 13)
+        square += np.minimum(nearer.min(axis=1), 0)
     distance = np.zeros((n, n))
     distance[first, second] = distance[second, first] = np.sqrt(square)
     return distance
