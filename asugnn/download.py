@@ -14,6 +14,7 @@ import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,11 +78,12 @@ def read(url: str, headers: Mapping[str, str] | None = None, hint: str = "try ag
 
 
 def headers(url: str, hint: str = "try again later") -> Message:
-    """What a server says of a file, before it sends the asker on to where the file lies; raises `InputError`."""
+    """What a server says of a file, before it sends the asker on to another server; raises `InputError`."""
 
     class Stay(urllib.request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
+        def redirect_request(self, *about: Any) -> urllib.request.Request | None:
+            elsewhere = urllib.parse.urlsplit(about[4].get("Location", "")).netloc
+            return None if elsewhere else super().redirect_request(*about)
 
     def attempt() -> Message:
         try:

@@ -49,6 +49,11 @@ def conventional(crystal: Crystal) -> Conventional:
     return Conventional(Crystal(change @ lattice, frac, numbers), int(data.number), orbits.astype(np.int64))
 
 
+def space_group(crystal: Crystal) -> int:
+    """The number of the space group, 1 to 230, alone; raises `InputError` where spglib finds no symmetry."""
+    return int(_spglib("get_symmetry_dataset", crystal).number)
+
+
 def _spglib(function: str, crystal: Crystal, **options: Any) -> Any:
     import spglib
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
-from leaderboard import datasets, split, statistics, store, submission
+from leaderboard import datasets, split, statistics, store, submission, systems
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record
@@ -31,6 +31,16 @@ class Value:
     value: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True)
+class System:
+    """The scores of the rows of one system of a task, and those after `offset` was added; see `leaderboard.systems`."""
+
+    n: int
+    metrics: dict[str, Value]
+    offset: float | None
+    after_offset: dict[str, Value] | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Row:
     rank: int | None = None
     rank_high: int | None = None
     tied_with: tuple[str, ...] = ()
+    systems: dict[str, System] = field(default_factory=dict)  # of a task that has them: of all rows, then of each
+    data: dict[str, str] = field(default_factory=dict)  # name, sha256, source, version, date, licence, citation
 
     @property
     def title(self) -> str:
@@ -85,12 +97,14 @@ class Answers:
     scored: NDArray[np.bool_]
     sha256: str  # of the split
     solution: str | None = None  # sha256 of the host's solution that they are from
+    systems: tuple[str, ...] = ()  # of each row, where the task has them
 
     def without(self, some: Collection[str]) -> Answers:
         """The answers but for some ids."""
         keep = np.array([name not in some for name in self.ids], dtype=bool)
-        ids, groups = (tuple(x for x, k in zip(xs, keep, strict=True) if k) for xs in (self.ids, self.groups))
-        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep])
+        texts = (self.ids, self.groups, self.systems)
+        ids, groups, of = (tuple(x for x, k in zip(xs, keep, strict=False) if k) for xs in texts)
+        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep], systems=of)
 
     def read(self, record: Record) -> tuple[Answers, Floats]:
         """What a stored run is held against, less what is outside its domain, and its predictions of that."""
@@ -101,6 +115,11 @@ class Answers:
         """Predictions (n,) beside the labels, of the rows that count."""
         groups = [g for g, k in zip(self.groups, self.scored, strict=True) if k]
         return statistics.Run(self.y[self.scored], p[self.scored], groups)
+
+    @property
+    def scored_systems(self) -> tuple[str, ...]:
+        """The system of each row that counts."""
+        return tuple(s for s, k in zip(self.systems, self.scored, strict=False) if k)
 
 
 def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False) -> Answers:
@@ -120,7 +139,9 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
         y, scored = held.y, ~held.public if private else held.public
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
-    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None)
+    of = task.target.systems(data.table) if task.target.systems else ()
+    mine = tuple(of[data.rows[i]] for i in ids) if of else ()
+    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None, mine)
 
 
 def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Columns | None = None) -> dict[str, Any]:
@@ -141,6 +162,7 @@ def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Col
         "unit": task.target.unit,
         "noise": NOISE,
         "metrics": {name: asdict(_value(estimate)) for name, estimate in estimates.items()},
+        **({"systems": {k: asdict(v) for k, v in of.items()}} if (of := _systems(task, [run], [held])) else {}),
     }
 
 
@@ -229,13 +251,14 @@ def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
 
 
 def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
-    runs = []
+    runs, answered = [], []
     for record in records:
         answer, about = held[record.run.fold], record.about
         if about["split"]["sha256"] != answer.sha256:
             raise InputError(f"{record.folder} was made with another version of the split")
         answer, p = answer.read(record)
         runs.append(answer.run(p))
+        answered.append(answer)
     estimates = statistics.score(task.target.kind, runs)
     spread = None
     if len(runs) > 1:
@@ -270,8 +293,22 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         flat=all(c.flat for c in curves) if curves else None,
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
         outside=sum(len(r.about.get("outside", ())) for r in records),
+        systems=_systems(task, runs, answered),
+        data={**about["data"], **datasets.provenance(task.source)},
     )
     return row, estimates
+
+
+def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answers]) -> dict[str, System]:
+    """The scores by system; nothing for a task that has none."""
+    if not task.target.systems:
+        return {}
+
+    def values(estimates: Mapping[str, Estimate] | None) -> dict[str, Value] | None:
+        return {name: _value(e) for name, e in estimates.items()} if estimates is not None else None
+
+    found = systems.parts(task.target.kind, runs, [a.scored_systems for a in answered])
+    return {name: System(p.n, values(p.metrics) or {}, p.offset, values(p.after_offset)) for name, p in found.items()}
 
 
 def _value(estimate: Estimate) -> Value:

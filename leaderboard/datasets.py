@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where there is none
+Systems = Callable[["pl.DataFrame"], tuple[str, ...]]  # table to (n,) names
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent
 
@@ -38,7 +40,8 @@ class Target:
     unit: str
     meaning: str  # what the label is, in a few words for the reader of a board
     column: Column
-    model_of: str = ""  # the target of the same data set whose models predict this one, which never trains: zero-shot
+    model_of: str = ""  # [dataset/]target whose models predict this one, which never trains: zero-shot
+    systems: Systems | None = None  # where it is scored by kinds of material too: which kind each row is of
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Source:
     licence: str
     citation: str
     targets: tuple[Target, ...]
-    folder: Path | None = None  # of one that was imported: where its files and its splits are
+    folder: Path | None = None  # of one that was imported or made: where its files and its splits are
+    command: str = ""  # what makes it, where it neither is in the package nor must be brought
 
 
 def _values(name: str) -> Column:
@@ -83,6 +87,12 @@ def _metal(gap: Column) -> Column:
     return metal
 
 
+def _column(described: Mapping[str, str]) -> Column:
+    """The labels of a target as dataset.json describes it."""
+    made: dict[str, Callable[[Column], Column]] = {"value": lambda c: c, "log10": _log10, "zero": _metal}
+    return made[described.get("label", "value")](_values(described["column"]))
+
+
 def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[str]) -> tuple[Target, ...]:
     """The four targets that every data set of inorganic crystals has here."""
     return (
@@ -93,6 +103,16 @@ def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[st
     )
 
 
+def _by_elements(**systems: set[int]) -> Systems:
+    """The first system whose elements, by atomic number, hold all of a crystal; `other` if there is none."""
+
+    def system(numbers: list[int]) -> str:
+        return next((name for name, all_of in systems.items() if set(numbers) <= all_of), "other")
+
+    return lambda table: tuple(system(numbers) for numbers in table["atomic_numbers"].to_list())
+
+
+_AG_FE_C = _by_elements(**{"Ag": {47}, "Fe-C": {26, 6}})  # the systems of the paper's zero-shot test
 _COMPUTED = ("set", ["reference", "compound"])
 _EQUILIBRIUM = ("equilibrium", [True])
 
@@ -123,6 +143,7 @@ SOURCES = (
                 "formation energy of distorted Ag and Fe-C, by the model of formation-energy",
                 _where(_values("formation_energy"), ("set", ["zero_shot"])),
                 model_of="formation-energy",
+                systems=_AG_FE_C,
             ),
         ),
     ),
@@ -145,6 +166,55 @@ SOURCES = (
             ),
         ),
     ),
+    Source(
+        name="mp-2024-1",
+        title="the paper's data set: Materials Project of January 2024, screened as the paper says",
+        file="data.parquet",
+        embedded=False,
+        licence="CC-BY-4.0",
+        citation="Jain et al., APL Mater. 1, 011002 (2013); screening: Cao, Anderson & Davis, J. Appl. Cryst. (2025)",
+        targets=_targets(
+            _values("formation_energy"),
+            _values("band_gap"),
+            _values("bulk_modulus_voigt"),
+            (
+                "Materials Project, database version 2023-11-01",
+                "Materials Project, PBE, metals included as 0",
+                "Voigt average",
+                "gap of exactly 0 as stored",
+            ),
+        ),
+        command="bench data build mp-2024-1",
+    ),
+    Source(
+        name="hm",
+        title="HMdataset: random Ag and Fe-C structures, VASP",
+        file="data.parquet",
+        embedded=False,
+        licence="as on its page: huggingface.co/caobin/ASUGNN",
+        citation="Cao, Anderson & Davis, J. Appl. Cryst. (2025)",
+        targets=(
+            Target(
+                "zero-shot",
+                "regression",
+                "eV/atom",
+                "formation energy of random Ag and Fe-C, by the model of mp-2024-1/formation-energy",
+                _values("formation_energy"),
+                model_of="mp-2024-1/formation-energy",
+                systems=_AG_FE_C,
+            ),
+            Target(
+                "metal",
+                "binary",
+                "",
+                "gap of exactly 0 as stored, by the model of mp-2024-1/metal",
+                _metal(_values("band_gap")),
+                model_of="mp-2024-1/metal",
+                systems=_AG_FE_C,
+            ),
+        ),
+        command="bench data fetch hm",
+    ),
 )
 
 
@@ -154,7 +224,7 @@ class Dataset:
 
     source: Source
     table: pl.DataFrame
-    sha256: str  # of the file
+    sha256: str  # of its content; of one that was brought or is in the package, of the file
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -190,7 +260,7 @@ class Dataset:
 
 
 def own_folder() -> Path:
-    """Where imported data sets are kept: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
+    """Where data sets that were imported or made are: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
     if named := os.environ.get("BENCH_DATA"):
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "asugnn-bench"
@@ -198,16 +268,52 @@ def own_folder() -> Path:
 
 def sources() -> list[Source]:
     """All data sets: those known here, then what was imported."""
-    files = sorted(own_folder().glob("*/dataset.json"))
-    return [*SOURCES, *(_imported(file, file.stat().st_mtime_ns) for file in files)]
+    known = {s.name for s in SOURCES}
+    files = sorted(f for f in own_folder().glob("*/dataset.json") if f.parent.name not in known)
+    return [*(_made(s) if s.command else s for s in SOURCES), *(_imported(f, f.stat().st_mtime_ns) for f in files)]
+
+
+def _made(of: Source) -> Source:
+    """A data set that a command makes, where it is or will be; when it is there, with the targets that it has."""
+    home = own_folder() / of.name
+    there = described(home).get("targets", ())
+    targets = tuple(t for t in of.targets if not there or t.name in {d["name"] for d in there})
+    return replace(of, folder=home, targets=targets)
+
+
+def described(home: Path) -> dict[str, Any]:
+    """dataset.json in the folder of a data set; nothing where there is none. Raises `InputError`."""
+    file = home / "dataset.json"
+    return _json(file, file.stat().st_mtime_ns) if file.is_file() else {}
+
+
+@cache
+def _json(file: Path, _: int) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be read as a data set: {error}; remove its folder, and make it again"
+        ) from error
+    return about
+
+
+def provenance(of: Source) -> dict[str, str]:
+    """Where a data set is from, as far as is known: source, version, date, licence, citation."""
+    file = (PACKAGE / of.file).with_name("provenance.toml")
+    about: Mapping[str, Any] = tomllib.loads(file.read_text("utf-8")) if of.embedded else {}
+    if of.folder:
+        about = described(of.folder)
+    stated = {key: str(about[key]) for key in ("source", "version", "date") if key in about}
+    return {**stated, "licence": of.licence, "citation": of.citation}
 
 
 @cache  # a data set is one object, whoever asks for it
-def _imported(file: Path, _: int) -> Source:
+def _imported(file: Path, mtime: int) -> Source:
+    about = _json(file, mtime)
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
         targets = tuple(
-            Target(t["name"], t["kind"], t["unit"], f"{t['column']}, imported", _values(t["column"]))
+            Target(t["name"], t["kind"], t["unit"], t.get("meaning", f"{t['column']}, imported"), _column(t))
             for t in about["targets"]
         )
         return Source(
@@ -239,9 +345,14 @@ def path(of: Source, data_dir: Path | None = None) -> Path | None:
     if of.embedded:
         return PACKAGE / of.file
     if of.folder:
-        return of.folder / of.file
+        return of.folder / of.file if not of.command or (of.folder / "dataset.json").is_file() else None
     folder = data_dir or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
     return folder / of.file if folder and (folder / of.file).is_file() else None
+
+
+def needs(of: Source) -> str:
+    """What to do about a data set that is not at hand."""
+    return f"`{of.command}` makes it" if of.command else HINT.format(of.file)
 
 
 _opened: dict[Path, Dataset] = {}
@@ -250,10 +361,12 @@ _opened: dict[Path, Dataset] = {}
 def load(of: Source, data_dir: Path | None = None) -> Dataset:
     """Read a data set, once a process; raises `InputError` where it is not at hand or not in the layout."""
     file = path(of, data_dir)
+    if file is None and of.command:
+        raise InputError(f"data set {of.name} is not there yet: {needs(of)}")
     if file is None:
         folder = data_dir or os.environ.get("BENCH_DATA")
         where = f", and '{folder}' does not hold it" if folder else ""
-        raise InputError(f"data set {of.name} is not in the package{where}: {HINT.format(of.file)}")
+        raise InputError(f"data set {of.name} is not in the package{where}: {needs(of)}")
     if file not in _opened:
         _opened[file] = _read(of, file)
     return _opened[file]
@@ -286,10 +399,16 @@ def _read(of: Source, file: Path) -> Dataset:
     import polars as pl
 
     content = file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    about = described(of.folder) if of.folder else {}
+    if stated := about.get("file_sha256"):
+        if stated != sha256:
+            raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
+        sha256 = about["sha256"]
     table = parquet(file, content, f"data set {of.name} needs {', '.join(LAYOUT)}")
     if (ids := table["material_id"]).is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
-    dataset = Dataset(of, table, hashlib.sha256(content).hexdigest())
+    dataset = Dataset(of, table, sha256)
     for target in of.targets:
         try:
             target.column(table)
