@@ -15,7 +15,6 @@ from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
 from leaderboard import datasets, split, statistics, store, submission, systems
-from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record
 from leaderboard.submission import Columns
@@ -39,8 +38,8 @@ class System:
 
     n: int
     metrics: dict[str, Value]
-    offset: float | None
-    after_offset: dict[str, Value] | None
+    offset: float | None  # in the unit of the label; None of all systems together, and of a binary target
+    after_offset: dict[str, Value]  # none of a binary target
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,14 @@ class Answers:
     scored: NDArray[np.bool_]
     sha256: str  # of the split
     solution: str | None = None  # sha256 of the host's solution that they are from
-    systems: tuple[str, ...] = ()  # of each row, where the task has them
+    formulas: tuple[str, ...] = ()  # of each row, where the task is scored by system
 
     def without(self, some: Collection[str]) -> Answers:
         """The answers but for some ids."""
         keep = np.array([name not in some for name in self.ids], dtype=bool)
-        texts = (self.ids, self.groups, self.systems)
-        ids, groups, of = (tuple(x for x, k in zip(xs, keep, strict=False) if k) for xs in texts)
-        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep], systems=of)
+        texts = (self.ids, self.groups, self.formulas)
+        ids, groups, formulas = (tuple(x for x, k in zip(xs, keep, strict=False) if k) for xs in texts)
+        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep], formulas=formulas)
 
     def read(self, record: Record) -> tuple[Answers, Floats]:
         """What a stored run is held against, less what is outside its domain, and its predictions of that."""
@@ -117,9 +116,9 @@ class Answers:
         return statistics.Run(self.y[self.scored], p[self.scored], groups)
 
     @property
-    def scored_systems(self) -> tuple[str, ...]:
-        """The system of each row that counts."""
-        return tuple(s for s, k in zip(self.systems, self.scored, strict=False) if k)
+    def scored_formulas(self) -> tuple[str, ...]:
+        """The formula of each row that counts."""
+        return tuple(s for s, k in zip(self.formulas, self.scored, strict=False) if k)
 
 
 def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False) -> Answers:
@@ -139,9 +138,8 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
         y, scored = held.y, ~held.public if private else held.public
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
-    of = task.target.systems(data.table) if task.target.systems else ()
-    mine = tuple(of[data.rows[i]] for i in ids) if of else ()
-    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None, mine)
+    formulas = data.groups(ids) if task.target.by_system else ()
+    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None, formulas)
 
 
 def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Columns | None = None) -> dict[str, Any]:
@@ -153,7 +151,7 @@ def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Col
     held = answers(task, fold, data_dir)
     p = submission.read(file, held.ids, names.target, task.target.kind, names.id)
     run = held.run(p)
-    estimates = statistics.score(task.target.kind, [run])
+    estimates = statistics.score(task.target.kind, [run], task.target.ranked_by)
     return {
         "task": task.name,
         "fold": fold,
@@ -216,7 +214,7 @@ def _ranked(
             others.append(row)
         else:
             made[row.title] = row, estimates
-    metric = METRICS[task.target.kind][0]
+    metric = task.target.metrics[0]
     most = Counter(row.runs for row, _ in made.values()).most_common(1)
     compared = {m: e[metric.name] for m, (row, e) in made.items() if row.runs == most[0][0]}
     places = statistics.ranks(compared, metric.higher_is_better)
@@ -259,10 +257,10 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         answer, p = answer.read(record)
         runs.append(answer.run(p))
         answered.append(answer)
-    estimates = statistics.score(task.target.kind, runs)
+    estimates = statistics.score(task.target.kind, runs, task.target.ranked_by)
     spread = None
     if len(runs) > 1:
-        deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
+        deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in task.target.metrics}
         spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
     about, curves = records[0].about, [r.curve for r in records if r.curve]
     train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
@@ -301,14 +299,15 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
 
 def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answers]) -> dict[str, System]:
     """The scores by system; nothing for a task that has none."""
-    if not task.target.systems:
+    if not task.target.by_system:
         return {}
 
-    def values(estimates: Mapping[str, Estimate] | None) -> dict[str, Value] | None:
-        return {name: _value(e) for name, e in estimates.items()} if estimates is not None else None
+    def values(estimates: Mapping[str, Estimate]) -> dict[str, Value]:
+        return {name: _value(e) for name, e in estimates.items()}
 
-    found = systems.parts(task.target.kind, runs, [a.scored_systems for a in answered])
-    return {name: System(p.n, values(p.metrics) or {}, p.offset, values(p.after_offset)) for name, p in found.items()}
+    paired = [(run, answer.scored_formulas) for run, answer in zip(runs, answered, strict=True)]
+    found = systems.by_system(paired, task.target.kind)
+    return {name: System(s.n, values(s.raw), s.offset, values(s.shifted)) for name, s in found.items()}
 
 
 def _value(estimate: Estimate) -> Value:

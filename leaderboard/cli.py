@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -370,16 +371,16 @@ def data_build(
 
 @data.command("fetch")
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="hm.")],
+    name: Annotated[str, typer.Argument(help="hm or nomad2018.")],
     data_dir: DataDir = None,
 ) -> None:
     """Download a data set. What has come is kept when it is cut off."""
     from rich.console import Console
 
-    from leaderboard import hub, progress
+    from leaderboard import fetch, progress
 
-    _one_of("NAME", name, (hub.NAME,), "")
-    made, excluded = hub.fetch(progress.shown(Console(stderr=True, highlight=False), name))
+    _one_of("NAME", name, tuple(fetch.FETCHED), "")
+    made, excluded = fetch.fetch(name, progress.shown(Console(stderr=True, highlight=False), name))
     if excluded:
         typer.echo(f"{excluded:,} rows cannot be used: see {made.folder}/excluded.csv")
     _then(made)
@@ -552,13 +553,18 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        typer.echo(f"Error: the disk is full: {error.filename or 'a file'} did not fit; what is done is kept", err=True)
+        sys.exit(1)
     except SystemExit as left:
         if left.code == 130:  # typer's word for an interrupt
             typer.echo("\nInterrupted. The same command goes on from here.", err=True)
         raise
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ import numpy as np
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
 from asugnn.model import Kind, suggestion
+from leaderboard import metrics
+from leaderboard.metrics import Metric
 
 if TYPE_CHECKING:
     import polars as pl
 
 Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where there is none
-Systems = Callable[["pl.DataFrame"], tuple[str, ...]]  # table to (n,) names
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent
 
@@ -41,7 +42,13 @@ class Target:
     meaning: str  # what the label is, in a few words for the reader of a board
     column: Column
     model_of: str = ""  # [dataset/]target whose models predict this one, which never trains: zero-shot
-    systems: Systems | None = None  # where it is scored by kinds of material too: which kind each row is of
+    ranked_by: str = ""  # the metric that ranks, if it is not the usual one of its kind
+    by_system: bool = False  # whether it is scored by chemical system too, see `leaderboard.systems`
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All that it is scored by, the one that ranks first."""
+        return metrics.of(self.kind, self.ranked_by)
 
 
 @dataclass(frozen=True)
@@ -103,16 +110,6 @@ def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[st
     )
 
 
-def _by_elements(**systems: set[int]) -> Systems:
-    """The first system whose elements, by atomic number, hold all of a crystal; `other` if there is none."""
-
-    def system(numbers: list[int]) -> str:
-        return next((name for name, all_of in systems.items() if set(numbers) <= all_of), "other")
-
-    return lambda table: tuple(system(numbers) for numbers in table["atomic_numbers"].to_list())
-
-
-_AG_FE_C = _by_elements(**{"Ag": {47}, "Fe-C": {26, 6}})  # the systems of the paper's zero-shot test
 _COMPUTED = ("set", ["reference", "compound"])
 _EQUILIBRIUM = ("equilibrium", [True])
 
@@ -143,7 +140,7 @@ SOURCES = (
                 "formation energy of distorted Ag and Fe-C, by the model of formation-energy",
                 _where(_values("formation_energy"), ("set", ["zero_shot"])),
                 model_of="formation-energy",
-                systems=_AG_FE_C,
+                by_system=True,
             ),
         ),
     ),
@@ -201,7 +198,7 @@ SOURCES = (
                 "formation energy of random Ag and Fe-C, by the model of mp-2024-1/formation-energy",
                 _values("formation_energy"),
                 model_of="mp-2024-1/formation-energy",
-                systems=_AG_FE_C,
+                by_system=True,
             ),
             Target(
                 "metal",
@@ -210,10 +207,37 @@ SOURCES = (
                 "gap of exactly 0 as stored, by the model of mp-2024-1/metal",
                 _metal(_values("band_gap")),
                 model_of="mp-2024-1/metal",
-                systems=_AG_FE_C,
+                by_system=True,
             ),
         ),
         command="bench data fetch hm",
+    ),
+    Source(
+        name="nomad2018",
+        title="Kaggle's NOMAD2018: (Al,Ga,In)2O3, 2,400 crystals to train and 600 to test",
+        file="data.parquet",
+        embedded=False,
+        licence="as on its page: github.com/csutton7/nomad_2018_kaggle_dataset",
+        citation="Sutton et al., npj Comput. Mater. 5, 111 (2019)",
+        targets=(
+            Target(
+                "formation-energy",
+                "regression",
+                "eV/cation",
+                "PBE, of mixing, as in the competition",
+                _values("formation_energy"),
+                ranked_by="rmsle",
+            ),
+            Target(
+                "band-gap",
+                "regression",
+                "eV",
+                "PBE, as in the competition",
+                _values("band_gap"),
+                ranked_by="rmsle",
+            ),
+        ),
+        command="bench data fetch nomad2018",
     ),
 )
 

@@ -15,7 +15,7 @@ from asugnn.errors import InputError
 from asugnn.model import suggestion
 from leaderboard import board, datasets, split, submission
 from leaderboard.datasets import Dataset
-from leaderboard.metrics import METRICS, Metric
+from leaderboard.metrics import Metric
 from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
@@ -59,9 +59,9 @@ def export(
 
 
 def _metric(task: Task, name: str) -> Metric:
-    known = {m.name: m for m in METRICS[task.target.kind]}
+    known = {m.name: m for m in task.target.metrics}
     if not name:
-        return METRICS[task.target.kind][0]
+        return task.target.metrics[0]
     if name not in known:
         raise InputError(f"--metric cannot be '{name}' for {task.name}{suggestion(name, known)}")
     return known[name]

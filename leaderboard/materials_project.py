@@ -21,12 +21,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -237,14 +238,18 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
                 temporary.write_bytes(_page(origin, version)[0])
         else:
             download.fetch(origin.url, raw, size=origin.size, hint=HINT, advance=told)
-        pool.submit(_screen, raw, work / f"{origin.name}.parquet").result()
+        try:
+            pool.submit(_screen, raw, work / f"{origin.name}.parquet").result()
+        except BrokenExecutor as error:
+            raise InputError(f"a process was killed, perhaps for its memory; {HINT}") from error
 
     parts = [work / f"{origin.name}.parquet" for origin in origins]
     lacking = [origin for origin, part in zip(origins, parts, strict=True) if not part.is_file()]
     cores = min(os.cpu_count() or 1, len(lacking)) or 1
     with (
         progress("files", len(origins)) as bar,
-        ProcessPoolExecutor(cores, get_context("spawn")) as pool,
+        # An interrupt is told once, by this process.
+        ProcessPoolExecutor(cores, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool,
         ThreadPoolExecutor(DOWNLOADS) as threads,
     ):
         bar.advance(len(origins) - len(lacking))
@@ -262,12 +267,13 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
 
 def _screen(raw: Path, part: Path) -> None:
     """A file of documents to its part; raises `InputError`, and the file is gone, where it is damaged."""
+    sha256 = digest(raw)
     try:
-        sha256 = digest(raw)
-        screening.write_part(part, [screening.screened(*named) for named in _documents(raw)], sha256)
+        rows = [screening.screened(*named) for named in _documents(raw)]
     except (OSError, EOFError, zlib.error) as error:
         raw.unlink()
         raise InputError(f"{raw} was damaged: {error}; it is gone, and the same command gets it again") from error
+    screening.write_part(part, rows, sha256)
     raw.unlink()
 
 

@@ -23,7 +23,6 @@ from leaderboard import datasets, split
 from leaderboard.board import Row, System, Value
 from leaderboard.check import Finding
 from leaderboard.errors import FEWEST, Class
-from leaderboard.metrics import METRICS
 from leaderboard.tasks import Task, suite
 
 WARNING = {
@@ -60,7 +59,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
         if some := [r for r in rows if r.task == task.name]:
             counts = f"{some[0].n} test crystals in {some[0].groups} groups"
             parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
-            if task.target.systems:
+            if task.target.by_system:
                 parts += [draw(_systems_table([(r.title, r.systems) for r in some], task)), OFFSET]
     return "\n".join([*parts, caption])
 
@@ -70,7 +69,7 @@ def score(scored: dict[str, Any], task: Task) -> str:
     table = _table()
     for column in ("metric", "value", "95 % interval"):
         table.add_column(column)
-    for metric in METRICS[task.target.kind]:
+    for metric in task.target.metrics:
         value = Value(**scored["metrics"][metric.name])
         unit = task.target.unit if metric.has_unit else ""
         table.add_row(metric.title, f"{_number(value.value)} {unit}".strip(), _interval(value))
@@ -88,7 +87,7 @@ def score(scored: dict[str, Any], task: Task) -> str:
 
 def entered(scored: dict[str, Any], task: Task) -> str:
     """One line of `bench submit`."""
-    metric = METRICS[task.target.kind][0]
+    metric = task.target.metrics[0]
     value = Value(**scored["metrics"][metric.name])
     number = f"{metric.title} {_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
     tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
@@ -178,7 +177,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     table = _table()
     table.add_column("model")
     for task in tasks:
-        metric = METRICS[task.target.kind][0]
+        metric = task.target.metrics[0]
         unit = task.target.unit if metric.has_unit else ""
         first, _, second = task.target.name.partition("-")
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
@@ -188,7 +187,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         line = [model]
         for task in tasks:
             row = cells.get((model, task.name))
-            line.append(_cell(row, METRICS[task.target.kind][0].name, form) if row else "-")
+            line.append(_cell(row, task.target.metrics[0].name, form) if row else "-")
         seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -208,7 +207,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     table = _table()
     for column in ("rank", "model"):
         table.add_column(column)
-    for metric in METRICS[task.target.kind]:
+    for metric in task.target.metrics:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right")
     for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
@@ -217,7 +216,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         table.add_row(
             _rank(row),
             row.title,
-            *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
+            *(_cell(row, metric.name, form) for metric in task.target.metrics),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             _seconds(row, form),
             "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
@@ -229,7 +228,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
 def _systems_table(models: Sequence[tuple[str, dict[str, System]]], task: Task) -> Table:
     """All metrics of each system, and after one offset per system; by model, if there is more than one."""
     table = _table()
-    metrics = METRICS[task.target.kind]
+    metrics = task.target.metrics
     shifted = any(s.after_offset for _, systems in models for s in systems.values())
     for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
         table.add_column(column, justify="right" if column == "crystals" else "left")
@@ -250,11 +249,8 @@ def _systems_table(models: Sequence[tuple[str, dict[str, System]]], task: Task) 
 
 def _system(plain: dict[str, Any]) -> System:
     """What `asdict` made plain."""
-
-    def values(found: dict[str, Any] | None) -> dict[str, Value] | None:
-        return {k: Value(**v) for k, v in found.items()} if found is not None else None
-
-    return System(plain["n"], values(plain["metrics"]) or {}, plain["offset"], values(plain["after_offset"]))
+    raw, after = ({k: Value(**v) for k, v in plain[key].items()} for key in ("metrics", "after_offset"))
+    return System(plain["n"], raw, plain["offset"], after)
 
 
 def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:

@@ -1,68 +1,75 @@
-"""Scores of each system of a task, as predicted and after one offset per system.
+"""Zero-shot predictions by chemical system, Ag apart from Fe-C: as they are, and after one offset a system.
 
-Formation energies are counted from reference states, which differ between codes and settings: an error that is the
-same for all crystals of a system says nothing of a model. So the mean of label minus prediction is added to the
-predictions of each system, and they are scored again.
+A model that is trained on other compounds can put all structures of a system too high by the same energy, as the
+references of two databases differ. The offset takes that away: what is left is how well the model orders and spaces
+the structures of one system.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from asugnn.crystal import Floats
 from asugnn.model import Kind
 from leaderboard import statistics
 from leaderboard.statistics import Estimate, Run
 
 ALL = "all"
+NAMES = {frozenset({"Ag"}): "Ag", frozenset({"Fe", "C"}): "Fe-C", frozenset({"Fe"}): "Fe-C", frozenset({"C"}): "Fe-C"}
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of one system: how many, over all runs; their scores; what was added, and their scores after that."""
+class System:
+    """The metrics of the crystals of one system, by name; `shifted` after `offset` is added to the predictions."""
 
-    n: int
-    metrics: Mapping[str, Estimate]
-    offset: float | None = None  # in the unit of the label, mean over the runs; None of all systems together
-    after_offset: Mapping[str, Estimate] | None = None  # None of a binary target; intervals take the offset as known
-
-
-def parts(kind: Kind, runs: Sequence[Run], systems: Sequence[Sequence[str]]) -> dict[str, Part]:
-    """The scores of all rows and of those of each system; `systems` names that of each row of each run."""
-    names = sorted({name for of_run in systems for name in of_run})
-    moved, offsets = runs, dict.fromkeys(names, 0.0)
-    if kind == "regression":
-        shifts = [_shifts(run, of_run) for run, of_run in zip(runs, systems, strict=True)]
-        moved = [
-            replace(run, p=run.p + np.array([shift[s] for s in of_run]))
-            for run, of_run, shift in zip(runs, systems, shifts, strict=True)
-        ]
-        offsets = {name: float(np.mean([s[name] for s in shifts if name in s])) for name in names}
-    found = {}
-    for name in (ALL, *names):
-        here = [np.array([name in {ALL, s} for s in of_run], dtype=bool) for of_run in systems]
-        after = statistics.score(kind, _some(moved, here)) if kind == "regression" else None
-        found[name] = Part(
-            n=sum(int(keep.sum()) for keep in here),
-            metrics=statistics.score(kind, _some(runs, here)),
-            offset=offsets[name] if after and name != ALL else None,
-            after_offset=after,
-        )
-    return found
+    n: int  # of one run
+    raw: dict[str, Estimate]
+    shifted: dict[str, Estimate]  # none of a binary target
+    offset: float | None  # in the unit of the label, the mean over runs; None for all systems together
 
 
-def _shifts(run: Run, systems: Sequence[str]) -> dict[str, float]:
-    """The mean of label minus prediction of each system."""
-    error, of = run.y - run.p, np.array(systems)
-    return {name: float(error[of == name].mean()) for name in sorted(set(systems))}
+def system(formula: str) -> str:
+    """The system of a formula, such as `Fe-C` of `CFe3`; iron alone and carbon alone are part of it."""
+    elements = frozenset(re.findall(r"[A-Z][a-z]?", formula))
+    return NAMES.get(elements, "-".join(sorted(elements)))
 
 
-def _some(runs: Sequence[Run], keep: Sequence[np.ndarray[tuple[int], np.dtype[np.bool_]]]) -> list[Run]:
-    """The rows that are kept, of the runs that have any."""
-    return [
-        Run(run.y[k], run.p[k], [g for g, here in zip(run.groups, k, strict=True) if here])
-        for run, k in zip(runs, keep, strict=True)
-        if k.any()
-    ]
+def shifted(y: Floats, p: Floats, formulas: Sequence[str]) -> Floats:
+    """Predictions (n,) after adding to those of each system the mean of label less prediction over that system."""
+    out = p.copy()
+    for mask in _masks(formulas).values():
+        out[mask] += np.mean(y[mask] - p[mask])
+    return out
+
+
+def by_system(runs: Sequence[tuple[Run, Sequence[str]]], kind: Kind = "regression") -> dict[str, System]:
+    """Scores of all crystals and of each system, of runs (one or more of a model) with the formulas (n,) of their rows.
+
+    With the intervals of `statistics.score`; an offset is taken as it was found, without an uncertainty of its own.
+    """
+    masks = [_masks(formulas) for _, formulas in runs]
+    out = {}
+    for name in (ALL, *sorted(masks[0])):
+        chosen = [np.ones(len(r.y), bool) if name == ALL else m[name] for (r, _), m in zip(runs, masks, strict=True)]
+        raw = [_some(run, mask) for (run, _), mask in zip(runs, chosen, strict=True)]
+        scores, after, offset = statistics.score(kind, raw), {}, None
+        if kind == "regression":
+            moved = [Run(run.y, shifted(run.y, run.p, formulas), run.groups) for run, formulas in runs]
+            after = statistics.score(kind, [_some(run, mask) for run, mask in zip(moved, chosen, strict=True)])
+            offset = None if name == ALL else float(np.mean([np.mean(r.y - r.p) for r in raw]))
+        out[name] = System(len(raw[0].y), scores, after, offset)
+    return out
+
+
+def _masks(formulas: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    names = np.array([system(formula) for formula in formulas])
+    return {str(name): names == name for name in np.unique(names)}
+
+
+def _some(run: Run, mask: NDArray[np.bool_]) -> Run:
+    return Run(run.y[mask], run.p[mask], [g for g, k in zip(run.groups, mask, strict=True) if k])

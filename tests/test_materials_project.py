@@ -55,7 +55,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch):
     """Threads for the processes, which take a second to start; one test has real ones."""
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, _: ThreadPoolExecutor(n))
+    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
 
 
 def excluded(home: Path) -> list[tuple[str, ...]]:

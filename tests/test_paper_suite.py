@@ -14,7 +14,7 @@ from standin import Fault, StandIn, serving
 
 from asugnn import InputError, download
 from asugnn.model import silent
-from leaderboard import board, datasets, export, hub, materials_project, render, runner, split, tasks
+from leaderboard import board, datasets, export, fetch, materials_project, render, runner, split, systems, tasks
 from leaderboard.submission import Columns
 
 
@@ -85,7 +85,7 @@ def test_all_models_fill_both_tables(server: StandIn, tmp_path: Path):
 
 def test_metal_is_a_task_where_the_database_has_gaps(server: StandIn, tmp_path: Path):
     materials.hub(materials.hm(tmp_path, gaps=True), server)
-    made, _ = hub.fetch(silent)
+    made, _ = fetch.fetch("hm", silent)
     assert [t.name for t in made.targets] == ["zero-shot", "metal"]
     metal = tasks.parse("hm/metal")
     assert metal.trained.name == "mp-2024-1/metal"
@@ -96,7 +96,7 @@ def test_metal_is_a_task_where_the_database_has_gaps(server: StandIn, tmp_path: 
 
 
 def test_hm_is_what_the_database_holds(server: StandIn, tmp_path: Path):
-    made, excluded = hub.fetch(silent)
+    made, excluded = fetch.fetch("hm", silent)
     assert excluded == 0
     data, original = datasets.load(made), datasets.load(datasets.source("open-dft"))
     zero = next(t for t in datasets.source("open-dft").targets if t.name == "zero-shot")
@@ -111,7 +111,7 @@ def test_hm_is_what_the_database_holds(server: StandIn, tmp_path: Path):
         sides = split.sides(parts, data, made.targets[0], fold)
         assert (len(sides.train), len(sides.validate), len(sides.test)) == (0, 0, 112)
     asked = len(server.asked)
-    hub.fetch(silent)
+    fetch.fetch("hm", silent)
     assert len(server.asked) == asked
 
 
@@ -119,20 +119,20 @@ def test_hm_goes_on_and_is_held_to_the_digest_that_the_hub_states(
     server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     server.faults["/cdn/HMdataset.db"] = Fault("cut", 2, 5000)
-    hub.fetch(silent)
+    fetch.fetch("hm", silent)
     ranges = [asked for path, asked in server.asked if path == "/cdn/HMdataset.db"]
     assert ranges == ["", "bytes=5000-", "bytes=10000-"]
     monkeypatch.setenv("BENCH_DATA", str(tmp_path / "other"))
     materials.hub(materials.hm(tmp_path), server, etag="0" * 64)
     with pytest.raises(InputError, match="no longer the published file"):
-        hub.fetch(silent)
+        fetch.fetch("hm", silent)
     assert [p.name for p in (tmp_path / "other" / "hm").iterdir()] == [".lock"]
     materials.hub(b"no database at all", server)
     with pytest.raises(InputError, match=r"HMdataset.db cannot be read as an ASE database"):
-        hub.fetch(silent)
+        fetch.fetch("hm", silent)
     server.redirects.clear()
     with pytest.raises(InputError, match=r"HTTP 404.* look at huggingface.co/caobin/ASUGNN"):
-        hub.fetch(silent)
+        fetch.fetch("hm", silent)
 
 
 def test_rows_of_hm_that_cannot_be_used_are_listed(server: StandIn, tmp_path: Path):
@@ -144,12 +144,33 @@ def test_rows_of_hm_that_cannot_be_used_are_listed(server: StandIn, tmp_path: Pa
         db.execute('UPDATE systems SET key_value_pairs = \'{"formation_energy": "high"}\' WHERE id = 7')
     db.close()
     materials.hub(file.read_bytes(), server)
-    made, excluded = hub.fetch(silent)
+    made, excluded = fetch.fetch("hm", silent)
     assert excluded == 3
     lines = (made.folder / "excluded.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["id", "3", "5", "7"]
     assert "not periodic" in lines[2]
     assert len(datasets.load(made).ids) == 109
+
+
+def test_a_disk_that_is_full_leaves_no_data_set(server: StandIn, tmp_path: Path):
+    """A limit on the size of files, below that of a part, then below that of the table."""
+    for limit in (2_000, 8_000):
+        program = f"""
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+from leaderboard import cli
+sys.argv = ["bench", "data", "build", "mp-2024-1"]
+if __name__ == "__main__":
+    cli.main()
+"""
+        (tmp_path / "full.py").write_text(program, encoding="utf-8")
+        command = [sys.executable, str(tmp_path / "full.py")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+        assert done.returncode == 1
+        assert "the disk is full" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert {p.name for p in (tmp_path / "data" / "mp-2024-1").iterdir()} <= {"parts", "excluded.csv"}
 
 
 # The suite ------------------------------------------------------------------------------------------------------------
@@ -167,7 +188,7 @@ def test_what_is_not_there_yet_says_how_to_make_it(tmp_path: Path, monkeypatch: 
 
 
 def test_a_file_that_was_changed_is_refused(server: StandIn, tmp_path: Path):
-    made, _ = hub.fetch(silent)
+    made, _ = fetch.fetch("hm", silent)
     file = made.folder / made.file
     file.write_bytes(file.read_bytes() + b"0")
     with pytest.raises(InputError, match="was changed since it was made"):
@@ -176,7 +197,7 @@ def test_a_file_that_was_changed_is_refused(server: StandIn, tmp_path: Path):
 
 def test_a_competition_of_hm_trains_on_the_other_data_set(server: StandIn, tmp_path: Path, in_process: None):
     materials_project.build(silent)
-    hub.fetch(silent)
+    fetch.fetch("hm", silent)
     task = tasks.parse("hm/zero-shot")
     export.export(task, 0, tmp_path / "out", True, Columns("id", "zero-shot"), "", None)
     train = (tmp_path / "out" / "participants" / "train.csv").read_text(encoding="utf-8").splitlines()
@@ -189,7 +210,7 @@ def test_a_competition_of_hm_trains_on_the_other_data_set(server: StandIn, tmp_p
 def in_process(monkeypatch: pytest.MonkeyPatch):
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, _: ThreadPoolExecutor(n))
+    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
 
 
 # Systems --------------------------------------------------------------------------------------------------------------
@@ -200,14 +221,14 @@ def test_scores_of_systems_are_those_of_hand(tmp_path: Path):
     task = tasks.parse("open-dft/zero-shot")
     held = board.answers(task, 0, None)
     scatter = np.random.default_rng(0).normal(0, 0.1, len(held.ids))
-    shift = np.where(np.array(held.systems) == "Ag", -1.0, 2.0)
+    shift = np.where(np.array([systems.system(f) for f in held.formulas]) == "Ag", -1.0, 2.0)
     p = held.y + shift + scatter
     lines = ["id,zero-shot", *(f"{i},{v!r}" for i, v in zip(held.ids, p.tolist(), strict=True))]
     (tmp_path / "p.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     scored = board.score(tmp_path / "p.csv", task, 0, None)
     assert list(scored["systems"]) == ["all", "Ag", "Fe-C"]
     for name, offset in (("Ag", 1.0), ("Fe-C", -2.0)):
-        mine = np.array(held.systems) == name
+        mine = np.array([systems.system(f) for f in held.formulas]) == name
         s = scored["systems"][name]
         error = scatter[mine] + shift[mine]
         assert s["n"] == mine.sum()
