@@ -50,7 +50,7 @@ def conventional(crystal: Crystal) -> Conventional:
 
 
 def space_group(crystal: Crystal) -> int:
-    """The number of the space group, 1 to 230, alone; raises `InputError` where spglib finds no symmetry."""
+    """The number, 1 to 230, without the cell; raises `InputError` where spglib finds no symmetry."""
     return int(_spglib("get_symmetry_dataset", crystal).number)
 
 
