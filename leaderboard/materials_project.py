@@ -18,6 +18,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import shutil
@@ -29,7 +30,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +249,7 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
     cores = min(os.cpu_count() or 1, len(lacking)) or 1
     with (
         progress("files", len(origins)) as bar,
-        # An interrupt is told once, by this process.
-        ProcessPoolExecutor(cores, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool,
+        ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start) as pool,
         ThreadPoolExecutor(DOWNLOADS) as threads,
     ):
         bar.advance(len(origins) - len(lacking))
@@ -263,6 +263,19 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
             threads.shutdown(cancel_futures=True)
             raise
     return parts
+
+
+def _start() -> None:
+    """In a new process: an interrupt is told once, by the one that started it, and with that one it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _screen(raw: Path, part: Path) -> None:

@@ -297,21 +297,21 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_killed_at_any_time_it_goes_on(documents: materials.Documents, home: Path, server: StandIn):
-    """With real processes; each attempt is killed a little later than the one before."""
+    """With real processes, which end with the one that is killed; each attempt is killed a little later."""
     materials.bucket(documents, server)
     script = home.parent.parent / "program.py"
-    script.write_text(PROGRAM)
-    seconds = 1.0
+    script.write_text(PROGRAM, encoding="utf-8")
+    seconds = 2.0
     while True:
         process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ)
         killer = threading.Timer(seconds, process.kill)
         killer.start()
-        out, _ = process.communicate()
+        out, _ = process.communicate()  # which waits for all that hold the pipe
         killer.cancel()
         if process.returncode == 0:
             break
         assert not (home / "dataset.json").exists()
-        seconds += 0.7
+        seconds *= 1.5
     assert out.strip() == "277"
     assert not (home / "parts").exists()
 
