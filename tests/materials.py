@@ -64,13 +64,15 @@ def document(name: str, crystal: Crystal, energy: float, gap: float | None, modu
     }
 
 
-def number(crystal: Crystal) -> int:
-    """The space group as the database finds it: at 0.1 angstrom."""
+def number(crystal: Crystal, tolerance: float = 0.1, degrees: float = 5.0) -> int:
+    """The space group by spglib, as the database finds it: at 0.1 angstrom and 5 degrees; 0 for none."""
     import spglib
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return int(spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, crystal.numbers), 0.1).number)
+        cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+        found = spglib.get_symmetry_dataset(cell, tolerance, degrees)
+    return int(found.number) if found else 0
 
 
 @cache

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import materials
 import numpy as np
+import polars as pl
 import pytest
 from standin import Fault, StandIn, serving
 
@@ -314,6 +316,45 @@ def test_killed_at_any_time_it_goes_on(documents: materials.Documents, home: Pat
         seconds *= 1.5
     assert out.strip() == "277"
     assert not (home / "parts").exists()
+
+
+@pytest.mark.slow
+def test_thirty_thousand_crystals_in_ten_minutes(data: Path, home: Path, server: StandIn):
+    """mp_subset in files of the bucket's form: the figures of docs/data.md, which `pytest -s` shows."""
+    out: dict[str, list[str]] = {}
+    for row in pl.read_parquet(data / "mp_subset.parquet").iter_rows(named=True):
+        crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+        labels = (row["e_form_2018"], row["band_gap_2018"], row["bulk_modulus_vrh"])
+        doc = materials.document(row["material_id"], crystal, *labels)
+        key = f"nelements={doc['nelements']}/symmetry_number={doc['symmetry']['number']}.jsonl.gz"
+        out.setdefault(key, []).append(json.dumps(doc))
+    materials.bucket(out, server)
+    script = home.parent.parent / "program.py"
+    script.write_text(PROGRAM, encoding="utf-8")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, str(script)], check=True, env=os.environ)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    counts = datasets.described(home)["screening"]
+    print(f"{len(out)} files, {seconds:.0f} s of processor time, {after.ru_maxrss / 2**20:.2f} GB\n{counts}")
+    assert seconds < 2 * 600
+    assert after.ru_maxrss < 3 * 2**20
+    assert counts["listed"] == 33032
+    assert counts["kept"] == 33032 - counts["space-group"] - counts["duplicate"]
+
+
+@pytest.mark.slow
+def test_how_many_space_groups_depend_on_the_tolerance(data: Path):
+    """The shares that docs/data.md states."""
+    table = pl.read_parquet(data / "mp_subset.parquet").sample(3000, seed=1)
+    differ = dict.fromkeys((1e-2, 1e-3, 1e-5), 0)
+    for row in table.iter_rows(named=True):
+        crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+        stated = materials.number(crystal)
+        for tolerance in differ:
+            differ[tolerance] += materials.number(crystal, tolerance, -1.0) != stated
+    print({tolerance: f"{n / len(table):.1%}" for tolerance, n in differ.items()})
+    assert differ[1e-2] < differ[1e-3] < 0.03 * len(table) < differ[1e-5]
 
 
 S3 = """
