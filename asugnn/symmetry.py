@@ -49,11 +49,6 @@ def conventional(crystal: Crystal) -> Conventional:
     return Conventional(Crystal(change @ lattice, frac, numbers), int(data.number), orbits.astype(np.int64))
 
 
-def space_group(crystal: Crystal) -> int:
-    """The number, 1 to 230, without the cell; raises `InputError` where spglib finds no symmetry."""
-    return int(_spglib("get_symmetry_dataset", crystal).number)
-
-
 def _spglib(function: str, crystal: Crystal, **options: Any) -> Any:
     import spglib
 

@@ -57,7 +57,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch):
     """Threads for the processes, which take a second to start; one test has real ones."""
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
 
 
 def excluded(home: Path) -> list[tuple[str, ...]]:
@@ -149,6 +149,16 @@ def test_what_falls_is_counted_and_listed(some: materials.Documents, home: Path,
     assert "154,718" in text
     assert "111,120" in text
     assert "1 that the database has withdrawn" in text
+
+
+def test_a_crystal_without_symmetry_falls(monkeypatch: pytest.MonkeyPatch):
+    import spglib
+
+    document = materials.document("mp-1", Crystal(4 * np.eye(3), [[0, 0, 0]], [26]), 0.0, None, None)
+    assert screening.screened("x", document)["space_group"] == 221
+    monkeypatch.setattr(spglib, "get_symmetry_dataset", lambda *_, **__: None)
+    row = screening.screened("x", document)
+    assert (row["rule"], row["detail"]) == ("broken-symmetry", "spglib finds none at 0.001 angstrom")
 
 
 def test_older_documents_name_the_modulus_otherwise():

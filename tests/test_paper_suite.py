@@ -210,7 +210,7 @@ def test_a_competition_of_hm_trains_on_the_other_data_set(server: StandIn, tmp_p
 def in_process(monkeypatch: pytest.MonkeyPatch):
     from concurrent.futures import ThreadPoolExecutor
 
-    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda n, *_: ThreadPoolExecutor(n))
+    monkeypatch.setattr(materials_project, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
 
 
 # Systems --------------------------------------------------------------------------------------------------------------
