@@ -94,7 +94,7 @@ def _hm(home: Path, progress: Progress) -> None:
         every = dict.fromkeys(rows, PART)
         split.write(folder, "hm", "random", 1, words, every, "bench data fetch", [((), (), (PART,))] * 5)
 
-    importer.write("hm", rows, [t["column"] for t in targets], targets, stated, splits)
+    importer.write("hm", rows, [t["column"] for t in targets], targets, stated, splits, usual=False)
     file.unlink()
 
 
@@ -145,7 +145,6 @@ def _nomad2018(home: Path, progress: Progress) -> None:
     stated = {"source": url, "version": COMMIT[:12], "origin_sha256": sha256, "excluded": 0}
 
     def splits(folder: Path) -> None:
-        importer.splits(folder, "nomad2018", rows)
         tenth = {name: split.part_of("nomad2018", "kaggle", 1, name) for name in rows}
         parts = {name: "test" if name.startswith("test") else tenth[name] for name in rows}
         words = (

@@ -87,21 +87,22 @@ def write(
     columns: Sequence[str],
     targets: Sequence[Mapping[str, str]],
     about: Mapping[str, Any],
-    others: Callable[[Path], None] | None = None,
+    own: Callable[[Path], None] | None = None,
+    usual: bool = True,
 ) -> datasets.Source:
     """Write a data set into the folder of data sets: table, splits, and last dataset.json, without which it is none.
 
     `columns` are those of the labels that are kept; `about` is what dataset.json says beside targets, date and digests;
-    `others` makes other splits than the usual ones, in the folder it is given.
+    `own` makes splits in the folder it is given, beside the usual ones or, without `usual`, instead of them.
     """
     home = datasets.own_folder() / name
     _table(home / "data.parquet", rows, columns)
     text = {"name": name, "date": datetime.now(UTC).date().isoformat(), **about}
     text |= {"sha256": _content(rows, columns), "file_sha256": digest(home / "data.parquet"), "targets": list(targets)}
-    if others:
-        others(home / "splits")
-    else:
-        splits(home / "splits", name, rows)
+    if usual:
+        _splits(home, name, rows)
+    if own:
+        own(home / "splits")
     write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
     return datasets.source(name)
 
@@ -215,8 +216,7 @@ def _content(rows: Mapping[str, tuple[Crystal, Labels]], columns: Sequence[str])
     return found.hexdigest()
 
 
-def splits(folder: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:
-    """Write the usual splits of a data set into a folder."""
+def _splits(home: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:
     crystals = [crystal for crystal, _ in rows.values()]
     formulas = [reduced_formula(c.numbers) for c in crystals]
     volumes = np.array([c.volume / len(c) for c in crystals])
@@ -226,4 +226,4 @@ def splits(folder: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) 
         ("formula", formulas, "ten parts by reduced formula"),
     ):
         parts = {i: split.part_of(name, rule, 1, group) for i, group in zip(rows, groups, strict=True)}
-        split.write(folder, name, rule, 1, about, parts, "bench data import")
+        split.write(home / "splits", name, rule, 1, about, parts, "bench data import")
