@@ -153,7 +153,10 @@ def _nomad2018(home: Path, progress: Progress) -> None:
         fold = ([str(p) for p in range(1, split.PARTS)], ["0"], ["test"])
         split.write(folder, "nomad2018", "kaggle", 1, words, parts, "bench data fetch", [fold])
 
-    targets = [{"name": "formation-energy"}, {"name": "band-gap"}]
+    targets = [
+        {"name": "formation-energy", "column": "formation_energy", "unit": "eV/cation", "kind": "regression"},
+        {"name": "band-gap", "column": "band_gap", "unit": "eV", "kind": "regression"},
+    ]
     importer.write("nomad2018", rows, list(LABELS.values()), targets, stated, splits)
     file.unlink()
 
