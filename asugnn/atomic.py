@@ -35,7 +35,8 @@ def write_text(path: Path, text: str) -> None:
 
 def digest(path: Path) -> str:
     """sha256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

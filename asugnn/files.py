@@ -70,6 +70,18 @@ def from_pymatgen(structure: Any) -> Crystal:
     return Crystal(structure.lattice.matrix, structure.frac_coords, numbers)
 
 
+def from_dict(structure: Any) -> Crystal:
+    """The crystal in the JSON form of a pymatgen `Structure`; raises `InputError` that names the site at fault."""
+    if not (isinstance(structure, dict) and {"lattice", "sites"} <= structure.keys()):
+        raise InputError("it is neither a pymatgen structure nor an ASE database")
+    if not all(structure["lattice"].get("pbc", [True])):
+        raise InputError("the cell is not periodic in all three directions")
+    sites = structure["sites"]
+    shares = [[(kind["element"], float(kind["occu"])) for kind in site["species"]] for site in sites]
+    numbers = [_number(i, share) for i, share in enumerate(shares, 1)]
+    return Crystal(structure["lattice"]["matrix"], [site["abc"] for site in sites], numbers)
+
+
 def from_ase(atoms: Any) -> Crystal:
     """The crystal in an ASE `Atoms`; raises `InputError` that names the site at fault."""
     for site, shares in (atoms.info.get("occupancy") or {}).items():  # what ASE's CIF reader leaves
@@ -255,14 +267,7 @@ def _json(path: Path) -> Iterator[Named]:
         return
     for index, structure in enumerate(data if isinstance(data, list) else [data], 1):
         with _naming(index):
-            if not (isinstance(structure, dict) and {"lattice", "sites"} <= structure.keys()):
-                raise InputError("it is neither a pymatgen structure nor an ASE database")
-            if not all(structure["lattice"].get("pbc", [True])):
-                raise InputError("the cell is not periodic in all three directions")
-            sites = structure["sites"]
-            shares = [[(kind["element"], float(kind["occu"])) for kind in site["species"]] for site in sites]
-            numbers = [_number(i, share) for i, share in enumerate(shares, 1)]
-            yield str(index), Crystal(structure["lattice"]["matrix"], [site["abc"] for site in sites], numbers)
+            yield str(index), from_dict(structure)
 
 
 def _plain(value: Any) -> Any:

@@ -6,17 +6,14 @@ their authors keep them. Wherever they come from, their sha256 decides.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from asugnn.atomic import digest, replaced
+from asugnn.atomic import digest
 from asugnn.cache import folder as cache_folder
 from asugnn.errors import InputError
-
-TIMEOUT = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True)
@@ -41,23 +38,9 @@ def locate(name: str, weights: Weights) -> Path:
                 if digest(folder / file) != sha256:
                     raise InputError(f"{folder / file} is not the published file of '{name}': remove it, and run again")
             return folder
-    for file, sha256 in weights.files.items():
-        _download(f"{weights.url}/{file}", kept / weights.folder / file, sha256)
-    return kept / weights.folder
-
-
-def _download(url: str, path: Path, sha256: str) -> None:
-    """The files are below 4 MB: they come whole or not at all."""
-    import http.client
-    import urllib.request  # slow to import, and seldom needed
+    from asugnn.download import fetch  # slow to import, and seldom needed
 
     hint = "try again later, or put the file into a folder that BENCH_WEIGHTS names"
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-            content = answer.read()
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise InputError(f"{url} cannot be downloaded: {error}; {hint}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InputError(f"{url} is no longer the published file: its sha256 is not {sha256}")
-    with replaced(path) as temporary:
-        temporary.write_bytes(content)
+    for file, sha256 in weights.files.items():
+        fetch(f"{weights.url}/{file}", kept / weights.folder / file, sha256=sha256, hint=hint)
+    return kept / weights.folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
-from leaderboard import datasets, split, statistics, store, submission
-from leaderboard.metrics import METRICS
+from leaderboard import datasets, split, statistics, store, submission, systems
 from leaderboard.statistics import Estimate
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record
 from leaderboard.submission import Columns
@@ -31,6 +30,16 @@ class Value:
     value: float | None
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True)
+class System:
+    """The scores of the rows of one system of a task, and those after `offset` was added; see `leaderboard.systems`."""
+
+    n: int
+    metrics: dict[str, Value]
+    offset: float | None  # in the unit of the label; None of all systems together, and of a binary target
+    after_offset: dict[str, Value]  # none of a binary target
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,8 @@ class Row:
     rank: int | None = None
     rank_high: int | None = None
     tied_with: tuple[str, ...] = ()
+    systems: dict[str, System] = field(default_factory=dict)  # of a task that has them: of all rows, then of each
+    data: dict[str, str] = field(default_factory=dict)  # name, sha256, source, version, date, licence, citation
 
     @property
     def title(self) -> str:
@@ -85,12 +96,14 @@ class Answers:
     scored: NDArray[np.bool_]
     sha256: str  # of the split
     solution: str | None = None  # sha256 of the host's solution that they are from
+    formulas: tuple[str, ...] = ()  # of each row, where the task is scored by system
 
     def without(self, some: Collection[str]) -> Answers:
         """The answers but for some ids."""
         keep = np.array([name not in some for name in self.ids], dtype=bool)
-        ids, groups = (tuple(x for x, k in zip(xs, keep, strict=True) if k) for xs in (self.ids, self.groups))
-        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep])
+        texts = (self.ids, self.groups, self.formulas)
+        ids, groups, formulas = (tuple(x for x, k in zip(xs, keep, strict=False) if k) for xs in texts)
+        return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep], formulas=formulas)
 
     def read(self, record: Record) -> tuple[Answers, Floats]:
         """What a stored run is held against, less what is outside its domain, and its predictions of that."""
@@ -101,6 +114,11 @@ class Answers:
         """Predictions (n,) beside the labels, of the rows that count."""
         groups = [g for g, k in zip(self.groups, self.scored, strict=True) if k]
         return statistics.Run(self.y[self.scored], p[self.scored], groups)
+
+    @property
+    def scored_formulas(self) -> tuple[str, ...]:
+        """The formula of each row that counts."""
+        return tuple(s for s, k in zip(self.formulas, self.scored, strict=False) if k)
 
 
 def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False) -> Answers:
@@ -120,7 +138,8 @@ def answers(task: Task, fold: int, data_dir: Path | None, private: bool = False)
         y, scored = held.y, ~held.public if private else held.public
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
-    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None)
+    formulas = data.groups(ids) if task.target.by_system else ()
+    return Answers(ids, y, groups, scored, parts.sha256, held.sha256 if held else None, formulas)
 
 
 def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Columns | None = None) -> dict[str, Any]:
@@ -132,7 +151,7 @@ def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Col
     held = answers(task, fold, data_dir)
     p = submission.read(file, held.ids, names.target, task.target.kind, names.id)
     run = held.run(p)
-    estimates = statistics.score(task.target.kind, [run])
+    estimates = statistics.score(task.target.kind, [run], task.target.ranked_by)
     return {
         "task": task.name,
         "fold": fold,
@@ -141,6 +160,7 @@ def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Col
         "unit": task.target.unit,
         "noise": NOISE,
         "metrics": {name: asdict(_value(estimate)) for name, estimate in estimates.items()},
+        **({"systems": {k: asdict(v) for k, v in of.items()}} if (of := _systems(task, [run], [held])) else {}),
     }
 
 
@@ -194,7 +214,7 @@ def _ranked(
             others.append(row)
         else:
             made[row.title] = row, estimates
-    metric = METRICS[task.target.kind][0]
+    metric = task.target.metrics[0]
     most = Counter(row.runs for row, _ in made.values()).most_common(1)
     compared = {m: e[metric.name] for m, (row, e) in made.items() if row.runs == most[0][0]}
     places = statistics.ranks(compared, metric.higher_is_better)
@@ -229,17 +249,18 @@ def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
 
 
 def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
-    runs = []
+    runs, answered = [], []
     for record in records:
         answer, about = held[record.run.fold], record.about
         if about["split"]["sha256"] != answer.sha256:
             raise InputError(f"{record.folder} was made with another version of the split")
         answer, p = answer.read(record)
         runs.append(answer.run(p))
-    estimates = statistics.score(task.target.kind, runs)
+        answered.append(answer)
+    estimates = statistics.score(task.target.kind, runs, task.target.ranked_by)
     spread = None
     if len(runs) > 1:
-        deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in METRICS[task.target.kind]}
+        deviations = {m.name: float(np.std([m(r.y, r.p) for r in runs], ddof=1)) for m in task.target.metrics}
         spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
     about, curves = records[0].about, [r.curve for r in records if r.curve]
     train = [r.about["seconds"]["train"] for r in records if "train" in r.about["seconds"]]
@@ -270,8 +291,23 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         flat=all(c.flat for c in curves) if curves else None,
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
         outside=sum(len(r.about.get("outside", ())) for r in records),
+        systems=_systems(task, runs, answered),
+        data={**about["data"], **datasets.provenance(task.source)},
     )
     return row, estimates
+
+
+def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answers]) -> dict[str, System]:
+    """The scores by system; nothing for a task that has none."""
+    if not task.target.by_system:
+        return {}
+
+    def values(estimates: Mapping[str, Estimate]) -> dict[str, Value]:
+        return {name: _value(e) for name, e in estimates.items()}
+
+    paired = [(run, answer.scored_formulas) for run, answer in zip(runs, answered, strict=True)]
+    found = systems.by_system(paired, task.target.kind)
+    return {name: System(s.n, values(s.raw), s.offset, values(s.shifted)) for name, s in found.items()}
 
 
 def _value(estimate: Estimate) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ from asugnn import __version__
 from asugnn.errors import InputError
 
 if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
+    from leaderboard.datasets import Source
     from leaderboard.store import Run
     from leaderboard.submission import Columns
     from leaderboard.tasks import Task
@@ -62,8 +64,7 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
 @app.command()
 def run(
     suite: Annotated[
-        str,
-        typer.Argument(help="Tasks that are run together: the name of a data set; or ablation, variants of ASUGNN."),
+        str, typer.Argument(help="Tasks that are run together: a data set's, or paper; or ablation, ASUGNN's variants.")
     ] = "open-dft",
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, separated by commas.")] = "",
     model: Annotated[str, typer.Option(help="Models, separated by commas, or all; FILE.py:CLASS works too.")] = "all",
@@ -229,7 +230,7 @@ def verify(
 
 @app.command()
 def leaderboard(
-    suite: Annotated[str, typer.Argument(help="Tasks that are shown together: the name of a data set.")] = "open-dft",
+    suite: Annotated[str, typer.Argument(help="Tasks that are shown together: a data set's, or paper.")] = "open-dft",
     task: Annotated[str, typer.Option(help="Tasks instead of a suite, with all metrics of each.")] = "",
     preset: Annotated[str, typer.Option(help="Rows of this preset; presets are never ranked together.")] = "quick",
     format_: Annotated[str, typer.Option("--format", help="table, markdown, csv or json.")] = "table",
@@ -355,6 +356,43 @@ def data_list(data_dir: DataDir = None) -> None:
     typer.echo(render.data_sets(data_dir))
 
 
+@data.command("build")
+def data_build(
+    name: Annotated[str, typer.Argument(help="mp-2024-1.")],
+    api: Annotated[
+        bool, typer.Option("--api", help="From the Materials Project's API, by the key in MP_API_KEY: its newest data.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a data set from its source. Downloads, screens and splits it, and goes on where it was cut off."""
+    from rich.console import Console
+
+    from leaderboard import materials_project, progress, screening
+
+    _one_of("NAME", name, (materials_project.NAME,), "")
+    made, counts = materials_project.build(progress.shown(Console(stderr=True, highlight=False), name), api)
+    typer.echo(screening.report(counts))
+    typer.echo(f"{made.folder}: what was excluded, and why, is in excluded.csv")
+    _then(made)
+
+
+@data.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="hm or nomad2018.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Download a data set. What has come is kept when it is cut off."""
+    from rich.console import Console
+
+    from leaderboard import fetch, progress
+
+    _one_of("NAME", name, tuple(fetch.FETCHED), "")
+    made, excluded = fetch.fetch(name, progress.shown(Console(stderr=True, highlight=False), name))
+    if excluded:
+        typer.echo(f"{excluded:,} rows cannot be used: see {made.folder}/excluded.csv")
+    _then(made)
+
+
 @data.command("audit")
 def data_audit(
     name: Annotated[str, typer.Argument(help="A data set.")],
@@ -389,16 +427,23 @@ def data_import(
     """Make a data set of your own. Its tasks and its splits, random and by formula, are made with it."""
     from rich.console import Console
 
-    from leaderboard import importer, progress, split, tasks
+    from leaderboard import importer, progress
 
     name = name or path.stem
     about = {"title": title or f"imported from {path.name}", "licence": licence, "citation": citation}
     wanted = [importer.parse(text) for text in target]
     bar = progress.shown(Console(stderr=True, highlight=False), name)
     made = importer.make(path, name, wanted, about, skip, bar)
-    named = ", ".join(task.name for task in tasks.suite(name))
-    typer.echo(f"{name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
-    typer.echo(f"Now: bench run {name} --model mean,forest")
+    _then(made)
+
+
+def _then(made: Source) -> None:
+    """What there is of a data set that was made, and what to do with it."""
+    from leaderboard import split, tasks
+
+    named = ", ".join(task.name for task in tasks.suite(made.name))
+    typer.echo(f"{made.name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
+    typer.echo(f"Now: bench run {made.name} --model mean,forest")
 
 
 def _stored(runs: Path | None) -> Path:
@@ -487,9 +532,9 @@ def _numbers(what: str, text: str) -> list[int]:
     return numbers
 
 
-def _one_of(what: str, word: str, known: tuple[str, ...]) -> Any:
+def _one_of(what: str, word: str, known: tuple[str, ...], dashes: str = "--") -> Any:
     if word not in known:
-        raise InputError(f"--{what} is one of {', '.join(known)}, not '{word}'")
+        raise InputError(f"{dashes}{what} is one of {', '.join(known)}, not '{word}'")
     return word
 
 
@@ -517,13 +562,18 @@ def main() -> None:
     except InputError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise
+        typer.echo(f"Error: the disk is full: {error.filename or 'a file'} did not fit; what is done is kept", err=True)
+        sys.exit(1)
     except SystemExit as left:
         if left.code == 130:  # typer's word for an interrupt
             typer.echo("\nInterrupted. The same command goes on from here.", err=True)
         raise
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
 
 
 if __name__ == "__main__":

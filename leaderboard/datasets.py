@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,133 +20,16 @@ import numpy as np
 
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
-from asugnn.model import Kind, suggestion
+from asugnn.model import suggestion
+from leaderboard.sources import SOURCES, Source, Target, column
 
 if TYPE_CHECKING:
     import polars as pl
 
-Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where there is none
+__all__ = ["SOURCES", "Dataset", "Source", "Target"]  # all that is said elsewhere as `datasets.Source`
+
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class Target:
-    """One label: `unit` is empty for a binary target, whose class 1 is what its name says."""
-
-    name: str
-    kind: Kind
-    unit: str
-    meaning: str  # what the label is, in a few words for the reader of a board
-    column: Column
-    model_of: str = ""  # the target of the same data set whose models predict this one, which never trains: zero-shot
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a data set comes from and what it holds."""
-
-    name: str
-    title: str
-    file: str  # inside the package, or in the folder that BENCH_DATA or --data-dir names
-    embedded: bool
-    licence: str
-    citation: str
-    targets: tuple[Target, ...]
-    folder: Path | None = None  # of one that was imported: where its files and its splits are
-
-
-def _values(name: str) -> Column:
-    return lambda table: table[name].cast(float).fill_null(float("nan")).to_numpy().copy()
-
-
-def _where(column: Column, *conditions: tuple[str, Sequence[object]]) -> Column:
-    """The column where each condition (name, allowed values) holds, nan elsewhere."""
-
-    def chosen(table: pl.DataFrame) -> Floats:
-        keep = np.all([table[name].is_in(list(allowed)).to_numpy() for name, allowed in conditions], axis=0)
-        return np.where(keep, column(table), np.nan)
-
-    return chosen
-
-
-def _log10(column: Column) -> Column:
-    return lambda table: np.log10(column(table))
-
-
-def _metal(gap: Column) -> Column:
-    """1 for a gap of exactly 0 as stored, 0 for any other."""
-
-    def metal(table: pl.DataFrame) -> Floats:
-        values = gap(table)
-        return np.where(np.isnan(values), np.nan, (values == 0).astype(float))
-
-    return metal
-
-
-def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[str]) -> tuple[Target, ...]:
-    """The four targets that every data set of inorganic crystals has here."""
-    return (
-        Target("formation-energy", "regression", "eV/atom", meanings[0], energy),
-        Target("band-gap", "regression", "eV", meanings[1], gap),
-        Target("bulk-modulus", "regression", "log10 GPa", meanings[2], _log10(modulus)),
-        Target("metal", "binary", "", meanings[3], _metal(gap)),
-    )
-
-
-_COMPUTED = ("set", ["reference", "compound"])
-_EQUILIBRIUM = ("equilibrium", [True])
-
-SOURCES = (
-    Source(
-        name="open-dft",
-        title="GPAW/PBE compounds over prototypes, several volumes each; distorted Ag and Fe-C",
-        file="open-dft/open_dft.parquet",
-        embedded=True,
-        licence="MIT",
-        citation="The asugnn-bench developers, open-dft version 1 (2026)",
-        targets=(
-            *_targets(
-                _where(_values("formation_energy"), _COMPUTED),
-                _where(_values("band_gap"), _COMPUTED, _EQUILIBRIUM),
-                _where(_values("bulk_modulus"), _COMPUTED, _EQUILIBRIUM),
-                (
-                    "PBE, several volumes of each compound",
-                    "PBE on the k-mesh, at equilibrium, metals included as 0",
-                    "clamped-ion, from an equation of state",
-                    "gap on the k-mesh below 0.01 eV, at equilibrium",
-                ),
-            ),
-            Target(
-                "zero-shot",
-                "regression",
-                "eV/atom",
-                "formation energy of distorted Ag and Fe-C, by the model of formation-energy",
-                _where(_values("formation_energy"), ("set", ["zero_shot"])),
-                model_of="formation-energy",
-            ),
-        ),
-    ),
-    Source(
-        name="mp-2018",
-        title="Materials Project crystals with the labels of 2018: most of the CGCNN list",
-        file="mp_subset.parquet",
-        embedded=False,
-        licence="CC-BY-4.0",
-        citation="Jain et al., APL Mater. 1, 011002 (2013); list: Xie & Grossman, PRL 120, 145301 (2018)",
-        targets=_targets(
-            _values("e_form_2018"),
-            _values("band_gap_2018"),
-            _values("bulk_modulus_vrh"),
-            (
-                "Materials Project of 2018",
-                "Materials Project of 2018, PBE, metals included as 0",
-                "Voigt-Reuss-Hill average",
-                "gap of exactly 0 as stored in 2018",
-            ),
-        ),
-    ),
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +38,7 @@ class Dataset:
 
     source: Source
     table: pl.DataFrame
-    sha256: str  # of the file
+    sha256: str  # of its content; of one that was brought or is in the package, of the file
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -190,7 +74,7 @@ class Dataset:
 
 
 def own_folder() -> Path:
-    """Where imported data sets are kept: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
+    """Where data sets that were imported or made are: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
     if named := os.environ.get("BENCH_DATA"):
         return Path(named)
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "asugnn-bench"
@@ -198,16 +82,52 @@ def own_folder() -> Path:
 
 def sources() -> list[Source]:
     """All data sets: those known here, then what was imported."""
-    files = sorted(own_folder().glob("*/dataset.json"))
-    return [*SOURCES, *(_imported(file, file.stat().st_mtime_ns) for file in files)]
+    known = {s.name for s in SOURCES}
+    files = sorted(f for f in own_folder().glob("*/dataset.json") if f.parent.name not in known)
+    return [*(_made(s) if s.command else s for s in SOURCES), *(_imported(f, f.stat().st_mtime_ns) for f in files)]
+
+
+def _made(of: Source) -> Source:
+    """A data set that a command makes, where it is or will be; when it is there, with the targets that it has."""
+    home = own_folder() / of.name
+    there = described(home).get("targets", ())
+    targets = tuple(t for t in of.targets if not there or t.name in {d["name"] for d in there})
+    return replace(of, folder=home, targets=targets)
+
+
+def described(home: Path) -> dict[str, Any]:
+    """dataset.json in the folder of a data set; nothing where there is none. Raises `InputError`."""
+    file = home / "dataset.json"
+    return _json(file, file.stat().st_mtime_ns) if file.is_file() else {}
+
+
+@cache
+def _json(file: Path, _: int) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{file} cannot be read as a data set: {error}; remove its folder, and make it again"
+        ) from error
+    return about
+
+
+def provenance(of: Source) -> dict[str, str]:
+    """Where a data set is from, as far as is known: source, version, date, licence, citation."""
+    file = (PACKAGE / of.file).with_name("provenance.toml")
+    about: Mapping[str, Any] = tomllib.loads(file.read_text("utf-8")) if of.embedded else {}
+    if of.folder:
+        about = described(of.folder)
+    stated = {key: str(about[key]) for key in ("source", "version", "date") if key in about}
+    return {**stated, "licence": of.licence, "citation": of.citation}
 
 
 @cache  # a data set is one object, whoever asks for it
-def _imported(file: Path, _: int) -> Source:
+def _imported(file: Path, mtime: int) -> Source:
+    about = _json(file, mtime)
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
         targets = tuple(
-            Target(t["name"], t["kind"], t["unit"], f"{t['column']}, imported", _values(t["column"]))
+            Target(t["name"], t["kind"], t["unit"], t.get("meaning", f"{t['column']}, imported"), column(t))
             for t in about["targets"]
         )
         return Source(
@@ -239,9 +159,14 @@ def path(of: Source, data_dir: Path | None = None) -> Path | None:
     if of.embedded:
         return PACKAGE / of.file
     if of.folder:
-        return of.folder / of.file
+        return of.folder / of.file if not of.command or (of.folder / "dataset.json").is_file() else None
     folder = data_dir or (Path(os.environ["BENCH_DATA"]) if os.environ.get("BENCH_DATA") else None)
     return folder / of.file if folder and (folder / of.file).is_file() else None
+
+
+def needs(of: Source) -> str:
+    """What to do about a data set that is not at hand."""
+    return f"`{of.command}` makes it" if of.command else HINT.format(of.file)
 
 
 _opened: dict[Path, Dataset] = {}
@@ -250,10 +175,12 @@ _opened: dict[Path, Dataset] = {}
 def load(of: Source, data_dir: Path | None = None) -> Dataset:
     """Read a data set, once a process; raises `InputError` where it is not at hand or not in the layout."""
     file = path(of, data_dir)
+    if file is None and of.command:
+        raise InputError(f"data set {of.name} is not there yet: {needs(of)}")
     if file is None:
         folder = data_dir or os.environ.get("BENCH_DATA")
         where = f", and '{folder}' does not hold it" if folder else ""
-        raise InputError(f"data set {of.name} is not in the package{where}: {HINT.format(of.file)}")
+        raise InputError(f"data set {of.name} is not in the package{where}: {needs(of)}")
     if file not in _opened:
         _opened[file] = _read(of, file)
     return _opened[file]
@@ -286,10 +213,16 @@ def _read(of: Source, file: Path) -> Dataset:
     import polars as pl
 
     content = file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    about = described(of.folder) if of.folder else {}
+    if stated := about.get("file_sha256"):
+        if stated != sha256:
+            raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
+        sha256 = about["sha256"]
     table = parquet(file, content, f"data set {of.name} needs {', '.join(LAYOUT)}")
     if (ids := table["material_id"]).is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
-    dataset = Dataset(of, table, hashlib.sha256(content).hexdigest())
+    dataset = Dataset(of, table, sha256)
     for target in of.targets:
         try:
             target.column(table)

@@ -15,7 +15,7 @@ from asugnn.errors import InputError
 from asugnn.model import suggestion
 from leaderboard import board, datasets, split, submission
 from leaderboard.datasets import Dataset
-from leaderboard.metrics import METRICS, Metric
+from leaderboard.metrics import Metric
 from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
@@ -32,18 +32,19 @@ def export(
     """
     measure = _metric(task, metric)
     data = datasets.load(task.source, data_dir)
-    sides = split.sides(split.load(data, task.rule), data, task.trained.target, fold)
+    origin = datasets.load(task.trained.source, data_dir)  # of a zero-shot task it may be another
+    sides = split.sides(split.load(origin, task.rule), origin, task.trained.target, fold)
     held = board.answers(task, fold, data_dir)
     test = held.ids
-    labels = data.labels(task.trained.target)
+    labels = origin.labels(task.trained.target)
     home, name, target = out / "participants", columns.id, columns.target
     known = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
-    mean = float(np.mean([labels[data.rows[i]] for i, _ in known]))
+    mean = float(np.mean([labels[origin.rows[i]] for i, _ in known]))
     written = [
-        _csv(home / "train.csv", (name, target, "side"), ((i, float(labels[data.rows[i]]), s) for i, s in known)),
+        _csv(home / "train.csv", (name, target, "side"), ((i, float(labels[origin.rows[i]]), s) for i, s in known)),
         _csv(home / "test.csv", (name,), ((i,) for i in test)),
         _csv(home / "sample_submission.csv", (name, target), ((i, mean) for i in test)),
-        _structures(home / "structures.extxyz", name, data, [*(i for i, _ in known), *test]),
+        _structures(home / "structures.extxyz", name, ((origin, [i for i, _ in known]), (data, test))),
     ]
     write_text(home / "data.md", _page(task, columns, measure, len(known), len(test)))
     written.append(home / "data.md")
@@ -58,9 +59,9 @@ def export(
 
 
 def _metric(task: Task, name: str) -> Metric:
-    known = {m.name: m for m in METRICS[task.target.kind]}
+    known = {m.name: m for m in task.target.metrics}
     if not name:
-        return METRICS[task.target.kind][0]
+        return task.target.metrics[0]
     if name not in known:
         raise InputError(f"--metric cannot be '{name}' for {task.name}{suggestion(name, known)}")
     return known[name]
@@ -78,11 +79,12 @@ def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) ->
     return path
 
 
-def _structures(path: Path, name: str, data: Dataset, ids: Sequence[str]) -> Path:
+def _structures(path: Path, name: str, wanted: Iterable[tuple[Dataset, Sequence[str]]]) -> Path:
     """Extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as `name`."""
     with replaced(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for i, crystal in zip(ids, data.crystals(ids), strict=True):
-            file.write(_frame(name, i, crystal))
+        for data, ids in wanted:
+            for i, crystal in zip(ids, data.crystals(ids), strict=True):
+                file.write(_frame(name, i, crystal))
     return path
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,17 +74,36 @@ def make(
             raise InputError(f"{path} has no label '{w.column}'; there is: {', '.join(columns) or 'none'}")
         if not w.unit and not set(found) <= {0.0, 1.0}:
             raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
-    home = datasets.own_folder() / name
-    _table(home / "data.parquet", rows, wanted)
-    text = {"name": name, "source": str(path), "date": datetime.now(UTC).date().isoformat(), **about}
     targets = [
         {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
         for w in wanted
     ]
-    sha256 = digest(home / "data.parquet")
-    _splits(home, name, rows)
-    # Written last: without it there is no data set.
-    write_text(home / "dataset.json", json.dumps({**text, "sha256": sha256, "targets": targets}, indent=1) + "\n")
+    return write(name, rows, [w.column for w in wanted], targets, {"source": str(path), **about})
+
+
+def write(
+    name: str,
+    rows: Mapping[str, tuple[Crystal, Labels]],
+    columns: Sequence[str],
+    targets: Sequence[Mapping[str, str]],
+    about: Mapping[str, Any],
+    own: Callable[[Path], None] | None = None,
+    usual: bool = True,
+) -> datasets.Source:
+    """Write a data set into the folder of data sets: table, splits, and last dataset.json, without which it is none.
+
+    `columns` are those of the labels that are kept; `about` is what dataset.json says beside targets, date and digests;
+    `own` makes splits in the folder it is given, beside the usual ones or, without `usual`, instead of them.
+    """
+    home = datasets.own_folder() / name
+    _table(home / "data.parquet", rows, columns)
+    text = {"name": name, "date": datetime.now(UTC).date().isoformat(), **about}
+    text |= {"sha256": _content(rows, columns), "file_sha256": digest(home / "data.parquet"), "targets": list(targets)}
+    if usual:
+        _splits(home, name, rows)
+    if own:
+        own(home / "splits")
+    write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
     return datasets.source(name)
 
 
@@ -171,20 +191,29 @@ def _infos(path: Path) -> Iterator[Labels]:
         yield {k: float(v) for k, v in pairs.items() if isinstance(v, (int, float, np.number)) and np.isfinite(v)}
 
 
-def _table(path: Path, rows: Mapping[str, tuple[Crystal, Labels]], wanted: Sequence[Wanted]) -> None:
+def _table(path: Path, rows: Mapping[str, tuple[Crystal, Labels]], columns: Sequence[str]) -> None:
     import polars as pl
 
     crystals = [crystal for crystal, _ in rows.values()]
-    columns: dict[str, Any] = {
+    table: dict[str, Any] = {
         "material_id": list(rows),
         "formula": [reduced_formula(c.numbers) for c in crystals],
         "lattice": [c.lattice.ravel().tolist() for c in crystals],
         "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals],
         "atomic_numbers": [c.numbers.tolist() for c in crystals],
     }
-    columns |= {w.column: [labels.get(w.column) for _, labels in rows.values()] for w in wanted}
+    table |= {column: [labels.get(column) for _, labels in rows.values()] for column in columns}
     with replaced(path) as temporary:
-        pl.DataFrame(columns).write_parquet(temporary)
+        pl.DataFrame(table).write_parquet(temporary)
+
+
+def _content(rows: Mapping[str, tuple[Crystal, Labels]], columns: Sequence[str]) -> str:
+    """Digest of crystals and labels: equal on every machine, which the bytes of a Parquet file need not be."""
+    found = hashlib.sha256()
+    for name, (crystal, labels) in rows.items():
+        values = [None if labels.get(c) is None else float(labels[c]) for c in columns]
+        found.update(json.dumps([name, crystal.key, values]).encode())
+    return found.hexdigest()
 
 
 def _splits(home: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:

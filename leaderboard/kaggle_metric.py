@@ -39,6 +39,7 @@ def score(solution: pd.DataFrame, submission: pd.DataFrame, row_id_column_name: 
     formulas = {
         "mae": lambda: _sum(abs(y - p)) / n,
         "rmse": lambda: np.sqrt(_sum((y - p) ** 2) / n),
+        "rmsle": lambda: np.sqrt(_sum((np.log1p(p) - np.log1p(y)) ** 2) / n),
         "r2": lambda: 1 - _sum((y - p) ** 2) / (_sum(centred**2) - _sum(centred) ** 2 / n),
         "roc_auc": lambda: _area(p[~true], p[true]),
         "accuracy": lambda: _sum(said == true) / n,

@@ -96,6 +96,11 @@ def _r2(n: Floats, residual: Floats, first: Floats, second: Floats) -> Floats:
     return np.where(constant, np.nan, 1 - residual / total)
 
 
+def _logarithmic(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
+    with np.errstate(all="ignore"):
+        return [(np.log1p(p) - np.log1p(y)) ** 2]
+
+
 def _confusion(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
     said, true = p >= THRESHOLD, y == 1
     return [said & true, said | true]
@@ -181,3 +186,20 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
     ),
 }
 """The metrics of a kind of target, the one that ranks first."""
+
+RANKING: dict[str, Metric] = {
+    "rmsle": Metric(
+        "rmsle",
+        "RMSLE",
+        False,
+        False,
+        *_of_sums(_logarithmic, lambda n, e: np.sqrt(e / n)),
+        "a label or a prediction is -1 or less",
+    ),
+}
+"""Metrics by which some targets are ranked, and which others do not have."""
+
+
+def of(kind: Kind, ranked_by: str = "") -> tuple[Metric, ...]:
+    """The metrics of a target, the one that ranks first."""
+    return (*([RANKING[ranked_by]] if ranked_by else []), *METRICS[kind])

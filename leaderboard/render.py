@@ -20,16 +20,18 @@ from rich.text import Text
 
 from asugnn.model import Found, presets
 from leaderboard import datasets, split
-from leaderboard.board import Row, Value
+from leaderboard.board import Row, System, Value
 from leaderboard.check import Finding
 from leaderboard.errors import FEWEST, Class
-from leaderboard.metrics import METRICS
 from leaderboard.tasks import Task, suite
 
 WARNING = {
     "quick": "quick preset: trained for minutes; do not cite",
     "hours": "hours preset: published networks, trained for hours where their authors took days; say so when you cite",
 }
+OFFSET = (
+    "offset: the mean of label minus prediction of a system, added for the values after it: reference states differ"
+)
 FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} groups: take the intervals as rough"
 
@@ -45,13 +47,20 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
     mark = "- " if form == "markdown" else ""
     caption = "\n".join(mark + line for line in _caption(rows, preset, form, detailed))
     draw = _markdown if form == "markdown" else _terminal
-    if not detailed:
-        return "\n".join([draw(_suite_table(rows, tasks, form)), caption])
     parts = []
+    if not detailed:
+        of = list(dict.fromkeys(task.source.name for task in tasks))
+        for name in of:
+            mine = [task for task in tasks if task.source.name == name]
+            here = [row for row in rows if row.task in {task.name for task in mine}]
+            parts += [*([name] if len(of) > 1 else []), draw(_suite_table(here, mine, form))]
+        return "\n".join([*parts, caption])
     for task in tasks:
-        if mine := [r for r in rows if r.task == task.name]:
-            counts = f"{mine[0].n} test crystals in {mine[0].groups} groups"
-            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(mine, task, form))]
+        if some := [r for r in rows if r.task == task.name]:
+            counts = f"{some[0].n} test crystals in {some[0].groups} groups"
+            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
+            if task.target.by_system:
+                parts += [draw(_systems_table([(r.title, r.systems) for r in some], task)), OFFSET]
     return "\n".join([*parts, caption])
 
 
@@ -60,7 +69,7 @@ def score(scored: dict[str, Any], task: Task) -> str:
     table = _table()
     for column in ("metric", "value", "95 % interval"):
         table.add_column(column)
-    for metric in METRICS[task.target.kind]:
+    for metric in task.target.metrics:
         value = Value(**scored["metrics"][metric.name])
         unit = task.target.unit if metric.has_unit else ""
         table.add_row(metric.title, f"{_number(value.value)} {unit}".strip(), _interval(value))
@@ -68,12 +77,17 @@ def score(scored: dict[str, Any], task: Task) -> str:
         f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
         _terminal(table),
     ]
+    if "systems" in scored:
+        lines += [
+            _terminal(_systems_table([("", {k: _system(v) for k, v in scored["systems"].items()})], task)),
+            OFFSET,
+        ]
     return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
 
 
 def entered(scored: dict[str, Any], task: Task) -> str:
     """One line of `bench submit`."""
-    metric = METRICS[task.target.kind][0]
+    metric = task.target.metrics[0]
     value = Value(**scored["metrics"][metric.name])
     number = f"{metric.title} {_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
     tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
@@ -137,20 +151,17 @@ def data_sets(data_dir: Path | None) -> str:
     for source in datasets.sources():
         at_hand = datasets.path(source, data_dir) is not None
         where = (
-            "in the package"
-            if source.embedded
-            else "at hand"
-            if at_hand
-            else f"not at hand: {datasets.HINT.format(source.file)}"
+            "in the package" if source.embedded else "at hand" if at_hand else f"not at hand: {datasets.needs(source)}"
         )
         table = _table()
         for column in ("task", "unit", "what the label is"):
             table.add_column(column)
         for task in suite(source.name):
             table.add_row(task.name, task.target.unit or "class 1 = metal", task.target.meaning)
-        parts += [f"{source.name}: {source.title}", f"{split.size(source):,} rows, {where}; {source.licence}"]
-        rules = f"splits: {', '.join(split.rules(source))}"
-        parts += [source.citation, rules, _terminal(table), ""]
+        rules = split.rules(source)  # none before it is made
+        rows = f"{split.size(source, rules[0]):,} rows, " if rules else ""
+        parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]
+        parts += [*([f"splits: {', '.join(rules)}"] if rules else []), _terminal(table), ""]
     return "\n".join(parts[:-1])
 
 
@@ -166,7 +177,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     table = _table()
     table.add_column("model")
     for task in tasks:
-        metric = METRICS[task.target.kind][0]
+        metric = task.target.metrics[0]
         unit = task.target.unit if metric.has_unit else ""
         first, _, second = task.target.name.partition("-")
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
@@ -176,7 +187,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         line = [model]
         for task in tasks:
             row = cells.get((model, task.name))
-            line.append(_cell(row, METRICS[task.target.kind][0].name, form) if row else "-")
+            line.append(_cell(row, task.target.metrics[0].name, form) if row else "-")
         seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -196,7 +207,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     table = _table()
     for column in ("rank", "model"):
         table.add_column(column)
-    for metric in METRICS[task.target.kind]:
+    for metric in task.target.metrics:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right")
     for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
@@ -205,13 +216,41 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         table.add_row(
             _rank(row),
             row.title,
-            *(_cell(row, metric.name, form) for metric in METRICS[task.target.kind]),
+            *(_cell(row, metric.name, form) for metric in task.target.metrics),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             _seconds(row, form),
             "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
             _thousands(row.parameters),
         )
     return table
+
+
+def _systems_table(models: Sequence[tuple[str, dict[str, System]]], task: Task) -> Table:
+    """All metrics of each system, and after one offset per system; by model, if there is more than one."""
+    table = _table()
+    metrics = task.target.metrics
+    shifted = any(s.after_offset for _, systems in models for s in systems.values())
+    for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
+        table.add_column(column, justify="right" if column == "crystals" else "left")
+    for metric in metrics:
+        table.add_column(metric.title, justify="right")
+    if shifted:
+        table.add_column(f"offset\n[dim]{task.target.unit}[/]", justify="right")
+        for metric in metrics:
+            table.add_column(f"{metric.title}\nafter it", justify="right")
+    for title, systems in models:
+        for name, s in systems.items():
+            cells = [*([title] if title else []), name, str(s.n), *(_number(s.metrics[m.name].value) for m in metrics)]
+            if s.after_offset:
+                cells += [_number(s.offset), *(_number(s.after_offset[m.name].value) for m in metrics)]
+            table.add_row(*cells)
+    return table
+
+
+def _system(plain: dict[str, Any]) -> System:
+    """What `asdict` made plain."""
+    raw, after = ({k: Value(**v) for k, v in plain[key].items()} for key in ("metrics", "after_offset"))
+    return System(plain["n"], raw, plain["offset"], after)
 
 
 def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
@@ -226,7 +265,17 @@ def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> lis
         lines.append("bold seconds: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
         lines.append("*: the last tenth of the epochs still improved the validation score by more than 1 %")
-    return lines + _pretrained_notes(rows)
+    return lines + _pretrained_notes(rows) + (_origins(rows) if detailed else [])
+
+
+def _origins(rows: Sequence[Row]) -> list[str]:
+    """Where the data are from."""
+    found = {row.data["name"]: row.data for row in rows if row.data}
+    marks = {"source": "", "version": "version ", "date": "of ", "licence": "", "citation": ""}
+    return [
+        f"{name}: {'; '.join(f'{mark}{d[word]}' for word, mark in marks.items() if word in d)}"
+        for name, d in found.items()
+    ]
 
 
 def _pretrained_notes(rows: Sequence[Row]) -> list[str]:

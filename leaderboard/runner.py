@@ -265,8 +265,8 @@ def _run(job: Job, bench: Bench) -> str:
             model = pretrained.load(job.model, job.weights)
             if hasattr(model, "refer"):  # to crystals of the training side, without their labels
                 origin = run.task.trained
-                known = split.sides(split.load(data, origin.rule), data, origin.target, run.fold).train
-                model.refer(data.crystals(known))
+                of = datasets.load(origin.source, bench.data_dir)
+                model.refer(of.crystals(split.sides(split.load(of, origin.rule), of, origin.target, run.fold).train))
             about["settings"] = _settings(model)
             about["outside"] = _outside(model, ids, test)
             inside = [i for i, name in enumerate(ids) if name not in about["outside"]]

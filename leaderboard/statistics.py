@@ -20,7 +20,8 @@ import numpy as np
 
 from asugnn.crystal import Floats, Ints
 from asugnn.model import Kind
-from leaderboard.metrics import METRICS, Metric
+from leaderboard import metrics
+from leaderboard.metrics import Metric
 
 RESAMPLES = 1000
 LEVEL = 0.95  # of every interval
@@ -93,21 +94,22 @@ class Resamples:
             yield np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
 
 
-def score(kind: Kind, runs: Sequence[Run]) -> dict[str, Estimate]:
-    """Every metric of a kind, by name, the primary one first: of each run, then the mean over the runs.
+def score(kind: Kind, runs: Sequence[Run], ranked_by: str = "") -> dict[str, Estimate]:
+    """Every metric of a target, by name, the primary one first: of each run, then the mean over the runs.
 
     The runs are resampled together, over all their groups, so that a group that two of them test counts as one.
     """
     resamples = Resamples([group for run in runs for group in run.groups])
     rows = [(run.y, run.p, resamples.index(run.groups), len(resamples)) for run in runs]
-    drawn = [metric for metric in METRICS[kind] if metric.resampled]
+    found = metrics.of(kind, ranked_by)
+    drawn = [metric for metric in found if metric.resampled]
     prepared = {metric.name: [metric.prepare(*row) for row in rows] for metric in drawn}
     parts: dict[str, list[Floats]] = {name: [] for name in prepared}
     for weights in resamples.weights(max(len(run.y) for run in runs)):
         for name, of_runs in prepared.items():
             parts[name].append(np.mean([weighted(weights) for weighted in of_runs], axis=0))
     out = {}
-    for metric in METRICS[kind]:
+    for metric in found:
         value = float(np.mean([metric(run.y, run.p) for run in runs]))
         influence = np.mean([metric.influence(*row) for row in rows], axis=0)
         replicates = np.concatenate(parts[metric.name]) if metric.name in parts else None

@@ -9,6 +9,7 @@ from asugnn.model import suggestion
 from leaderboard.datasets import Source, Target, source, sources
 
 DEFAULT_RULE = "random"
+SUITES = {"paper": ("mp-2024-1", "hm")}  # of several data sets; every data set is a suite of its own
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Task:
         """The task whose models predict this one: itself, unless it is zero-shot."""
         if not self.target.model_of:
             return self
-        target = next(t for t in self.source.targets if t.name == self.target.model_of)
-        return Task(self.source, target, self.rule)
+        dataset, _, name = self.target.model_of.rpartition("/")
+        of = source(dataset) if dataset else self.source
+        return Task(of, next(t for t in of.targets if t.name == name), self.rule)
 
 
 def parse(text: str) -> Task:
@@ -43,11 +45,10 @@ def parse(text: str) -> Task:
 
 
 def suite(name: str) -> tuple[Task, ...]:
-    """The tasks of a suite: those of the data set of that name."""
+    """The tasks of a suite: a named one, or those of the data set of that name."""
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
     known = {s.name: s for s in sources()}
-    if name not in known:
-        raise InputError(f"there is no suite '{name}'{suggestion(name, known)}")
-    of = source(name)
-    return tuple(Task(of, target) for target in of.targets)
+    if name not in SUITES and name not in known:
+        raise InputError(f"there is no suite '{name}'{suggestion(name, [*SUITES, *known])}")
+    return tuple(Task(known[of], target) for of in SUITES.get(name, (name,)) for target in known[of].targets)

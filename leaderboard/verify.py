@@ -88,7 +88,7 @@ def _row(record: Record, data_dir: Path | None, faults: list[str], notes: list[s
         faults.append(f"{record.folder} was made with another version of the split {parts.rule}")
         return
     held, p = board.answers(task, record.run.fold, data_dir).read(record)
-    estimates = statistics.score(task.target.kind, [held.run(p)])
+    estimates = statistics.score(task.target.kind, [held.run(p)], task.target.ranked_by)
     if "log" not in about:
         return
     entry = log.entry(record.folder.parents[4], about["log"])

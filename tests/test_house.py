@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 OURS = {"asugnn", "baselines", "leaderboard"}
 LIGHT = {
+    "asugnn.download",
     "asugnn.embedding",
     "asugnn.neighbours",
     "asugnn.symmetry",

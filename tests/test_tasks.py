@@ -32,7 +32,7 @@ def test_unknown_task(name: str, sentence: str):
 
 
 def test_unknown_suite():
-    with pytest.raises(InputError, match="there is no suite 'mp-2024'; did you mean 'mp-2018'"):
+    with pytest.raises(InputError, match="there is no suite 'mp-2024'; did you mean 'mp-2024-1'"):
         tasks.suite("mp-2024")
     with pytest.raises(InputError, match="is a task, not a suite: write --task open-dft/metal"):
         tasks.suite("open-dft/metal")

@@ -1,0 +1,202 @@
+"""From documents of the Materials Project to a data set: the screening of the paper, and what fell by which rule.
+
+The paper (section 4.1): "structures exhibiting broken symmetry, duplication or space group mismatches identified by
+comparison with those computed using spglib were excluded". It states no tolerance; spglib is asked here at that of the
+embedding, 1e-3 angstrom, while the database's own space groups are of 0.1.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.atomic import replaced, write_text
+from asugnn.crystal import Crystal, reduced_formula
+from asugnn.errors import InputError
+from asugnn.files import from_dict
+from asugnn.model import Progress
+from asugnn.symmetry import SYMPREC
+from leaderboard import audit, datasets
+
+MODULI = (1.0, 500.0)  # GPa: beyond, a bulk modulus is none; that of diamond is 440
+PAPER = {"listed": 154_718, "kept": 111_120, "bulk_modulus_voigt": 9_479}
+LABELS = ("formation_energy", "band_gap", "bulk_modulus_voigt")
+RULES = {  # in the order in which they are applied: what a row is excluded by
+    "deprecated": "withdrawn by the database, and not counted by the paper",
+    "unreadable": "no document, or no crystal of whole atoms",
+    "broken-symmetry": "spglib finds no symmetry, or the database states no space group",
+    "space-group": "the database's space group is not spglib's",
+    "id-twice": "the id was there before",
+    "duplicate": "the same structure as one with a smaller id",
+}
+MODULUS = "bulk-modulus"  # in the list of what was excluded: the label alone
+
+Row = dict[str, Any]
+
+
+def screened(name: str, document: Any) -> Row:
+    """A row of one document: its crystal and labels, or the rule that excludes it. `name` is for one without an id."""
+    row: Row = {"material_id": name, "rule": "", "detail": "", "modulus": None}
+    try:
+        row["material_id"] = str(document["material_id"])
+        if document.get("deprecated"):
+            return row | {"rule": "deprecated"}
+        crystal = from_dict(document["structure"])
+    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        lacks = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        return row | {"rule": "unreadable", "detail": lacks}
+    stated = (document.get("symmetry") or {}).get("number")
+    found = _space_group(crystal)
+    if found is None:
+        return row | {"rule": "broken-symmetry", "detail": f"spglib finds none at {SYMPREC} angstrom"}
+    if stated is None:
+        return row | {"rule": "broken-symmetry", "detail": "the database states no space group"}
+    if found != stated:
+        return row | {"rule": "space-group", "detail": f"{stated} in the database, {found} by spglib"}
+    modulus = number((document.get("bulk_modulus") or {}).get("voigt", document.get("k_voigt")))
+    physical = modulus is not None and MODULI[0] <= modulus <= MODULI[1]
+    return row | {
+        "lattice": crystal.lattice.ravel().tolist(),
+        "frac_coords": crystal.frac_coords.ravel().tolist(),
+        "atomic_numbers": crystal.numbers.tolist(),
+        "space_group": found,
+        "formation_energy": number(document.get("formation_energy_per_atom")),
+        "band_gap": number(document.get("band_gap")),
+        "bulk_modulus_voigt": modulus if physical else None,
+        "modulus": modulus,
+    }
+
+
+def _space_group(crystal: Crystal) -> int | None:
+    """The number of the space group by spglib, which the paper names; None where it finds no symmetry."""
+    import spglib
+
+    with warnings.catch_warnings():
+        # The switch to exceptions is global, and others in this process still count on None.
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        try:
+            found = spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, crystal.numbers), SYMPREC)
+        except spglib.SpglibError:
+            return None
+    return int(found.number) if found is not None else None
+
+
+def write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:
+    """Keep the rows of one file, whose digest is `sha256`, as Parquet."""
+    import polars as pl
+
+    floats, ints = pl.List(pl.Float64), pl.List(pl.Int64)
+    schema: dict[str, Any] = {
+        **dict.fromkeys(("material_id", "rule", "detail"), pl.String),
+        **{"lattice": floats, "frac_coords": floats, "atomic_numbers": ints, "space_group": pl.Int64},
+        **dict.fromkeys((*LABELS, "modulus"), pl.Float64),
+    }
+    with replaced(path) as temporary:
+        table = pl.DataFrame(list(rows), schema=schema)
+        table.with_columns(pl.lit(sha256).alias("origin")).write_parquet(temporary)
+
+
+@dataclass(frozen=True)
+class Screened:
+    """What is left, by id, in the order of the ids; and (id, rule, detail) of all that is not."""
+
+    rows: dict[str, tuple[Crystal, dict[str, float]]]
+    excluded: list[tuple[str, str, str]]
+    counts: dict[str, int]  # `listed`, each rule, `kept`, the labels of what is kept, the moduli that are refused
+    origin: str  # sha256 over those of the files
+
+
+def merged(parts: Sequence[Path], progress: Progress) -> Screened:
+    """The rows of all parts together, less those that repeat another."""
+    import polars as pl
+
+    table = pl.concat([pl.read_parquet(part) for part in parts])
+    excluded: list[tuple[str, str, str]] = table.filter(pl.col("rule") != "")["material_id", "rule", "detail"].rows()
+    left = table.filter(pl.col("rule") == "")
+    names = left["material_id"].to_list()
+    rows: dict[str, tuple[Crystal, dict[str, float]]] = {}
+    refused: dict[str, float] = {}
+    for row in left[sorted(range(len(names)), key=lambda i: bynumber(names[i]))].iter_rows(named=True):
+        name = row["material_id"]
+        if name in rows:
+            excluded.append((name, "id-twice", ""))
+            continue
+        crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+        labels = {c: row[c] for c in (*LABELS, "space_group") if row[c] is not None}
+        rows[name] = crystal, labels
+        if row["modulus"] is not None and row["bulk_modulus_voigt"] is None:
+            refused[name] = row["modulus"]
+    for name, first in _repeats({name: crystal for name, (crystal, _) in rows.items()}, progress).items():
+        excluded.append((name, "duplicate", f"the same structure as {first}"))
+        del rows[name]
+    fell = Counter(rule for _, rule, _ in excluded)
+    counts = {"listed": len(table) - fell["deprecated"], **{rule: fell[rule] for rule in RULES}, "kept": len(rows)}
+    counts |= {label: sum(label in labels for _, labels in rows.values()) for label in LABELS}
+    moduli = {name: value for name, value in refused.items() if name in rows}
+    excluded += [(name, MODULUS, f"{value:g} GPa: the label alone is refused") for name, value in moduli.items()]
+    origin = hashlib.sha256("".join(sorted(table["origin"].unique().to_list())).encode()).hexdigest()
+    return Screened(rows, excluded, {**counts, MODULUS: len(moduli)}, origin)
+
+
+def write_excluded(path: Path, excluded: Iterable[tuple[str, str, str]]) -> None:
+    """The list of all that was excluded: id,rule,detail."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([("id", "rule", "detail"), *sorted(excluded, key=lambda x: (bynumber(x[0]), x[1]))])
+    write_text(path, out.getvalue())
+
+
+def report(counts: Mapping[str, int]) -> str:
+    """How many fell by which rule, beside the paper's numbers."""
+    lines = [f"{'':34}{'here':>10}{'paper':>10}"]
+
+    def line(words: str, key: str) -> None:
+        paper = f"{PAPER[key]:,}" if key in PAPER else "-"
+        lines.append(f"{words:34}{counts[key]:>10,}{paper:>10}")
+
+    line("materials", "listed")
+    for rule in RULES:
+        if rule != "deprecated":
+            line(f"  excluded: {rule}", rule)
+    line("kept", "kept")
+    for label in LABELS:
+        line(f"  with {label.replace('_', ' ')}", label)
+    line("  bulk modulus refused", MODULUS)
+    return "\n".join([*lines, f"and {counts['deprecated']:,} that the database has withdrawn"])
+
+
+def bynumber(name: str) -> tuple[int, str]:
+    """For sorting: mp-149 before mp-1000."""
+    digits = name.rpartition("-")[2]
+    return (int(digits) if digits.isdecimal() else -1, name)
+
+
+def _repeats(crystals: dict[str, Crystal], progress: Progress) -> dict[str, str]:
+    """Each crystal that is the same as an earlier one, in chains, to the first of them."""
+    root = {name: name for name in crystals}
+    place = {name: i for i, name in enumerate(crystals)}
+
+    def first(name: str) -> str:
+        while root[name] != name:
+            name = root[name]
+        return name
+
+    formulas = [reduced_formula(c.numbers) for c in crystals.values()]
+    for pair in audit.duplicates(crystals, formulas, progress):
+        low, high = sorted((first(pair.a), first(pair.b)), key=place.__getitem__)
+        root[high] = low
+    return {name: first(name) for name in crystals if root[name] != name}
+
+
+def number(value: Any) -> float | None:
+    """A finite number; None for whatever else a document may hold."""
+    return float(value) if isinstance(value, (int, float)) and np.isfinite(value) else None

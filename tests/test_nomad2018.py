@@ -1,0 +1,137 @@
+"""NOMAD2018 from an archive in the form of its repository; nothing of an archive is written where it says."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import mean_squared_log_error
+from standin import StandIn, serving
+
+from asugnn import InputError
+from asugnn.crystal import SYMBOLS
+from asugnn.model import silent
+from leaderboard import board, datasets, export, fetch, kaggle_metric, metrics, runner, split, tasks
+from leaderboard.submission import Columns
+
+HEADER = "id,spacegroup,formation_energy_ev_natom,bandgap_energy_ev\n"
+
+
+def files(n: int = 40) -> dict[str, bytes]:
+    """Corundum-like cells of one cation and two oxygens, longer and longer, in the layout of the repository."""
+    found: dict[str, bytes] = {"README": b"about"}
+    for side, table, count in (("train", "train.csv", n), ("test", "labeled_test.csv", n // 4)):
+        lines = []
+        for i in range(1, count + 1):
+            a = 4 + 0.05 * i + (0.02 if side == "test" else 0)
+            vectors = [f"lattice_vector {a} 0 0", f"lattice_vector 0.1 {a} 0", f"lattice_vector 0 0 {a}"]
+            atoms = [
+                f"atom 0 0 0 {('Al', 'Ga', 'In')[i % 3]}",
+                f"atom {a / 2} {a / 2} 0 O",
+                f"atom 0 {a / 2} {a / 2} O",
+            ]
+            found[f"{side}/{i}/geometry.xyz"] = "\n".join(["#====", *vectors, *atoms, ""]).encode()
+            lines.append(f"{i},33,{0.01 * i},{5 - 0.1 * i}\n")
+        found[table] = (HEADER + "".join(lines)).encode()
+    return found
+
+
+def archive(content: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for name, data in content.items():
+            member = tarfile.TarInfo(f"nomad-{fetch.COMMIT}/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        for member in others:
+            tar.addfile(member, io.BytesIO(b"x" * member.size))
+    return out.getvalue()
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    with serving() as state:
+        monkeypatch.setattr(fetch, "NOMAD", state.url)
+        give(state, monkeypatch, archive(files()), fetch.contents(files()))
+        yield state
+
+
+def give(state: StandIn, monkeypatch: pytest.MonkeyPatch, content: bytes, sha256: str) -> None:
+    state.files[f"/{fetch.COMMIT}"] = content
+    monkeypatch.setattr(fetch, "CONTENT", sha256)
+
+
+def test_it_is_fetched_split_and_ranked_by_rmsle(server: StandIn, tmp_path: Path):
+    made, excluded = fetch.fetch("nomad2018", silent)
+    assert excluded == 0
+    data = datasets.load(made)
+    assert len(data.ids) == 50
+    assert data.labels(made.targets[1])[data.rows["test-3"]] == pytest.approx(4.7)
+    (crystal,) = data.crystals(["train-2"])
+    assert crystal.lattice.tolist() == [[4.1, 0, 0], [0.1, 4.1, 0], [0, 0, 4.1]]
+    assert crystal.cart_coords[1] == pytest.approx([2.05, 2.05, 0])
+    parts = split.load(data, "kaggle")
+    sides = split.sides(parts, data, made.targets[0], 0)
+    assert set(sides.test) == {f"test-{i}" for i in range(1, 11)}
+    assert len(sides.train) + len(sides.validate) == 40
+    assert {"random", "formula", "kaggle"} <= set(split.rules(made))
+    task = tasks.parse("nomad2018/formation-energy@kaggle")
+    bench = runner.Bench(tmp_path / "runs", None, "cpu", "float32", lambda _: silent)
+    runner.work(runner.plan([task], ["mean", "forest"], "quick", None, [0], {}, None), bench, lambda *_: None)
+    rows, notes = board.rows(tmp_path / "runs", [task], "quick", None)
+    assert not notes
+    assert [r.model for r in rows] == ["forest", "mean"]
+    assert list(rows[0].metrics) == ["rmsle", "mae", "rmse", "r2"]
+    export.export(task, 0, tmp_path / "out", True, Columns("id", "y"), "", None)
+    assert 'METRIC = "rmsle"' in (tmp_path / "out" / "host" / "metric.py").read_text(encoding="utf-8")
+
+
+def test_rmsle_is_that_of_others(monkeypatch: pytest.MonkeyPatch):
+    import pandas as pd
+
+    rng = np.random.default_rng(3)
+    y, p = rng.uniform(0, 3, 200), rng.uniform(-0.5, 3, 200)
+    ours = metrics.RANKING["rmsle"](y, p)
+    assert ours == pytest.approx(np.sqrt(np.mean((np.log(1 + p) - np.log(1 + y)) ** 2)), rel=1e-12)
+    assert metrics.RANKING["rmsle"](y, abs(p)) == pytest.approx(np.sqrt(mean_squared_log_error(y, abs(p))), rel=1e-12)
+    assert np.isnan(metrics.RANKING["rmsle"](y, p - 2))
+    ids = np.arange(200).astype(str)
+    monkeypatch.setattr(kaggle_metric, "METRIC", "rmsle")
+    frames = (pd.DataFrame({"id": ids, "target": v}) for v in (y, p))
+    assert kaggle_metric.score(*frames, "id") == ours
+
+
+def test_an_archive_writes_nothing_and_is_held_to_its_content(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    up, absolute, link = (tarfile.TarInfo(n) for n in ("../../up.txt", "/tmp/absolute-nomad.txt", "x/link"))
+    up.size = absolute.size = 3
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    evil = archive(files(), up, absolute, link)
+    give(server, monkeypatch, evil, fetch.contents(files()))
+    with pytest.raises(InputError, match="no longer the published archive"):
+        fetch.fetch("nomad2018", silent)
+    assert [p.name for p in (tmp_path / "data" / "nomad2018").iterdir()] == [".lock"]
+    assert not list(tmp_path.rglob("up.txt"))
+    assert not Path("/tmp/absolute-nomad.txt").exists()
+    give(server, monkeypatch, archive(files())[:-200], fetch.contents(files()))
+    with pytest.raises(InputError, match="was damaged"):
+        fetch.fetch("nomad2018", silent)
+    assert [p.name for p in (tmp_path / "data" / "nomad2018").iterdir()] == [".lock"]
+
+
+def test_the_format_is_that_of_the_competition(data: Path):
+    """Crystals of the competition, written as its makers write them, come back as they were."""
+    table = pl.read_parquet(data / "nomad2018_train.parquet").head(30)
+    for row in table.iter_rows(named=True):
+        crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+        lines = [f"lattice_vector {' '.join(map(repr, v))}" for v in crystal.lattice.tolist()]
+        places = zip(crystal.cart_coords.tolist(), crystal.numbers.tolist(), strict=True)
+        lines += [f"atom {' '.join(map(repr, xyz))} {SYMBOLS[z - 1]}" for xyz, z in places]
+        back = fetch.geometry("\n".join(lines))
+        assert back.lattice.tolist() == crystal.lattice.tolist()
+        assert back.frac_coords == pytest.approx(crystal.frac_coords, abs=1e-9)
+        assert back.numbers.tolist() == crystal.numbers.tolist()
