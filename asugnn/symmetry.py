@@ -9,6 +9,7 @@ fractional coordinates when it is merely turned. So the last step here chooses a
 from __future__ import annotations
 
 import itertools
+import os
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -49,9 +50,15 @@ def conventional(crystal: Crystal) -> Conventional:
     return Conventional(Crystal(change @ lattice, frac, numbers), int(data.number), orbits.astype(np.int64))
 
 
+def space_group(crystal: Crystal) -> int:
+    """The number, 1 to 230, without the cell; raises `InputError` where spglib finds no symmetry."""
+    return int(_spglib("get_symmetry_dataset", crystal).number)
+
+
 def _spglib(function: str, crystal: Crystal, **options: Any) -> Any:
     import spglib
 
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # what is None below is told in words of our own
     cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
     with warnings.catch_warnings():
         # The switch to exceptions is global, and others in this process still count on None.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
-from leaderboard import datasets, split, statistics, store, submission
+from leaderboard import datasets, leaks, split, statistics, store, submission
 from leaderboard.metrics import METRICS
 from leaderboard.statistics import Estimate
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record
@@ -64,6 +64,7 @@ class Row:
     flat: bool | None  # whether the last tenth of them improved no run's validation score by more than 1 %
     pretrained_on: str | None  # what the published weights were trained on, which may contain the test set
     outside: int  # test crystals left out because the model says that they are outside its domain
+    leaks: int | None  # test crystals that are, as structures, also in training or validation; None: not known
     front: bool = False  # whether no other row of the task is both better and faster to train
     rank: int | None = None
     rank_high: int | None = None
@@ -186,7 +187,7 @@ def _ranked(
     others: list[Row] = []
     for (preset, model), records in by_model.items():
         try:
-            row, estimates = _row(task, records, held)
+            row, estimates = _row(task, records, held, data_dir)
         except InputError as error:
             notes.append(f"{model} on {task.name} is left out: {error}")
             continue
@@ -228,7 +229,9 @@ def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
     return [replace(r, front=r.title in cost and not beaten(cost[r.title])) for r in rows]
 
 
-def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
+def _row(
+    task: Task, records: Sequence[Record], held: Mapping[int, Answers], data_dir: Path | None
+) -> tuple[Row, dict[str, Estimate]]:
     runs = []
     for record in records:
         answer, about = held[record.run.fold], record.about
@@ -270,8 +273,18 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         flat=all(c.flat for c in curves) if curves else None,
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
         outside=sum(len(r.about.get("outside", ())) for r in records),
+        leaks=None if "weights" in about else _leaks(task, records, data_dir),
     )
     return row, estimates
+
+
+def _leaks(task: Task, records: Sequence[Record], data_dir: Path | None) -> int | None:
+    """Over the folds of some runs: by the structures that are known to be the same, else as the runs say."""
+    data = datasets.load(task.source, data_dir)
+    if (found := leaks.known(data)) is not None:
+        return sum(len(leaks.of(task, fold, data, found).shared) for fold in {r.run.fold for r in records})
+    said = {r.run.fold: r.about.get("leaks") for r in records}
+    return None if None in said.values() else sum(n for n in said.values() if n)
 
 
 def _value(estimate: Estimate) -> Value:

@@ -76,6 +76,9 @@ def run(
     precision: Annotated[str, typer.Option(help="Of matrix products in training: float32 or bfloat16.")] = "float32",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     jobs: Annotated[int, typer.Option(help="Runs at a time, which share the cores.")] = 1,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Run splits that test structures which also train.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
@@ -97,8 +100,9 @@ def run(
         overrides=_overrides(set_ or [], models),
         weights=weights,
         data_dir=data_dir,
+        allow_leaks=allow_leaks,
     )
-    planned = request.jobs()
+    planned = request.jobs(progress.shown(console, "split"))
     width, seen = len(str(len(planned))), 0
 
     def report(run: Run, outcome: str, note: str) -> None:
@@ -363,8 +367,8 @@ def data_audit(
         typer.echo(title)
         for line in lines:
             typer.echo(f"  {line}")
-    if leaking := [fold for fold, n in found.leaks.items() if n]:
-        raise InputError(f"split {rule} of {name} leaks: the same structure is on two sides of fold {leaking[0]}")
+    if leaking := [str(fold) for fold, shared in found.leaks.items() if shared]:
+        raise InputError(f"split {rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}")
 
 
 @data.command("import")

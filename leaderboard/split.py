@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.crystal import Crystal, Floats
+from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.model import Labelled, suggestion
+from asugnn.model import suggestion
 from leaderboard.datasets import Dataset, Source, Target
 
 FOLDER = Path(__file__).resolve().parent.parent / "splits"
@@ -104,14 +104,6 @@ def sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
     chosen = split.folds[fold]
     found = (tuple(n for n in with_label if split.parts.get(n) in chosen[side]) for side in SIDES)
     return Sides(*found)
-
-
-def refuse_leaks(learned: Iterable[Labelled], ids: Sequence[str], tested: Sequence[Crystal]) -> None:
-    """Raise `InputError` if a crystal that is tested is also, atom for atom, one that trained or validated."""
-    seen = {crystal.key: name for side in learned for name, crystal in zip(side.ids, side.crystals, strict=True)}
-    for name, crystal in zip(ids, tested, strict=True):
-        if crystal.key in seen:
-            raise InputError(f"the split leaks: '{name}' is tested and is the same structure as '{seen[crystal.key]}'")
 
 
 # Making a split: only for recipes/splits.py, never while running ------------------------------------------------------
