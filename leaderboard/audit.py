@@ -18,7 +18,7 @@ from asugnn.symmetry import space_group
 from leaderboard import datasets, leaks, split
 from leaderboard.cores import each
 from leaderboard.datasets import Dataset, Target
-from leaderboard.duplicates import Pair, compared, duplicates
+from leaderboard.duplicates import Pair, duplicates
 from leaderboard.leaks import Same
 
 __all__ = ["Audit", "Outlier", "audit", "duplicates"]
@@ -105,8 +105,7 @@ def audit(name: str, rule: str, data_dir: Path | None, progress: Progress) -> Au
                 space_groups[i] = number
             else:
                 dropped[i] = "spglib finds no symmetry"
-    pairs = compared(crystals, data.groups(data.ids), progress)
-    leaks.keep(data.sha256, pairs)
+    pairs = leaks.compared(data, crystals, progress)
     outliers = tuple(o for target in data.source.targets for o in _outliers(data, target))
     return Audit(data, parts, crystals, space_groups, tuple(pairs), outliers, dropped)
 

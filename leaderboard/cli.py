@@ -382,7 +382,7 @@ def data_import(
     skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a data set of your own. Its tasks and its splits, random and by formula, are made with it."""
+    """Make a data set of your own. Its tasks and its splits are made with it."""
     from rich.console import Console
 
     from leaderboard import importer, progress, split, tasks
@@ -394,6 +394,9 @@ def data_import(
     made = importer.make(path, name, wanted, about, skip, bar)
     named = ", ".join(task.name for task in tasks.suite(name))
     typer.echo(f"{name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
+    if left_out := importer.dropped(made):
+        typer.echo(f"{len(left_out):,} rows were left out: {made.folder}/{importer.DROPPED} says why")
+    typer.echo(f"splits: {', '.join(split.rules(made))}")
     typer.echo(f"Now: bench run {name} --model mean,forest")
 
 

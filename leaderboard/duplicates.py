@@ -171,17 +171,16 @@ def _matchers() -> tuple[Any, Any]:
 
 def _compare(cells: _Cells, a: str, b: str) -> Pair:
     v, w = (cells.crystals[n].volume / len(cells.crystals[n]) for n in (a, b))
+    volume = round(_apart(v, w), 6)
     one, other = cells.loose(a), cells.loose(b)
     if len(one) != len(other):  # a cell that is nearly, not quite, a supercell is reduced or not by the last digit
         one, other = cells.exact(a), cells.exact(b)
-    if len(one) != len(other):
-        return Pair(a, b, "another structure", _apart(v, w))
     own, tight = _matchers()
-    if not _fit(own, one, other):
-        return Pair(a, b, "another structure", _apart(v, w))
+    if len(one) != len(other) or not _fit(own, one, other):
+        return Pair(a, b, "another structure", volume)
     distance = own.get_rms_dist(one, other)
-    moved = float(distance[0] * ((v + w) / 2) ** (1 / 3)) if distance else None
-    return Pair(a, b, "same" if _fit(tight, one, other) else "another cell", _apart(v, w), moved)
+    moved = round(float(distance[0] * ((v + w) / 2) ** (1 / 3)), 4) if distance else None
+    return Pair(a, b, "same" if _fit(tight, one, other) else "another cell", volume, moved)
 
 
 def _fit(matcher: Any, one: Any, other: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +19,15 @@ from asugnn.crystal import Crystal, reduced_formula
 from asugnn.errors import InputError
 from asugnn.files import read
 from asugnn.model import Progress
-from leaderboard import datasets, split
+from leaderboard import datasets, leaks, rules
+from leaderboard.duplicates import compared
 from leaderboard.store import SAFE
 
 SHOWN = 5  # faults that are spelt out
 FORMATS = "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
 Labels = Mapping[str, float]  # column to label; a column that is not there has none
+Faults = list[tuple[str, str]]  # ids of rows that cannot be used, and why
+DROPPED = "dropped.csv"  # beside the data: id,reason of the rows that were left out
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def make(
         raise InputError("name each label once, with --target COLUMN:UNIT")
     rows, faults = _rows(path, progress)
     if faults and not skip:
-        raise InputError(_told(path, faults, "--skip leaves them out"))
+        raise InputError(_told(path, [f"'{i}': {reason}" for i, reason in faults], "--skip leaves them out"))
     if not rows:
         raise InputError(f"{path} has no crystal that can be read")
     for w in wanted:
@@ -75,16 +79,34 @@ def make(
             raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
     home = datasets.own_folder() / name
     _table(home / "data.parquet", rows, wanted)
+    dropped = io.StringIO()
+    csv.writer(dropped, lineterminator="\n").writerows([("id", "reason"), *faults])
+    write_text(home / DROPPED, dropped.getvalue())
     text = {"name": name, "source": str(path), "date": datetime.now(UTC).date().isoformat(), **about}
     targets = [
         {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
         for w in wanted
     ]
     sha256 = digest(home / "data.parquet")
-    _splits(home, name, rows)
+    crystals = {i: crystal for i, (crystal, _) in rows.items()}
+    pairs = compared(crystals, [c.formula for c in crystals.values()], progress)
+    leaks.keep(sha256, pairs)
+    near = rules.clusters(crystals, None, [(p.a, p.b) for p in pairs if p.verdict == "same"])
+    energies = _energies(rows, wanted)
+    held = rules.bounds(crystals, energies)
+    rules.make(home / "splits", name, crystals, energies, near, held, "bench data import", progress)
     # Written last: without it there is no data set.
     write_text(home / "dataset.json", json.dumps({**text, "sha256": sha256, "targets": targets}, indent=1) + "\n")
     return datasets.source(name)
+
+
+def dropped(source: datasets.Source) -> dict[str, str]:
+    """Ids that an import left out, and why; nothing of a data set that was not imported."""
+    file = source.folder / DROPPED if source.folder else None
+    if not file or not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        return dict(list(csv.reader(lines))[1:])
 
 
 def _told(path: Path, faults: Sequence[str], hint: str) -> str:
@@ -92,8 +114,8 @@ def _told(path: Path, faults: Sequence[str], hint: str) -> str:
     return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; {hint}", *faults[:SHOWN]]) + more
 
 
-def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
-    """Crystals and labels by id, and a sentence for each row that is none."""
+def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    """Crystals and labels by id, and the rows that are none."""
     if path.is_dir():
         return _folder(path, progress)
     if not path.is_file():
@@ -106,7 +128,7 @@ def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labe
     raise InputError(f"{path} cannot be imported: give {FORMATS}")
 
 
-def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     tables = sorted(path.glob("*.csv"))
     if len(tables) != 1:
         raise InputError(
@@ -115,7 +137,7 @@ def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, La
     with tables[0].open(encoding="utf-8-sig", newline="") as file:
         header, *lines = (line for line in csv.reader(file) if any(line))
     rows: dict[str, tuple[Crystal, Labels]] = {}
-    faults = []
+    faults: Faults = []
     with progress(f"reading {path}", len(lines)) as bar:
         for number, line in enumerate(lines, 2):
             bar.advance()
@@ -131,11 +153,11 @@ def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, La
                 (crystal,) = read(path / f"{name}.cif").values()
                 rows[name] = crystal, labels
             except (InputError, ValueError) as error:
-                faults.append(f"'{name}': {error}")
+                faults.append((name, str(error)))
     return rows, faults
 
 
-def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     import polars as pl
 
     table = datasets.parquet(path, path.read_bytes(), f"the layout is {', '.join(datasets.LAYOUT)}, then labels")
@@ -145,7 +167,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
         if (c not in datasets.LAYOUT and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
     ]
     rows: dict[str, tuple[Crystal, Labels]] = {}
-    faults = []
+    faults: Faults = []
     for row in table.iter_rows(named=True):
         name = str(row["material_id"])
         try:
@@ -154,7 +176,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
             crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
             rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
         except (InputError, ValueError, TypeError) as error:
-            faults.append(f"'{name}': {error}")
+            faults.append((name, str(error)))
     return rows, faults
 
 
@@ -187,14 +209,7 @@ def _table(path: Path, rows: Mapping[str, tuple[Crystal, Labels]], wanted: Seque
         pl.DataFrame(columns).write_parquet(temporary)
 
 
-def _splits(home: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:
-    crystals = [crystal for crystal, _ in rows.values()]
-    formulas = [reduced_formula(c.numbers) for c in crystals]
-    volumes = np.array([c.volume / len(c) for c in crystals])
-    near = split.near_duplicates(list(rows), formulas, volumes, None)
-    for rule, groups, about in (
-        ("random", [near[i] for i in rows], "ten parts; near-duplicates (formula, volume within 0.5 %) share one"),
-        ("formula", formulas, "ten parts by reduced formula"),
-    ):
-        parts = {i: split.part_of(name, rule, 1, group) for i, group in zip(rows, groups, strict=True)}
-        split.write(home / "splits", name, rule, 1, about, parts, "bench data import")
+def _energies(rows: Mapping[str, tuple[Crystal, Labels]], wanted: Sequence[Wanted]) -> dict[str, float]:
+    """The first label in eV/atom, by id, where there is one."""
+    column = next((w.column for w in wanted if w.unit == "eV/atom"), None)
+    return {i: labels[column] for i, (_, labels) in rows.items() if column in labels} if column else {}

@@ -10,12 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from asugnn.atomic import write_text
 from asugnn.cache import folder as cache_folder
+from asugnn.crystal import Crystal
 from asugnn.model import Progress
 from leaderboard import duplicates, split
 from leaderboard.datasets import Dataset
@@ -29,40 +30,57 @@ ALSO = "also in training or validation"
 
 def known(data: Dataset) -> Same | None:
     """The pairs of one structure, if they have been found for this file; None if not."""
-    for file in (split.home_of(data.source) / NAME, _kept(data.sha256)):
-        with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged file is found anew
-            about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-            if about["data"] == data.sha256 and about["rule"] == duplicates.RULE:
-                return [(a, b) for a, b in about["same"]]
-    return None
+    stored = _read(split.home_of(data.source) / NAME, data) or _read(_kept(data.sha256), data)
+    return _same(stored[0]) if stored else None
 
 
 def same(data: Dataset, progress: Progress) -> Same:
     """The pairs of one structure, found now and kept where they were not known."""
     if (found := known(data)) is not None:
         return found
-    crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
+    return _same(compared(data, dict(zip(data.ids, data.crystals(data.ids), strict=True)), progress))
+
+
+def compared(data: Dataset, crystals: Mapping[str, Crystal], progress: Progress) -> list[Pair]:
+    """`duplicates.compared` of all crystals of a data set: as kept, or found now and kept."""
+    stored = _read(_kept(data.sha256), data)
+    if stored and stored[1]:
+        return stored[0]
     pairs = duplicates.compared(crystals, data.groups(data.ids), progress)
     keep(data.sha256, pairs)
-    return [(p.a, p.b) for p in pairs if p.verdict == "same"]
+    return pairs
 
 
-def keep(sha256: str, pairs: Iterable[Pair], file: Path | None = None) -> None:
-    """Store what was found for a file of data by its digest: in the cache, or as `file`."""
-    pairs = list(pairs)
+def keep(sha256: str, pairs: Sequence[Pair], file: Path | None = None) -> None:
+    """Store what was found for a file of data by its digest: in the cache, or without other structures as `file`."""
     about = {
         "about": "which crystals are one structure: leaderboard/duplicates.py",
         "rule": duplicates.RULE,
         "data": sha256,
         "verdicts": dict(sorted(Counter(p.verdict for p in pairs).items())),
-        "same": [(p.a, p.b) for p in pairs if p.verdict == "same"],
     }
-    text = json.dumps(about, indent=1) + "\n"
+    chosen = [p for p in pairs if not file or p.verdict != "another structure"]
+    rows = ",\n".join(f"  {json.dumps(astuple(p))}" for p in chosen)
+    text = f'{json.dumps(about, indent=1)[:-2]},\n "pairs": [\n{rows}\n ]\n}}\n'
     if file:
         write_text(file, text)
     else:
         with suppress(OSError):  # a full or read-only disk costs the next run some time, and this one nothing
             write_text(_kept(sha256), text)
+
+
+def _read(file: Path, data: Dataset) -> tuple[list[Pair], bool] | None:
+    """What is stored for this data, and whether it is all that was compared; a damaged file is found anew."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        if about["data"] == data.sha256 and about["rule"] == duplicates.RULE:
+            pairs = [Pair(*row) for row in about["pairs"]]
+            return pairs, len(pairs) == sum(about["verdicts"].values())
+    return None
+
+
+def _same(pairs: Iterable[Pair]) -> Same:
+    return [(p.a, p.b) for p in pairs if p.verdict == "same"]
 
 
 def _kept(sha256: str) -> Path:

@@ -29,6 +29,7 @@ from leaderboard import split
 from leaderboard.cores import each
 from leaderboard.split import Fold
 
+RULES = ("random", "formula", "prototype", "element", "large-cells", "high-energy")
 FEWEST = 10  # crystals of a side, below which a split is not worth making
 FEW = 500  # crystals, below which a second process would cost more than it saves
 SHARE = 0.05  # of the crystals contains an element that is fit to be held out
@@ -45,6 +46,14 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Clusters:
+    """Id to the first of its near-duplicates, and what these are."""
+
+    first: Mapping[str, str]
+    about: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """A split as it is made: a part of each id, and the folds; None: the five of ten parts."""
 
@@ -56,18 +65,19 @@ class Rule:
     def meaningful(self) -> bool:
         """Whether every fold has enough crystals on each side."""
         counts = Counter(self.parts.values())
-        folds = self.folds if self.folds is not None else split.five_folds()
+        folds = split.five_folds() if self.folds is None else self.folds
         return bool(folds) and all(sum(counts[p] for p in side) >= FEWEST for fold in folds for side in fold)
 
 
 def bounds(crystals: Mapping[str, Crystal], energies: Mapping[str, float] | None) -> Bounds:
-    """What to hold out of a data set: five elements that about 5 % of it contain, cells above two thirds of it or
-    more, energies above three quarters of it. Choose once, and give them again when rows are added."""
+    """What to hold out of a data set: five elements that about 5 % of it contain, cells and energies above about three
+    quarters of it. Choose once, and give them again when rows are added."""
     counts = Counter(z for c in crystals.values() for z in set(c.numbers.tolist()))
     apart = {z: abs(np.log(n / len(crystals) / SHARE)) for z, n in counts.items() if n >= FEWEST}
     elements = sorted(apart, key=lambda z: (apart[z], z))[: split.PARTS // 2]
     sizes = np.array([len(c) for c in crystals.values()])
-    i = next(i for i, s in enumerate(SIZES) if s == SIZES[-2] or np.mean(sizes <= s) >= 2 / 3)
+    below = [float(np.mean(sizes <= s)) for s in SIZES]
+    i = min(range(len(SIZES) - 1), key=lambda i: abs(below[i] - 0.7) + (below[i + 1] > 0.95))
     energy = None
     if energies:
         low, high = np.quantile(list(energies.values()), (0.65, 0.75)).round(1).tolist()
@@ -75,56 +85,65 @@ def bounds(crystals: Mapping[str, Crystal], energies: Mapping[str, float] | None
     return Bounds(tuple(sorted(elements)), (SIZES[i], SIZES[i + 1]), energy)
 
 
-def every(
+def make(
+    home: Path,
     dataset: str,
     crystals: Mapping[str, Crystal],
-    formulas: Mapping[str, str],
     energies: Mapping[str, float] | None,
+    near: Clusters,
     held: Bounds,
+    by: str,
     progress: Progress,
-) -> list[Rule]:
-    """All rules on a data set, those of no meaning for it included: all mappings are by id; energies in eV/atom.
+    rules: Sequence[str] = RULES,
+) -> list[str]:
+    """Write the splits of a data set into `home` and return their names: `random` and `formula`, and of the harder ones
+    those that have enough crystals on each side.
 
-    Near-duplicates are not looked at here: `write` joins them.
+    `crystals` are by id, and so are `energies`, in eV/atom; a crystal that has none is in no part of `high-energy`.
     """
+    formulas = {name: crystal.formula for name, crystal in crystals.items()}
     low, high = held.atoms
-    sizes = {name: len(crystal) for name, crystal in crystals.items()}
-    rules = [
-        Rule("random", "ten parts", ten_parts(dataset, "random", {name: name for name in crystals})),
-        Rule("formula", "ten parts by reduced formula", ten_parts(dataset, "formula", formulas)),
-        Rule(
-            "prototype",
-            "ten parts by space group, anonymous formula and orbits",
-            ten_parts(dataset, "prototype", prototypes(crystals, progress)),
-        ),
-        by_element(dataset, crystals, formulas, held.elements),
-        Rule(
-            "large-cells",
-            f"trains up to {low} atoms, validates up to {high}, tests above",
-            *by_bounds(sizes, low, high),
-        ),
-    ]
-    if energies and held.energy:
-        low, high = held.energy
-        about = f"trains up to {low} eV/atom, validates up to {high}, tests above"
-        rules.append(Rule("high-energy", about, *by_bounds(energies, low, high)))
-    return rules
-
-
-def write(home: Path, dataset: str, rules: Iterable[Rule], first: Mapping[str, str], near: str, by: str) -> list[str]:
-    """Write the splits that mean something into `home`, and return their names.
-
-    `first` is the first near-duplicate of each id, `near` says what that is, `by` who made the files.
-    """
-    made = []
+    made: list[Rule] = []
     for rule in rules:
-        # What a rule has no value for, such as an energy, is in no part.
-        parts = {name: rule.parts[first[name]] for name in first if first[name] in rule.parts}
-        joined = Rule(rule.name, f"{rule.about}; {near}", parts, rule.folds)
-        if joined.meaningful() or rule.name in ("random", "formula"):
-            split.write(home, dataset, rule.name, 1, joined.about, parts, by, rule.folds)
-            made.append(rule.name)
-    return made
+        if rule == "random":
+            parts = ten_parts(dataset, rule, {name: name for name in crystals})
+            made.append(Rule(rule, f"ten parts; {near.about} share one", parts))
+        elif rule == "formula":
+            made.append(Rule(rule, "ten parts by reduced formula", ten_parts(dataset, rule, formulas)))
+        elif rule == "prototype":
+            about = "ten parts by space group, anonymous formula and orbits"
+            made.append(Rule(rule, about, ten_parts(dataset, rule, prototypes(crystals, progress))))
+        elif rule == "element":
+            made.append(by_element(dataset, {i: c.numbers for i, c in crystals.items()}, formulas, held.elements))
+        elif rule == "large-cells":
+            sizes = {name: len(crystal) for name, crystal in crystals.items()}
+            about = f"trains up to {low} atoms, validates up to {high}, tests above"
+            made.append(Rule(rule, about, *by_bounds(sizes, low, high)))
+        elif rule == "high-energy" and energies and held.energy:
+            about = "trains up to {} eV/atom, validates up to {}, tests above".format(*held.energy)
+            made.append(Rule(rule, about, *by_bounds(energies, *held.energy)))
+    written = []
+    for found in made:
+        first = near.first
+        parts = {name: found.parts[first[name]] for name in crystals if first[name] in found.parts}
+        joined = Rule(found.name, found.about, parts, found.folds)
+        if joined.name in ("random", "formula") or joined.meaningful():
+            split.write(home, dataset, joined.name, 1, joined.about, parts, by, joined.folds)
+            written.append(joined.name)
+    return written
+
+
+def clusters(
+    crystals: Mapping[str, Crystal], energies: Mapping[str, float] | None, same: Iterable[tuple[str, str]]
+) -> Clusters:
+    """Near-duplicates: formula, volume and, where there are any, energies; and the pairs of one structure."""
+    names = list(crystals)
+    volumes = np.array([c.volume / len(c) for c in crystals.values()])
+    values = np.array([energies[name] for name in names]) if energies else None
+    same = list(same)
+    first = split.near_duplicates(names, [c.formula for c in crystals.values()], volumes, values, same)
+    about = f"near-duplicates (formula, volume within 0.5 %{', energy within 2 meV' if energies else ''})"
+    return Clusters(first, f"{about} and what is one structure" if same else about)
 
 
 def ten_parts(dataset: str, rule: str, groups: Mapping[str, str], salt: int = 1) -> dict[str, str]:
@@ -133,22 +152,32 @@ def ten_parts(dataset: str, rule: str, groups: Mapping[str, str], salt: int = 1)
 
 
 def by_element(
-    dataset: str, crystals: Mapping[str, Crystal], formulas: Mapping[str, str], elements: Sequence[int]
+    dataset: str, numbers: Mapping[str, Iterable[int]], formulas: Mapping[str, str], elements: Sequence[int]
 ) -> Rule:
-    """A fold for each element; crystals with two of them are in none."""
+    """A fold for each element, which validates on a tenth by formula; crystals with two of them are in none."""
     names = [SYMBOLS[z - 1] for z in elements]
     parts = {}
-    for name, crystal in crystals.items():
-        held = [s for z, s in zip(elements, names, strict=True) if z in crystal.numbers]
+    for name, z in numbers.items():
+        held = [s for e, s in zip(elements, names, strict=True) if e in set(z)]
         drawn = split.part_of(dataset, "element", 1, formulas[name])
         parts[name] = drawn if not held else held[0] if len(held) == 1 else "several"
     folds: list[Fold] = []
-    for k, symbol in enumerate(names):
+    for k, tested in enumerate(names):
         validate = str(2 * k)
-        train = [str(p) for p in range(split.PARTS) if str(p) != validate] + [n for n in names if n != symbol]
-        folds.append((train, [validate], [symbol]))
+        train = [str(p) for p in range(split.PARTS) if str(p) != validate] + [n for n in names if n != tested]
+        folds.append((train, [validate], [tested]))
     about = f"each fold tests all crystals with one of {', '.join(names)}; those with two of them are in none"
     return Rule("element", about, parts, folds)
+
+
+def in_turn(names: Sequence[str], always: Sequence[str]) -> list[Fold]:
+    """A fold for each part of `names`, which validates on the next of them: for sets too small for a tenth."""
+    folds: list[Fold] = []
+    for k, tested in enumerate(names):
+        following = names[(k + 1) % len(names)]
+        train = [name for name in names if name not in (tested, following)]
+        folds.append(([*train, *always], [following], [tested]))
+    return folds
 
 
 def by_bounds(values: Mapping[str, float], low: float, high: float) -> tuple[dict[str, str], list[Fold]]:

@@ -106,7 +106,7 @@ def sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
     return Sides(*found)
 
 
-# Making a split: only for recipes/splits.py, never while running ------------------------------------------------------
+# Making a split, for leaderboard/rules.py: never while running -------------------------------------------------------
 
 
 def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
@@ -116,12 +116,17 @@ def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
 
 
 def near_duplicates(
-    ids: Sequence[str], formulas: Sequence[str], volumes: Floats, energies: Floats | None
+    ids: Sequence[str],
+    formulas: Sequence[str],
+    volumes: Floats,
+    energies: Floats | None,
+    same: Iterable[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
 
-    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any. Pairs are joined in
-    chains, so that no two near-duplicates can fall into different parts.
+    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any; `same` are pairs of
+    ids that are near-duplicates whatever these say. Pairs are joined in chains, so that no two near-duplicates can fall
+    into different parts.
     """
     by_formula: dict[str, list[int]] = {}
     for i, formula in enumerate(formulas):
@@ -133,13 +138,19 @@ def near_duplicates(
             i = root[i]
         return i
 
+    def join(i: int, j: int) -> None:
+        low, high = sorted((find(i), find(j)))
+        root[high] = low
+
     for rows in by_formula.values():
         for a, i in enumerate(rows):
             for j in rows[:a]:
                 near = energies is None or abs(energies[i] - energies[j]) <= 0.002
                 if near and abs(volumes[i] / volumes[j] - 1) <= 0.005:
-                    low, high = sorted((find(i), find(j)))
-                    root[high] = low
+                    join(i, j)
+    place = {name: i for i, name in enumerate(ids)}
+    for one, other in same:
+        join(place[one], place[other])
     smallest: dict[int, str] = {}
     for i, name in enumerate(ids):
         smallest[find(i)] = min(name, smallest.get(find(i), name))

@@ -81,7 +81,7 @@ def test_what_was_found_is_kept_by_the_digest_of_the_data(leaky: datasets.Datase
     assert leaks.known(leaky) == [("c000", "again")]  # since the import
     (kept,) = (Path("cache") / "duplicates").iterdir()
     about = json.loads(kept.read_text())
-    for damaged in ("", "{", json.dumps({**about, "data": "0" * 64}), json.dumps({**about, "rule": 0})):
+    for damaged in ("", "{", "[]", json.dumps({**about, "data": "0" * 64}), json.dumps({**about, "rule": 0})):
         kept.write_text(damaged)
         assert leaks.known(leaky) is None
         assert leaks.same(leaky, silent) == [("c000", "again")]
