@@ -355,18 +355,21 @@ def data_list(data_dir: DataDir = None) -> None:
 def data_audit(
     name: Annotated[str, typer.Argument(help="A data set.")],
     rule: Annotated[str, typer.Option("--split", help="The split to look at.")] = "random",
+    out: Annotated[Path | None, typer.Option(help="Folder for tables of all that was found, and figures.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Look for duplicates, labels that cannot be, and what a split's sides share. Exit 1 if a structure is shared."""
     from rich.console import Console
 
-    from leaderboard import audit, progress
+    from leaderboard import audit, audit_files, progress
 
     found = audit.audit(name, rule, data_dir, progress.shown(Console(stderr=True, highlight=False), name))
     for title, lines in found.sections:
         typer.echo(title)
         for line in lines:
             typer.echo(f"  {line}")
+    for file in audit_files.write(found, out) if out else ():
+        typer.echo(str(file))
     if leaking := [str(fold) for fold, shared in found.leaks.items() if shared]:
         raise InputError(f"split {rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}")
 

@@ -1,5 +1,6 @@
 """What an audit must find: planted duplicates, conflicting and impossible labels, a split that leaks."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from asugnn import Crystal
 from asugnn.model import silent
-from leaderboard import audit, check, cli, datasets, importer, split
+from leaderboard import audit, audit_files, check, cli, datasets, importer, split
 
 
 @pytest.fixture
@@ -69,3 +70,47 @@ def test_a_split_that_leaks_is_told(
 
 def test_the_embedded_data_set_has_no_leak():
     assert not any(audit.audit("open-dft", "random", None, silent).leaks.values())
+
+
+def test_the_tables_and_figures_hold_all_that_was_found(source: datasets.Source, tmp_path: Path):
+    assert source.folder is not None
+    parts = dict(split.load(datasets.load(source), "random").parts) | {"c000": "0", "same": "5"}
+    del parts["c005"]
+    split.write(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
+    found = audit.audit("toy", "leaky", None, silent)
+    files = {p.name: p for p in audit_files.write(found, tmp_path / "out")}
+    tables = {
+        n: list(csv.DictReader(p.read_text(encoding="utf-8").splitlines()))
+        for n, p in files.items()
+        if n.endswith(".csv")
+    }
+    pairs = {(row["a"], row["b"]): row for row in tables["duplicates.csv"]}
+    assert len(pairs) == len(found.pairs)
+    assert pairs["c000", "same"]["verdict"] == "same"
+    assert (pairs["c000", "same"]["y_a"], pairs["c000", "same"]["y_b"]) == ("1.0", "1.5")
+    assert tables["leaks.csv"][0] == {"fold": "0", "tested": "c000", "same_as": "same", "part": "5"}
+    assert [row["id"] for row in tables["outliers.csv"]] == ["c002"]
+    assert tables["dropped.csv"] == [{"id": "c005", "reason": "split leaky does not list it"}]
+    assert {row["element"]: row["crystals"] for row in tables["elements.csv"]}["Li"] == "6"
+    assert sum(int(row["crystals"]) for row in tables["space-groups.csv"]) == 62
+    figures = {n for n in files if n.endswith(".svg")}
+    assert figures == {"labels.svg", "sizes.svg", "elements.svg"}  # of one pair there is no distribution
+    before = {n: files[n].read_bytes() for n in files}
+    audit_files.write(found, tmp_path / "out")
+    assert {n: files[n].read_bytes() for n in files} == before
+
+
+def test_the_periodic_table_has_a_place_for_every_element():
+    places = [audit_files.place(z) for z in range(1, 119)]
+    assert len(set(places)) == 118
+    symbols = dict(zip(places, range(1, 119), strict=True))
+    assert [symbols[place] for place in ((1, 1), (18, 1), (13, 2), (8, 4), (18, 4), (4, 6), (18, 7))] == [
+        1, 2, 5, 26, 36, 72, 118
+    ]  # fmt: skip
+
+
+def test_labels_far_from_what_their_composition_suggests_are_outliers(data: Path):
+    loaded = datasets.load(datasets.source("mp-2018"), data)
+    names = {o.name for o in audit._outliers(loaded, loaded.source.targets[0])}
+    assert names >= {"mp-778012", "mp-690564", "mp-693892", "mp-694932", "mp-1014332"}  # known to be wrong
+    assert len(names) < 100
