@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -79,6 +81,31 @@ def conventional(crystal: Crystal, origin: Origin = "given") -> Conventional:
     return Conventional(cell, int(data.number), np.repeat(orbits, c), primitive, tuple(group.free))
 
 
+def space_group(crystal: Crystal) -> int:
+    """The number, 1 to 230, by spglib, the reference; raises `InputError` where it finds no symmetry."""
+    import spglib
+
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # what is None below is told in words of our own
+    cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+    with warnings.catch_warnings():
+        # The switch to exceptions is global, and others in this process still count on None.
+        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
+        try:
+            found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+        except spglib.SpglibError:
+            found = None
+    if found is None:
+        raise _none(crystal)
+    return int(found.number)
+
+
+def _none(crystal: Crystal) -> InputError:
+    return InputError(
+        f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {SYMPREC} angstrom: "
+        "look for atoms that nearly coincide"
+    )
+
+
 def _dataset(crystal: Crystal, lattice: Floats, frac: Floats) -> Any:
     import moyopy
 
@@ -86,10 +113,7 @@ def _dataset(crystal: Crystal, lattice: Floats, frac: Floats) -> Any:
     try:
         found = moyopy.MoyoDataset(cell, symprec=SYMPREC, setting=moyopy.Setting.spglib())
     except ValueError as error:
-        raise InputError(
-            f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {SYMPREC} angstrom: "
-            "look for atoms that nearly coincide"
-        ) from error
+        raise _none(crystal) from error
     return found
 
 

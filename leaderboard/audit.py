@@ -2,171 +2,223 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.errors import InputError
 from asugnn.model import Progress
-from asugnn.neighbours import nearest
-from leaderboard import datasets, split
+from asugnn.symmetry import space_group
+from leaderboard import datasets, importer, leaks, split
+from leaderboard.cores import each
 from leaderboard.datasets import Dataset, Target
+from leaderboard.duplicates import Pair, duplicates
+from leaderboard.leaks import Same
 
-VOLUME = 0.01  # relative difference in volume per atom, above which crystals are different
-DISTANCE = 0.05  # angstrom, of the twelve nearest neighbours on average, above which they are different
-OUTLIER = 10.0  # in robust standard deviations
+__all__ = ["Audit", "Outlier", "audit", "duplicates"]
+
+FEW = 2000  # crystals, below which a second process would cost more than it saves
+OUTLIER = 6.0  # in robust standard deviations
 SHOWN = 8
+Section = tuple[str, tuple[str, ...]]  # a title, and sentences
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two crystals that are the same structure, by pymatgen's matcher without scaling."""
+class Outlier:
+    """A label far from what its composition suggests, by `deviations` robust standard deviations."""
 
-    a: str
-    b: str
+    name: str
+    target: Target
+    value: float
+    deviations: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found, as sentences for people; `leaks` is how many tested crystals the other sides know."""
+    """What was found in a data set, and in one of its splits."""
 
-    sections: tuple[tuple[str, tuple[str, ...]], ...]
-    leaks: dict[int, int]  # by fold
+    data: Dataset
+    parts: split.Split
+    crystals: Mapping[str, Crystal]
+    space_groups: Mapping[str, int]  # of those for which spglib finds one
+    pairs: tuple[Pair, ...]  # all that share formula and volume, with their verdicts
+    outliers: tuple[Outlier, ...]
+    dropped: Mapping[str, str]  # id to why something here does not count it
+
+    @cached_property
+    def same(self) -> Same:
+        """The pairs of one structure."""
+        return [(p.a, p.b) for p in self.pairs if p.verdict == "same"]
+
+    @cached_property
+    def leaks(self) -> dict[int, dict[str, str]]:
+        """By fold, the tested crystals that are on another side too, whatever their labels."""
+        found = {}
+        for fold, sides in self.parts.folds.items():
+            ids = (tuple(i for i, part in self.parts.parts.items() if part in sides[s]) for s in split.SIDES)
+            found[fold] = leaks.crossing(self.same, split.Sides(*ids))
+        return found
+
+    @cached_property
+    def elements(self) -> Counter[int]:
+        """Atomic number to how many crystals contain it."""
+        return Counter(z for c in self.crystals.values() for z in set(c.numbers.tolist()))
+
+    def differences(self, target: Target) -> list[tuple[float, str, str]]:
+        """How far the labels of one structure differ, largest first, where both are known."""
+        y, rows = self.data.labels(target), self.data.rows
+        apart = [(float(abs(y[rows[a]] - y[rows[b]])), a, b) for a, b in self.same]
+        return sorted((d for d in apart if np.isfinite(d[0])), reverse=True)
+
+    @property
+    def sections(self) -> list[Section]:
+        """All of it, in sentences for people."""
+        targets = self.data.source.targets
+        return [
+            ("crystals", tuple(_coverage(self))),
+            ("labels", tuple(line for target in targets for line in _labels(self, target))),
+            ("duplicates", tuple(_pairs(self))),
+            ("labels of duplicates", tuple(line for target in targets for line in _conflicts(self, target))),
+            (f"split {self.parts.rule}", (*_leaks(self), *_unseen(self))),
+        ]
 
 
 def audit(name: str, rule: str, data_dir: Path | None, progress: Progress) -> Audit:
     """Look at a data set and one of its splits; raises `InputError` where they cannot be had."""
     data = datasets.load(datasets.source(name), data_dir)
     parts = split.load(data, rule)
-    ids = [i for i in data.ids if i in parts.parts]
-    crystals = dict(zip(ids, data.crystals(ids), strict=True))
-    pairs = list(duplicates(crystals, data.groups(ids), progress))
-    leaks, crossing = _leaks(parts, pairs)
-    sections = [
-        ("crystals", _coverage(list(crystals.values()))),
-        ("labels", tuple(line for target in data.source.targets for line in _labels(data, target))),
-        ("duplicates", _pairs(pairs, len(ids))),
-        ("labels of duplicates", tuple(line for t in data.source.targets for line in _conflicts(data, t, pairs))),
-        (f"split {rule}", (*crossing, *_unseen(parts, crystals))),
-    ]
-    return Audit(tuple(sections), leaks)
-
-
-def duplicates(crystals: dict[str, Crystal], formulas: Sequence[str], progress: Progress) -> Iterator[Pair]:
-    """All pairs of the same structure.
-
-    Candidates share the reduced formula, the volume per atom, and the sorted mean distances of the nearest neighbours
-    of their elements; pymatgen's StructureMatcher, with its own tolerances and without scaling, decides.
-    """
-    by_formula: dict[str, list[str]] = {}
-    for name, formula in zip(crystals, formulas, strict=True):
-        by_formula.setdefault(formula, []).append(name)
-    candidates: list[tuple[str, str]] = []
-    for names in by_formula.values():
-        volumes = {n: crystals[n].volume / len(crystals[n]) for n in names}
-        close = ((a, b) for a, b in combinations(names, 2) if abs(volumes[a] / volumes[b] - 1) <= VOLUME)
-        candidates += close
-    prints: dict[str, Floats] = {}
-    with progress("comparing", len(candidates)) as bar:
-        for a, b in candidates:
+    crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
+    dropped = importer.excluded(data.source)
+    dropped |= {i: f"split {rule} does not list it" for i in crystals if i not in parts.parts}
+    space_groups = {}
+    with progress("space groups", len(crystals)) as bar:
+        for i, number in zip(
+            crystals, each(_space_group, list(crystals.values()), 64, len(crystals) < FEW), strict=True
+        ):
             bar.advance()
-            for n in (a, b):
-                if n not in prints:
-                    prints[n] = fingerprint(crystals[n])
-            if np.abs(prints[a] - prints[b]).mean() <= DISTANCE and _same(crystals[a], crystals[b]):
-                yield Pair(a, b)
+            if number:
+                space_groups[i] = number
+            else:
+                dropped[i] = "spglib finds no symmetry"
+    pairs = leaks.compared(data, crystals, progress)
+    outliers = tuple(o for target in data.source.targets for o in _outliers(data, target))
+    return Audit(data, parts, crystals, space_groups, tuple(pairs), outliers, dropped)
 
 
-def fingerprint(crystal: Crystal) -> Floats:
-    """(12 elements,) mean distances of the first to the twelfth neighbour, by element: of equal crystals equal."""
-    pairs = nearest(crystal, 12, 12.0)
-    first = np.searchsorted(pairs.centre, np.arange(len(crystal)))
-    rank = np.arange(len(pairs)) - first[pairs.centre]
-    table = np.full((len(crystal), 12), 12.0)
-    near = rank < 12
-    table[pairs.centre[near], rank[near]] = pairs.distance[near]
-    return np.concatenate([table[crystal.numbers == z].mean(axis=0) for z in np.unique(crystal.numbers)])
+def _space_group(crystal: Crystal) -> int:
+    try:
+        return space_group(crystal)
+    except InputError:
+        return 0
 
 
-def _same(a: Crystal, b: Crystal) -> bool:
-    from pymatgen.analysis.structure_matcher import StructureMatcher
-    from pymatgen.core import Structure
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        one, other = (Structure(c.lattice, c.numbers, c.frac_coords) for c in (a, b))
-        return bool(StructureMatcher(scale=False).fit(one, other))
-
-
-def _coverage(crystals: Sequence[Crystal]) -> tuple[str, ...]:
-    sizes = np.array([len(c) for c in crystals])
-    elements = Counter(SYMBOLS[z - 1] for c in crystals for z in set(c.numbers.tolist()))
-    rare = [f"{symbol} {count}" for symbol, count in sorted(elements.items(), key=lambda x: x[1])[:SHOWN]]
-    return (
-        f"{len(crystals):,} crystals, {sizes.min()} to {sizes.max()} atoms, median {np.median(sizes):.0f}",
-        f"{len(elements)} elements; rarest: {', '.join(rare)}",
-    )
-
-
-def _labels(data: Dataset, target: Target) -> Iterator[str]:
+def _outliers(data: Dataset, target: Target) -> list[Outlier]:
+    if target.kind == "binary":
+        return []
     y = data.labels(target)
+    rows = np.flatnonzero(np.isfinite(y))
+    numbers = data.table["atomic_numbers"].gather(rows).to_list()
+    shares = np.array([np.bincount(n, minlength=len(SYMBOLS) + 1) / len(n) for n in numbers]).reshape(len(rows), -1)
+    off = _deviations(shares, y[rows])
+    far = [Outlier(data.ids[i], target, float(y[i]), float(d)) for i, d in zip(rows, off, strict=True) if _far(d)]
+    return sorted(far, key=lambda o: -abs(o.deviations))
+
+
+def _deviations(shares: Floats, y: Floats) -> Floats:
+    """(n,) robust standard deviations from what is linear in the shares of the elements, fitted without outliers.
+
+    Of so few labels that a fit would follow them, from the median.
+    """
+    off = _standard(y)
+    if len(y) < 3 * shares.any(axis=0).sum():
+        return off
+    for _ in range(3):
+        usual = ~_far(off)
+        off = _standard(y - shares @ np.linalg.lstsq(shares[usual], y[usual], rcond=None)[0])
+    return off
+
+
+def _standard(y: Floats) -> Floats:
+    if not len(y):
+        return y
+    off = y - np.median(y)
+    return off / (1.4826 * np.median(abs(off)) or off.std() or 1.0)
+
+
+def _far(deviations: Any) -> Any:
+    return abs(deviations) > OUTLIER
+
+
+def _coverage(found: Audit) -> Iterator[str]:
+    sizes = np.array([len(c) for c in found.crystals.values()])
+    rare = [f"{SYMBOLS[z - 1]} {n}" for z, n in sorted(found.elements.items(), key=lambda x: x[1])[:SHOWN]]
+    groups = Counter(found.space_groups.values())
+    yield f"{len(sizes):,} crystals, {sizes.min()} to {sizes.max()} atoms, median {np.median(sizes):.0f}"
+    yield f"{len(found.elements)} elements; rarest: {', '.join(rare)}"
+    common = ", ".join(f"{number} ({n:,})" for number, n in groups.most_common(SHOWN))
+    yield f"{len(groups)} of 230 space groups; most common: {common}"
+    for reason, n in Counter(found.dropped.values()).most_common(SHOWN):
+        yield f"{n:,} not counted: {reason}"
+
+
+def _labels(found: Audit, target: Target) -> Iterator[str]:
+    y = found.data.labels(target)
     known = y[np.isfinite(y)]
+    if not len(known):
+        yield f"{target.name}: no labels"
+        return
     if target.kind == "binary":
         yield f"{target.name}: {len(known):,} labels, {known.mean():.1%} of class 1"
         return
-    middle = np.median(known)
-    spread = 1.4826 * np.median(abs(known - middle)) or known.std()
-    far = np.flatnonzero(abs(y - middle) > OUTLIER * spread)
-    span = f"{known.min():.3g} to {known.max():.3g} {target.unit}, median {middle:.3g}"
+    span = f"{known.min():.3g} to {known.max():.3g} {target.unit}, median {np.median(known):.3g}"
     yield f"{target.name}: {len(known):,} labels, {span}"
-    worst = sorted(far.tolist(), key=lambda i: -abs(y[i] - middle))
-    if worst:
-        listed = ", ".join(f"{data.ids[i]} ({y[i]:.3g})" for i in worst[:SHOWN])
-        yield f"{target.name}: {len(worst):,} lie more than {OUTLIER:.0f} robust standard deviations off: {listed}"
+    if far := [o for o in found.outliers if o.target == target]:
+        listed = ", ".join(f"{o.name} ({o.value:.3g})" for o in far[:SHOWN])
+        what = f"more than {OUTLIER:.0f} robust standard deviations off what their composition suggests"
+        yield f"{target.name}: {len(far):,} lie {what}: {listed}"
 
 
-def _pairs(pairs: Sequence[Pair], n: int) -> tuple[str, ...]:
-    rows = {name for pair in pairs for name in (pair.a, pair.b)}
-    listed = "; ".join(f"{p.a} = {p.b}" for p in pairs[:SHOWN])
-    head = f"{len(pairs):,} pairs of {len(rows):,} crystals ({len(rows) / n:.1%}) are the same structure"
-    return (head, *([f"such as {listed}"] if pairs else []))
+def _pairs(found: Audit) -> Iterator[str]:
+    rows = {name for pair in found.same for name in pair}
+    share = f"{len(rows) / len(found.crystals):.1%}"
+    yield f"{len(found.same):,} pairs of {len(rows):,} crystals ({share}) are the same structure"
+    if found.same:
+        yield f"such as {'; '.join(f'{a} = {b}' for a, b in found.same[:SHOWN])}"
+    others = Counter(p.verdict for p in found.pairs if p.verdict != "same").most_common()
+    if others:
+        why = "; ".join(f"{n:,} are {verdict}" for verdict, n in others)
+        yield f"of {len(found.pairs):,} pairs of one formula and nearly one volume: {why}"
 
 
-def _conflicts(data: Dataset, target: Target, pairs: Sequence[Pair]) -> Iterator[str]:
-    y = data.labels(target)
-    apart = [(abs(y[data.rows[p.a]] - y[data.rows[p.b]]), p) for p in pairs]
-    apart = sorted(((d, p) for d, p in apart if np.isfinite(d)), key=lambda x: -x[0])
-    if apart:
-        values = np.array([d for d, _ in apart])
-        listed = ", ".join(f"{p.a} and {p.b} by {d:.3g}" for d, p in apart[:3])
-        usual = f"{np.median(values):.2g} {target.unit}".strip()
+def _conflicts(found: Audit, target: Target) -> Iterator[str]:
+    if apart := found.differences(target):
+        listed = ", ".join(f"{a} and {b} by {d:.3g}" for d, a, b in apart[:3])
+        usual = f"{np.median([d for d, *_ in apart]):.2g} {target.unit}".strip()
         yield f"{target.name}: of the same structure they differ by {usual} (median); {listed}"
 
 
-def _leaks(parts: split.Split, pairs: Sequence[Pair]) -> tuple[dict[int, int], list[str]]:
-    leaks, lines = {}, []
-    for fold, sides in parts.folds.items():
-        side = {part: name for name, some in sides.items() for part in some}
-        tested = set()
-        for pair in pairs:
-            a, b = (side.get(parts.parts[i]) for i in (pair.a, pair.b))
-            if a and b and "test" in (a, b) and a != b:
-                tested.add(pair.a if a == "test" else pair.b)
-        leaks[fold] = len(tested)
-        lines.append(f"fold {fold}: {len(tested):,} tested crystals are also, as structures, on another side")
-    return leaks, lines
+def _leaks(found: Audit) -> Iterator[str]:
+    for fold, shared in found.leaks.items():
+        parts = found.parts.folds[fold]["test"]
+        tested = sum(part in parts for part in found.parts.parts.values())
+        yield f"fold {fold}: {len(shared):,} of {tested:,} tested crystals are, as structures, {leaks.ALSO}"
 
 
-def _unseen(parts: split.Split, crystals: dict[str, Crystal]) -> Iterator[str]:
-    for fold, sides in parts.folds.items():
-        of = {name: set(some) for name, some in sides.items()}
-        seen = {z for i, c in crystals.items() if parts.parts[i] in of["train"] for z in set(c.numbers.tolist())}
-        new = [z for i, c in crystals.items() if parts.parts[i] in of["test"] for z in set(c.numbers.tolist()) - seen]
+def _unseen(found: Audit) -> Iterator[str]:
+    for fold, sides in found.parts.folds.items():
+        side = {name: [i for i, part in found.parts.parts.items() if part in some] for name, some in sides.items()}
+        seen = _elements(found.crystals[i] for i in side["train"])
+        new = Counter(z for i in side["test"] for z in set(found.crystals[i].numbers.tolist()) - seen)
         if new:
-            counts = ", ".join(f"{SYMBOLS[z - 1]} {n}" for z, n in Counter(new).most_common(SHOWN))
+            counts = ", ".join(f"{SYMBOLS[z - 1]} {n}" for z, n in new.most_common(SHOWN))
             yield f"fold {fold}: elements that are tested and never trained, with how many crystals: {counts}"
+
+
+def _elements(crystals: Iterator[Crystal]) -> set[int]:
+    return {z for crystal in crystals for z in crystal.numbers.tolist()}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
-from leaderboard import datasets, split, statistics, store, submission, systems
+from leaderboard import datasets, leaks, split, statistics, store, submission, systems
 from leaderboard.statistics import Estimate
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record
 from leaderboard.submission import Columns
@@ -73,6 +73,7 @@ class Row:
     flat: bool | None  # whether the last tenth of them improved no run's validation score by more than 1 %
     pretrained_on: str | None  # what the published weights were trained on, which may contain the test set
     outside: int  # test crystals left out because the model says that they are outside its domain
+    leaks: int | None  # test crystals that are, as structures, also in training or validation; None: not known
     front: bool = False  # whether no other row of the task is both better and faster to train
     rank: int | None = None
     rank_high: int | None = None
@@ -206,7 +207,7 @@ def _ranked(
     others: list[Row] = []
     for (preset, model), records in by_model.items():
         try:
-            row, estimates = _row(task, records, held)
+            row, estimates = _row(task, records, held, data_dir)
         except InputError as error:
             notes.append(f"{model} on {task.name} is left out: {error}")
             continue
@@ -248,7 +249,9 @@ def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
     return [replace(r, front=r.title in cost and not beaten(cost[r.title])) for r in rows]
 
 
-def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> tuple[Row, dict[str, Estimate]]:
+def _row(
+    task: Task, records: Sequence[Record], held: Mapping[int, Answers], data_dir: Path | None
+) -> tuple[Row, dict[str, Estimate]]:
     runs, answered = [], []
     for record in records:
         answer, about = held[record.run.fold], record.about
@@ -293,6 +296,7 @@ def _row(task: Task, records: Sequence[Record], held: Mapping[int, Answers]) -> 
         outside=sum(len(r.about.get("outside", ())) for r in records),
         systems=_systems(task, runs, answered),
         data={**about["data"], **datasets.provenance(task.source)},
+        leaks=None if "weights" in about else _leaks(task, records, data_dir),
     )
     return row, estimates
 
@@ -308,6 +312,15 @@ def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answ
     paired = [(run, answer.scored_formulas) for run, answer in zip(runs, answered, strict=True)]
     found = systems.by_system(paired, task.target.kind)
     return {name: System(s.n, values(s.raw), s.offset, values(s.shifted)) for name, s in found.items()}
+
+
+def _leaks(task: Task, records: Sequence[Record], data_dir: Path | None) -> int | None:
+    """Over the folds of some runs: by the structures that are known to be the same, else as the runs say."""
+    data = datasets.load(task.source, data_dir)
+    if (found := leaks.known(data)) is not None:
+        return sum(len(leaks.of(task, fold, data, found).shared) for fold in {r.run.fold for r in records})
+    said = {r.run.fold: r.about.get("leaks") for r in records}
+    return None if None in said.values() else sum(n for n in said.values() if n)
 
 
 def _value(estimate: Estimate) -> Value:

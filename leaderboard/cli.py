@@ -81,6 +81,9 @@ def run(
     precision: Annotated[str, typer.Option(help="Of matrix products in training: float32 or bfloat16.")] = "float32",
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     jobs: Annotated[int, typer.Option(help="Runs at a time, which share the cores.")] = 1,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Run splits that test structures which also train.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Train models, predict their test sets, and rank them. What is done already is kept; what was cut off goes on."""
@@ -106,8 +109,9 @@ def run(
         weights=weights,
         data_dir=data_dir,
         ablation=suite == ABLATION,
+        allow_leaks=allow_leaks,
     )
-    planned = request.jobs()
+    planned = request.jobs(progress.shown(console, "split"))
     width, seen = len(str(len(planned))), 0
 
     def report(run: Run, outcome: str, note: str) -> None:
@@ -397,20 +401,23 @@ def data_fetch(
 def data_audit(
     name: Annotated[str, typer.Argument(help="A data set.")],
     rule: Annotated[str, typer.Option("--split", help="The split to look at.")] = "random",
+    out: Annotated[Path | None, typer.Option(help="Folder for tables of all that was found, and figures.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Look for duplicates, labels that cannot be, and what a split's sides share. Exit 1 if a structure is shared."""
     from rich.console import Console
 
-    from leaderboard import audit, progress
+    from leaderboard import audit, audit_files, progress
 
     found = audit.audit(name, rule, data_dir, progress.shown(Console(stderr=True, highlight=False), name))
     for title, lines in found.sections:
         typer.echo(title)
         for line in lines:
             typer.echo(f"  {line}")
-    if leaking := [fold for fold, n in found.leaks.items() if n]:
-        raise InputError(f"split {rule} of {name} leaks: the same structure is on two sides of fold {leaking[0]}")
+    for file in audit_files.write(found, out) if out else ():
+        typer.echo(str(file))
+    if leaking := [str(fold) for fold, shared in found.leaks.items() if shared]:
+        raise InputError(f"split {rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}")
 
 
 @data.command("import")
@@ -424,7 +431,7 @@ def data_import(
     skip: Annotated[bool, typer.Option("--skip", help="Leave out rows that cannot be used.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Make a data set of your own. Its tasks and its splits, random and by formula, are made with it."""
+    """Make a data set of your own. Its tasks and its splits are made with it."""
     from rich.console import Console
 
     from leaderboard import importer, progress
@@ -439,10 +446,13 @@ def data_import(
 
 def _then(made: Source) -> None:
     """What there is of a data set that was made, and what to do with it."""
-    from leaderboard import split, tasks
+    from leaderboard import importer, split, tasks
 
     named = ", ".join(task.name for task in tasks.suite(made.name))
     typer.echo(f"{made.name}: {split.size(made):,} crystals in {made.folder}; tasks: {named}")
+    if left_out := importer.excluded(made):
+        typer.echo(f"{len(left_out):,} rows were left out: {made.folder}/{importer.EXCLUDED} says why")
+    typer.echo(f"splits: {', '.join(split.rules(made))}")
     typer.echo(f"Now: bench run {made.name} --model mean,forest")
 
 

@@ -31,6 +31,7 @@ from asugnn.model import Progress
 from leaderboard import datasets, importer, screening, split, store
 
 Rows = dict[str, tuple[Crystal, dict[str, float]]]  # by id
+BY = "bench data fetch"
 Excluded = list[tuple[str, str, str]]  # id, rule, detail
 
 
@@ -85,16 +86,18 @@ def _hm(home: Path, progress: Progress) -> None:
     targets = [t for t in TARGETS if any(t["column"] in labels for _, labels in rows.values())]
     if targets[:1] != [TARGETS[0]]:
         raise InputError(f"{file} has no structure with formation_energy: {url} is not the file that is known here")
-    screening.write_excluded(home / "excluded.csv", excluded)
     version = about.get("X-Repo-Commit") or "not stated"
     stated = {"source": url, "version": version, "origin_sha256": sha256, "excluded": len(excluded)}
 
     def splits(folder: Path) -> None:
         words = "every fold tests all: nothing here trains, the models are those of mp-2024-1 of the same fold"
         every = dict.fromkeys(rows, PART)
-        split.write(folder, "hm", "random", 1, words, every, "bench data fetch", [((), (), (PART,))] * 5)
+        split.write(folder, "hm", "random", 1, words, every, BY, [((), (), (PART,))] * 5)
 
-    importer.write("hm", rows, [t["column"] for t in targets], targets, stated, splits, usual=False)
+    importer.write(
+        "hm", rows, [t["column"] for t in targets], targets, stated, BY, progress, excluded=excluded, own=splits,
+        usual=False,
+    )  # fmt: skip
     file.unlink()
 
 
@@ -151,13 +154,13 @@ def _nomad2018(home: Path, progress: Progress) -> None:
             "tests what the competition tested, validates on a tenth of its training set; 400 of the 600 have a twin"
         )
         fold = ([str(p) for p in range(1, split.PARTS)], ["0"], ["test"])
-        split.write(folder, "nomad2018", "kaggle", 1, words, parts, "bench data fetch", [fold])
+        split.write(folder, "nomad2018", "kaggle", 1, words, parts, BY, [fold])
 
     targets = [
         {"name": "formation-energy", "column": "formation_energy", "unit": "eV/cation", "kind": "regression"},
         {"name": "band-gap", "column": "band_gap", "unit": "eV", "kind": "regression"},
     ]
-    importer.write("nomad2018", rows, list(LABELS.values()), targets, stated, splits)
+    importer.write("nomad2018", rows, list(LABELS.values()), targets, stated, BY, progress, excluded=[], own=splits)
     file.unlink()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,15 @@ from asugnn.crystal import Crystal, reduced_formula
 from asugnn.errors import InputError
 from asugnn.files import read
 from asugnn.model import Progress
-from leaderboard import datasets, split
+from leaderboard import datasets, leaks, rules
+from leaderboard.duplicates import Pair, compared
 from leaderboard.store import SAFE
 
 SHOWN = 5  # faults that are spelt out
 FORMATS = "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
 Labels = Mapping[str, float]  # column to label; a column that is not there has none
+Faults = list[tuple[str, str]]  # ids of rows that cannot be used, and why
+EXCLUDED = "excluded.csv"  # beside the data: id,rule,detail of the rows that were left out
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def make(
         raise InputError("name each label once, with --target COLUMN:UNIT")
     rows, faults = _rows(path, progress)
     if faults and not skip:
-        raise InputError(_told(path, faults, "--skip leaves them out"))
+        raise InputError(_told(path, [f"'{i}': {reason}" for i, reason in faults], "--skip leaves them out"))
     if not rows:
         raise InputError(f"{path} has no crystal that can be read")
     for w in wanted:
@@ -78,7 +82,10 @@ def make(
         {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
         for w in wanted
     ]
-    return write(name, rows, [w.column for w in wanted], targets, {"source": str(path), **about})
+    return write(
+        name, rows, [w.column for w in wanted], targets, {"source": str(path), **about}, "bench data import", progress,
+        excluded=[(i, "unreadable", reason) for i, reason in faults],
+    )  # fmt: skip
 
 
 def write(
@@ -87,24 +94,50 @@ def write(
     columns: Sequence[str],
     targets: Sequence[Mapping[str, str]],
     about: Mapping[str, Any],
+    by: str,
+    progress: Progress,
+    *,
+    excluded: Sequence[tuple[str, str, str]],
     own: Callable[[Path], None] | None = None,
     usual: bool = True,
+    pairs: Sequence[Pair] | None = None,
 ) -> datasets.Source:
     """Write a data set into the folder of data sets: table, splits, and last dataset.json, without which it is none.
 
     `columns` are those of the labels that are kept; `about` is what dataset.json says beside targets, date and digests;
-    `own` makes splits in the folder it is given, beside the usual ones or, without `usual`, instead of them.
+    `by` the command that makes it. `excluded` is id, rule and detail of every row that is left out. `own` makes splits
+    in the folder it is given, beside the usual ones or, without `usual`, instead of them. `pairs` are the crystals that
+    were compared, where that is done already.
     """
     home = datasets.own_folder() / name
     _table(home / "data.parquet", rows, columns)
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([("id", "rule", "detail"), *excluded])
+    write_text(home / EXCLUDED, lines.getvalue())
     text = {"name": name, "date": datetime.now(UTC).date().isoformat(), **about}
     text |= {"sha256": _content(rows, columns), "file_sha256": digest(home / "data.parquet"), "targets": list(targets)}
     if usual:
-        _splits(home, name, rows)
+        crystals = {i: crystal for i, (crystal, _) in rows.items()}
+        if pairs is None:
+            pairs = compared(crystals, [c.formula for c in crystals.values()], progress)
+        leaks.keep(text["sha256"], pairs)
+        near = rules.clusters(crystals, None, [(p.a, p.b) for p in pairs if p.verdict == "same"])
+        energies = _energies(rows, targets)
+        held = rules.bounds(crystals, energies)
+        rules.make(home / "splits", name, crystals, energies, near, held, by, progress)
     if own:
         own(home / "splits")
     write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
     return datasets.source(name)
+
+
+def excluded(source: datasets.Source) -> dict[str, str]:
+    """Ids that were left out when a data set was made, and why; nothing of one that was not made here."""
+    file = source.folder / EXCLUDED if source.folder else None
+    if not file or not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {name: f"{rule}: {detail}" if detail else rule for name, rule, detail in list(csv.reader(lines))[1:]}
 
 
 def _told(path: Path, faults: Sequence[str], hint: str) -> str:
@@ -112,8 +145,8 @@ def _told(path: Path, faults: Sequence[str], hint: str) -> str:
     return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; {hint}", *faults[:SHOWN]]) + more
 
 
-def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
-    """Crystals and labels by id, and a sentence for each row that is none."""
+def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    """Crystals and labels by id, and the rows that are none."""
     if path.is_dir():
         return _folder(path, progress)
     if not path.is_file():
@@ -126,7 +159,7 @@ def _rows(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labe
     raise InputError(f"{path} cannot be imported: give {FORMATS}")
 
 
-def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     tables = sorted(path.glob("*.csv"))
     if len(tables) != 1:
         raise InputError(
@@ -135,7 +168,7 @@ def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, La
     with tables[0].open(encoding="utf-8-sig", newline="") as file:
         header, *lines = (line for line in csv.reader(file) if any(line))
     rows: dict[str, tuple[Crystal, Labels]] = {}
-    faults = []
+    faults: Faults = []
     with progress(f"reading {path}", len(lines)) as bar:
         for number, line in enumerate(lines, 2):
             bar.advance()
@@ -151,11 +184,11 @@ def _folder(path: Path, progress: Progress) -> tuple[dict[str, tuple[Crystal, La
                 (crystal,) = read(path / f"{name}.cif").values()
                 rows[name] = crystal, labels
             except (InputError, ValueError) as error:
-                faults.append(f"'{name}': {error}")
+                faults.append((name, str(error)))
     return rows, faults
 
 
-def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
+def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     import polars as pl
 
     table = datasets.parquet(path, path.read_bytes(), f"the layout is {', '.join(datasets.LAYOUT)}, then labels")
@@ -165,7 +198,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
         if (c not in datasets.LAYOUT and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
     ]
     rows: dict[str, tuple[Crystal, Labels]] = {}
-    faults = []
+    faults: Faults = []
     for row in table.iter_rows(named=True):
         name = str(row["material_id"])
         try:
@@ -174,7 +207,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], list[str]]:
             crystal = datasets.crystal(row["lattice"], row["frac_coords"], row["atomic_numbers"])
             rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
         except (InputError, ValueError, TypeError) as error:
-            faults.append(f"'{name}': {error}")
+            faults.append((name, str(error)))
     return rows, faults
 
 
@@ -216,14 +249,7 @@ def _content(rows: Mapping[str, tuple[Crystal, Labels]], columns: Sequence[str])
     return found.hexdigest()
 
 
-def _splits(home: Path, name: str, rows: Mapping[str, tuple[Crystal, Labels]]) -> None:
-    crystals = [crystal for crystal, _ in rows.values()]
-    formulas = [reduced_formula(c.numbers) for c in crystals]
-    volumes = np.array([c.volume / len(c) for c in crystals])
-    near = split.near_duplicates(list(rows), formulas, volumes, None)
-    for rule, groups, about in (
-        ("random", [near[i] for i in rows], "ten parts; near-duplicates (formula, volume within 0.5 %) share one"),
-        ("formula", formulas, "ten parts by reduced formula"),
-    ):
-        parts = {i: split.part_of(name, rule, 1, group) for i, group in zip(rows, groups, strict=True)}
-        split.write(home / "splits", name, rule, 1, about, parts, "bench data import")
+def _energies(rows: Mapping[str, tuple[Crystal, Labels]], targets: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """The first label in eV/atom, by id, where there is one."""
+    column = next((t["column"] for t in targets if t.get("unit") == "eV/atom"), None)
+    return {i: labels[column] for i, (_, labels) in rows.items() if column in labels} if column else {}

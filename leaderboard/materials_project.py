@@ -86,7 +86,6 @@ def _make(name: str, version: str, api: bool, home: Path, work: Path, progress: 
         raise InputError(
             f"{_endpoint()} gave some materials twice, so it left out others: remove {work}, and run again"
         )
-    screening.write_excluded(home / "excluded.csv", found.excluded)
     about = {
         "title": f"Materials Project, database version {version}, screened as the paper of ASUGNN says",
         "source": f"{_endpoint() if api else _bucket()}, {len(origins):,} files of summary documents",
@@ -96,7 +95,10 @@ def _make(name: str, version: str, api: bool, home: Path, work: Path, progress: 
         "origin_sha256": found.origin,
         "screening": found.counts,
     }
-    importer.write(name, found.rows, (*screening.LABELS, "space_group"), TARGETS, about)
+    importer.write(
+        name, found.rows, (*screening.LABELS, "space_group"), TARGETS, about, "bench data build", progress,
+        excluded=found.excluded, pairs=found.pairs,
+    )  # fmt: skip
 
 
 TARGETS = (

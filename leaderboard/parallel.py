@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asugnn.errors import InputError
-from asugnn.model import Precision, silent
+from asugnn.model import Precision, Progress, silent
 from leaderboard import runner, tasks
 from leaderboard.runner import Bench, Job, Outcome, Report
 from leaderboard.store import Run
@@ -31,14 +31,15 @@ class Request:
     weights: str
     data_dir: Path | None
     ablation: bool = False
+    allow_leaks: bool = False
 
-    def jobs(self) -> list[Job]:
+    def jobs(self, progress: Progress = silent) -> list[Job]:
         """All jobs; raises `InputError` for whatever is wrong with the request."""
         parsed = [tasks.parse(name) for name in self.tasks]
         if self.weights:
             return runner.plan_pretrained(parsed, self.models, self.weights, self.folds, self.data_dir)
         chosen = (self.models, self.preset, self.folds, self.seeds, self.overrides)
-        return runner.plan(parsed, *chosen, self.data_dir, self.ablation)
+        return runner.plan(parsed, *chosen, self.data_dir, self.allow_leaks, progress, self.ablation)
 
 
 def work(

@@ -23,6 +23,7 @@ from leaderboard import datasets, split
 from leaderboard.board import Row, System, Value
 from leaderboard.check import Finding
 from leaderboard.errors import FEWEST, Class
+from leaderboard.leaks import ALSO
 from leaderboard.tasks import Task, suite
 
 WARNING = {
@@ -265,7 +266,7 @@ def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> lis
         lines.append("bold seconds: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
         lines.append("*: the last tenth of the epochs still improved the validation score by more than 1 %")
-    return lines + _pretrained_notes(rows) + (_origins(rows) if detailed else [])
+    return lines + _leak_notes(rows) + _pretrained_notes(rows) + (_origins(rows) if detailed else [])
 
 
 def _origins(rows: Sequence[Row]) -> list[str]:
@@ -276,6 +277,15 @@ def _origins(rows: Sequence[Row]) -> list[str]:
         f"{name}: {'; '.join(f'{mark}{d[word]}' for word, mark in marks.items() if word in d)}"
         for name, d in found.items()
     ]
+
+
+def _leak_notes(rows: Sequence[Row]) -> list[str]:
+    """What a reader must know of splits that were run with --allow-leaks, or before it was known that they leak."""
+    most: dict[str, tuple[int, int]] = {}
+    for row in rows:
+        if row.leaks:
+            most[row.task] = max(most.get(row.task, (0, 0)), (row.leaks, row.n))
+    return [f"{task}: {k:,} of {n:,} tested crystals are, as structures, {ALSO}" for task, (k, n) in most.items()]
 
 
 def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
@@ -336,7 +346,7 @@ def _csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
              "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
-             "noise", "split", "commit")  # fmt: skip
+             "noise", "split", "commit", "leaks")  # fmt: skip
     names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]

@@ -28,8 +28,8 @@ from asugnn import Context, Crystal, InputError, Labelled, Model
 from asugnn.atomic import digest, write_text
 from asugnn.crystal import Floats
 from asugnn.files import read
-from asugnn.model import Precision, Progress, configured, model_class, settings, variants
-from leaderboard import datasets, pretrained, split, store, submission
+from asugnn.model import Precision, Progress, configured, model_class, settings, silent, variants
+from leaderboard import datasets, leaks, pretrained, split, store, submission
 from leaderboard.datasets import Dataset
 from leaderboard.store import PRETRAINED, Record, Run
 from leaderboard.tasks import Task
@@ -75,15 +75,19 @@ def plan(
     seeds: Sequence[int],
     overrides: Mapping[str, Mapping[str, str]],
     data_dir: Path | None,
+    allow_leaks: bool = False,
+    progress: Progress = silent,
     ablation: bool = False,
 ) -> list[Job]:
     """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
 
-    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split. With
-    `ablation`, the variants that a model's paper compares take the place of the model.
+    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split. A split
+    that tests structures which also train is wrong, unless `allow_leaks`. With `ablation`, the variants that a model's
+    paper compares take the place of the model.
     """
     needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
     found = _folds(needed, folds, data_dir)
+    _refuse_leaks(found, data_dir, allow_leaks, progress)
     jobs = []
     for model in models:
         for variant in variants(model, preset) if ablation else [{}]:
@@ -104,6 +108,21 @@ def _folds(tasks: Iterable[Task], folds: Sequence[int] | None, data_dir: Path | 
             split.sides(parts, data, task.target, fold)
             found.append((fold, task))
     return sorted(found, key=lambda pair: pair[0])
+
+
+def _refuse_leaks(
+    folds: Iterable[tuple[int, Task]], data_dir: Path | None, allow_leaks: bool, progress: Progress
+) -> None:
+    """Raise `InputError` where a tested crystal is, as a structure, also one that trains or validates."""
+    for fold, task in folds:
+        data = datasets.load(task.source, data_dir)
+        leaking = leaks.of(task, fold, data, leaks.same(data, progress))
+        if leaking.shared and not allow_leaks:
+            tested, learned = next(iter(leaking.shared.items()))
+            raise InputError(
+                f"the split leaks: {leaking}, such as '{tested}', which is '{learned}'; take another split, or run it "
+                f"all the same with --allow-leaks, and the board shows the count: `bench data audit {task.source.name}`"
+            )
 
 
 def plan_pretrained(
@@ -260,6 +279,8 @@ def _run(job: Job, bench: Bench) -> str:
         "seconds": {},
     }
     context = Context(run.seed, bench.device, bench.precision, folder, bench.progress(run.title))
+    if not job.weights:
+        about["leaks"] = len(leaks.of(run.task, run.fold, data, leaks.same(data, context.progress)).shared)
     with _measured(about):
         if job.weights:
             model = pretrained.load(job.model, job.weights)
@@ -274,7 +295,7 @@ def _run(job: Job, bench: Bench) -> str:
         elif run.task.target.model_of:
             model, about["model_of"] = _trained(job, bench)
         else:
-            model = _fit(job, context, data, sides, test, about)
+            model = _fit(job, context, data, sides, about)
         started = time.monotonic()
         values = model.predict(test)
         about["seconds"]["predict"] = round(time.monotonic() - started, 3)
@@ -298,12 +319,9 @@ def _outside(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]) -> d
     return {ids[i]: reason for i, reason in reasons.items()}
 
 
-def _fit(
-    job: Job, context: Context, data: Dataset, ids: split.Sides, test: Sequence[Crystal], about: dict[str, Any]
-) -> Model:
+def _fit(job: Job, context: Context, data: Dataset, ids: split.Sides, about: dict[str, Any]) -> Model:
     target = job.run.task.target
     train, validate = (_labelled(data, target, side) for side in (ids.train, ids.validate))
-    split.refuse_leaks((train, validate), ids.test, test)
     model = job.configured()
     assert context.folder is not None
     resumed = (context.folder / "checkpoint.pt").exists()

@@ -7,10 +7,7 @@ embedding, 1e-3 angstrom, while the database's own space groups are of 0.1.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.atomic import replaced, write_text
+from asugnn.atomic import replaced
 from asugnn.crystal import Crystal, reduced_formula
 from asugnn.errors import InputError
 from asugnn.files import from_dict
 from asugnn.model import Progress
-from asugnn.symmetry import SYMPREC
-from leaderboard import audit, datasets
+from asugnn.symmetry import SYMPREC, space_group
+from leaderboard import datasets
+from leaderboard.duplicates import Pair, compared
 
 MODULI = (1.0, 500.0)  # GPa: beyond, a bulk modulus is none; that of diamond is 440
 PAPER = {"listed": 154_718, "kept": 111_120, "bulk_modulus_voigt": 9_479}
@@ -55,8 +53,9 @@ def screened(name: str, document: Any) -> Row:
         lacks = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         return row | {"rule": "unreadable", "detail": lacks}
     stated = (document.get("symmetry") or {}).get("number")
-    found = _space_group(crystal)
-    if found is None:
+    try:
+        found = space_group(crystal)
+    except InputError:
         return row | {"rule": "broken-symmetry", "detail": f"spglib finds none at {SYMPREC} angstrom"}
     if stated is None:
         return row | {"rule": "broken-symmetry", "detail": "the database states no space group"}
@@ -74,20 +73,6 @@ def screened(name: str, document: Any) -> Row:
         "bulk_modulus_voigt": modulus if physical else None,
         "modulus": modulus,
     }
-
-
-def _space_group(crystal: Crystal) -> int | None:
-    """The number of the space group by spglib, which the paper names; None where it finds no symmetry."""
-    import spglib
-
-    with warnings.catch_warnings():
-        # The switch to exceptions is global, and others in this process still count on None.
-        warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
-        try:
-            found = spglib.get_symmetry_dataset((crystal.lattice, crystal.frac_coords, crystal.numbers), SYMPREC)
-        except spglib.SpglibError:
-            return None
-    return int(found.number) if found is not None else None
 
 
 def write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:
@@ -111,6 +96,7 @@ class Screened:
 
     rows: dict[str, tuple[Crystal, dict[str, float]]]
     excluded: list[tuple[str, str, str]]
+    pairs: list[Pair]  # of what is left, those that were compared
     counts: dict[str, int]  # `listed`, each rule, `kept`, the labels of what is kept, the moduli that are refused
     origin: str  # sha256 over those of the files
 
@@ -135,7 +121,9 @@ def merged(parts: Sequence[Path], progress: Progress) -> Screened:
         rows[name] = crystal, labels
         if row["modulus"] is not None and row["bulk_modulus_voigt"] is None:
             refused[name] = row["modulus"]
-    for name, first in _repeats({name: crystal for name, (crystal, _) in rows.items()}, progress).items():
+    crystals = {name: crystal for name, (crystal, _) in rows.items()}
+    pairs = compared(crystals, [reduced_formula(c.numbers) for c in crystals.values()], progress)
+    for name, first in _repeats(list(rows), pairs).items():
         excluded.append((name, "duplicate", f"the same structure as {first}"))
         del rows[name]
     fell = Counter(rule for _, rule, _ in excluded)
@@ -144,15 +132,9 @@ def merged(parts: Sequence[Path], progress: Progress) -> Screened:
     moduli = {name: value for name, value in refused.items() if name in rows}
     excluded += [(name, MODULUS, f"{value:g} GPa: the label alone is refused") for name, value in moduli.items()]
     origin = hashlib.sha256("".join(sorted(table["origin"].unique().to_list())).encode()).hexdigest()
-    return Screened(rows, excluded, {**counts, MODULUS: len(moduli)}, origin)
-
-
-def write_excluded(path: Path, excluded: Iterable[tuple[str, str, str]]) -> None:
-    """The list of all that was excluded: id,rule,detail."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerows([("id", "rule", "detail"), *sorted(excluded, key=lambda x: (bynumber(x[0]), x[1]))])
-    write_text(path, out.getvalue())
+    excluded.sort(key=lambda x: (bynumber(x[0]), x[1]))
+    left_pairs = [p for p in pairs if p.a in rows and p.b in rows]
+    return Screened(rows, excluded, left_pairs, {**counts, MODULUS: len(moduli)}, origin)
 
 
 def report(counts: Mapping[str, int]) -> str:
@@ -180,21 +162,21 @@ def bynumber(name: str) -> tuple[int, str]:
     return (int(digits) if digits.isdecimal() else -1, name)
 
 
-def _repeats(crystals: dict[str, Crystal], progress: Progress) -> dict[str, str]:
+def _repeats(names: Sequence[str], pairs: Iterable[Pair]) -> dict[str, str]:
     """Each crystal that is the same as an earlier one, in chains, to the first of them."""
-    root = {name: name for name in crystals}
-    place = {name: i for i, name in enumerate(crystals)}
+    root = {name: name for name in names}
+    place = {name: i for i, name in enumerate(names)}
 
     def first(name: str) -> str:
         while root[name] != name:
             name = root[name]
         return name
 
-    formulas = [reduced_formula(c.numbers) for c in crystals.values()]
-    for pair in audit.duplicates(crystals, formulas, progress):
-        low, high = sorted((first(pair.a), first(pair.b)), key=place.__getitem__)
-        root[high] = low
-    return {name: first(name) for name in crystals if root[name] != name}
+    for pair in pairs:
+        if pair.verdict == "same":
+            low, high = sorted((first(pair.a), first(pair.b)), key=place.__getitem__)
+            root[high] = low
+    return {name: first(name) for name in names if root[name] != name}
 
 
 def number(value: Any) -> float | None:

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.crystal import Crystal, Floats
+from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.model import Labelled, suggestion
+from asugnn.model import suggestion
 from leaderboard.datasets import Dataset, Source, Target
 
 FOLDER = Path(__file__).resolve().parent.parent / "splits"
@@ -106,15 +106,7 @@ def sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
     return Sides(*found)
 
 
-def refuse_leaks(learned: Iterable[Labelled], ids: Sequence[str], tested: Sequence[Crystal]) -> None:
-    """Raise `InputError` if a crystal that is tested is also, atom for atom, one that trained or validated."""
-    seen = {crystal.key: name for side in learned for name, crystal in zip(side.ids, side.crystals, strict=True)}
-    for name, crystal in zip(ids, tested, strict=True):
-        if crystal.key in seen:
-            raise InputError(f"the split leaks: '{name}' is tested and is the same structure as '{seen[crystal.key]}'")
-
-
-# Making a split: only for recipes/splits.py, never while running ------------------------------------------------------
+# Making a split, for leaderboard/rules.py: never while running -------------------------------------------------------
 
 
 def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
@@ -124,12 +116,17 @@ def part_of(dataset: str, rule: str, salt: int, group: str) -> str:
 
 
 def near_duplicates(
-    ids: Sequence[str], formulas: Sequence[str], volumes: Floats, energies: Floats | None
+    ids: Sequence[str],
+    formulas: Sequence[str],
+    volumes: Floats,
+    energies: Floats | None,
+    same: Iterable[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
 
-    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any. Pairs are joined in
-    chains, so that no two near-duplicates can fall into different parts.
+    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any; `same` are pairs of
+    ids that are near-duplicates whatever these say. Pairs are joined in chains, so that no two near-duplicates can fall
+    into different parts.
     """
     by_formula: dict[str, list[int]] = {}
     for i, formula in enumerate(formulas):
@@ -141,13 +138,19 @@ def near_duplicates(
             i = root[i]
         return i
 
+    def join(i: int, j: int) -> None:
+        low, high = sorted((find(i), find(j)))
+        root[high] = low
+
     for rows in by_formula.values():
         for a, i in enumerate(rows):
             for j in rows[:a]:
                 near = energies is None or abs(energies[i] - energies[j]) <= 0.002
                 if near and abs(volumes[i] / volumes[j] - 1) <= 0.005:
-                    low, high = sorted((find(i), find(j)))
-                    root[high] = low
+                    join(i, j)
+    place = {name: i for i, name in enumerate(ids)}
+    for one, other in same:
+        join(place[one], place[other])
     smallest: dict[int, str] = {}
     for i, name in enumerate(ids):
         smallest[find(i)] = min(name, smallest.get(find(i), name))

@@ -18,6 +18,7 @@ LIGHT = {
     "asugnn.weights",
     "asugnn",
     "asugnn.atomic",
+    "asugnn.cache",
     "asugnn.crystal",
     "asugnn.errors",
     "asugnn.files",

@@ -2,7 +2,6 @@
 
 import runpy
 import shutil
-import sys
 from collections import defaultdict
 from itertools import combinations
 from pathlib import Path
@@ -10,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asugnn import InputError, Labelled
-from leaderboard import datasets, split
+from asugnn import Crystal, InputError
+from asugnn.model import silent
+from leaderboard import datasets, rules, split
 
 OPEN_DFT = datasets.source("open-dft")
 MP_2018 = datasets.source("mp-2018")
@@ -24,19 +24,31 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "splits"
 
 
-def test_the_recipe_makes_the_published_split(tmp_path: Path):
-    recipe = runpy.run_path(str(ROOT / "recipes" / "splits.py"))
-    assert recipe["open_dft"]() == split.load(datasets.load(OPEN_DFT), "random").parts
+def same_files(made: Path, dataset: str, n: int) -> None:
+    names = sorted(p.name for p in made.iterdir())
+    assert len(names) == n
+    for name in names:
+        assert (made / name).read_bytes() == (split.FOLDER / dataset / name).read_bytes(), name
+
+
+def test_the_recipe_makes_the_published_splits_of_open_dft(tmp_path: Path):
+    runpy.run_path(str(ROOT / "recipes" / "splits.py"))["write_open_dft"](tmp_path)
+    same_files(tmp_path, "open-dft", 8)
 
 
 @pytest.mark.parametrize("prototypes", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_recipe_makes_the_published_splits_of_mp_2018(prototypes: bool, data: Path, tmp_path: Path):
     recipe = runpy.run_path(str(ROOT / "recipes" / "splits.py"))
-    recipe["mp_2018"](datasets.load(MP_2018, data), tmp_path, prototypes)
-    made = sorted(p.name for p in tmp_path.iterdir())
-    assert len(made) == (12 if prototypes else 10)
-    for name in made:
-        assert (tmp_path / name).read_bytes() == (split.FOLDER / "mp-2018" / name).read_bytes(), name
+    names = [rule for rule in rules.RULES if prototypes or rule != "prototype"]
+    recipe["write_mp_2018"](datasets.load(MP_2018, data), tmp_path, silent, names)
+    same_files(tmp_path, "mp-2018", 12 if prototypes else 10)
+
+
+@pytest.mark.slow
+def test_the_recipe_finds_the_published_duplicates_of_mp_2018(data: Path, tmp_path: Path):
+    recipe = runpy.run_path(str(ROOT / "recipes" / "splits.py"))
+    recipe["write_duplicates"](datasets.load(MP_2018, data), tmp_path, silent)
+    same_files(tmp_path, "mp-2018", 1)
 
 
 @pytest.mark.parametrize("fold", range(5))
@@ -129,13 +141,82 @@ def test_large_cells_and_high_energies_are_tested(data: Path):
 
 def test_few_structure_types_are_on_two_sides_of_prototype(data: Path):
     """But for near-duplicates of another symmetry."""
-    sys.path.insert(0, str(Path(__file__).parent.parent / "recipes"))
-    from splits import prototype
-
     loaded, sides = datasets.load(MP_2018, data), sides_of("prototype", data)
     some = {name: sorted(ids)[:150] for name, ids in sides.items()}
-    kinds = {name: {prototype(c) for c in loaded.crystals(ids)} for name, ids in some.items()}
+    kinds = {name: {rules.prototype(c) for c in loaded.crystals(ids)} for name, ids in some.items()}
     assert len(kinds["train"] & kinds["test"]) <= 2
+
+
+def test_what_an_element_or_a_prototype_is_held_out_for_never_trains_in_open_dft():
+    data = datasets.load(OPEN_DFT)
+    numbers = dict(zip(data.ids, data.table["atomic_numbers"].to_list(), strict=True))
+    kinds = dict(zip(data.ids, data.table["prototype"].to_list(), strict=True))
+    by_element, by_kind = (split.load(data, rule) for rule in ("element", "prototype"))
+    for fold, z in enumerate((8, 12, 13, 11, 29)):
+        sides = split.sides(by_element, data, OPEN_DFT.targets[0], fold)
+        assert all(z in numbers[i] for i in sides.test)
+        assert not any(z in numbers[i] for i in (*sides.train, *sides.validate))
+    for fold, kind in enumerate(("rocksalt", "cscl", "zincblende", "half_heusler", "fluorite")):
+        sides = split.sides(by_kind, data, OPEN_DFT.targets[0], fold)
+        assert all(kinds[i].removeprefix("anti") == kind for i in sides.test)
+        assert not any(kinds[i] == kind for i in (*sides.train, *sides.validate))
+
+
+@pytest.mark.parametrize("rule", split.rules(OPEN_DFT))
+def test_volumes_of_a_compound_share_a_part_of_open_dft(rule: str):
+    data = datasets.load(OPEN_DFT)
+    parts = split.load(data, rule).parts
+    for i in data.ids:
+        if (compound := i.rpartition(":")[0]) and parts[i] != "withheld":
+            first = next(j for j in data.ids if j.startswith(f"{compound}:") and parts[j] != "withheld")
+            assert parts[i] == parts[first]
+
+
+def made(crystals: dict[str, Crystal], home: Path, held: rules.Bounds) -> dict[str, dict[str, str]]:
+    energies = {name: float(crystal.numbers.mean()) for name, crystal in crystals.items()}
+    near = rules.clusters(crystals, energies, [])
+    names = rules.make(home, "toy", crystals, energies, near, held, "a test", silent)
+    files = {name: (home / f"{name}.csv").read_text().splitlines()[1:] for name in names}
+    return {name: dict(line.split(",") for line in lines) for name, lines in files.items()}
+
+
+def toys(n: int) -> dict[str, Crystal]:
+    """Crystals of many formulas, sizes and space groups."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 7, n)
+    return {
+        f"t{i:04}": Crystal(
+            np.diag(rng.uniform(4, 6, 3)), np.arange(3 * k).reshape(k, 3) * 0.15, rng.integers(3, 60, k)
+        )
+        for i, k in enumerate(sizes)
+    }
+
+
+def test_rows_that_are_added_move_nothing(tmp_path: Path):
+    crystals = toys(900)
+    some = dict(list(crystals.items())[:700])
+    held = rules.bounds(some, {name: float(c.numbers.mean()) for name, c in some.items()})
+    before, after = made(some, tmp_path / "before", held), made(crystals, tmp_path / "after", held)
+    assert set(before) >= set(rules.RULES) - {"prototype"}
+    for rule, parts in before.items():
+        assert all(after[rule][name] == part for name, part in parts.items()), rule
+
+
+def test_splits_are_the_same_on_every_machine(tmp_path: Path):
+    made(toys(300), tmp_path, rules.Bounds((3, 9), (3, 4), (30.0, 35.0)))
+    digests = {p.name: split.hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in sorted(tmp_path.iterdir())}
+    assert digests == DIGESTS
+
+
+def test_a_rule_that_means_nothing_for_a_small_set_is_not_made(tmp_path: Path):
+    crystals = toys(30)
+    assert set(made(crystals, tmp_path, rules.bounds(crystals, None))) == {"random", "formula"}
+
+
+def test_what_is_one_structure_shares_a_part(tmp_path: Path):
+    crystals = toys(60)
+    near = rules.clusters(crystals, None, [("t0001", "t0040"), ("t0040", "t0050")])
+    assert near.first["t0050"] == near.first["t0040"] == near.first["t0001"] == "t0001"
 
 
 def test_a_part_depends_on_the_name_of_the_group_alone():
@@ -175,21 +256,26 @@ def test_a_split_of_another_data_set_is_refused(copy: Path):
         split.load(datasets.load(OPEN_DFT), "random", copy)
 
 
-def test_the_same_structure_on_two_sides_is_refused():
-    data = datasets.load(OPEN_DFT)
-    one, two = data.crystals(data.ids[:2])
-    learned = Labelled(("a",), [one], np.zeros(1), "regression")
-    split.refuse_leaks([learned], ["b"], [two])
-    with pytest.raises(InputError, match="'b' is tested and is the same structure as 'a'"):
-        split.refuse_leaks([learned], ["b"], [one])
-
-
 def test_unknown_split_and_fold():
     data = datasets.load(OPEN_DFT)
     with pytest.raises(InputError, match="no split 'randon'; did you mean 'random'"):
         split.load(data, "randon")
     with pytest.raises(InputError, match=r"there is no fold 5: .* has 5, from 0"):
         split.sides(split.load(data, "random"), data, OPEN_DFT.targets[0], 5)
+
+
+DIGESTS = {
+    "element.csv": "27c370135f11",
+    "element.toml": "029199d61731",
+    "formula.csv": "ab74ae2a208a",
+    "formula.toml": "931958184c0e",
+    "high-energy.csv": "d9edfa02178e",
+    "high-energy.toml": "57177aeef562",
+    "large-cells.csv": "f1b5c8b8d452",
+    "large-cells.toml": "16bfdd793bc1",
+    "random.csv": "805d5195974c",
+    "random.toml": "fc4e8bd55028",
+}
 
 
 def labelled(data: datasets.Dataset, target: int) -> list[str]:

@@ -1,0 +1,126 @@
+"""A split that tests structures which also train is refused, or run on demand and told on the board."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from asugnn import Crystal, InputError
+from asugnn.model import silent
+from leaderboard import board, check, cli, datasets, duplicates, importer, leaks, render, runner, split, tasks
+
+FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+
+
+@pytest.fixture
+def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> datasets.Dataset:
+    """60 rock salts and, tested in fold 0 where its original trains, one of them again; split `leaky`."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    crystals = {
+        f"c{i:03}": Crystal((4 + 0.05 * i) * FCC, [[0, 0, 0], [0.5, 0.5, 0.5]], [3 + i % 12, 33 + i % 5])
+        for i in range(60)
+    }
+    crystals["again"] = check.rotation(crystals["c000"], np.random.default_rng(0))
+    table = {
+        "material_id": list(crystals),
+        "lattice": [c.lattice.ravel().tolist() for c in crystals.values()],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals.values()],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals.values()],
+        "y": [c.volume for c in crystals.values()],
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "toy.parquet")
+    about = {"title": "toy", "licence": "MIT", "citation": "nobody"}
+    source = importer.make(tmp_path / "toy.parquet", "toy", [importer.parse("y:eV")], about, False, silent)
+    data = datasets.load(source)
+    assert source.folder
+    parts = dict(split.load(data, "random").parts) | {"c000": "9", "again": "0"}
+    split.write(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
+    return data
+
+
+def bench(*words: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["bench", *words])
+        try:
+            cli.main()
+        except SystemExit as left:
+            return int(left.code or 0)
+    return 0
+
+
+def test_a_leaking_split_is_refused_by_name(leaky: datasets.Dataset, capsys: pytest.CaptureFixture[str]):
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean") == 1
+    err = capsys.readouterr().err
+    assert "the split leaks: toy/y@leaky, fold 0: 1 of" in err
+    assert "such as 'again', which is 'c000'" in err
+    assert "--allow-leaks" in err
+    assert not Path("runs").exists()
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--fold", "1") == 0  # where both train
+
+
+def test_with_allow_leaks_it_runs_and_the_board_says_so(leaky: datasets.Dataset, capsys: pytest.CaptureFixture[str]):
+    assert bench("run", "--task", "toy/y@leaky,toy/y", "--model", "mean", "--allow-leaks") == 0
+    record = json.loads(Path("runs/toy/y@leaky/quick/mean/0-0/run.json").read_text())
+    assert record["leaks"] == 1
+    assert json.loads(Path("runs/toy/y@random/quick/mean/0-0/run.json").read_text())["leaks"] == 0
+    task = tasks.parse("toy/y@leaky")
+    rows, _ = board.rows(Path("runs"), [task, tasks.parse("toy/y")], "quick", None)
+    assert {row.task: row.leaks for row in rows} == {"toy/y@leaky": 1, "toy/y": 0}
+    words = f"toy/y@leaky: 1 of {rows[0].n} tested crystals are, as structures, also in training or validation"
+    for form in ("table", "markdown"):
+        assert words in " ".join(render.board(rows, [task], "quick", form, True).split())
+    assert ",leaks," in render.board(rows, [task], "quick", "csv", True).splitlines()[0]
+    capsys.readouterr()
+
+
+def test_what_was_found_is_kept_by_the_digest_of_the_data(leaky: datasets.Dataset, monkeypatch: pytest.MonkeyPatch):
+    assert leaks.known(leaky) == [("c000", "again")]  # since the import
+    (kept,) = (Path("cache") / "duplicates").iterdir()
+    about = json.loads(kept.read_text())
+    for damaged in ("", "{", "[]", json.dumps({**about, "data": "0" * 64}), json.dumps({**about, "rule": 0})):
+        kept.write_text(damaged)
+        assert leaks.known(leaky) is None
+        assert leaks.same(leaky, silent) == [("c000", "again")]
+        assert json.loads(kept.read_text()) == about
+    monkeypatch.setattr(duplicates, "compared", lambda *_: pytest.fail("it was known"))
+    assert leaks.same(leaky, silent) == [("c000", "again")]
+
+
+def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: datasets.Dataset):
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--allow-leaks") == 0
+    for file in (Path("cache") / "duplicates").iterdir():
+        file.unlink()
+    (row,) = board.rows(Path("runs"), [tasks.parse("toy/y@leaky")], "quick", None)[0]
+    assert row.leaks == 1
+
+
+def test_a_zero_shot_task_leaks_into_the_training_of_its_model():
+    data = datasets.load(datasets.source("open-dft"))
+    zero_shot = next(t for t in tasks.suite("open-dft") if t.target.model_of)
+    trained = split.sides(split.load(data, "random"), data, zero_shot.trained.target, 0).train
+    assert leaks.of(zero_shot, 0, data, [(trained[0], "zs-Ag-000")]).shared == {"zs-Ag-000": trained[0]}
+    assert not leaks.of(zero_shot, 0, data, [(trained[0], trained[1])]).shared
+
+
+def test_what_is_stored_of_open_dft_is_what_is_found():
+    data = datasets.load(datasets.source("open-dft"))
+    crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
+    found = duplicates.duplicates(crystals, data.groups(data.ids), silent)
+    assert leaks.known(data) == [(p.a, p.b) for p in found]
+
+
+def test_what_is_stored_of_mp_2018_fits_the_file(data: Path):
+    loaded = datasets.load(datasets.source("mp-2018"), data)
+    found = leaks.known(loaded)
+    assert found is not None
+    assert len(found) == 294
+    counts = [len(leaks.of(tasks.parse("mp-2018/formation-energy"), k, loaded, found).shared) for k in range(5)]
+    assert counts == [54, 45, 64, 58, 59]
+    with pytest.raises(InputError, match="the split leaks: mp-2018/band-gap@random, fold 0: 54 of 6,701"):
+        runner.plan([tasks.parse("mp-2018/band-gap")], ["mean"], "quick", [0], [0], {}, data)
+    for rule in ("formula", "element", "high-energy"):
+        assert runner.plan([tasks.parse(f"mp-2018/band-gap@{rule}")], ["mean"], "quick", None, [0], {}, data)
