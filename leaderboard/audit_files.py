@@ -110,8 +110,8 @@ def _unit(target: Target) -> str:
 
 
 def _panels(figure: Figure, n: int) -> list[Axes]:
-    """`n` panels in rows of at most three, on a page that is wide enough for two columns of text."""
-    columns = min(n, 3)
+    """`n` panels in rows of at most three, as wide as a page."""
+    columns = 2 if n == 4 else min(n, 3)
     rows = -(-n // columns)
     figure.set_size_inches(6.7, 2.2 * rows)
     return [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
@@ -208,9 +208,9 @@ def _difference_figure(found: Audit, figure: Figure) -> bool:
         axes.set(xscale="log", ylim=(0, 1.02))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
-        axes.set_xlabel(f"difference in {_unit(target)}")
+        axes.set_xlabel(f"difference / {target.unit}")
         axes.set_ylabel("share of pairs")
-        axes.set_title(f"{len(y):,} pairs, median {np.median(y):.2g}", fontsize=8)
+        axes.set_title(f"{target.name.replace('-', ' ')}, {len(y):,} pairs, median {np.median(y):.2g}", fontsize=7)
     return bool(apart)
 
 

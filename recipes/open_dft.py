@@ -1,24 +1,419 @@
-"""Turn the calculations of open-dft into the Parquet file that the package carries.
+"""The recipe of open-dft: what is computed, how, and what becomes of it. Anyone can repeat or extend it.
 
-    python recipes/open_dft.py FOLDER
+    python recipes/open_dft.py run FOLDER [--only PATTERN] [--jobs N]   compute; goes on where it was cut off
+    python recipes/open_dft.py assemble FOLDER                          results.jsonl -> open_dft.jsonl
+    python recipes/open_dft.py table FOLDER                             open_dft.jsonl -> the Parquet of the package
 
-FOLDER holds `open_dft.jsonl` (one calculation a line) and the README that says how they were made. Writes
-`leaderboard/open-dft/open_dft.parquet` and `provenance.toml`; no value is changed on the way, apart from the names of
-the columns. Energies of the whole log stay in the source folder.
+`open_dft.toml` lists prototypes and compounds, `open_dft_groups.py` makes the structures. A group is one substance in
+one prototype: its energy is computed at about five volumes, shape and internal coordinates fixed, until the minimum is
+bracketed; a third-order Birch-Murnaghan curve through the points gives equilibrium volume and bulk modulus. Formation
+energies are counted from the elements, which are groups of their own. Zero-shot structures are single calculations of
+distorted Ag and Fe-C, drawn with fixed seeds. No structure comes from a data base.
+
+To extend: add a name to a list of the TOML file (a new element needs a volume there, and a reference in `ELEMENTS`),
+run into the same folder, which keeps what is done, assemble, make the table. Run needs GPAW 22.8 or later with its PBE
+data sets, which is not among this project's dependencies; `--calculator emt` does the same with ASE's EMT potential for
+Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it works: never mix the two in one folder.
+
+Of the settings, kept for all rows: plane waves to 400 eV; PBE; Fermi-Dirac smearing 0.1 eV (molecules 0.01), energies
+extrapolated to zero; Gamma-centred mesh of 3.2 A x |b_i|, rounded up for elements and to even numbers for compounds,
+2.5 and nearest for zero-shot; ferromagnetic start where there is Fe, Co or Ni, else no spin.
 """
 
+from __future__ import annotations
+
+import argparse
+import fcntl
 import hashlib
 import json
+import math
+import multiprocessing
+import re
+import signal
 import sys
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+from ase import Atoms, units
+from ase.data import chemical_symbols
+from open_dft_groups import Group, groups
+from rich.progress import track
 
-HERE = Path(__file__).resolve().parent.parent / "leaderboard" / "open-dft"
+PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "open-dft"
+LOG = "results.jsonl"  # a line a calculation, then a line a group; only ever appended to
+STEP = 0.07  # of ln V, between the first two volumes
+NEAR = 0.2  # of ln V: what is within of the minimum enters the final fit
+SLOW = 6.0  # seconds of a calculation, above which a compound makes do with four volumes
+LIMIT = 300  # seconds, after which a calculation has failed
+HIGHEST = 8.0  # eV/atom: a formation energy beyond is a calculation gone wrong
+MOMENTS = {"Cr": 2.0, "Mn": 3.0, "Fe": 2.5, "Co": 1.8, "Ni": 0.8}  # mu_B, at the start
+NO_GAP = 0.01  # eV: a gap on the mesh below is none
 
 
-def main(folder: Path) -> None:
-    """Convert FOLDER/open_dft.jsonl."""
+@dataclass(frozen=True)
+class Result:
+    """Of one calculation: energy against free atoms, gap on the mesh, magnetic moment of the cell, time taken."""
+
+    energy_ev_per_atom: float
+    band_gap_ev: float
+    magmom_total: float
+    wall_s: float
+
+
+Calculator = Callable[[Group, Atoms], Result]
+
+
+# One calculation -----------------------------------------------------------------------------------------------------
+
+
+def gpaw(group: Group, atoms: Atoms) -> Result:
+    """One self-consistent calculation by GPAW; what GPAW raises passes through, and `TimeoutError` after `LIMIT`."""
+    from gpaw import GPAW, PW, FermiDirac
+
+    atoms, symbols = atoms.copy(), atoms.get_chemical_symbols()
+    moments = [1.0, 1.0] if group.molecule and symbols == ["O", "O"] else [MOMENTS.get(s, 0.0) for s in symbols]
+    if spin := any(moments):
+        atoms.set_initial_magnetic_moments(moments)
+    started = time.monotonic()
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
+    try:
+        atoms.calc = GPAW(
+            mode=PW(400.0),
+            xc="PBE",
+            kpts={"size": group.mesh(), "gamma": True},
+            occupations=FermiDirac(0.01 if group.molecule else 0.1),
+            spinpol=spin,
+            nbands=_bands(symbols),
+            maxiter=120,
+            convergence={
+                "energy": 1e-4,
+                "density": 4e-4 if group.set == "compound" else 1e-4,  # 0.3 meV/atom
+                "eigenstates": 1e-6,
+            },
+            symmetry={"tolerance": 1e-5},
+            txt=None,
+        )
+        energy = atoms.get_potential_energy()
+        gap, moment = mesh_gap(atoms.calc), float(atoms.get_magnetic_moment()) if spin else 0.0
+    finally:
+        signal.alarm(0)
+    return Result(energy / len(atoms), round(gap, 4), round(moment, 4), round(time.monotonic() - started, 2))
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"no result after {LIMIT} seconds")
+
+
+@cache
+def _valence(symbol: str) -> tuple[int, int]:
+    """Valence electrons of an element's PAW data set, and GPAW's number of bands for them."""
+    from gpaw.setup import create_setup
+    from gpaw.xc import XC
+
+    setup = create_setup(symbol, XC("PBE"))
+    return int(setup.Nv), int(setup.get_default_nbands())
+
+
+def _bands(symbols: Sequence[str]) -> int:
+    """GPAW's number, but with empty bands: by itself it leaves none for Ca, Sr and Ba, an error of 20 meV/atom."""
+    electrons, default = (sum(_valence(s)[i] for s in symbols) for i in (0, 1))
+    return max(default, math.ceil(electrons / 2) + len(symbols) + 2)
+
+
+def mesh_gap(calc: Any) -> float:
+    """Lowest empty minus highest filled level on the mesh, eV; 0 where they overlap or the count is not whole.
+
+    From the number of electrons, not from the Fermi level, about which smearing leaves gaps of a few tenths of an eV.
+    """
+    electrons, spins = calc.get_number_of_electrons(), calc.get_number_of_spins()
+    moment = calc.get_magnetic_moment() if spins == 2 else 0.0
+    counts = [electrons / 2] if spins == 1 else [(electrons + moment) / 2, (electrons - moment) / 2]
+    top, bottom = -np.inf, np.inf
+    for spin, count in enumerate(counts):
+        n = round(count)
+        if abs(count - n) > 0.02:
+            return 0.0
+        for k in range(len(calc.get_ibz_k_points())):
+            levels = np.sort(calc.get_eigenvalues(k, spin))
+            top = max(top, levels[n - 1]) if n else top
+            bottom = min(bottom, levels[n]) if n < len(levels) else bottom
+    gap = float(bottom - top)
+    return gap if gap > NO_GAP else 0.0
+
+
+def emt(_: Group, atoms: Atoms) -> Result:
+    """A stand-in: ASE's effective-medium potential, which knows a few metals and no gap."""
+    from ase.calculators.emt import EMT
+
+    atoms, started = atoms.copy(), time.monotonic()
+    atoms.calc = EMT()
+    energy = float(atoms.get_potential_energy()) / len(atoms)
+    return Result(energy, 0.0, 0.0, round(time.monotonic() - started, 2))
+
+
+CALCULATORS: Mapping[str, Calculator] = {"gpaw": gpaw, "emt": emt}
+
+
+# The equation of state -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fit to energies (eV a cell) at volumes exp(x): its minimum, bulk modulus in GPa, and deviation in eV."""
+
+    x: float
+    energy: float
+    modulus: float
+    rms: float
+
+
+def fit(points: Mapping[float, float]) -> Curve | None:
+    """Third-order Birch-Murnaghan, of three points a parabola in ln V; None where there is no minimum."""
+    from ase.eos import EquationOfState
+
+    x, e = np.array(list(points)), np.array(list(points.values()))
+    if len(x) >= 4:
+        eos = EquationOfState(np.exp(x), e, "birchmurnaghan")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                volume, energy, modulus = eos.fit(warn=False)
+            except (RuntimeError, ValueError):  # no minimum within what the fit looked at
+                volume = modulus = -1.0
+        if volume > 0 and modulus > 0:
+            off = [eos.func(v, *eos.eos_parameters) - y for v, y in zip(np.exp(x), e, strict=True)]
+            rms = float(np.sqrt(np.mean(np.square(off))))
+            return Curve(math.log(volume), float(energy), float(modulus / units.GPa), rms)
+    a, b, c = np.polyfit(x, e, 2)
+    if a <= 0:
+        return None
+    low = float(-b / 2 / a)
+    return Curve(low, float(np.polyval([a, b, c], low)), float(2 * a / math.exp(low) / units.GPa), 0.0)
+
+
+def nearest(points: Mapping[float, float], x: float, n: int) -> dict[float, float]:
+    """The `n` points nearest to x."""
+    return {q: points[q] for q in sorted(points, key=lambda q: abs(q - x))[:n]}
+
+
+def search(
+    energy_at: Callable[[float], float], guess: float, most: int, enough: Callable[[], int]
+) -> tuple[dict[float, float], Curve | None]:
+    """Energies at volumes exp(x) from `guess` on until the minimum is bracketed and sampled, and the last fit.
+
+    Usually five points: three about the guess, one at the minimum that they predict, one on the emptier side. `most`
+    points end it, or `enough()` near the minimum.
+    """
+    points: dict[float, float] = {}
+
+    def evaluate(x: float) -> bool:
+        if new := (x := round(x, 4)) not in points:
+            points[x] = energy_at(x)
+        return new
+
+    evaluate(guess)
+    evaluate(guess + STEP)
+    curve = None
+    while len(points) < most:
+        xs = sorted(points)
+        low = min(xs, key=lambda q: points[q])
+        if low in (xs[0], xs[-1]):
+            if not evaluate(low + (1 if low == xs[-1] else -1) * _jump(points, low)):
+                break
+            continue
+        curve = fit(nearest(points, low, 5))
+        if curve is None or not xs[0] - 0.05 < curve.x < xs[-1] + 0.05:
+            curve = fit(nearest(points, low, 3))
+            if curve is None:
+                break
+        target = curve.x
+        if min(abs(q - target) for q in xs) <= 0.02:
+            close = sum(abs(q - target) < NEAR for q in xs)
+            if close >= enough() or (close >= 4 and len(xs) >= 6):
+                break
+            target = _emptier(xs, target)
+        if not evaluate(target):
+            break
+    return points, curve
+
+
+def _jump(points: Mapping[float, float], low: float) -> float:
+    """How far to walk downhill."""
+    if len(points) < 3:
+        return STEP
+    curve = fit(nearest(points, low, 3))
+    return min(max(abs(curve.x - low) + 0.03, STEP), 0.26) if curve else 1.6 * STEP
+
+
+def _emptier(xs: Iterable[float], middle: float) -> float:
+    """A new point on the side of the minimum that has fewer."""
+    right = [q - middle for q in xs if 0.03 < q - middle < NEAR]
+    left = [middle - q for q in xs if 0.03 < middle - q < NEAR]
+    side, sign = (right, 1) if len(right) <= len(left) else (left, -1)
+    return middle + sign * (max(side) + 0.05 if side else 0.06)
+
+
+# A run ---------------------------------------------------------------------------------------------------------------
+
+
+def compute(group: Group, folder: Path, calculator: str) -> str:
+    """Compute what is missing of a group, append it to the log, and return what went wrong, if anything."""
+    done = {row["id"]: row for row in read(folder) if row.get("id")}
+    slowest, n = 0.0, len(group.atoms)
+
+    def energy_at(x: float) -> float:
+        nonlocal slowest
+        name = group.name if group.set == "zero_shot" else f"{group.name}:{x:.{3 if group.molecule else 4}f}"
+        if name not in done:
+            atoms = group.atoms if group.set == "zero_shot" else group.at(x)
+            result = CALCULATORS[calculator](group, atoms)
+            slowest = max(slowest, result.wall_s)
+            done[name] = {"id": name, **described(group, atoms), **asdict(result), "calculator": calculator}
+            append(folder, done[name])
+        return float(done[name]["energy_ev_per_atom"]) * n
+
+    about: dict[str, Any] = {"group_done": group.name}
+    try:
+        if group.set == "zero_shot":
+            energy_at(0.0)
+        elif group.molecule:
+            for x in [0.985, 1.0, 1.015] if n == 2 else [1.0]:
+                energy_at(x)
+        else:
+            enough = partial(lambda: 4 if group.set == "compound" and slowest > SLOW else 5)
+            points, curve = search(energy_at, math.log(group.atoms.get_volume()), 8 if n < 6 else 5, enough)
+            about |= finished(group, points, curve)
+    except Exception as error:  # of the calculator: told in the log, and the other groups go on
+        about["error"] = f"{type(error).__name__}: {error}"[:200]
+    append(folder, about)
+    return str(about.get("error", ""))
+
+
+def finished(group: Group, points: Mapping[float, float], curve: Curve | None) -> dict[str, Any]:
+    """What the points of a group give; nothing where the minimum is not among them."""
+    xs, low = sorted(points), min(points, key=lambda q: points[q])
+    if curve is None or low in (xs[0], xs[-1]):
+        return {}
+    near = {q: points[q] for q in xs if abs(q - curve.x) < NEAR}
+    final = fit(near) if len(near) >= 4 else curve
+    if final is None or abs(final.x - low) >= 0.1:
+        return {}
+    best, n = min(xs, key=lambda q: abs(q - final.x)), len(group.atoms)
+    return {
+        "equilibrium_id": f"{group.name}:{best:.4f}",
+        "v0_a3": math.exp(final.x),
+        "bulk_modulus_gpa": final.modulus,
+        "eos_points": len(near),
+        "eos_rms_ev_per_atom": final.rms / n,
+    }
+
+
+def described(group: Group, atoms: Atoms) -> dict[str, Any]:
+    """Of a structure, what a row holds."""
+    return {
+        "set": group.set,
+        "group": group.name,
+        "prototype": group.prototype,
+        "formula": atoms.get_chemical_formula("metal"),
+        "numbers": [int(z) for z in atoms.numbers],
+        "lattice": np.round(atoms.cell[:], 6).tolist(),
+        "frac_coords": np.round(atoms.get_scaled_positions(), 6).tolist(),
+        "kpt_mesh": group.mesh(),
+    }
+
+
+def append(folder: Path, row: Mapping[str, Any]) -> None:
+    """Add a line to the log, whole, whoever else is at it."""
+    with (folder / LOG).open("a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(row) + "\n")
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the log; one that was cut off in writing is computed again."""
+    if not (folder / LOG).exists():
+        return []
+    rows = []
+    for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            print(f"left out: a line of {LOG} that was cut off: {line[:60]}", file=sys.stderr)
+    return rows
+
+
+def run(folder: Path, only: str, calculator: str, jobs: int) -> None:
+    """Compute all groups whose name has `only` in it, as a regular expression, and that are not done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = read(folder)
+    if others := {row["calculator"] for row in rows if "calculator" in row} - {calculator}:
+        sys.exit(f"{folder} holds results of {', '.join(others)}: energies of two calculators do not mix")
+    done = {row["group_done"] for row in rows if "group_done" in row}
+    todo = [g for g in groups() if g.name not in done and re.search(only, g.name)]
+    work = partial(compute, folder=folder, calculator=calculator)
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        told = zip(todo, pool.map(work, todo) if jobs > 1 else map(work, todo), strict=True)
+        for group, error in track(told, "groups", total=len(todo)):
+            if error:
+                print(f"{group.name}: {error}", file=sys.stderr)
+
+
+# What becomes of it --------------------------------------------------------------------------------------------------
+
+
+def assemble(folder: Path) -> None:
+    """Write open_dft.jsonl from the log: formation energies, and what the curves give at equilibrium."""
+    log = read(folder)
+    groups_done = {row["group_done"]: row for row in log if "group_done" in row}
+    rows = [row for row in log if "id" in row]
+    energies: dict[str, float] = {}
+    for row in rows:
+        if row["set"] == "reference" and row["group"] in groups_done:
+            symbol = chemical_symbols[row["numbers"][0]]
+            energies[symbol] = min(row["energy_ev_per_atom"], energies.get(symbol, math.inf))
+    kept, dropped = [], []
+    for row in rows:
+        symbols = [chemical_symbols[z] for z in row["numbers"]]
+        if missing := sorted(set(symbols) - energies.keys()):
+            dropped.append((row["id"], f"no reference of {', '.join(missing)}"))
+            continue
+        formation = row["energy_ev_per_atom"] - sum(energies[s] for s in symbols) / len(symbols)
+        if abs(formation) > HIGHEST:
+            dropped.append((row["id"], f"a formation energy of {formation:.1f} eV/atom"))
+            continue
+        about = groups_done.get(row["group"], {})
+        lowest = row["group"].startswith("ref-") and "equilibrium_id" not in about and abs(formation) < 1e-9
+        equilibrium = about.get("equilibrium_id") == row["id"] or lowest
+        modulus = about.get("bulk_modulus_gpa") if equilibrium else None
+        kept.append(
+            {
+                **row,
+                "energy_ev_per_atom": round(row["energy_ev_per_atom"], 6),
+                "formation_energy_ev_per_atom": round(formation, 6),
+                "is_metal": row["band_gap_ev"] == 0,
+                "equilibrium": equilibrium,
+                "bulk_modulus_gpa": round(modulus, 3) if modulus else None,
+            }
+        )
+    order = ["reference", "compound", "zero_shot"]
+    kept.sort(key=lambda row: order.index(row["set"]))
+    (folder / "open_dft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+    lines = [f"{name},{reason}\n" for name, reason in [("id", "reason"), *dropped]]
+    (folder / "dropped.csv").write_text("".join(lines), encoding="utf-8")
+    print(f"{len(kept)} rows, {len(dropped)} left out: {folder}/dropped.csv says why")
+
+
+def table(folder: Path, home: Path = PACKAGE) -> None:
+    """Write open_dft.parquet and provenance.toml of the package from open_dft.jsonl; no value is changed."""
     source = folder / "open_dft.jsonl"
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     table = pl.DataFrame(
@@ -38,7 +433,7 @@ def main(folder: Path) -> None:
         },
         schema_overrides={"atomic_numbers": pl.List(pl.UInt8)},
     )
-    target = HERE / "open_dft.parquet"
+    target = home / "open_dft.parquet"
     table.write_parquet(target, compression="zstd", compression_level=19, statistics=False)
     provenance = f"""\
 # Written by recipes/open_dft.py
@@ -52,8 +447,23 @@ date = "2026-11-23"
 licence = "MIT"
 citation = "The asugnn-bench developers: open-dft, version 1 (2026)"
 """
-    (HERE / "provenance.toml").write_text(provenance, encoding="utf-8")
+    (home / "provenance.toml").write_text(provenance, encoding="utf-8")
+
+
+def main() -> None:
+    """Parse the command line, and do it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=["run", "assemble", "table"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="", help="groups whose name has this regular expression in it")
+    parser.add_argument("--calculator", default="gpaw", choices=sorted(CALCULATORS))
+    parser.add_argument("--jobs", type=int, default=1, help="groups at a time")
+    words = parser.parse_args()
+    if words.what == "run":
+        run(words.folder, words.only, words.calculator, words.jobs)
+    else:
+        {"assemble": assemble, "table": table}[words.what](words.folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

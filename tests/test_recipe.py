@@ -1,0 +1,194 @@
+"""The recipe of open-dft: it makes the published structures, follows the published search, and computes."""
+
+import json
+import math
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from leaderboard import datasets
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "recipes"))
+
+import open_dft  # noqa: E402
+from open_dft_groups import Group, groups  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def published() -> pl.DataFrame:
+    return datasets.load(datasets.source("open-dft")).table
+
+
+@pytest.fixture(scope="module")
+def known() -> dict[str, Group]:
+    return {group.name: group for group in groups()}
+
+
+def group_of(name: str) -> str:
+    return name if name.startswith("zs-") else name.rpartition(":")[0]
+
+
+def test_groups_have_names_of_their_own(known: dict[str, Group]):
+    assert len(known) == len(list(groups()))
+    kinds = defaultdict(int)
+    for group in known.values():
+        kinds[group.set] += 1
+    assert kinds["reference"] == 54
+    assert kinds["compound"] == 1086  # as the README of the data says
+
+
+def test_every_published_structure_is_what_the_recipe_makes(published: pl.DataFrame, known: dict[str, Group]):
+    for row in published.iter_rows(named=True):
+        name = row["material_id"]
+        group = known[group_of(name)]
+        atoms = group.atoms if group.set == "zero_shot" else group.at(float(name.rpartition(":")[2]))
+        assert (group.set, group.prototype) == (row["set"], row["prototype"]), name
+        assert atoms.numbers.tolist() == row["atomic_numbers"], name
+        # Volumes in names have four digits of ln V: 1e-4 of the volume at most.
+        assert np.allclose(atoms.cell[:].ravel(), row["lattice"], rtol=0, atol=2e-5 * abs(atoms.cell[:]).max()), name
+        shift = atoms.get_scaled_positions().ravel() - np.array(row["frac_coords"])
+        assert abs(shift - np.rint(shift)).max() < 2e-6, name
+
+
+def test_the_search_asks_for_the_published_volumes(published: pl.DataFrame, known: dict[str, Group]):
+    energies = defaultdict(dict)
+    for name, energy in zip(published["material_id"], published["energy"], strict=True):
+        if ":" in name:
+            energies[group_of(name)][float(name.rpartition(":")[2])] = energy
+    followed = 0
+    for name, points in energies.items():
+        group, n = known[name], len(known[name].atoms)
+        if group.molecule or name == "heusler-Ru-Nb-Al":  # which was cut off
+            continue
+        asked = {}
+
+        def energy_at(x: float, points=points, n=n, asked=asked) -> float:
+            if x not in points:
+                raise LookupError(x)
+            asked[x] = points[x] * n
+            return asked[x]
+
+        try:
+            found, _ = open_dft.search(
+                energy_at,
+                math.log(group.atoms.get_volume()),
+                8 if n < 6 else 5,
+                lambda points=points: min(5, len(points)),
+            )
+        except LookupError:
+            continue
+        followed += set(found) == set(points)
+    assert followed >= 0.97 * len([g for g in energies if not known[g].molecule])
+
+
+def test_curves_through_the_published_energies_give_the_published_moduli(
+    published: pl.DataFrame, known: dict[str, Group]
+):
+    energies = defaultdict(dict)
+    for name, energy in zip(published["material_id"], published["energy"], strict=True):
+        if ":" in name:
+            energies[group_of(name)][float(name.rpartition(":")[2])] = energy * len(known[group_of(name)].atoms)
+    with_modulus = published.filter(pl.col("bulk_modulus").is_not_null())
+    for name, modulus in with_modulus["material_id", "bulk_modulus"].iter_rows():
+        group = known[group_of(name)]
+        points = energies[group.name]
+        low = min(points, key=lambda q: points[q])
+        found = open_dft.finished(group, points, open_dft.fit(open_dft.nearest(points, low, 5)))
+        assert found["equilibrium_id"] == name
+        assert found["bulk_modulus_gpa"] == pytest.approx(modulus, rel=0.01), name
+
+
+def test_the_table_of_the_package_is_that_of_its_source(tmp_path: Path, published: pl.DataFrame):
+    """No value is changed on the way: rows go through JSON lines and come back."""
+    rows = [
+        {
+            "id": r["material_id"],
+            "formula": r["formula"],
+            "lattice": np.reshape(r["lattice"], (3, 3)).tolist(),
+            "frac_coords": np.reshape(r["frac_coords"], (-1, 3)).tolist(),
+            "numbers": r["atomic_numbers"],
+            "set": r["set"],
+            "prototype": r["prototype"],
+            "equilibrium": r["equilibrium"],
+            "energy_ev_per_atom": r["energy"],
+            "formation_energy_ev_per_atom": r["formation_energy"],
+            "band_gap_ev": r["band_gap"],
+            "bulk_modulus_gpa": r["bulk_modulus"],
+        }
+        for r in published.iter_rows(named=True)
+    ]
+    (tmp_path / "open_dft.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    open_dft.table(tmp_path, tmp_path)
+    assert (tmp_path / "open_dft.parquet").read_bytes() == datasets.path(datasets.source("open-dft")).read_bytes()
+
+
+ONLY = "^(ref-Cu|ref-Au|ref-Al|ref-Ni|l12-Cu3Au|l12-Ni3Al|l10-CuAu|bcc-Cu|cscl-NiAl|zs-Ag-000|ref-Ag)$"
+
+
+def recipe(*words: str) -> None:
+    program = [sys.executable, "-W", "ignore", str(ROOT / "recipes" / "open_dft.py"), *words]
+    subprocess.run(program, check=True, capture_output=True, text=True)
+
+
+def test_from_nothing_to_the_table_with_a_fast_potential(tmp_path: Path):
+    recipe("run", str(tmp_path), "--calculator", "emt", "--only", ONLY)
+    log = (tmp_path / "results.jsonl").read_text().splitlines()
+    recipe("assemble", str(tmp_path))
+    rows = [json.loads(line) for line in (tmp_path / "open_dft.jsonl").read_text().splitlines()]
+    best = {r["group"]: r for r in rows if r["equilibrium"]}
+    assert set(best) == set(ONLY[2:-2].split("|")) - {"zs-Ag-000"}
+    for name in ("Cu", "Au", "Al", "Ni", "Ag"):
+        assert best[f"ref-{name}"]["formation_energy_ev_per_atom"] == 0
+    assert best["bcc-Cu"]["formation_energy_ev_per_atom"] > 0  # copper is fcc
+    for name in ("l12-Cu3Au", "l10-CuAu"):  # which the potential was fitted to, at -0.05 eV or so
+        assert -0.2 < best[name]["formation_energy_ev_per_atom"] < 0
+    assert all(r["band_gap_ev"] == 0 for r in rows)
+    # Against another way to the same quantity: the second derivative of the energy itself.
+    from ase import units
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    def energy(volume: float) -> float:
+        atoms = bulk("Cu", a=(4 * volume) ** (1 / 3))
+        atoms.calc = EMT()
+        return float(atoms.get_potential_energy())
+
+    grid = np.linspace(11, 12.5, 3001)
+    v = grid[np.argmin([energy(x) for x in grid])]
+    modulus = v * (energy(v + 0.05) - 2 * energy(v) + energy(v - 0.05)) / 0.05**2 / units.GPa
+    assert best["ref-Cu"]["bulk_modulus_gpa"] == pytest.approx(modulus, rel=0.03)
+    # Again, and cut off in the middle: nothing that is done is computed again, and the end is the same.
+    recipe("run", str(tmp_path), "--calculator", "emt", "--only", ONLY)
+    assert (tmp_path / "results.jsonl").read_text().splitlines() == log
+    (tmp_path / "results.jsonl").write_text("\n".join(log[:20]) + "\n" + log[20][:40] + "\n")
+    recipe("run", str(tmp_path), "--calculator", "emt", "--only", ONLY, "--jobs", "2")
+    recipe("assemble", str(tmp_path))
+    again = [json.loads(line) for line in (tmp_path / "open_dft.jsonl").read_text().splitlines()]
+
+    def plain(some: list[dict]) -> dict[str, dict]:
+        return {r["id"]: {k: v for k, v in r.items() if k != "wall_s"} for r in some}
+
+    assert plain(again) == plain(rows)
+
+
+def test_what_fails_is_told_and_what_lacks_a_reference_is_listed(tmp_path: Path):
+    recipe("run", str(tmp_path), "--calculator", "emt", "--only", "^(ref-Cu|l12-Cu3Au|rocksalt-MgO)$")
+    log = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    (failed,) = [row for row in log if "error" in row]
+    assert failed["group_done"] == "rocksalt-MgO"
+    recipe("assemble", str(tmp_path))
+    dropped = (tmp_path / "dropped.csv").read_text()
+    assert "no reference of Au" in dropped
+    assert dropped.count("l12-Cu3Au:") >= 4
+
+
+def test_two_calculators_do_not_mix(tmp_path: Path):
+    recipe("run", str(tmp_path), "--calculator", "emt", "--only", "^ref-Cu$")
+    with pytest.raises(SystemExit, match="holds results of emt"):
+        open_dft.run(tmp_path, "^ref-Cu$", "gpaw", 1)
