@@ -25,7 +25,7 @@ def files(n: int = 40) -> dict[str, bytes]:
     for side, table, count in (("train", "train.csv", n), ("test", "labeled_test.csv", n // 4)):
         lines = []
         for i in range(1, count + 1):
-            a = 4 + 0.05 * i + (0.02 if side == "test" else 0)
+            a = (8 if side == "test" else 4) + 0.05 * i
             vectors = [f"lattice_vector {a} 0 0", f"lattice_vector 0.1 {a} 0", f"lattice_vector 0 0 {a}"]
             atoms = [
                 f"atom 0 0 0 {('Al', 'Ga', 'In')[i % 3]}",
