@@ -42,7 +42,7 @@ def fills_both_tables(models: str, folder: Path) -> list[dict]:
     """The commands of docs/data.md, and the board as JSON."""
     out = bench("data", "build", "mp-2024-1", cwd=folder)
     assert "111,120" in out
-    assert "mp-2024-1: 277 crystals" in out
+    assert "tasks: mp-2024-1/formation-energy, mp-2024-1/band-gap, mp-2024-1/bulk-modulus, mp-2024-1/metal" in out
     assert "hm: 112 crystals" in bench("data", "fetch", "hm", cwd=folder)
     out = bench("run", "paper", "--model", models, "--preset", "quick", cwd=folder)
     assert out.startswith("mp-2024-1\n")
