@@ -60,6 +60,8 @@ def test_the_leaderboard_imports_only_the_light_part_of_the_library():
         "bench('score', FILE, '--task', 'open-dft/bulk-modulus')",
         "bench('score', FILE, '--task', 'open-dft/metal')",
         "bench('leaderboard')",
+        "bench('paper', 'table-1', '--data', 'open-dft')",
+        "bench('paper', 'figure-4', '--data', 'open-dft')",
         "bench('models')",
         "bench('data', 'list')",
         "bench('--help')",
