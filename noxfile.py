@@ -61,6 +61,18 @@ def evaluate(session: nox.Session) -> None:
 
 
 @nox.session
+def propose(session: nox.Session) -> None:
+    """Prepare proposals as a pull request does: `nox -s propose -- submissions/NAME`, or `-- --base COMMIT`."""
+    tool(session, "python", "-m", "leaderboard.proposal", *session.posargs)
+
+
+@nox.session
+def judge(session: nox.Session) -> None:
+    """Score the archive of prepared proposals: `nox -s judge -- proposed.zip`."""
+    tool(session, "python", "-m", "leaderboard.judgement", *session.posargs)
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
     """Ratios of speed against the packages, stored with the machine in benchmarks/results."""
     tool(session, "python", "benchmarks/speed.py")
