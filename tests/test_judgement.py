@@ -100,7 +100,10 @@ def test_what_is_said_of_bad_entries_is_code(about: str, tmp_path: Path):
     assert "@" not in re.sub(r"<code[^>]*>.*?</code>", "", html, flags=re.DOTALL)
 
 
-@given(st.text(max_size=200))
+PIECES = ("```", "````", "~~~", "\n", "\r", "\u2028", " ", "<a>", "@a")
+
+
+@given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_strangers_words_are_one_block_of_code_and_nothing_else(text: str):
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(f"before\n\n{judgement.quoted(text)}\n\nafter\n")
     assert [t.type for t in tokens if t.level == 0] == [

@@ -114,7 +114,7 @@ def test_the_ablation_is_found_by_settings_and_not_by_names(tmp_path: Path):
     held = board.answers(task, 0, None)
     rows = {
         "asugnn": {},
-        "odd-name": {"first": "dam", "second": "asuam"},
+        "odd-name": {"first": "dam", "second": "asuam", "windows": 14},  # which is the default
         "asugnn+xrd=false": {"xrd": False},
         "asugnn+width=384": {"width": 384},
         "asugnn+epochs=7+first=dam+second=dam": {"first": "dam", "second": "dam", "epochs": 7},  # trained otherwise

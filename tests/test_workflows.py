@@ -59,7 +59,7 @@ SPY = (
     MODEL
     + """
     def __init__(self):
-        for place in (pathlib.Path("../../stolen"), pathlib.Path.home() / "stolen"):
+        for place in (pathlib.Path("stolen"), pathlib.Path.home() / "stolen"):
             place.write_text("here I was")
         raise SystemExit(f"I see {sorted(os.environ)} {list(os.environ.values())} @everyone ```")
 """
