@@ -83,3 +83,10 @@ def docs(session: nox.Session) -> None:
     """Write docs/baselines.md from the stored runs, which needs BENCH_DATA, and draw the figure of docs/asugnn.md."""
     tool(session, "python", "docs/write_baselines.py")
     tool(session, "python", "docs/draw_asugnn.py")
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Draw the figure of the README from the stored runs."""
+    where = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")
+    tool(session, "bench", "paper", "figure-4", *where, "--format", "svg")

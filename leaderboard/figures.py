@@ -75,7 +75,7 @@ def figure_4(data: str, preset: str, models: Sequence[str], root: Path, data_dir
     shown = _shown(of, model)
     if missing := [name for name in TARGETS if name not in shown]:
         raise InputError(f"{model} has no run of {', '.join(missing)} on {of.data}; {_there(of, len(TARGETS))}")
-    figure, axes = _grid(2, 4, DOUBLE, 4.1)
+    figure, axes = _grid(2, 4, DOUBLE, 4.4)
     for i, (name, letter) in enumerate(zip(list(TARGETS)[:3], "abc", strict=True)):
         panels.parity(axes[0, i], shown[name], letter)
         panels.residuals(axes[1, i], shown[name])

@@ -32,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "xtick.major.size": 2.5, "ytick.major.size": 2.5, "axes.spines.top": False, "axes.spines.right": False,
     "axes.titlepad": 4, "legend.frameon": False, "legend.handletextpad": 0.3, "legend.borderpad": 0.1,
     "legend.handlelength": 1.0, "svg.hashsalt": "asugnn-bench", "svg.fonttype": "path", "savefig.dpi": 300,
+    "figure.constrained_layout.h_pad": 0.06,
 }  # fmt: skip
 
 

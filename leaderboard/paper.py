@@ -183,7 +183,7 @@ def origin(rows: Iterable[Row], of: Stored) -> str:
 
 def caption(of: Stored, theirs: str, extra: Sequence[str]) -> list[str]:
     """What stands below a table: what is quoted, what is measured on which data, and how its noise is shown."""
-    lines = [f"quoted: as the paper prints it, of {theirs}"]
+    lines = [f"quoted: {quoted()['sources']['paper']}, on {theirs}"]
     if not of.rows:
         lines.append(f"nothing is measured on {of.data}")
         lines += [f"there are runs of other data: {', '.join(of.elsewhere)}"] if of.elsewhere else []

@@ -65,8 +65,10 @@ def test_ticks_and_titles_do_not_overlap(drawn: figures.Drawn):
         ticks = [t.label1 for t in axis.xaxis.get_major_ticks() if low <= t.get_loc() <= high and t.label1.get_text()]
         for a, b in pairwise(ticks):
             assert a.get_window_extent().x1 < b.get_window_extent().x0, (a, b)
-    titles = sorted((axis._left_title.get_window_extent() for axis in drawn.figure.axes), key=lambda box: box.x0)
-    assert not any(a.overlaps(b) for i, a in enumerate(titles) for b in titles[i + 1 :])
+    labels = [t for axis in drawn.figure.axes for t in (axis._left_title, axis.xaxis.label, axis.yaxis.label)]
+    boxes = [(t.get_text(), t.get_window_extent()) for t in labels if t.get_text()]
+    for i, (name, box) in enumerate(boxes):
+        assert [other for other, place in boxes[i + 1 :] if box.overlaps(place)] == [], name
 
 
 def test_axes_have_labels_and_units_and_letters(drawn: figures.Drawn):
