@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
+from asugnn.model import suggestion
 from leaderboard import board, datasets, render, statistics, store
 from leaderboard.board import Row, Value
 from leaderboard.statistics import Estimate
@@ -62,10 +63,13 @@ class Stored:
         return {self.entry(row) or row.model, row.model, f"{row.model}:{row.preset}"}
 
 
-def stored(data: str, targets: Sequence[str], preset: str, root: Path, data_dir: Path | None) -> Stored:
+def stored(
+    data: str, targets: Sequence[str], preset: str, root: Path, data_dir: Path | None, entry: str = ""
+) -> Stored:
     """The runs of some targets under a preset, or under the best-trained that is stored; raises `InputError`.
 
-    Of the paper's own data there are no tasks where this version does not know them.
+    With `entry` those of that model alone. Of the paper's own data there are no tasks where this version does not know
+    them.
     """
     known = {s.name: s for s in datasets.sources()}
     tasks: list[Task] = []
@@ -79,6 +83,8 @@ def stored(data: str, targets: Sequence[str], preset: str, root: Path, data_dir:
     others: dict[str, set[str]] = {}
     for record in store.records(root)[0]:
         run = record.run
+        if entry not in {"", record.about.get("entry")}:
+            continue
         if run.task in tasks:
             records.setdefault((run.preset, run.model, run.task.target.name), []).append(record)
         elif run.task.target.name in targets and run.task.source.name != data:
@@ -87,7 +93,8 @@ def stored(data: str, targets: Sequence[str], preset: str, root: Path, data_dir:
     if preset and found and preset not in found:
         raise InputError(f"no runs of preset '{preset}' are stored of {data}; there is: {', '.join(found)}")
     chosen = preset or (found or TRAINED)[0]
-    rows, faults = board.rows(root, tasks, chosen, data_dir)
+    rows, faults = board.rows(root, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen, data_dir)
+    rows = [row for row in rows if (row.preset, row.model, target(row)) in records]
     elsewhere = [f"--data {name}" for name, of in sorted(others.items()) if of - EVERYWHERE]
     return Stored(data, tasks, chosen, rows, records, faults, elsewhere, data_dir)
 
@@ -103,7 +110,14 @@ Block = tuple[str, Mapping[str, Any] | None, Sequence[Measured]]  # title, what 
 
 
 def blocks(table: str, of: Stored, rows: Iterable[Row], models: Collection[str]) -> list[Block]:
-    """The models of a table in the paper's order, then all others of the rows, each with its own; or `models` alone."""
+    """The models of a table in the paper's order, then all others of the rows, each with its own; or `models` alone.
+
+    Raises `InputError` for one of `models` that is neither quoted nor stored.
+    """
+    rows = list(rows)
+    known = {name for row in rows for name in of.called(row)} | {e for said in quoted()[table] for e in said["entries"]}
+    if unknown := sorted(set(models) - known):
+        raise InputError(f"no run of '{unknown[0]}' is stored on {of.data}{suggestion(unknown[0], known)}")
     by_model: dict[tuple[str, str, str], dict[str, Row]] = {}
     for row in rows:
         if not models or of.called(row) & set(models):
@@ -152,9 +166,8 @@ def measured_cell(
         text += f" ± {_decimal(over, digits)}"
     elif low is not None and high is not None:
         interval = f"{_decimal(low, digits)}{' to ' if low < 0 else '–'}{_decimal(high, digits)}"
-    return Cell(
-        text, interval, (), {"kind": "measured", "value": value, "low": low, "high": high, "spread": over, **about}
-    )
+    numbers = {"value": value, "low": low, "high": high, "spread": over}
+    return Cell(text, interval, (), {"kind": "measured", **numbers, **about})
 
 
 def origin(rows: Iterable[Row], of: Stored) -> str:
@@ -169,11 +182,8 @@ def origin(rows: Iterable[Row], of: Stored) -> str:
     counts: dict[int, list[str]] = {}
     for row in rows:
         counts.setdefault(row.n, []).append(target(row))
-    out = [
-        *parts,
-        "n = "
-        + ", ".join(f"{n:,}" + (f" ({', '.join(of_n)})" if counts.keys() - {n} else "") for n, of_n in counts.items()),
-    ]
+    numbers = [f"{n:,}" + (f" ({', '.join(targets)})" if len(counts) > 1 else "") for n, targets in counts.items()]
+    out = [*parts, f"n = {', '.join(numbers)}"]
     if outside := sum(row.outside for row in rows):
         out.append(f"{outside:,} outside its domain left out")
     if on := dict.fromkeys(row.pretrained_on for row in rows if row.pretrained_on):
@@ -195,9 +205,8 @@ def caption(of: Stored, theirs: str, extra: Sequence[str]) -> list[str]:
         lines.append("quoted and measured numbers are of different data: they are no comparison")
     lines.append(f"with each measured number its {board.NOISE}")
     several = {_braced(row.runs) for row in of.rows if row.spread}
-    lines += (
-        [f"±, of what is measured: standard deviation over runs (fold-seed) {', '.join(several)}"] if several else []
-    )
+    if several:
+        lines.append(f"±, of what is measured: standard deviation over runs (fold-seed) {', '.join(sorted(several))}")
     return [*lines, *extra]
 
 

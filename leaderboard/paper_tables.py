@@ -48,7 +48,7 @@ def table_1(data: str, preset: str, models: Sequence[str], root: Path, data_dir:
     """The ablation: adjacency matrices, width and powder pattern, by the settings that the runs record."""
     if models and list(models) != ["asugnn"]:
         raise InputError("table-1 is of asugnn alone: leave --model out")
-    notes, of = Notes(), stored(data or DATA, ["formation-energy"], preset, root, data_dir)
+    notes, of = Notes(), stored(data or DATA, ["formation-energy"], preset, root, data_dir, "asugnn")
     measured = _ablation(of)
     widths = Counter(width for _, _, width, _ in measured)
     base = max(widths, key=lambda w: (widths[w], w == WIDTH), default=WIDTH)
@@ -88,11 +88,9 @@ def _ablation(of: Stored) -> dict[Configuration, Row]:
     """
     sets: dict[str, dict[Configuration, Row]] = {}
     for row in sorted(of.rows, key=lambda r: (len(r.model), r.model)):
-        if of.entry(row) == "asugnn" and row.preset == of.preset:
-            others = {**settings(configured("asugnn", row.preset, {})), **row.settings}
-            first, second, width = (others.pop(name) for name in ("first", "second", "width"))
-            xrd = others.pop("xrd", True) not in {False, "none"}
-            sets.setdefault(repr(sorted(others.items())), {}).setdefault((first, second, width, xrd), row)
+        others = {"xrd": True, **settings(configured("asugnn", row.preset, {})), **row.settings}
+        first, second, width, xrd = (others.pop(name) for name in ("first", "second", "width", "xrd"))
+        sets.setdefault(repr(sorted(others.items())), {}).setdefault((first, second, width, xrd), row)
     return max(sets.values(), key=len, default={})
 
 

@@ -182,7 +182,15 @@ def test_zero_shot_over_all_systems_is_the_row_of_the_board():
     assert compared == len(rows)
 
 
+def test_the_ablation_is_shown_where_other_models_alone_are_stored():
+    caption = " ".join(made("table-1", "mp-2018")["caption"])
+    assert "nothing is measured on mp-2018 there are runs of other data: --data open-dft" in caption
+    assert "10 rows are not measured; the first of them: bench run --task mp-2018/formation-energy" in caption
+
+
 def test_models_can_be_chosen():
+    with pytest.raises(InputError, match="no run of 'megnt' is stored on open-dft; did you mean 'megnet'"):
+        made("table-2", "open-dft", models=("megnt",))
     titles = [row["heading"] for row in made("zero-shot", "open-dft", models=("asugnn", "m3gnet:pretrained"))["rows"]]
     assert list(dict.fromkeys(titles)) == ["M3GNet", "ASUGNN"]
 
