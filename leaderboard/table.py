@@ -175,9 +175,9 @@ def _latex(table: Table) -> str:
         if any(cell.interval for cell in row):
             below = (rf"{{\tiny {plain(cell.interval)}}}" if cell.interval else "" for cell in row)
             lines.append(" & ".join(below) + r" \\[2pt]")
-    notes = [rf"\textsuperscript{{{mark}}} {plain(sentence)}." for mark, sentence in table.notes.items()]
-    text = [*(f"{plain(line)}." for line in table.caption), *notes]
-    tail = [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\scriptsize", *text, r"\end{table*}"]
+    notes = [rf"\textsuperscript{{{mark}}}~{plain(sentence)}" for mark, sentence in table.notes.items()]
+    text = "\\\\\n".join([*map(plain, table.caption), *notes])
+    tail = [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\scriptsize", text, r"\end{table*}"]
     return "\n".join([*lines, *tail])
 
 

@@ -220,3 +220,16 @@ def test_a_data_set_without_the_targets_is_named():
     with pytest.raises(InputError, match="there is no data set 'mp-2019'"):
         made("table-2", "mp-2019")
     assert paper.quoted()["table-1"][0]["rows"][0]["mae"] == "0.044"
+
+
+@pytest.mark.parametrize(("name", "data"), [("table-1", ""), ("table-2", "open-dft"), ("zero-shot", "open-dft")])
+def test_latex_is_whole(name: str, data: str):
+    drawn, _ = TABLES[name](data, "", (), RUNS, None)
+    text = table.draw(drawn, "latex")
+    plain = re.sub(r"\\[{}&]", "", text)
+    assert plain.count("{") == plain.count("}")
+    body = plain[plain.index(r"\midrule") : plain.index(r"\bottomrule")].splitlines()[1:]
+    rows = [line for line in body if not line.startswith(r"\multicolumn")]
+    assert {line.count("&") for line in rows} == {len(drawn.columns) - 1}
+    assert all(line.endswith((r"\\", r"\\[2pt]")) for line in rows)
+    assert text.isascii()

@@ -89,7 +89,7 @@ def predictions(task: str, off: float = 0.1) -> str:
 def test_the_untrusted_workflow_has_nothing_to_steal():
     flow = WORKFLOWS["propose"]
     text = (ROOT / ".github/workflows/propose.yml").read_text()
-    assert flow[True] == {"pull_request": {"paths": ["submissions/**"]}}  # YAML 1.1 reads `on` as true
+    assert flow[True] == {"pull_request": {"paths": ["submissions/*/**"]}}  # YAML 1.1 reads `on` as true
     assert flow["permissions"] == {"contents": "read"}
     assert "secrets" not in text
     assert not any("permissions" in job for job in flow["jobs"].values())
