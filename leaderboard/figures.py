@@ -153,6 +153,8 @@ def _reference(source: Source) -> str:
 
 def _there(of: Stored, targets: int) -> str:
     """The end of a sentence about models that are not stored: those that are."""
+    if not of.rows and of.faults:
+        return of.faults[0]
     counts: dict[str, int] = {}
     for row in of.rows:
         word = row.model if row.preset == of.preset else f"{row.model}:{row.preset}"

@@ -195,7 +195,8 @@ def caption(of: Stored, theirs: str, extra: Sequence[str]) -> list[str]:
     """What stands below a table: what is quoted, what is measured on which data, and how its noise is shown."""
     lines = [f"quoted: {quoted()['sources']['paper']}, on {theirs}"]
     if not of.rows:
-        lines.append(f"nothing is measured on {of.data}")
+        lines.append(f"the runs of {of.data} cannot be scored" if of.records else f"nothing is measured on {of.data}")
+        lines += of.faults[:1]
         lines += [f"there are runs of other data: {', '.join(of.elsewhere)}"] if of.elsewhere else []
         return [*lines, *extra]
     source = of.tasks[0].source

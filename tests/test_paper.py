@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asugnn.errors import InputError
-from leaderboard import board, datasets, paper, statistics, store, systems, table, tasks
+from leaderboard import board, datasets, figures, paper, statistics, store, systems, table, tasks
 from leaderboard.paper_tables import TABLES
 from leaderboard.table import Cell, Column, Notes, Table
 
@@ -186,6 +186,15 @@ def test_the_ablation_is_shown_where_other_models_alone_are_stored():
     caption = " ".join(made("table-1", "mp-2018")["caption"])
     assert "nothing is measured on mp-2018 there are runs of other data: --data open-dft" in caption
     assert "10 rows are not measured; the first of them: bench run --task mp-2018/formation-energy" in caption
+
+
+def test_runs_whose_labels_are_not_at_hand_are_not_called_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    found = made("table-2", "mp-2018")
+    assert found["caption"][1] == "the runs of mp-2018 cannot be scored"
+    assert "mp-2018 is not in the package: name the folder of mp_subset.parquet" in found["caption"][2]
+    with pytest.raises(InputError, match=r"cgcnn has no run of .* on mp-2018; .* is not in the package"):
+        figures.FIGURES["figure-4"]("mp-2018", "", ("cgcnn",), RUNS, None)
 
 
 def test_models_can_be_chosen():
