@@ -151,7 +151,7 @@ def _trained(proposal: Proposal, scratch: Path) -> list[Path]:
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     own = {"HOME": str(scratch), "BENCH_CACHE": str(scratch / "cache"), "TMPDIR": str(scratch)}
     with (scratch / "log").open("w+b") as log:
-        # A session of its own, so that what it has started can be ended with it.
+        # A process group of its own, so that what it has started can be ended with it.
         running = subprocess.Popen(
             command, cwd=scratch, env={**kept, **own}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
