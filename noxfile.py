@@ -61,6 +61,18 @@ def evaluate(session: nox.Session) -> None:
 
 
 @nox.session
+def propose(session: nox.Session) -> None:
+    """Prepare proposals as a pull request does: `nox -s propose -- submissions/NAME`, or `-- --base COMMIT`."""
+    tool(session, "python", "-m", "leaderboard.proposal", *session.posargs)
+
+
+@nox.session
+def judge(session: nox.Session) -> None:
+    """Score the archive of prepared proposals: `nox -s judge -- proposed.zip`."""
+    tool(session, "python", "-m", "leaderboard.judgement", *session.posargs)
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
     """Ratios of speed against the packages, stored with the machine in benchmarks/results."""
     tool(session, "python", "benchmarks/speed.py")
@@ -71,3 +83,10 @@ def docs(session: nox.Session) -> None:
     """Write docs/baselines.md from the stored runs, which needs BENCH_DATA, and draw the figure of docs/asugnn.md."""
     tool(session, "python", "docs/write_baselines.py")
     tool(session, "python", "docs/draw_asugnn.py")
+
+
+@nox.session
+def figures(session: nox.Session) -> None:
+    """Draw the figure of the README from the stored runs."""
+    where = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")
+    tool(session, "bench", "paper", "figure-4", *where, "--format", "svg")

@@ -270,6 +270,45 @@ def errors(
 
 
 @app.command()
+def paper(
+    item: Annotated[str, typer.Argument(help="table-1, table-2, zero-shot, figure-3, figure-4 or figure-5.")],
+    on: Annotated[str, typer.Option("--data", help="Data set of what is measured, if not the paper's.")] = "",
+    preset: Annotated[str, typer.Option(help="Runs of this preset; else of the best-trained that is stored.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Models, separated by commas, NAME or NAME:PRESET; figure-4 shows one, figure-5 two.")
+    ] = "",
+    format_: Annotated[str, typer.Option("--format", help="table, markdown, latex or json; svg or png.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Folder to write into; else tables are printed.")] = None,
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a table or a figure of the paper. Each number is quoted, with its source, or measured, with its runs."""
+    from asugnn.model import suggestion
+    from leaderboard import figures, paper_tables, table
+
+    root = _stored(runs)
+    models = _list(model)
+    if item in figures.FIGURES:
+        formats = [_one_of("format", format_, figures.FORMATS)] if format_ else [*figures.FORMATS]
+        caption, written, faults = figures.draw(item, on, preset, models, root, data_dir, out or Path(), formats)
+        typer.echo(caption)
+    elif item in paper_tables.TABLES:
+        formats = [_one_of("format", format_, table.FORMATS)] if format_ else [*table.FORMATS] if out else ["table"]
+        made, faults = paper_tables.TABLES[item](on, preset, models, root, data_dir)
+        if out is None:
+            typer.echo(table.draw(made, formats[0]))
+        written = table.write(made, out, formats) if out else []
+    else:
+        raise InputError(
+            f"there is no '{item}' of the paper{suggestion(item, [*paper_tables.TABLES, *figures.FIGURES])}"
+        )
+    for file in written:
+        typer.echo(str(file))
+    for fault in faults:
+        typer.echo(f"note: {fault}", err=True)
+
+
+@app.command()
 def models() -> None:
     """List the installed models."""
     from asugnn.model import found

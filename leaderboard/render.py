@@ -47,7 +47,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
     mark = "- " if form == "markdown" else ""
     caption = "\n".join(mark + line for line in _caption(rows, preset, form, detailed))
-    draw = _markdown if form == "markdown" else _terminal
+    draw = _markdown if form == "markdown" else terminal
     parts = []
     if not detailed:
         of = list(dict.fromkeys(task.source.name for task in tasks))
@@ -76,11 +76,11 @@ def score(scored: dict[str, Any], task: Task) -> str:
         table.add_row(metric.title, f"{_number(value.value)} {unit}".strip(), _interval(value))
     lines = [
         f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
-        _terminal(table),
+        terminal(table),
     ]
     if "systems" in scored:
         lines += [
-            _terminal(_systems_table([("", {k: _system(v) for k, v in scored["systems"].items()})], task)),
+            terminal(_systems_table([("", {k: _system(v) for k, v in scored["systems"].items()})], task)),
             OFFSET,
         ]
     return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
@@ -120,7 +120,7 @@ def errors(classes: Sequence[Class], what: str, task: Task, form: str) -> str:
         table.add_row(c.name, str(c.n), *marked)
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
     caption = f"{task.name}: {measure}; bold: lowest" if best is min else f"{task.name}: {measure}; bold: highest"
-    return "\n".join([(_markdown if form == "markdown" else _terminal)(table), caption])
+    return "\n".join([(_markdown if form == "markdown" else terminal)(table), caption])
 
 
 def models(found: Sequence[Found]) -> str:
@@ -140,9 +140,9 @@ def models(found: Sequence[Found]) -> str:
     for m in found:
         for name, about in getattr(m.model, "weights", {}).items():
             weights.add_row(name, m.name, about.target, about.trained_on)
-    parts = [_terminal(table)]
+    parts = [terminal(table)]
     if weights.row_count:
-        parts += [_terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
+        parts += [terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
     return "\n".join(parts)
 
 
@@ -162,7 +162,7 @@ def data_sets(data_dir: Path | None) -> str:
         rules = split.rules(source)  # none before it is made
         rows = f"{split.size(source, rules[0]):,} rows, " if rules else ""
         parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]
-        parts += [*([f"splits: {', '.join(rules)}"] if rules else []), _terminal(table), ""]
+        parts += [*([f"splits: {', '.join(rules)}"] if rules else []), terminal(table), ""]
     return "\n".join(parts[:-1])
 
 
@@ -362,9 +362,9 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
-def _terminal(table: Table) -> str:
-    """As wide as the terminal; 100 columns where there is none. Colours only where a person looks."""
-    console = Console(width=None if sys.stdout.isatty() else 100)
+def terminal(table: Table, width: int = 100) -> str:
+    """As wide as the terminal; `width` columns where there is none. Colours only where a person looks."""
+    console = Console(width=None if sys.stdout.isatty() else width)
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())

@@ -232,3 +232,28 @@ def test_embed_writes_what_asugnn_sees(tmp_path: Path):
     assert bad.returncode == 1
     assert "'no'" in bad.stderr
     assert not (tmp_path / "bad.npz").exists()
+
+
+def test_a_table_of_the_paper_is_printed_and_written(done: Path):
+    printed = bench("paper", "table-2", "--data", "open-dft", cwd=done)
+    assert printed.returncode == 0, printed.stderr
+    assert "0.031 ± 0.004" in printed.stdout
+    assert "open-dft/{formation-energy,bulk-modulus,band-gap,metal}@random/quick/forest/0-0" in printed.stdout
+    written = bench("paper", "table-2", "--data", "open-dft", "--out", "made", cwd=done)
+    files = written.stdout.split()
+    assert sorted(files) == [f"made/table-2.{end}" for end in ("json", "md", "tex", "txt")]
+    assert (done / "made" / "table-2.txt").read_text() == printed.stdout
+    assert (done / "made" / "table-2.tex").read_text().startswith(r"\begin{table*}")
+
+
+def test_a_figure_of_the_paper_is_written_and_its_caption_printed(done: Path):
+    words = ("--data", "open-dft", "--model", "forest", "--out", "made")
+    drawn = bench("paper", "figure-4", *words, cwd=done)
+    assert drawn.returncode == 0, drawn.stderr
+    caption, *files = drawn.stdout.splitlines()
+    assert caption.startswith("forest on open-dft/formation-energy (fold-seed 0-0; n = 194)")
+    assert files == ["made/figure-4.svg", "made/figure-4.png"]
+    assert (done / "made" / "figure-4.png").read_bytes().startswith(b"\x89PNG")
+    wrong = bench("paper", "figure-6", cwd=done)
+    assert wrong.returncode == 1
+    assert "there is no 'figure-6' of the paper; did you mean 'figure-5'?" in wrong.stderr

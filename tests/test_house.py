@@ -62,6 +62,8 @@ def test_the_leaderboard_imports_only_the_light_part_of_the_library():
         "bench('score', FILE, '--task', 'open-dft/bulk-modulus')",
         "bench('score', FILE, '--task', 'open-dft/metal')",
         "bench('leaderboard')",
+        "bench('paper', 'table-1', '--data', 'open-dft')",
+        "bench('paper', 'figure-4', '--data', 'open-dft')",
         "bench('models')",
         "bench('data', 'list')",
         "bench('--help')",
@@ -96,4 +98,5 @@ def test_the_wheel_carries_data_and_splits(tmp_path: Path):
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"leaderboard/open-dft/open_dft.parquet", "splits/open-dft/random.csv", "splits/mp-2018/random.toml"}
+    wanted |= {"leaderboard/paper.toml"}
     assert wanted <= names
