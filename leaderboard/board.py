@@ -295,7 +295,7 @@ def _row(
         pretrained_on=about["weights"]["trained_on"] if "weights" in about else None,
         outside=sum(len(r.about.get("outside", ())) for r in records),
         systems=_systems(task, runs, answered),
-        data={**about["data"], **datasets.provenance(task.source)},
+        data={**about.get("data", {}), **datasets.provenance(task.source)},
         leaks=None if "weights" in about else _leaks(task, records, data_dir),
     )
     return row, estimates

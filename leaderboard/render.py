@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
             counts = f"{some[0].n} test crystals in {some[0].groups} groups"
             parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
             if task.target.by_system:
-                parts += [draw(_systems_table([(r.title, r.systems) for r in some], task)), OFFSET]
+                parts += _by_system([(r.title, r.systems) for r in some], task, draw)
     return "\n".join([*parts, caption])
 
 
@@ -79,10 +79,15 @@ def score(scored: dict[str, Any], task: Task) -> str:
         terminal(table),
     ]
     if "systems" in scored:
+<<<<<<< HEAD
         lines += [
             terminal(_systems_table([("", {k: _system(v) for k, v in scored["systems"].items()})], task)),
             OFFSET,
         ]
+=======
+        systems = {name: _system(plain) for name, plain in scored["systems"].items()}
+        lines += _by_system([("", systems)], task, _terminal)
+>>>>>>> data
     return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
 
 
@@ -226,26 +231,24 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     return table
 
 
-def _systems_table(models: Sequence[tuple[str, dict[str, System]]], task: Task) -> Table:
-    """All metrics of each system, and after one offset per system; by model, if there is more than one."""
-    table = _table()
+def _by_system(models: Sequence[tuple[str, dict[str, System]]], task: Task, draw: Callable[[Table], str]) -> list[str]:
+    """All metrics of each system, by model if there is more than one; of a regression, after the offsets too."""
+    table, unit = _table(), task.target.unit
     metrics = task.target.metrics
-    shifted = any(s.after_offset for _, systems in models for s in systems.values())
+    shifted = task.target.kind == "regression"
     for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
         table.add_column(column, justify="right" if column == "crystals" else "left")
     for metric in metrics:
         table.add_column(metric.title, justify="right")
-    if shifted:
-        table.add_column(f"offset\n[dim]{task.target.unit}[/]", justify="right")
-        for metric in metrics:
-            table.add_column(f"{metric.title}\nafter it", justify="right")
+    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter it" for m in metrics)] if shifted else []:
+        table.add_column(column, justify="right")
     for title, systems in models:
         for name, s in systems.items():
             cells = [*([title] if title else []), name, str(s.n), *(_number(s.metrics[m.name].value) for m in metrics)]
-            if s.after_offset:
+            if shifted:
                 cells += [_number(s.offset), *(_number(s.after_offset[m.name].value) for m in metrics)]
             table.add_row(*cells)
-    return table
+    return [draw(table), *([OFFSET] if shifted else [])]
 
 
 def _system(plain: dict[str, Any]) -> System:
@@ -272,7 +275,7 @@ def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> lis
 def _origins(rows: Sequence[Row]) -> list[str]:
     """Where the data are from."""
     found = {row.data["name"]: row.data for row in rows if row.data}
-    marks = {"source": "", "version": "version ", "date": "of ", "licence": "", "citation": ""}
+    marks = {"source": "", "version": "version ", "date": "", "licence": "", "citation": ""}
     return [
         f"{name}: {'; '.join(f'{mark}{d[word]}' for word, mark in marks.items() if word in d)}"
         for name, d in found.items()
