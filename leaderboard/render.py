@@ -79,15 +79,8 @@ def score(scored: dict[str, Any], task: Task) -> str:
         terminal(table),
     ]
     if "systems" in scored:
-<<<<<<< HEAD
-        lines += [
-            terminal(_systems_table([("", {k: _system(v) for k, v in scored["systems"].items()})], task)),
-            OFFSET,
-        ]
-=======
         systems = {name: _system(plain) for name, plain in scored["systems"].items()}
-        lines += _by_system([("", systems)], task, _terminal)
->>>>>>> data
+        lines += _by_system([("", systems)], task, terminal)
     return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
 
 
@@ -284,11 +277,13 @@ def _origins(rows: Sequence[Row]) -> list[str]:
 
 def _leak_notes(rows: Sequence[Row]) -> list[str]:
     """What a reader must know of splits that were run with --allow-leaks, or before it was known that they leak."""
-    most: dict[str, tuple[int, int]] = {}
-    for row in rows:
-        if row.leaks:
-            most[row.task] = max(most.get(row.task, (0, 0)), (row.leaks, row.n))
-    return [f"{task}: {k:,} of {n:,} tested crystals are, as structures, {ALSO}" for task, (k, n) in most.items()]
+    counts: dict[tuple[int, int], list[str]] = {}
+    for task, row in {row.task: row for row in rows if row.leaks}.items():
+        counts.setdefault((row.leaks or 0, row.n), []).append(task)
+    return [
+        f"{', '.join(tasks)}: {k:,} of {n:,} tested crystals are, as structures, {ALSO}"
+        for (k, n), tasks in counts.items()
+    ]
 
 
 def _pretrained_notes(rows: Sequence[Row]) -> list[str]:

@@ -28,7 +28,6 @@ import hashlib
 import json
 import math
 import multiprocessing
-import re
 import signal
 import sys
 import time
@@ -358,7 +357,7 @@ def run(folder: Path, only: str, calculator: str, jobs: int) -> None:
     if others := {row["calculator"] for row in rows if "calculator" in row} - {calculator}:
         sys.exit(f"{folder} holds results of {', '.join(others)}: energies of two calculators do not mix")
     done = {row["group_done"] for row in rows if "group_done" in row}
-    todo = [g for g in groups() if g.name not in done and re.search(only, g.name)]
+    todo = [group for group in groups(only) if group.name not in done]
     work = partial(compute, folder=folder, calculator=calculator)
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         told = zip(todo, pool.map(work, todo) if jobs > 1 else map(work, todo), strict=True)

@@ -68,10 +68,6 @@ def test_a_split_that_leaks_is_told(
     assert "split leaky of toy leaks" in err
 
 
-def test_the_embedded_data_set_has_no_leak():
-    assert not any(audit.audit("open-dft", "random", None, silent).leaks.values())
-
-
 def test_the_tables_and_figures_hold_all_that_was_found(source: datasets.Source, tmp_path: Path):
     assert source.folder is not None
     parts = dict(split.load(datasets.load(source), "random").parts) | {"c000": "0", "same": "5"}

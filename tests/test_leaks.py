@@ -113,6 +113,12 @@ def test_what_is_stored_of_open_dft_is_what_is_found():
     assert leaks.known(data) == [(p.a, p.b) for p in found]
 
 
+@pytest.mark.parametrize("rule", split.rules(datasets.source("open-dft")))
+def test_no_split_of_open_dft_leaks(rule: str):
+    names = [tasks.parse(f"{task.name}@{rule}") for task in tasks.suite("open-dft")]
+    assert runner.plan(names, ["mean"], "quick", None, [0], {}, None)
+
+
 def test_what_is_stored_of_mp_2018_fits_the_file(data: Path):
     loaded = datasets.load(datasets.source("mp-2018"), data)
     found = leaks.known(loaded)

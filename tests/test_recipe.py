@@ -35,7 +35,6 @@ def group_of(name: str) -> str:
 
 
 def test_groups_have_names_of_their_own(known: dict[str, Group]):
-    assert len(known) == len(list(groups()))
     kinds = defaultdict(int)
     for group in known.values():
         kinds[group.set] += 1
