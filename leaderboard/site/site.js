@@ -36,28 +36,56 @@ function theme() {
 // Sorting: by data-v where a cell has it, else by its text; what has no value stays last, both ways.
 function sorting(table) {
   const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
-    const now = head.getAttribute("aria-sort");
-    const first = head.querySelector("button").dataset.first ?? "ascending";
-    const next = now === "none" ? first : now === "ascending" ? "descending" : "ascending";
-    heads.forEach((other) => other.hasAttribute("aria-sort") && other.setAttribute("aria-sort", "none"));
-    head.setAttribute("aria-sort", next);
-    sort(table, column, head.classList.contains("num") || "first" in head.querySelector("button").dataset, next);
-  }));
+  heads.forEach((head, column) => {
+    const button = head.querySelector("button");
+    button.addEventListener("click", () => {
+      const now = head.getAttribute("aria-sort");
+      const next = now === "none" ? button.dataset.first ?? "ascending" : now === "ascending" ? "descending" : "ascending";
+      heads.forEach((other) => other.setAttribute("aria-sort", other === head ? next : "none"));
+      sort(table.tBodies[0], column, "first" in button.dataset, next === "ascending" ? 1 : -1);
+      limit(table);
+    });
+  });
+  limit(table);
 }
 
-function sort(table, column, numeric, direction) {
-  const body = table.tBodies[0];
-  const sign = direction === "ascending" ? 1 : -1;
-  const words = new Intl.Collator("en", { numeric: true });
-  const keyed = [...body.rows].map((row) => {
-    const cell = row.cells[column];
-    return [numeric ? parseFloat(cell.dataset.v ?? "") : cell.textContent.trim(), row];
-  });
-  keyed.sort(numeric
-    ? ([a], [b]) => (Number.isNaN(a) ? 1 : 0) - (Number.isNaN(b) ? 1 : 0) || sign * (a - b) || 0
-    : ([a], [b]) => sign * words.compare(a, b));
-  body.append(...keyed.map(([, row]) => row));
+const words = new Intl.Collator("en", { numeric: true });
+
+function sort(body, column, numeric, sign) {
+  const rows = [...body.rows];
+  if (numeric) {
+    const keys = new Map(rows.map((row) => [row, parseFloat(row.cells[column].dataset.v)]));
+    rows.sort((a, b) => {
+      const [x, y] = [keys.get(a), keys.get(b)];
+      return Number.isNaN(x) - Number.isNaN(y) || sign * (x - y) || 0;
+    });
+  } else {
+    const keys = new Map(rows.map((row) => [row, row.cells[column].textContent]));
+    rows.sort((a, b) => sign * words.compare(keys.get(a), keys.get(b)));
+  }
+  body.replaceChildren(...rows);
+}
+
+// Of a long table only the first rows are laid out, until all are asked for: so it sorts and filters at once.
+const FIRST = 100;
+
+function limit(table) {
+  let shown = 0;
+  for (const row of table.tBodies[0].rows) {
+    const out = row.classList.contains("out") || (++shown > FIRST && !("all" in table.dataset));
+    if (row.hidden !== out) row.hidden = out;
+  }
+  let more = table.parentNode.nextElementSibling;
+  if (!more?.matches("button.more")) {
+    if (shown <= FIRST) return;
+    more = document.createElement("button");
+    more.type = "button";
+    more.className = "more";
+    more.addEventListener("click", () => { table.dataset.all = ""; limit(table); });
+    table.parentNode.after(more);
+  }
+  more.hidden = shown <= FIRST || "all" in table.dataset;
+  more.textContent = `Show all ${shown.toLocaleString("en")} rows`;
 }
 
 // The rows that cannot be told from the one that is pointed at, or whose link has the focus.
@@ -96,9 +124,11 @@ function filters() {
         const valued = !task.value || task.value === title
           || [...row.cells].some((c, i) => heads[i].dataset.task && !hidden[i] && "v" in c.dataset);
         const name = row.querySelector("th").textContent.toLowerCase();
-        row.hidden = !(mine && valued && name.includes(wanted) && (!preset.value || preset.value === row.dataset.preset));
-        here += !row.hidden;
+        const fits = mine && valued && name.includes(wanted) && (!preset.value || preset.value === row.dataset.preset);
+        row.classList.toggle("out", !fits);
+        here += fits;
       }
+      limit(board.querySelector("table"));
       board.hidden = here === 0;
       shown += here;
       board.querySelectorAll("figure").forEach((figure) => {
