@@ -338,17 +338,34 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_two_hundred_rows_are_small_and_two_thousand_sort_at_once(opened, large: Path):
-    """With bounds that a busy machine keeps; `benchmarks/site.py` prints what it takes."""
+def test_two_hundred_rows_are_small_and_soon_painted_and_two_thousand_sort_at_once(opened, large: Path):
+    """Time is that of the page's thread, which other work on the machine does not lengthen much."""
     assert (large / INDEX).stat().st_size < 1e6
-    page = opened(INDEX, folder=large)
-    assert page.locator("tbody tr").count() == 40
+    page = opened("site.css", folder=large)
+    clock = page.context.new_cdp_session(page)
+    clock.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+    clock.send("Performance.enable")
+
+    def spent() -> float:
+        metrics = {m["name"]: m["value"] for m in clock.send("Performance.getMetrics")["metrics"]}
+        return 1000 * metrics["TaskDuration"]  # ms: parsing, script, style, layout, painting
+
+    page.goto((large / INDEX).as_uri())
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
-    assert page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") < 1000
+    print(f"200 rows: {(large / INDEX).stat().st_size / 1000:.0f} kB, {spent():.0f} ms of work, painted after",
+          page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"), "ms")  # fmt: skip
+    assert page.locator("tbody tr").count() == 40
+    assert spent() < 1000
     assert page.evaluate(TWO_THOUSAND) == 2000
-    times = [page.evaluate(SORT, k) for k in (1, 2, 3, 1, 2, 3)]
-    assert min(times) < 100
     assert page.get_by_role("button", name="Show all 2,000 rows").is_visible()
+    times = []
+    for k in (1, 2, 3) * 3:
+        page.evaluate("document.body.offsetHeight")
+        before = spent()
+        page.evaluate(SORT, k)
+        times.append(spent() - before)
+    print("2,000 rows sort in", [f"{t:.0f} ms" for t in times])
+    assert np.median(times) < 100
 
 
 TWO_THOUSAND = """() => {
@@ -363,9 +380,6 @@ TWO_THOUSAND = """() => {
   return table.tBodies[0].rows.length;
 }"""
 SORT = """(k) => {
-  document.body.offsetHeight;
-  const start = performance.now();
   document.querySelectorAll("thead th button")[k].click();
   document.body.offsetHeight; // laid out
-  return performance.now() - start;
 }"""

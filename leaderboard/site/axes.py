@@ -11,6 +11,8 @@ from markupsafe import Markup
 
 from asugnn.crystal import Floats
 
+NOTHING = Markup()
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -85,6 +87,13 @@ def frame(x: Axis, y: Axis, across: str, up: str, classes: Sequence[tuple[float,
     middle = number((y.start + y.end) / 2)
     parts.append(Markup('<text class="title" transform="translate(11 {}) rotate(-90)">{}</text>').format(middle, up))
     return Markup("").join(parts)
+
+
+def svg(width: int, height: int, about: str, drawn: Markup, more: Markup = NOTHING) -> Markup:
+    """A figure, with what it shows in words, and more attributes."""
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"{}>{}</svg>').format(
+        width, height, about, more, drawn
+    )
 
 
 def text(x: float, y: float, words: str, kind: str) -> Markup:

@@ -12,6 +12,7 @@ from asugnn.errors import InputError
 from leaderboard import board, datasets, store, tasks
 from leaderboard.board import Answers, Row
 from leaderboard.datasets import Source
+from leaderboard.site import numbers
 from leaderboard.store import EVERYWHERE, PRETRAINED, Record, Run, safe
 from leaderboard.tasks import Task
 
@@ -78,6 +79,24 @@ class Stored:
         if run.folder not in self._read:
             self._read[run.folder] = self.answers(run.run).read(run)
         return self._read[run.folder]
+
+    def withheld(self, run: Run) -> bool:
+        """Whether the labels of a run are a host's (BENCH_SOLUTION): then nothing of the site may tell them."""
+        return self.answers(run).solution is not None
+
+    def formulas(self, task: Task, ids: Sequence[str]) -> list[str]:
+        """The reduced formula of each crystal."""
+        return [numbers.formula(f) for f in datasets.load(task.source, self.data_dir).groups(ids)]
+
+    def predictions(self, runs: Sequence[Record]) -> list[tuple[int, list[float | None]]]:
+        """Of each run its fold, and the predictions of all crystals of that fold, none where it left one out."""
+        out = []
+        for record in runs:
+            held, p = self.read(record)
+            known = dict(zip(held.ids, p.tolist(), strict=True))
+            every = self.answers(record.run).ids
+            out.append((record.run.fold, [numbers.short(known[i]) if i in known else None for i in every]))
+        return out
 
 
 def stored(root: Path, data_dir: Path | None) -> Stored:

@@ -1,4 +1,4 @@
-"""The site's figures as SVG: intervals, cost, parity, residuals, ROC, confusion, history, periodic table.
+"""The site's figures as SVG: intervals, cost, parity, residuals, ROC curve, confusion, history.
 
 They are drawn when the site is made, so that they are there without the script, which adds what a pointer shows: it
 finds positions anew from the axes and the predictions that stand beside a figure. Colours are in the style sheet.
@@ -12,20 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from asugnn.crystal import SYMBOLS, Floats
+from asugnn.crystal import Floats
 from leaderboard import board
 from leaderboard.board import Row, Value
-from leaderboard.errors import Class
 from leaderboard.metrics import METRICS, THRESHOLD
-from leaderboard.render import interval, number
 from leaderboard.site import axes
-from leaderboard.site.axes import Axis, frame, line, text
+from leaderboard.site.axes import Axis, frame, line, svg, text
+from leaderboard.site.numbers import interval, number
 
 LAYERS = 12  # paths that points are dealt to: within one path they do not add up to darker places
-SHADES = 7  # classes of an error in the periodic table
 FLOOR = {"train": 0.1, "predict": 0.001}  # the least cost that the axis shows, in s and ms: below is as good as none
-CELL = 40  # an element, in units of the periodic table's figure
-NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # the last element of each period
+COSTS = ("train", "predict")
 LABELLED = 14  # rows up to which each point of a cost figure may carry its name
 
 
@@ -113,7 +110,7 @@ def cost(rows: Sequence[Row], of: str) -> Markup | None:
     about = (
         f"{metric.title} over {across.partition(',')[0]} of {len(shown)} models; none both better and cheaper: {best}"
     )
-    return _figure(width, height, about, Markup("").join(parts))
+    return svg(width, height, about, Markup("").join(parts))
 
 
 def parity(points: Points, over: tuple[float, float], unit: str, size: int) -> tuple[Markup, int]:
@@ -124,7 +121,7 @@ def parity(points: Points, over: tuple[float, float], unit: str, size: int) -> t
     drawn = frame(x, y, f"label, {unit}", f"prediction, {unit}") + ideal + _cloud(x(points.y), y(points.p))
     beyond = int(((points.p < over[0]) | (points.p > over[1])).sum())
     about = f"predictions over labels of {len(points.y):,} crystals"
-    return _figure(size, size, about, drawn, "parity", x, y), beyond
+    return _live("parity", x, y, size, about, drawn), beyond
 
 
 def limits(points: Sequence[Points]) -> tuple[float, float]:
@@ -151,7 +148,7 @@ def residuals(points: Points, limit: float, unit: str, width: int, height: int) 
             parts.append(Markup('<rect class="count" x="{}" y="{}" width="{}" height="{}"/>').format(*place))
     zero = axes.number(x.at(0))
     parts.append(Markup('<path class="ideal" d="M{} {}V8"/>').format(zero, axes.number(y.start)))
-    return _figure(width, height, f"histogram of errors of {len(points.y):,} crystals", Markup("").join(parts))
+    return svg(width, height, f"histogram of errors of {len(points.y):,} crystals", Markup("").join(parts))
 
 
 def errors_over_labels(points: Points, over: tuple[float, float], limit: float, unit: str, size: int) -> Markup:
@@ -162,12 +159,13 @@ def errors_over_labels(points: Points, over: tuple[float, float], limit: float, 
     ideal = Markup('<path class="ideal" d="M54 {}H{}"/>').format(zero, size - 8)
     drawn = frame(x, y, f"label, {unit}", f"prediction − label, {unit}") + ideal
     drawn += _cloud(x(points.y), y(points.p - points.y))
-    return _figure(size, size, f"errors over labels of {len(points.y):,} crystals", drawn, "residual", x, y)
+    return _live("residual", x, y, size, f"errors over labels of {len(points.y):,} crystals", drawn)
 
 
 def limit_of(points: Sequence[Points]) -> float:
     """How far axes of errors go: twice what holds 19 of 20 crystals of the middle model."""
-    return 2 * float(np.median([np.quantile(abs(one.p - one.y), 0.95) for one in points])) or 1.0
+    middle = float(np.median([np.quantile(abs(one.p - one.y), 0.95) for one in points]))
+    return min(2 * middle, 1e100) or 1.0
 
 
 def roc(curves: Sequence[Sequence[Points]], mine: int, size: int) -> Markup:
@@ -179,7 +177,7 @@ def roc(curves: Sequence[Sequence[Points]], mine: int, size: int) -> Markup:
         for run in (run for runs in some for run in runs):
             false, true = rates(run.y, run.p)
             drawn += Markup('<path class="{}" d="{}"/>').format(kind, line(x(false), y(true)))
-    return _figure(size, size, "receiver operating characteristic, beside those of the other models", drawn)
+    return svg(size, size, "receiver operating characteristic, beside those of the other models", drawn)
 
 
 def rates(y: Floats, p: Floats) -> tuple[Floats, Floats]:
@@ -205,7 +203,7 @@ def probabilities(points: Points, size: int) -> Markup:
     drawn = frame(x, y, "probability of class 1", "class by label", [(0.0, "0"), (1.0, "1")])
     drawn += Markup('<path class="ideal" d="M{} {}V18"/>').format(axes.number(x.at(THRESHOLD)), size - 44)
     drawn += _cloud(x(points.p), y(points.y + spread(len(points.y))))
-    return _figure(size, size, f"probabilities of {len(points.y):,} crystals", drawn, "probability", x, y)
+    return _live("probability", x, y, size, f"probabilities of {len(points.y):,} crystals", drawn)
 
 
 def spread(n: int) -> Floats:
@@ -228,61 +226,7 @@ def history(columns: dict[str, list[float]], width: int, height: int) -> Markup 
         keep = np.isfinite(curve) & (curve > 0)
         xs, ys = x(np.arange(1, len(curve) + 1)[keep].astype(float)), y(curve[keep])
         drawn += Markup('<path class="curve {}" d="{}"/>').format(name, line(xs, ys))
-    return _figure(width, height, f"training loss and validation score over {epochs} epochs", drawn)
-
-
-def periodic_table(classes: Sequence[Class], model: str, unit: str, binary: bool) -> Markup:
-    """Each element shaded by the error of one model on the crystals that hold it, of a binary target 1 - accuracy.
-
-    The shades are those of all models together.
-    """
-    known = {c.name: c for c in classes}
-    wrong = {(c.name, m): 1 - v if binary else v for c in classes for m, v in c.values.items()}
-    edges = _shades([v for v in wrong.values() if v > 0])
-    measure = "share of wrong classes" if binary else f"mean absolute error, {unit}"
-    parts = []
-    for z, symbol in enumerate(SYMBOLS, 1):
-        group, period = _place(z)
-        error = wrong.get((symbol, model))
-        shade = "none" if error is None else f"q{int(np.searchsorted(edges, error, side='right'))}"
-        about = f"{symbol}: fewer than five test crystals"
-        if error is not None:
-            about = f"{symbol}: {number(error)} {unit}, {known[symbol].n:,} crystals"
-        x, y = CELL * (group - 1), CELL * (period - 1) + (10 if period > 7 else 0)
-        parts.append(
-            Markup('<g data-symbol="{}" class="{}" data-tip="{}"><rect x="{}" y="{}" width="38" height="38" rx="3"/>'
-                   '<text x="{}" y="{}">{}</text></g>').format(symbol, shade, about, x, y, x + 19, y + 25, symbol)
-        )  # fmt: skip
-    for i in range(SHADES):  # the key, in the gap above the transition metals
-        left = 3.5 * CELL + 42 * i
-        parts.append(Markup('<g class="q{}"><rect x="{}" y="52" width="42" height="14"/></g>').format(i, left))
-        if i:
-            parts.append(text(left, 82, f"{edges[i - 1]:.2g}", "tick"))
-    parts.append(text(3.5 * CELL, 42, f"{measure}: {model}", "measure"))
-    drawn = Markup('<g class="elements" data-edges="{}" data-unit="{}" data-measure="{}">{}</g>').format(
-        " ".join(f"{e:.6g}" for e in edges), unit, measure, Markup("").join(parts)
-    )
-    return _figure(18 * CELL - 2, 9 * CELL + 10, "errors by element; the table below has the numbers", drawn)
-
-
-def _shades(values: Sequence[float]) -> list[float]:
-    """The SHADES - 1 edges between shades, even on a logarithmic scale, outliers left out."""
-    if not values:
-        return [float(k) for k in range(1, SHADES)]
-    low, high = np.quantile(values, [0.05, 0.95]).tolist()
-    if high <= low * 1.01:
-        low, high = low / 2, high * 2
-    return [float(v) for v in np.geomspace(low, high, SHADES + 1)[1:-1]]
-
-
-def _place(z: int) -> tuple[int, int]:
-    """Group and period of an element; lanthanides and actinides stand in two rows below, as periods 8 and 9."""
-    for first, below in ((57, 8), (89, 9)):
-        if first <= z < first + 15:
-            return 3 + z - first, below
-    period = next(i for i, noble in enumerate(NOBLE) if z <= noble)
-    left = z - NOBLE[period - 1]
-    return (left if left <= min(period, 2) else 18 - (NOBLE[period] - z)), period
+    return svg(width, height, f"training loss and validation score over {epochs} epochs", drawn)
 
 
 def _spent(row: Row, of: str) -> float | None:
@@ -332,17 +276,10 @@ def _cloud(xs: Floats, ys: Floats) -> Markup:
     )
 
 
-def _figure(
-    width: int, height: int, about: str, drawn: Markup, kind: str = "", x: Axis | None = None, y: Axis | None = None
-) -> Markup:
-    """An SVG; with axes, its points can be pointed at, by mouse and by keyboard."""
-    live = Markup()
-    if x and y:
-        live = Markup(' tabindex="0" data-kind="{}" data-x="{}" data-y="{}"').format(kind, x.data, y.data)
-        about += "; arrow keys go through them, the largest error first"
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"{}>{}</svg>').format(
-        width, height, about, live, drawn
-    )
+def _live(kind: str, x: Axis, y: Axis, size: int, about: str, drawn: Markup) -> Markup:
+    """A square figure whose points can be pointed at, by mouse and by keyboard."""
+    more = Markup(' tabindex="0" data-kind="{}" data-x="{}" data-y="{}"').format(kind, x.data, y.data)
+    return svg(size, size, f"{about}; arrow keys go through them, the largest error first", drawn, more)
 
 
 def _brief(value: float) -> str:
