@@ -71,3 +71,9 @@ def docs(session: nox.Session) -> None:
     """Write docs/baselines.md from the stored runs, which needs BENCH_DATA, and draw the figure of docs/asugnn.md."""
     tool(session, "python", "docs/write_baselines.py")
     tool(session, "python", "docs/draw_asugnn.py")
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take docs/site.png, the picture of the site in the README; needs Chromium, and BENCH_DATA for all boards."""
+    tool(session, "python", "docs/shoot_site.py")

@@ -3,16 +3,16 @@
 
 const root = document.documentElement;
 root.classList.add("scripts");
-const kept = {
+const choice = {
   get() { try { return localStorage.getItem("theme"); } catch { return null; } },
   set(value) { try { localStorage.setItem("theme", value); } catch { /* not kept, where that is not allowed */ } },
 };
-if (["light", "dark"].includes(kept.get())) root.dataset.theme = kept.get(); // before anything is painted
+if (["light", "dark"].includes(choice.get())) root.dataset.theme = choice.get(); // before anything is painted
 
 document.addEventListener("DOMContentLoaded", () => {
   theme();
-  document.querySelectorAll("table.sortable").forEach(sorting);
   document.querySelectorAll("table.ties").forEach(ties);
+  document.querySelectorAll("table.sortable").forEach(sorting);
   if (document.getElementById("task")) filters();
   if (document.getElementById("shaded")) shades();
   tips();
@@ -27,13 +27,41 @@ function theme() {
   label();
   button.addEventListener("click", () => {
     root.dataset.theme = dark() ? "light" : "dark";
-    kept.set(root.dataset.theme);
+    choice.set(root.dataset.theme);
     label();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
 }
 
-// Sorting: by data-v where a cell has it, else by its text; what has no value stays last, both ways.
+// All rows of a table in their present order, of which only some stand in the document.
+const kept = new WeakMap();
+
+function rowsOf(table) {
+  if (!kept.has(table)) kept.set(table, [...table.tBodies[0].rows]);
+  return kept.get(table);
+}
+
+// Of a long table only the first rows that fit the filters stand there, until all are asked for: it sorts at once.
+const FIRST = 100;
+
+function refill(table) {
+  const fit = rowsOf(table).filter((row) => !row.classList.contains("out"));
+  const all = fit.length <= FIRST || "all" in table.dataset;
+  table.tBodies[0].replaceChildren(...(all ? fit : fit.slice(0, FIRST)));
+  let more = table.parentNode.nextElementSibling;
+  if (!more?.matches("button.more")) {
+    if (all) return;
+    more = document.createElement("button");
+    more.type = "button";
+    more.className = "more";
+    more.addEventListener("click", () => { table.dataset.all = ""; refill(table); });
+    table.parentNode.after(more);
+  }
+  more.hidden = all;
+  more.textContent = `Show all ${fit.length.toLocaleString("en")} rows`;
+}
+
+// Sorting: by data-v where a column has numbers, else by text; what has no value stays last, both ways.
 function sorting(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -42,55 +70,27 @@ function sorting(table) {
       const now = head.getAttribute("aria-sort");
       const next = now === "none" ? button.dataset.first ?? "ascending" : now === "ascending" ? "descending" : "ascending";
       heads.forEach((other) => other.setAttribute("aria-sort", other === head ? next : "none"));
-      sort(table.tBodies[0], column, "first" in button.dataset, next === "ascending" ? 1 : -1);
-      limit(table);
+      sort(rowsOf(table), column, "first" in button.dataset, next === "ascending" ? 1 : -1);
+      refill(table);
     });
   });
-  limit(table);
+  refill(table);
 }
 
 const words = new Intl.Collator("en", { numeric: true });
 
-function sort(body, column, numeric, sign) {
-  const rows = [...body.rows];
-  if (numeric) {
-    const keys = new Map(rows.map((row) => [row, parseFloat(row.cells[column].dataset.v)]));
-    rows.sort((a, b) => {
-      const [x, y] = [keys.get(a), keys.get(b)];
-      return Number.isNaN(x) - Number.isNaN(y) || sign * (x - y) || 0;
-    });
-  } else {
-    const keys = new Map(rows.map((row) => [row, row.cells[column].textContent]));
-    rows.sort((a, b) => sign * words.compare(keys.get(a), keys.get(b)));
-  }
-  body.replaceChildren(...rows);
-}
-
-// Of a long table only the first rows are laid out, until all are asked for: so it sorts and filters at once.
-const FIRST = 100;
-
-function limit(table) {
-  let shown = 0;
-  for (const row of table.tBodies[0].rows) {
-    const out = row.classList.contains("out") || (++shown > FIRST && !("all" in table.dataset));
-    if (row.hidden !== out) row.hidden = out;
-  }
-  let more = table.parentNode.nextElementSibling;
-  if (!more?.matches("button.more")) {
-    if (shown <= FIRST) return;
-    more = document.createElement("button");
-    more.type = "button";
-    more.className = "more";
-    more.addEventListener("click", () => { table.dataset.all = ""; limit(table); });
-    table.parentNode.after(more);
-  }
-  more.hidden = shown <= FIRST || "all" in table.dataset;
-  more.textContent = `Show all ${shown.toLocaleString("en")} rows`;
+function sort(rows, column, numeric, sign) {
+  const key = (row) => (numeric ? parseFloat(row.cells[column].dataset.v) : row.cells[column].textContent);
+  const keys = new Map(rows.map((row) => [row, key(row)]));
+  rows.sort((a, b) => {
+    const [x, y] = [keys.get(a), keys.get(b)];
+    return numeric ? Number.isNaN(x) - Number.isNaN(y) || sign * (x - y) || 0 : sign * words.compare(x, y);
+  });
 }
 
 // The rows that cannot be told from the one that is pointed at, or whose link has the focus.
 function ties(table) {
-  const rows = [...table.tBodies[0].rows]; // in the order of the page, which data-ties counts in
+  const rows = [...rowsOf(table)]; // in the order of the page, which data-ties counts in
   const show = (event) => {
     const mine = event.target.closest("tbody tr");
     rows.forEach((row) => row.classList.remove("tied", "self"));
@@ -119,7 +119,7 @@ function filters() {
       const mine = !task.value || task.value === title || heads.some((h) => h.dataset.task === task.value);
       heads.forEach((head, i) => { head.hidden = hidden[i]; });
       let here = 0;
-      for (const row of board.querySelectorAll("tbody tr")) {
+      for (const row of rowsOf(board.querySelector("table"))) {
         hidden.forEach((hide, i) => { if (row.cells[i].hidden !== hide) row.cells[i].hidden = hide; });
         const valued = !task.value || task.value === title
           || [...row.cells].some((c, i) => heads[i].dataset.task && !hidden[i] && "v" in c.dataset);
@@ -128,7 +128,7 @@ function filters() {
         row.classList.toggle("out", !fits);
         here += fits;
       }
-      limit(board.querySelector("table"));
+      refill(board.querySelector("table"));
       board.hidden = here === 0;
       shown += here;
       board.querySelectorAll("figure").forEach((figure) => {
@@ -151,7 +151,7 @@ function filters() {
 function shades() {
   const figure = document.querySelector(".elements");
   const edges = figure.dataset.edges.split(" ").map(Number);
-  const rows = [...document.getElementById("by-element").tBodies[0].rows];
+  const rows = rowsOf(document.getElementById("by-element"));
   const select = document.getElementById("shaded");
   const unit = figure.dataset.unit;
   select.addEventListener("change", () => {
