@@ -90,3 +90,9 @@ def figures(session: nox.Session) -> None:
     """Draw the figure of the README from the stored runs."""
     where = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")
     tool(session, "bench", "paper", "figure-4", *where, "--format", "svg")
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take docs/site.png, the picture of the site in the README; needs Chromium, and BENCH_DATA for all boards."""
+    tool(session, "python", "docs/shoot_site.py")

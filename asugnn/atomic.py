@@ -1,9 +1,10 @@
-"""Files that appear whole or not at all, and the digests that tell whether they stayed so."""
+"""Files and folders that appear whole or not at all, and the digests that tell whether they stayed so."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,26 @@ def replaced(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place, with all in it, when the block ends well."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    before = temporary.with_name(f"{temporary.name}.before")
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            path.rename(before)
+        temporary.rename(path)
+    finally:
+        if before.exists() and not path.exists():  # the second of the two steps failed
+            before.rename(path)
+        for left in (temporary, before):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,6 +21,7 @@ from leaderboard.submission import Columns
 from leaderboard.tasks import Task
 
 NOISE = "95 % interval over test groups"
+OTHERS = "there are rows of other presets too"
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def score(file: Path, task: Task, fold: int, data_dir: Path | None, columns: Col
         "groups": len(set(run.groups)),
         "unit": task.target.unit,
         "noise": NOISE,
-        "metrics": {name: asdict(_value(estimate)) for name, estimate in estimates.items()},
+        "metrics": {name: asdict(value_of(estimate)) for name, estimate in estimates.items()},
         **({"systems": {k: asdict(v) for k, v in of.items()}} if (of := _systems(task, [run], [held])) else {}),
     }
 
@@ -177,7 +178,7 @@ def rows(
     shown = {preset, *EVERYWHERE}
     chosen = [r for r in records if r.run.preset in shown and r.run.task.name in wanted]
     if other := sorted({r.run.preset for r in records if r.run.task.name in wanted} - shown):
-        notes.append(f"there are rows of other presets too: --preset {' or '.join(other)}")
+        notes.append(f"{OTHERS}: --preset {' or '.join(other)}")
     out: list[Row] = []
     for task in tasks:
         by_model: dict[tuple[str, str], list[Record]] = {}
@@ -243,10 +244,14 @@ def _with_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
         if value is not None and row.seconds_train is not None:
             cost[row.title] = sign * value, row.seconds_train
 
-    def beaten(mine: tuple[float, float]) -> bool:
-        return any(v <= mine[0] and s <= mine[1] and (v, s) != mine for v, s in cost.values())
+    titles = list(cost)
+    best = {titles[i] for i in front(list(cost.values()))}
+    return [replace(r, front=r.title in best) for r in rows]
 
-    return [replace(r, front=r.title in cost and not beaten(cost[r.title])) for r in rows]
+
+def front(costs: Sequence[tuple[float, float]]) -> list[int]:
+    """The Pareto front of pairs of which less is better: those than which no other is as good in both."""
+    return [i for i, (a, b) in enumerate(costs) if not any(x <= a and y <= b and (x, y) != (a, b) for x, y in costs)]
 
 
 def _row(
@@ -277,7 +282,7 @@ def _row(
         n=sum(len(r.y) for r in runs),
         groups=next(iter(estimates.values())).groups,
         runs=tuple(f"{r.run.fold}-{r.run.seed}" for r in records),
-        metrics={name: _value(estimate) for name, estimate in estimates.items()},
+        metrics={name: value_of(estimate) for name, estimate in estimates.items()},
         spread=spread,
         noise=NOISE,
         seconds_train=float(np.mean(train)) if train else None,
@@ -307,7 +312,7 @@ def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answ
         return {}
 
     def values(estimates: Mapping[str, Estimate]) -> dict[str, Value]:
-        return {name: _value(e) for name, e in estimates.items()}
+        return {name: value_of(e) for name, e in estimates.items()}
 
     paired = [(run, answer.scored_formulas) for run, answer in zip(runs, answered, strict=True)]
     found = systems.by_system(paired, task.target.kind)
@@ -323,5 +328,6 @@ def _leaks(task: Task, records: Sequence[Record], data_dir: Path | None) -> int 
     return None if None in said.values() else sum(n for n in said.values() if n)
 
 
-def _value(estimate: Estimate) -> Value:
+def value_of(estimate: Estimate) -> Value:
+    """What a board shows of an estimate."""
     return Value(estimate.value, estimate.low, estimate.high)

@@ -309,6 +309,24 @@ def paper(
 
 
 @app.command()
+def site(
+    out: Annotated[Path, typer.Option(help="Folder of the site; an older site in it is replaced.")] = Path("site"),
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a site of the stored runs. One folder of static pages: board, tasks and runs; it needs no server."""
+    from rich.console import Console
+
+    from leaderboard import progress
+    from leaderboard.site import pages
+
+    made, notes = pages.build(_stored(runs), out, data_dir, progress.shown(Console(stderr=True), "site"))
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{made} pages: open {out / 'index.html'}")
+
+
+@app.command()
 def models() -> None:
     """List the installed models."""
     from asugnn.model import found

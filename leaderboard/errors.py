@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -52,10 +53,11 @@ def by(what: str, task: Task, root: Path, preset: str, data_dir: Path | None) ->
     ids = list(errors)
     values = labels[[data.rows[i] for i in ids]]
     classes = CLASSES[what](data.crystals(ids), values)
+    each = [{m: fmean(of_runs) for m, of_runs in errors[name].items()} for name in ids]
     out = []
     for name, rows in classes.items():
-        models = sorted({m for i in rows for m in errors[ids[i]]})
-        means = {m: float(np.mean([np.mean(errors[ids[i]][m]) for i in rows if m in errors[ids[i]]])) for m in models}
+        models = sorted({m for i in rows for m in each[i]})
+        means = {m: fmean(each[i][m] for i in rows if m in each[i]) for m in models}
         if len(rows) >= FEWEST:
             out.append(Class(name, len(rows), means))
     return out

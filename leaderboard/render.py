@@ -46,7 +46,7 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
     mark = "- " if form == "markdown" else ""
-    caption = "\n".join(mark + line for line in _caption(rows, preset, form, detailed))
+    notes = "\n".join(mark + line for line in caption(rows, preset, form, detailed))
     draw = _markdown if form == "markdown" else terminal
     parts = []
     if not detailed:
@@ -55,14 +55,14 @@ def board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, de
             mine = [task for task in tasks if task.source.name == name]
             here = [row for row in rows if row.task in {task.name for task in mine}]
             parts += [*([name] if len(of) > 1 else []), draw(_suite_table(here, mine, form))]
-        return "\n".join([*parts, caption])
+        return "\n".join([*parts, notes])
     for task in tasks:
         if some := [r for r in rows if r.task == task.name]:
             counts = f"{some[0].n} test crystals in {some[0].groups} groups"
             parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
             if task.target.by_system:
                 parts += _by_system([(r.title, r.systems) for r in some], task, draw)
-    return "\n".join([*parts, caption])
+    return "\n".join([*parts, notes])
 
 
 def score(scored: dict[str, Any], task: Task) -> str:
@@ -73,7 +73,7 @@ def score(scored: dict[str, Any], task: Task) -> str:
     for metric in task.target.metrics:
         value = Value(**scored["metrics"][metric.name])
         unit = task.target.unit if metric.has_unit else ""
-        table.add_row(metric.title, f"{_number(value.value)} {unit}".strip(), _interval(value))
+        table.add_row(metric.title, f"{number(value.value)} {unit}".strip(), interval(value))
     lines = [
         f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
         terminal(table),
@@ -88,9 +88,9 @@ def entered(scored: dict[str, Any], task: Task) -> str:
     """One line of `bench submit`."""
     metric = task.target.metrics[0]
     value = Value(**scored["metrics"][metric.name])
-    number = f"{metric.title} {_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    said = f"{metric.title} {number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
     tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
-    return f"{scored['name']} on {task.name}: {number} ({_interval(value)}, 95 % interval){tries}"
+    return f"{scored['name']} on {task.name}: {said} ({interval(value)}, 95 % interval){tries}"
 
 
 def errors(classes: Sequence[Class], what: str, task: Task, form: str) -> str:
@@ -113,7 +113,7 @@ def errors(classes: Sequence[Class], what: str, task: Task, form: str) -> str:
         table.add_column(column.replace(", ", "\n"), justify="left" if column == what else "right")
     for c in classes:
         top = best(c.values.values())
-        cells = [_number(c.values.get(m)) for m in names]
+        cells = [number(c.values.get(m)) for m in names]
         marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
         table.add_row(c.name, str(c.n), *marked)
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
@@ -182,7 +182,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
-    for model in _by_place(rows, tasks):
+    for model in by_place(rows, tasks):
         line = [model]
         for task in tasks:
             row = cells.get((model, task.name))
@@ -192,7 +192,8 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     return table
 
 
-def _by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
+def by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
+    """Titles of models by their mean place over the tasks; those that were not trained here come last."""
     places: dict[str, list[int]] = {}
     others = {row.title for row in rows if row.pretrained_on}  # below all that were trained here
     for task in tasks:
@@ -213,13 +214,13 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            _rank(row),
+            rank(row),
             row.title,
             *(_cell(row, metric.name, form) for metric in task.target.metrics),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             _seconds(row, form),
             "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
-            _thousands(row.parameters),
+            thousands(row.parameters),
         )
     return table
 
@@ -237,9 +238,9 @@ def _by_system(models: Sequence[tuple[str, dict[str, System]]], task: Task, draw
         table.add_column(column, justify="right")
     for title, systems in models:
         for name, s in systems.items():
-            cells = [*([title] if title else []), name, str(s.n), *(_number(s.metrics[m.name].value) for m in metrics)]
+            cells = [*([title] if title else []), name, str(s.n), *(number(s.metrics[m.name].value) for m in metrics)]
             if shifted:
-                cells += [_number(s.offset), *(_number(s.after_offset[m.name].value) for m in metrics)]
+                cells += [number(s.offset), *(number(s.after_offset[m.name].value) for m in metrics)]
             table.add_row(*cells)
     return [draw(table), *([OFFSET] if shifted else [])]
 
@@ -250,9 +251,10 @@ def _system(plain: dict[str, Any]) -> System:
     return System(plain["n"], raw, plain["offset"], after)
 
 
-def _caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
+def caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
+    """What a reader must know of a table: how it was trained, what the intervals are, what is not known."""
     lines = [WARNING[preset]] if preset in WARNING and any(not r.pretrained_on for r in rows) else []
-    where = "in brackets the" if form == "markdown" else "below each value its"
+    where = {"markdown": "in brackets the", "html": "beside each value its"}.get(form, "below each value its")
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
@@ -301,13 +303,12 @@ def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
 
 def _cell(row: Row, metric: str, form: str) -> str:
     value = row.metrics[metric]
-    number = _number(value.value)
+    shown = number(value.value)
     if row.spread:
-        number += f" ± {_number(row.spread[metric])}"
+        shown += f" ± {number(row.spread[metric])}"
     if row.rank == 1:
-        number = f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
-    interval = _interval(value)
-    return f"{number} ({interval})" if form == "markdown" else f"{number}\n[dim]{interval}[/]"
+        shown = f"**{shown}**" if form == "markdown" else f"[bold]{shown}[/]"
+    return f"{shown} ({interval(value)})" if form == "markdown" else f"{shown}\n[dim]{interval(value)}[/]"
 
 
 def _seconds(row: Row, form: str) -> str:
@@ -317,27 +318,31 @@ def _seconds(row: Row, form: str) -> str:
     return number if not row.front else f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
 
 
-def _rank(row: Row) -> str:
+def rank(row: Row) -> str:
+    """The place, or the places, that a row can hold."""
     if row.rank is None:
         return "-"
     return f"{row.rank}" if row.rank == row.rank_high else f"{row.rank}-{row.rank_high}"
 
 
-def _thousands(count: int | None) -> str:
+def thousands(count: int | None) -> str:
+    """A count in three digits or so: 149k."""
     if count is None:
         return "-"
     return f"{count}" if count < 1000 else f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """A value to three decimals."""
     return "-" if value is None else f"{value:.3f}"
 
 
-def _interval(value: Value) -> str:
+def interval(value: Value) -> str:
+    """The ends of an interval."""
     if value.low is None:
         return "-"
     between = " to " if value.low < 0 else "–"
-    return f"{_number(value.low)}{between}{_number(value.high)}"
+    return f"{number(value.low)}{between}{number(value.high)}"
 
 
 def _csv(rows: Sequence[Row]) -> str:

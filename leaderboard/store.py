@@ -109,11 +109,15 @@ def history(folder: Path) -> dict[str, list[float]]:
 
 def board_name(model: str, overrides: Mapping[str, str]) -> str:
     """The name of a row: the model's, with what was set by hand; always fit to be a folder's name."""
-    name = "+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))])
+    return safe("+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))]))
+
+
+def safe(name: str) -> str:
+    """A name that fits a path and a link: itself where it does, else what fits of it, and a digest."""
     if SAFE.fullmatch(name) and len(name) <= 100:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40]}-{digest}"
+    short = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')[:40]}-{short}".lstrip("-")
 
 
 def title(model: str, preset: str) -> str:

@@ -1,0 +1,36 @@
+"""Take docs/site.png, the first page of `bench site` on the stored runs, in Chromium: `nox -s screenshots`."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from asugnn.model import silent
+from leaderboard import datasets
+from leaderboard.site import pages
+
+WIDTH, HEIGHT = 1200, 1010
+
+
+def shoot(path: Path) -> None:
+    """The board of open-dft, light, with as many colours as it needs."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        raise SystemExit("there is no Chromium: install it, or name one with CHROMIUM")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        pages.build(datasets.PACKAGE / "runs", Path(folder) / "site", None, silent)
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
+        page.goto((Path(folder) / "site/index.html").as_uri())
+        shot = Image.open(io.BytesIO(page.screenshot()))
+    shot.convert("RGB").quantize(128).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    shoot(Path(__file__).with_name("site.png"))
