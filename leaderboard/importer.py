@@ -100,13 +100,13 @@ def make(
     return datasets.source(name)
 
 
-def dropped(source: datasets.Source) -> dict[str, str]:
-    """Ids that an import left out, and why; nothing of a data set that was not imported."""
+def dropped(source: datasets.Source) -> Faults:
+    """Ids of the rows that an import left out, and why; none of a data set that was not imported."""
     file = source.folder / DROPPED if source.folder else None
     if not file or not file.is_file():
-        return {}
+        return []
     with file.open(encoding="utf-8", newline="") as lines:
-        return dict(list(csv.reader(lines))[1:])
+        return [(name, reason) for name, reason in list(csv.reader(lines))[1:]]
 
 
 def _told(path: Path, faults: Sequence[str], hint: str) -> str:
