@@ -49,7 +49,7 @@ class Audit:
     space_groups: Mapping[str, int]  # of those for which spglib finds one
     pairs: tuple[Pair, ...]  # all that share formula and volume, with their verdicts
     outliers: tuple[Outlier, ...]
-    dropped: Mapping[str, str]  # id to why something here does not count it
+    dropped: tuple[tuple[str, str], ...]  # ids, and why something here does not count them
 
     @cached_property
     def same(self) -> Same:
@@ -94,8 +94,8 @@ def audit(name: str, rule: str, data_dir: Path | None, progress: Progress) -> Au
     data = datasets.load(datasets.source(name), data_dir)
     parts = split.load(data, rule)
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
-    dropped = importer.excluded(data.source)
-    dropped |= {i: f"split {rule} does not list it" for i in crystals if i not in parts.parts}
+    dropped = [(i, f"when it was made: {reason}") for i, reason in importer.excluded(data.source)]
+    dropped += [(i, f"split {rule} does not list it") for i in crystals if i not in parts.parts]
     space_groups = {}
     with progress("space groups", len(crystals)) as bar:
         for i, number in zip(
@@ -105,10 +105,10 @@ def audit(name: str, rule: str, data_dir: Path | None, progress: Progress) -> Au
             if number:
                 space_groups[i] = number
             else:
-                dropped[i] = "spglib finds no symmetry"
+                dropped.append((i, "spglib finds no symmetry"))
     pairs = leaks.compared(data, crystals, progress)
     outliers = tuple(o for target in data.source.targets for o in _outliers(data, target))
-    return Audit(data, parts, crystals, space_groups, tuple(pairs), outliers, dropped)
+    return Audit(data, parts, crystals, space_groups, tuple(pairs), outliers, tuple(dropped))
 
 
 def _space_group(crystal: Crystal) -> int:
@@ -163,7 +163,7 @@ def _coverage(found: Audit) -> Iterator[str]:
     yield f"{len(found.elements)} elements; rarest: {', '.join(rare)}"
     common = ", ".join(f"{number} ({n:,})" for number, n in groups.most_common(SHOWN))
     yield f"{len(groups)} of 230 space groups; most common: {common}"
-    for reason, n in Counter(found.dropped.values()).most_common(SHOWN):
+    for reason, n in Counter(reason for _, reason in found.dropped).most_common(SHOWN):
         yield f"{n:,} not counted: {reason}"
 
 

@@ -52,7 +52,7 @@ def write(found: Audit, folder: Path) -> list[Path]:
         "duplicates": _duplicates(found),
         "leaks": _leaks(found),
         "outliers": _outliers(found),
-        "dropped": [("id", "reason"), *found.dropped.items()],
+        "dropped": [("id", "reason"), *found.dropped],
         "elements": _elements(found),
         "space-groups": [("space_group", "crystals"), *sorted(Counter(found.space_groups.values()).items())],
     }

@@ -131,13 +131,14 @@ def write(
     return datasets.source(name)
 
 
-def excluded(source: datasets.Source) -> dict[str, str]:
-    """Ids that were left out when a data set was made, and why; nothing of one that was not made here."""
+def excluded(source: datasets.Source) -> Faults:
+    """Ids that were left out when a data set was made, and why; none of one that was not made here."""
     file = source.folder / EXCLUDED if source.folder else None
     if not file or not file.is_file():
-        return {}
+        return []
     with file.open(encoding="utf-8", newline="") as lines:
-        return {name: f"{rule}: {detail}" if detail else rule for name, rule, detail in list(csv.reader(lines))[1:]}
+        rows = list(csv.reader(lines))[1:]
+    return [(name, f"{rule}: {detail}" if detail else rule) for name, rule, detail in rows]
 
 
 def _told(path: Path, faults: Sequence[str], hint: str) -> str:

@@ -169,7 +169,9 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
     assert "4 rows cannot be used; --skip leaves them out" in text
     for part in ("'c003'", "'c007'", "'c001': it comes twice", "has 2 cells, the header 3"):
         assert part in text
-    assert len(datasets.load(made(folder, "E_hull:eV", skip=True)).ids) == 18
+    source = made(folder, "E_hull:eV", skip=True)
+    assert len(datasets.load(source).ids) == 18
+    assert sorted(name for name, _ in importer.excluded(source)) == ["c001", "c003", "c007", "c099"]
 
 
 def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
