@@ -132,7 +132,7 @@ def test_the_ablation_is_found_by_settings_and_not_by_names(tmp_path: Path):
     assert texts["dimen", "ASUAM", "DAM", "yes", "384"] == ("0.032", "0.400")
     assert texts["dimen", "ASUAM", "DAM", "yes", "64"] == ("-", "0.100")
     assert texts["powde", "ASUAM", "DAM", "masked", "64"] == ("0.043", "0.300")
-    assert "--model asugnn --preset quick --set asugnn.first=dam" in " ".join(found["caption"])
+    assert "bench run ablation --task open-dft/formation-energy --preset quick" in " ".join(found["caption"])
 
 
 def _store(root: Path, task: tasks.Task, fold: int, name: str, ids, p, sha256: str, changed: dict) -> None:
