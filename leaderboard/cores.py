@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,10 +28,23 @@ def each(function: Callable[[T], R], things: Sequence[T], chunk: int, alone: boo
     if alone or cores == 1:
         yield from map(function, things)
         return
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), started) as pool:
         try:
             yield from pool.map(function, things, chunksize=chunk)
         except BrokenProcessPool as error:
             raise InputError("a process was killed, perhaps for its memory: start again with more of it") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def started() -> None:
+    """In a new process: an interrupt is told once, by the one that started it, and with that one it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

@@ -109,8 +109,13 @@ def crossing(found: Same, sides: split.Sides) -> dict[str, str]:
 
 
 def of(task: Task, fold: int, data: Dataset, found: Same) -> Leaks:
-    """What one fold of a task leaks; of a zero-shot task, into the training of the model that it takes."""
+    """What one fold of a task leaks; of a zero-shot task, into the training of the model that it takes.
+
+    Structures of two data sets are not compared: a zero-shot task on another data set than its model's leaks nothing.
+    """
     parts = split.load(data, task.rule)
     tested = split.sides(parts, data, task.target, fold).test
+    if task.trained.source.name != task.source.name:
+        return Leaks(task, fold, len(tested), {})
     trained = split.sides(parts, data, task.trained.target, fold)
     return Leaks(task, fold, len(tested), crossing(found, split.Sides(trained.train, trained.validate, tested)))

@@ -22,7 +22,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import signal
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -30,7 +29,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +36,7 @@ from asugnn import download
 from asugnn.atomic import digest, replaced
 from asugnn.errors import InputError
 from asugnn.model import Progress
-from leaderboard import datasets, importer, screening, store
+from leaderboard import cores, datasets, importer, screening, store
 
 NAME = "mp-2024-1"
 BUCKET = "materialsproject-build"
@@ -248,10 +246,10 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
 
     parts = [work / f"{origin.name}.parquet" for origin in origins]
     lacking = [origin for origin, part in zip(origins, parts, strict=True) if not part.is_file()]
-    cores = min(os.cpu_count() or 1, len(lacking)) or 1
+    processes = min(os.cpu_count() or 1, len(lacking)) or 1
     with (
         progress("files", len(origins)) as bar,
-        ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), _start) as pool,
+        ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), cores.started) as pool,
         ThreadPoolExecutor(DOWNLOADS) as threads,
     ):
         bar.advance(len(origins) - len(lacking))
@@ -265,19 +263,6 @@ def _parts(origins: Sequence[Origin], work: Path, version: str, progress: Progre
             threads.shutdown(cancel_futures=True)
             raise
     return parts
-
-
-def _start() -> None:
-    """In a new process: an interrupt is told once, by the one that started it, and with that one it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _screen(raw: Path, part: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from asugnn.errors import InputError
 from asugnn.model import Precision, Progress, silent
-from leaderboard import runner, tasks
+from leaderboard import cores, runner, tasks
 from leaderboard.runner import Bench, Job, Outcome, Report
 from leaderboard.store import Run
 
@@ -89,7 +88,7 @@ _bench: list[Bench] = []
 
 def _start(request: Request, out: Path, device: str, precision: Precision) -> None:
     """In a new process, once."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # an interrupt is told once, by the process that started this one
+    cores.started()
     _jobs[:] = request.jobs()
     _bench[:] = [Bench(out, request.data_dir, device, precision, lambda _: silent)]
 
