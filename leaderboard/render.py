@@ -256,6 +256,8 @@ def caption(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list
     lines = [WARNING[preset]] if preset in WARNING and any(not r.pretrained_on for r in rows) else []
     where = {"markdown": "in brackets the", "html": "beside each value its"}.get(form, "below each value its")
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
+    if any(r.spread for r in rows):
+        lines.append("±: standard deviation over folds and seeds")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
     if detailed and (devices := sorted({r.device for r in rows if r.device})):

@@ -99,4 +99,5 @@ def test_the_wheel_carries_data_and_splits(tmp_path: Path):
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {"leaderboard/open-dft/open_dft.parquet", "splits/open-dft/random.csv", "splits/mp-2018/random.toml"}
     wanted |= {"leaderboard/paper.toml"}
+    wanted |= {f"leaderboard/site/{name}" for name in ("index.html", "layout.html", "site.css", "site.js")}
     assert wanted <= names

@@ -224,7 +224,7 @@ def test_the_ring_lies_on_the_point_that_was_drawn(opened):
         svg.focus()
         drawn = {tuple(map(float, m.split())) for d in svg.locator("path.points").all()
                  for m in (d.get_attribute("d") or "").replace("h0", "").split("M")[1:]}  # fmt: skip
-        for _ in range(15):
+        for _ in range(5):
             page.keyboard.press("ArrowRight")
             x, y = (float(svg.locator(".ring").get_attribute(a) or "") for a in ("cx", "cy"))
             assert min(max(abs(x - a), abs(y - b)) for a, b in drawn) <= 0.3

@@ -64,6 +64,8 @@ def cell(stored: Stored, row: Row, metric: Metric, within: tuple[float, float] |
 def notes(rows: Sequence[Row], preset: str, detailed: bool) -> tuple[str, list[str]]:
     """The warning of a preset, and what else the terminal says below the same table."""
     said = render.caption(rows, preset, "html", detailed)
+    if apart := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
+        said.append(f"{', '.join(apart)}: without a rank where folds or seeds are others than those of the rest")
     warning = render.WARNING.get(preset, "")
     return (warning, said[1:]) if said[0] == warning else ("", said)
 
