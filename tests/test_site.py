@@ -166,9 +166,12 @@ def test_what_is_no_site_is_not_replaced(root: Path, tmp_path: Path):
         pages.build(root, tmp_path, None, silent)
     with pytest.raises(InputError, match="is no site"):
         pages.build(root, tmp_path / "thesis.tex", None, silent)
+    (tmp_path / "index.html").write_bytes("Übersicht".encode("latin-1"))
+    with pytest.raises(InputError, match="is no site"):
+        pages.build(root, tmp_path, None, silent)
     with pytest.raises(InputError, match=r"no finished run .* `bench run` makes some"):
         pages.build(tmp_path, tmp_path / "site", None, silent)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "thesis.tex"]
 
 
 def test_the_command_says_how_many_pages_and_where_and_imports_nothing_heavy(root: Path, tmp_path: Path):

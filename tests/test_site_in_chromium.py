@@ -339,7 +339,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_two_hundred_rows_are_small_and_soon_painted_and_two_thousand_sort_at_once(opened, large: Path):
-    """Prints what it takes: 0.2 s and 50 to 80 ms on an idle core. The bounds are those of a core with much to do."""
+    """Prints what it takes: 0.2 s and 50 ms on a core of its own. The bounds are those of a core with much to do."""
     assert (large / INDEX).stat().st_size < 1e6
     page = opened(INDEX, folder=large)
     page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")

@@ -23,7 +23,7 @@ from leaderboard.site.boards import Board, Stored
 from leaderboard.store import Record, Run
 
 HERE = Path(__file__).resolve().parent
-GENERATOR = '<meta name="generator" content="asugnn-bench '  # how a site is known, which may be replaced
+GENERATOR = b'<meta name="generator" content="asugnn-bench '  # how a site is known, which may be replaced
 FILES = ("predictions.csv", "run.json", "history.csv")  # of a run, what is copied
 
 
@@ -117,4 +117,4 @@ def _replaceable(out: Path) -> bool:
     if not out.is_dir():
         return False
     first = out / "index.html"
-    return not any(out.iterdir()) or (first.is_file() and GENERATOR in first.read_text(encoding="utf-8")[:2000])
+    return not any(out.iterdir()) or (first.is_file() and GENERATOR in first.read_bytes()[:2000])
