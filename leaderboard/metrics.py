@@ -203,3 +203,14 @@ RANKING: dict[str, Metric] = {
 def of(kind: Kind, ranked_by: str = "") -> tuple[Metric, ...]:
     """The metrics of a target, the one that ranks first."""
     return (*([RANKING[ranked_by]] if ranked_by else []), *METRICS[kind])
+
+
+def roc_curve(y: Floats, p: Floats) -> tuple[Floats, Floats]:
+    """False and true positive rates, both (k,), of all thresholds from the highest: a tie is one step."""
+    order = np.argsort(-p, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of each run of equal values
+    true = np.concatenate([[0], np.cumsum(y[order] == 1)[last]])
+    false = np.concatenate([[0], np.cumsum(y[order] != 1)[last]])
+    bend = np.ones(len(true), dtype=bool)  # points on a straight line say nothing
+    bend[1:-1] = (np.diff(false)[:-1] * np.diff(true)[1:]) != (np.diff(false)[1:] * np.diff(true)[:-1])
+    return false[bend] / max(false[-1], 1), true[bend] / max(true[-1], 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from leaderboard import systems
 from leaderboard.board import Row, Value
-from leaderboard.metrics import THRESHOLD
+from leaderboard.metrics import THRESHOLD, roc_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,15 +118,6 @@ def roc(axis: Axes, shown: Shown, letter: str) -> None:
     title(axis, letter, f"ROC-AUC {number(auc.value)}", interval(auc))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axis.set(xlabel="false positive rate\n(metal is positive)", ylabel="true positive rate")
-
-
-def roc_curve(y: Floats, p: Floats) -> tuple[Floats, Floats]:
-    """False and true positive rate (k,) of labels (n,) and probabilities (n,), at every threshold from above."""
-    order = np.argsort(-p, kind="stable")
-    steps = np.append(np.flatnonzero(np.diff(p[order])), len(order) - 1)  # the last row of each probability
-    rates = (np.cumsum(y[order] == k)[steps] / max(1, int((y == k).sum())) for k in (0, 1))
-    false, true = (np.append(0.0, rate) for rate in rates)
-    return false, true
 
 
 def confusion(axis: Axes, shown: Shown) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def load(dataset: Dataset, rule: str, folder: Path = FOLDER) -> Split:
     if (digest := hashlib.sha256(content).hexdigest()) != about["sha256"]:
         raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {described.name} says "
                          f"{about['sha256'][:12]}...; restore the file from the release")  # fmt: skip
-    rows = list(csv.reader(content.decode("utf-8").splitlines()))[1:]
+    rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]
     parts = dict(rows)
     if len(parts) != len(rows):
         twice = next(name for name, _ in rows if sum(name == other for other, _ in rows) > 1)

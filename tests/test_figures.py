@@ -13,7 +13,6 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from sklearn.metrics import roc_curve
 
 from asugnn.errors import InputError
 from leaderboard import datasets, figures, panels
@@ -109,17 +108,6 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path):
     for name in ("figure-5.svg", "figure-5.png"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert "<dc:date>" not in (tmp_path / "1" / "figure-5.svg").read_text()
-
-
-def test_the_roc_curve_is_that_of_scikit_learn():
-    random = np.random.default_rng(4)
-    for ties in (3, 1000):
-        y = random.integers(0, 2, 60).astype(float)
-        p = random.integers(0, ties, 60) / ties
-        false, true, _ = roc_curve(y, p, drop_intermediate=False)
-        ours = panels.roc_curve(y, p)
-        np.testing.assert_allclose(ours[0], false)
-        np.testing.assert_allclose(ours[1], true)
 
 
 def test_predictions_far_outside_are_counted_and_not_cut_off():

@@ -15,7 +15,7 @@ from sklearn.metrics import confusion_matrix, roc_curve
 
 from asugnn import InputError
 from asugnn.model import silent
-from leaderboard import board, datasets, importer, runner, store, submission, tasks
+from leaderboard import board, datasets, importer, metrics, runner, store, submission, tasks
 from leaderboard.export import export
 from leaderboard.site import figures, pages
 from leaderboard.site.axes import Axis
@@ -226,7 +226,7 @@ def test_curve_and_confusion_are_those_of_scikit_learn(seed: int):
     y = rng.integers(0, 2, 60).astype(float)
     p = np.round(rng.random(60), 1 + seed % 3)
     false, true, _ = roc_curve(y, p)
-    x, z = figures.rates(y, p)
+    x, z = metrics.roc_curve(y, p)
     np.testing.assert_allclose(np.interp(x, false, true)[(x > 0) & (x < 1)], z[(x > 0) & (x < 1)], atol=1)
     assert np.trapezoid(z, x) == pytest.approx(np.trapezoid(true, false), abs=1e-12)
     assert set(zip(x.tolist(), z.tolist(), strict=True)) <= set(

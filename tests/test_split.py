@@ -3,10 +3,12 @@
 import runpy
 import shutil
 from collections import defaultdict
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import polars
 import pytest
 
 from asugnn import Crystal, InputError
@@ -281,3 +283,12 @@ DIGESTS = {
 def labelled(data: datasets.Dataset, target: int) -> list[str]:
     labels = data.labels(data.source.targets[target])
     return [name for name, y in zip(data.ids, labels, strict=True) if np.isfinite(y)]
+
+
+def test_an_id_may_hold_any_character_but_a_line_end(tmp_path: Path):
+    """U+2028 and its like are no line ends in CSV."""
+    data = datasets.load(datasets.source("open-dft"))
+    name = "odd\u2028id"
+    odd = replace(data, table=data.table.with_columns(polars.lit(name).alias("material_id"))[:1])
+    split.write(tmp_path / "open-dft", "open-dft", "random", 1, "", {name: "0"})
+    assert dict(split.load(odd, "random", tmp_path).parts) == {name: "0"}

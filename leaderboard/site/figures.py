@@ -15,7 +15,7 @@ from markupsafe import Markup
 from asugnn.crystal import Floats
 from leaderboard import board
 from leaderboard.board import Row, Value
-from leaderboard.metrics import METRICS, THRESHOLD
+from leaderboard.metrics import METRICS, THRESHOLD, roc_curve
 from leaderboard.site import axes
 from leaderboard.site.axes import Axis, frame, line, svg, text
 from leaderboard.site.numbers import interval, number
@@ -175,20 +175,9 @@ def roc(curves: Sequence[Sequence[Points]], mine: int, size: int) -> Markup:
     drawn += Markup('<path class="ideal" d="{}"/>').format(line(x(np.array([0.0, 1])), y(np.array([0.0, 1]))))
     for kind, some in (("curve other", [*curves[:mine], *curves[mine + 1 :]]), ("curve", [curves[mine]])):
         for run in (run for runs in some for run in runs):
-            false, true = rates(run.y, run.p)
+            false, true = roc_curve(run.y, run.p)
             drawn += Markup('<path class="{}" d="{}"/>').format(kind, line(x(false), y(true)))
     return svg(size, size, "receiver operating characteristic, beside those of the other models", drawn)
-
-
-def rates(y: Floats, p: Floats) -> tuple[Floats, Floats]:
-    """False and true positive rates, both (k,), of all thresholds from the highest: a tie is one step."""
-    order = np.argsort(-p, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)  # of each run of equal values
-    true = np.concatenate([[0], np.cumsum(y[order] == 1)[last]])
-    false = np.concatenate([[0], np.cumsum(y[order] != 1)[last]])
-    bend = np.ones(len(true), dtype=bool)  # points on a straight line say nothing
-    bend[1:-1] = (np.diff(false)[:-1] * np.diff(true)[1:]) != (np.diff(false)[1:] * np.diff(true)[:-1])
-    return false[bend] / max(false[-1], 1), true[bend] / max(true[-1], 1)
 
 
 def confusion(points: Points) -> list[list[int]]:
