@@ -461,7 +461,7 @@ def data_audit(
     out: Annotated[Path | None, typer.Option(help="Folder for tables of all that was found, and figures.")] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Look for duplicates, labels that cannot be, and what a split's sides share. Exit 1 if a structure is shared."""
+    """Look for duplicates, odd labels and leaks. Exit 1 if a tested structure is on another side of the split, too."""
     from rich.console import Console
 
     from leaderboard import audit, audit_files, progress
