@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 from markdown_it import MarkdownIt
+from test_proposal import MODEL
 
 from leaderboard import board, submission, tasks
 from leaderboard.submission import Columns
@@ -38,23 +39,6 @@ STEPS = [
 RUN = {(flow, job, step["name"]): step for flow, job, step in STEPS if "run" in step}
 SECRET = "hunter2-of-the-host"
 EVIL = "<img src=x onerror=alert(1)> @everyone [here](http://evil.example) ```` #1 \u202e"
-MODEL = """
-import os, pathlib
-import numpy as np
-
-class Mean:
-    def fit(self, train, val, context):
-        self.mean = float(np.mean(train.y))
-    def predict(self, crystals):
-        return np.full(len(crystals), self.mean)
-    def save(self, folder):
-        (folder / "mean.txt").write_text(repr(self.mean))
-    @classmethod
-    def load(cls, folder):
-        model = cls()
-        model.mean = float((folder / "mean.txt").read_text())
-        return model
-"""
 SPY = (
     MODEL
     + """
