@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -204,11 +204,12 @@ def _ranked(
     Only models with the same folds and seeds are compared, and so ranked; none that others trained.
     """
     held = {f: answers(task, f, data_dir, private) for f in {r.run.fold for rs in by_model.values() for r in rs}}
+    shared = _shared(task, held, data_dir)
     made: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     others: list[Row] = []
     for (preset, model), records in by_model.items():
         try:
-            row, estimates = _row(task, records, held, data_dir)
+            row, estimates = _row(task, records, held, shared)
         except InputError as error:
             notes.append(f"{model} on {task.name} is left out: {error}")
             continue
@@ -255,7 +256,7 @@ def front(costs: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _row(
-    task: Task, records: Sequence[Record], held: Mapping[int, Answers], data_dir: Path | None
+    task: Task, records: Sequence[Record], held: Mapping[int, Answers], shared: Mapping[int, int] | None
 ) -> tuple[Row, dict[str, Estimate]]:
     runs, answered = [], []
     for record in records:
@@ -301,7 +302,7 @@ def _row(
         outside=sum(len(r.about.get("outside", ())) for r in records),
         systems=_systems(task, runs, answered),
         data={**about.get("data", {}), **datasets.provenance(task.source)},
-        leaks=None if "weights" in about else _leaks(task, records, data_dir),
+        leaks=None if "weights" in about else _leaks(records, shared),
     )
     return row, estimates
 
@@ -319,13 +320,20 @@ def _systems(task: Task, runs: Sequence[statistics.Run], answered: Sequence[Answ
     return {name: System(s.n, values(s.raw), s.offset, values(s.shifted)) for name, s in found.items()}
 
 
-def _leaks(task: Task, records: Sequence[Record], data_dir: Path | None) -> int | None:
-    """Over the folds of some runs: by the structures that are known to be the same, else as the runs say."""
+def _shared(task: Task, folds: Iterable[int], data_dir: Path | None) -> dict[int, int] | None:
+    """How many tested structures are on another side too, by fold; None where it is not known which are the same."""
     data = datasets.load(task.source, data_dir)
-    if (found := leaks.known(data)) is not None:
-        return sum(len(leaks.of(task, fold, data, found).shared) for fold in {r.run.fold for r in records})
-    said = {r.run.fold: r.about.get("leaks") for r in records}
-    return None if None in said.values() else sum(n for n in said.values() if n)
+    if (found := leaks.known(data)) is None:
+        return None
+    return {fold: len(leaks.of(task, fold, data, found).shared) for fold in folds}
+
+
+def _leaks(records: Sequence[Record], shared: Mapping[int, int] | None) -> int | None:
+    """Over the folds of some runs: by the structures that are known to be the same, else as the runs say."""
+    folds = {r.run.fold: r.about.get("leaks") for r in records}
+    if shared is not None:
+        return sum(shared[fold] for fold in folds)
+    return None if None in folds.values() else sum(n for n in folds.values() if n)
 
 
 def value_of(estimate: Estimate) -> Value:
