@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nox
 
-from asugnn.model import found, presets
+from asugnn.model_registry import list_models, model_presets
 
 nox.options.sessions = ["lint", "types", "tests", "evaluate"]
 # One environment holds everything (./install made it): a second one would cost 2 GB.
@@ -51,7 +51,7 @@ def evaluate(session: nox.Session) -> None:
         tool(session, "bench", "run", *tasks, "--out", out)
         board = [str(TOOLS / "bench"), "leaderboard", *tasks, "--runs", out, "--format", "json"]
         rows = json.loads(session.run(*board, external=True, silent=True, stderr=None) or "[]")
-    names = {model.name for model in found() if model.model and presets(model.model)}
+    names = {model.name for model in list_models() if model.model and model_presets(model.model)}
     for task, metric, sign in (("open-dft/bulk-modulus", "mae", -1), ("open-dft/metal", "roc_auc", 1)):
         values = {row["model"]: sign * row["metrics"][metric]["value"] for row in rows if row["task"] == task}
         lost = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])
@@ -63,13 +63,13 @@ def evaluate(session: nox.Session) -> None:
 @nox.session
 def propose(session: nox.Session) -> None:
     """Prepare proposals as a pull request does: `nox -s propose -- submissions/NAME`, or `-- --base COMMIT`."""
-    tool(session, "python", "-m", "leaderboard.proposal", *session.posargs)
+    tool(session, "python", "-m", "leaderboard.submissions.pull_request_prepare", *session.posargs)
 
 
 @nox.session
 def judge(session: nox.Session) -> None:
     """Score the archive of prepared proposals: `nox -s judge -- proposed.zip`."""
-    tool(session, "python", "-m", "leaderboard.judgement", *session.posargs)
+    tool(session, "python", "-m", "leaderboard.submissions.pull_request_score", *session.posargs)
 
 
 @nox.session

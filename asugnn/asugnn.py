@@ -100,18 +100,18 @@ class ASUGNN(TorchModel):
         ]
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        from asugnn.embedding import embed
+        from asugnn.embedding import embed_crystal
 
         chosen = {name: getattr(self, name) for name in self.input_fields}
-        return {name: value.astype(np.float32) for name, value in vars(embed(crystal, **chosen)).items()}
+        return {name: value.astype(np.float32) for name, value in vars(embed_crystal(crystal, **chosen)).items()}
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
 
-        from asugnn.layout import arranged
+        from asugnn.packed_batch import pack_batch
 
         # A GPU takes few large groups with some padding; a processor takes exact ones.
-        return arranged(inputs, exact=not torch.cuda.is_available())
+        return pack_batch(inputs, exact=not torch.cuda.is_available())
 
     def network(self) -> nn.Module:
         from asugnn.network import Network

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn.atomic import replaced
+from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal
-from asugnn.model import Progress, silent
+from asugnn.model import Progress, no_progress
 
 Inputs = Mapping[str, NDArray[Any]]
 SHARD = 2000  # crystals a file
@@ -30,19 +30,19 @@ SHARD = 2000  # crystals a file
 _memory: dict[str, dict[str, Inputs]] = {}
 
 
-def folder() -> Path:
+def cache_folder() -> Path:
     """Where inputs are kept: `BENCH_CACHE`, else `asugnn-bench` in the user's cache folder."""
     if given := os.environ.get("BENCH_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asugnn-bench"
 
 
-def cached(
+def cached_inputs(
     crystals: Sequence[Crystal],
     featurise: Callable[[Crystal], Inputs],
     name: str,
     settings: Mapping[str, Any],
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> list[Inputs]:
     """The inputs of `crystals`, in order, computed only where content, `name` or `settings` are new.
 
@@ -50,14 +50,14 @@ def cached(
     for a crystal passes through.
     """
     identity = json.dumps([name, settings], sort_keys=True, default=str)
-    home = folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    home = cache_folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     if home.name not in _memory:
         _memory.clear()
         _memory[home.name] = {}
     known = _memory[home.name]
     wanted = {c.key: c for c in crystals}
     if any(key not in known for key in wanted):
-        _read(home, known, set(wanted))
+        _read_shards(home, known, set(wanted))
     missing = [key for key in wanted if key not in known]
     if missing:
         with progress(f"inputs {name}", len(missing)) as bar:
@@ -67,11 +67,11 @@ def cached(
                     new[key] = featurise(wanted[key])
                     bar.advance()
                 known.update(new)
-                _write(home, new)
+                _write_shard(home, new)
     return [known[c.key] for c in crystals]
 
 
-def _write(home: Path, new: Mapping[str, Inputs]) -> None:
+def _write_shard(home: Path, new: Mapping[str, Inputs]) -> None:
     """One shard: for every array name the values of all crystals end to end, and their shapes."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
@@ -82,13 +82,13 @@ def _write(home: Path, new: Mapping[str, Inputs]) -> None:
         arrays[name] = np.concatenate([v.reshape(-1) for v in values])
         arrays[f"{name}/shape"] = np.array([v.shape for v in values], dtype=np.int64)
     try:
-        with replaced(home / f"{uuid.uuid4().hex}.safetensors") as path:
+        with atomic_write(home / f"{uuid.uuid4().hex}.safetensors") as path:
             save_file(arrays, path, metadata={"keys": " ".join(keys)})
     except (OSError, SafetensorError):
         pass  # a full or read-only disk costs the next run some time, and this one nothing
 
 
-def _read(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None:
+def _read_shards(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None:
     from safetensors import SafetensorError, safe_open
 
     for path in sorted(home.glob("*.safetensors")):

@@ -38,7 +38,7 @@ STEP = 0.05  # degrees of 2-theta, of the grid on which peaks are gathered
 FINE = 2.0**-15  # steps of the table of scattering factors, in 1/angstrom^2: with two derivatives to 1e-9
 
 
-def pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
+def powder_pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
     """(140,) share of the intensity between 10 and 80 degrees that falls in each bin of 0.5 degrees; the sum is 1.
 
     With `sampled`, as in the authors' code, the profile's height at the lower edge of each bin, and a width that is

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from asugnn import __version__
-from asugnn.atomic import digest
+from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -37,7 +37,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 T = TypeVar("T")
 
 
-def fetch(
+def download_file(
     url: str,
     path: Path,
     *,
@@ -55,18 +55,18 @@ def fetch(
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         if path.is_file():
-            if not sha256 or digest(path) == sha256:
+            if not sha256 or file_sha256(path) == sha256:
                 return
             path.unlink()
         attempt = _Attempt(url, path, size, advance)
         part = _patiently(url, attempt, hint, attempt.reached)
-        if sha256 and digest(part) != sha256:
+        if sha256 and file_sha256(part) != sha256:
             part.unlink()
             raise InputError(f"{url} is no longer the published file: its sha256 is not {sha256}")
         part.replace(path)
 
 
-def read(url: str, headers: Mapping[str, str] | None = None, hint: str = "try again later") -> bytes:
+def download_bytes(url: str, headers: Mapping[str, str] | None = None, hint: str = "try again later") -> bytes:
     """The whole of a small answer; raises `InputError`."""
 
     def attempt() -> bytes:
@@ -77,7 +77,7 @@ def read(url: str, headers: Mapping[str, str] | None = None, hint: str = "try ag
     return _patiently(url, attempt, hint)
 
 
-def headers(url: str, hint: str = "try again later") -> Message:
+def request_headers(url: str, hint: str = "try again later") -> Message:
     """What a server says of a file, before it sends the asker on to another server; raises `InputError`."""
 
     class Stay(urllib.request.HTTPRedirectHandler):

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats, Ints
-from asugnn.diffraction import Profile, pattern
+from asugnn.diffraction import Profile, powder_pattern
 from asugnn.elements import check_elements, element_values
-from asugnn.symmetry import Origin, conventional
+from asugnn.symmetry import Origin, conventional_cell
 
 Distance = Literal["nearest", "cell"]
 Mass = Literal["mean", "total"]
@@ -42,7 +42,7 @@ class Embedding:
     pxrd: Floats
 
 
-def embed(
+def embed_crystal(
     crystal: Crystal,
     *,
     distance: Distance = "nearest",
@@ -66,7 +66,7 @@ def embed(
     from ase.data import atomic_masses
 
     check_elements(crystal, "ASUGNN")
-    found = conventional(crystal, origin)
+    found = conventional_cell(crystal, origin)
     cell = found.crystal
     dam = _shortest(cell) if distance == "nearest" else _inside(cell)  # (N, N)
     one = found.orbits[:, None] == found.orbits  # (N, N)
@@ -81,7 +81,7 @@ def embed(
     nodes[:, 92:95] = cell.frac_coords
     nodes[:, 95:105] = shared
     nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
-    return Embedding(nodes, asuam, dam, pattern(found.primitive, profile))
+    return Embedding(nodes, asuam, dam, powder_pattern(found.primitive, profile))
 
 
 def _inside(crystal: Crystal) -> Floats:

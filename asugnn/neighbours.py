@@ -38,7 +38,7 @@ class Neighbours:
         return out
 
 
-def within(crystal: Crystal, radius: float) -> Neighbours:
+def neighbours_within(crystal: Crystal, radius: float) -> Neighbours:
     """All neighbours at most `radius` angstrom away, the shell at the cut included."""
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
@@ -56,9 +56,9 @@ def within(crystal: Crystal, radius: float) -> Neighbours:
     return Neighbours(centre[order].astype(np.int64), other[order].astype(np.int64), cell[order], distance[order])
 
 
-def nearest(crystal: Crystal, count: int, radius: float) -> Neighbours:
+def nearest_neighbours(crystal: Crystal, count: int, radius: float) -> Neighbours:
     """For each atom its `count` nearest neighbours within `radius` angstrom, and the rest of the last one's shell."""
-    pairs = within(crystal, radius)
+    pairs = neighbours_within(crystal, radius)
     first = np.searchsorted(pairs.centre, np.arange(len(crystal)))  # (n,) where each atom's pairs start
     last = np.searchsorted(pairs.centre, np.arange(len(crystal)), side="right") - 1
     cut = np.full(len(crystal), -np.inf)
@@ -68,7 +68,7 @@ def nearest(crystal: Crystal, count: int, radius: float) -> Neighbours:
     return Neighbours(pairs.centre[keep], pairs.other[keep], pairs.image[keep], pairs.distance[keep])
 
 
-def shares(pairs: Neighbours, count: int) -> Floats:
+def shell_weights(pairs: Neighbours, count: int) -> Floats:
     """(m,) weights under which the pairs of `nearest` count as `count` neighbours of each atom, if it has so many.
 
     1, but in the shell at the cut, whose members share what the closer ones leave: where they are equal to the atom,
@@ -84,7 +84,7 @@ def shares(pairs: Neighbours, count: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class Quotient:
+class MergedGraph:
     """A graph with one atom for all that are alike: k of them, and e pairs that stand for many.
 
     Atoms are alike if they are of one element and have the same neighbours, by distance, each of which is alike too.
@@ -105,7 +105,7 @@ class Quotient:
         return {name: getattr(self, name).astype(kind) for name, kind in kinds.items()}
 
 
-def quotient(crystal: Crystal, pairs: Neighbours, weight: Floats) -> Quotient:
+def merge_equivalent_atoms(crystal: Crystal, pairs: Neighbours, weight: Floats) -> MergedGraph:
     """Merge what is alike, by colour refinement: split classes until the neighbours of their members agree."""
     order = np.argsort(pairs.distance, kind="stable")
     shell = np.empty(len(pairs), dtype=np.int64)
@@ -129,7 +129,7 @@ def quotient(crystal: Crystal, pairs: Neighbours, weight: Floats) -> Quotient:
     renamed = np.empty(len(rows), dtype=np.int64)
     renamed[colour] = new
     kept = kinds[column]
-    return Quotient(
+    return MergedGraph(
         atom,
         multiplicity,
         centre,

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from asugnn.gated_sum import Edges, gated_sum, moments
-from asugnn.layout import Layout
+from asugnn.fused_gated_conv import PairEdges, fused_gated_conv, gate_moments
+from asugnn.packed_batch import PackedLayout
 
 Adjacency = Literal["asuam", "dam", "none"]
 Term = Literal["before", "after"]
@@ -79,10 +79,10 @@ class Network(nn.Module):
         super().__init__()
         self.adjacencies = [a for a in adjacencies if a != "none"]
         self.xrd = xrd
-        self.atoms = Atoms()
+        self.atoms = NodeEmbedding()
         self.convolutions = nn.ModuleList([Convolution() for _ in self.adjacencies])
         self.widen = nn.Linear(ATOM, width)
-        self.pattern = Pattern(width, windows)
+        self.pattern = PatternTokens(width, windows)
         self.codecs = nn.ModuleList([Codec(width, heads, term, drop_key) for _ in range(codecs)])
         self.norm = nn.LayerNorm(width)
         self.readout = Set2Set(width, steps) if readout == "set2set" else Recurrent(width)
@@ -95,9 +95,9 @@ class Network(nn.Module):
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """What `arranged` made, to (B,) in the order in which it was given."""
-        layout = Layout(batch["groups"], batch.get("place"), batch["crystal"])
+        layout = PackedLayout(batch["groups"], batch.get("place"), batch["crystal"])
         with torch.no_grad():
-            edges = {name: Edges.of(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}}
+            edges = {name: PairEdges.of(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}}
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
@@ -110,7 +110,7 @@ class Network(nn.Module):
         return out.index_select(0, batch["order"])
 
 
-def gaussians(distance: Tensor) -> Tensor:
+def gaussian_expansion(distance: Tensor) -> Tensor:
     """(...) distances in angstrom to (..., 12) Gaussians, centred from 0 to 8 and as wide as their spacing."""
     centres = torch.linspace(0, 8, EDGE, device=distance.device)
     values = torch.exp(-(((distance[..., None] - centres) * (EDGE - 1) / 8) ** 2))
@@ -119,13 +119,13 @@ def gaussians(distance: Tensor) -> Tensor:
 
 def asuam_edges(asuam: Tensor) -> Tensor:
     """(...) weights of the ASUAM to (..., 12): all ones within an orbit, else Gaussians of the distance 1/weight."""
-    return torch.where(asuam[..., None] == 1, 1.0, gaussians(1 / asuam))
+    return torch.where(asuam[..., None] == 1, 1.0, gaussian_expansion(1 / asuam))
 
 
-EDGES: dict[str, Callable[[Tensor], Tensor]] = {"asuam": asuam_edges, "dam": gaussians}
+EDGES: dict[str, Callable[[Tensor], Tensor]] = {"asuam": asuam_edges, "dam": gaussian_expansion}
 
 
-class Atoms(nn.Module):
+class NodeEmbedding(nn.Module):
     """Node values of any size to atoms: a fixed scale, then one linear layer, always in float32."""
 
     middle: Tensor
@@ -152,19 +152,19 @@ class Convolution(nn.Module):
         self.pair_norm = nn.BatchNorm1d(2 * ATOM)
         self.sum_norm = nn.BatchNorm1d(ATOM)
 
-    def forward(self, x: Tensor, edges: Edges, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, edges: PairEdges, layout: PackedLayout) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # few operations, and their variance needs the digits
             of_centre, of_other, of_edge = torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
             centre, other = x @ of_centre.T, x @ of_other.T  # (A, 128) each
             mean, variance = self._moments(centre, other, of_edge, edges, layout)  # (128,) each
             scale = self.pair_norm.weight / torch.sqrt(variance + self.pair_norm.eps)
             centre = (centre - mean) * scale + self.pair_norm.bias
-            total = gated_sum(centre, other * scale, of_edge * scale[:, None], edges, layout)  # (A, 64)
+            total = fused_gated_conv(centre, other * scale, of_edge * scale[:, None], edges, layout)  # (A, 64)
             out: Tensor = x + functional.softplus(self.sum_norm(total))  # (A, 64)
         return out
 
     def _moments(
-        self, centre: Tensor, other: Tensor, of_edge: Tensor, edges: Edges, layout: Layout
+        self, centre: Tensor, other: Tensor, of_edge: Tensor, edges: PairEdges, layout: PackedLayout
     ) -> tuple[Tensor, Tensor]:
         """Mean and variance that normalise the pairs: of the batch in training, which the running ones then follow."""
         norm = self.pair_norm
@@ -172,7 +172,7 @@ class Convolution(nn.Module):
         assert norm.num_batches_tracked is not None and norm.momentum is not None
         if not self.training:
             return norm.running_mean, norm.running_var
-        mean, variance, count = moments(centre, other, of_edge, edges, layout)
+        mean, variance, count = gate_moments(centre, other, of_edge, edges, layout)
         with torch.no_grad():
             norm.num_batches_tracked += 1
             norm.running_mean.lerp_(mean, norm.momentum)
@@ -180,7 +180,7 @@ class Convolution(nn.Module):
         return mean, variance
 
 
-class Pattern(nn.Module):
+class PatternTokens(nn.Module):
     """The powder pattern as T tokens: one perceptron reads each window of it in its place, the rest blanked.
 
     With T = 1 the token is the authors', a perceptron of the whole pattern. But the softmax over one key is always 1,
@@ -213,7 +213,7 @@ class Codec(nn.Module):
         self.across = Attention(width, heads, drop_key)
         self.forwards = nn.ModuleList([feed_forward(width) for _ in range(2)])
 
-    def forward(self, x: Tensor, edges: Edges, g: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, edges: PairEdges, g: Tensor, layout: PackedLayout) -> Tensor:
         term = self.structure(edges.values)  # (P, H)
         y = self.norms[0](x)  # (A, d)
         x = x + self.within(y, None, term, layout)  # (A, d)
@@ -240,7 +240,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
         self.factor = nn.Parameter(torch.tensor(1e-5)) if term == "after" else None  # the authors' start
 
-    def forward(self, x: Tensor, tokens: Tensor | None, term: Tensor | None, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, tokens: Tensor | None, term: Tensor | None, layout: PackedLayout) -> Tensor:
         """Of atoms (A, d) to `tokens` (B, T, d) or, without them, to each other; `term` is (P, H)."""
         q, k, v = (
             layer(x if tokens is None or layer is self.query else tokens)
@@ -291,14 +291,14 @@ class Set2Set(nn.Module):
         self.steps = steps
         self.lstm = nn.LSTMCell(2 * width, width)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
         q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
         pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
         with torch.autocast(x.device.type, enabled=False):
             for _ in range(self.steps):
                 q, memory = self.lstm(pooled, (q, memory))
                 scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
-                pooled = torch.cat([q, weighted(x, scores, layout)], dim=-1)  # (B, 2d)
+                pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
         return pooled
 
 
@@ -313,15 +313,15 @@ class Recurrent(nn.Module):
         self.gru = nn.GRU(width, width, bidirectional=True)
         self.weight = nn.Linear(2 * width, 1, bias=False)
 
-    def forward(self, x: Tensor, layout: Layout) -> Tensor:
+    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
             crystals = torch.split(x, torch.bincount(layout.crystal).tolist())
             said, _ = self.gru(nn.utils.rnn.pack_sequence(list(crystals), enforce_sorted=False))
             y = torch.cat(nn.utils.rnn.unpack_sequence(said))  # (A, 2d)
-            return weighted(y, self.weight(y).squeeze(-1), layout)  # (B, 2d)
+            return weighted_sum(y, self.weight(y).squeeze(-1), layout)  # (B, 2d)
 
 
-def weighted(x: Tensor, scores: Tensor, layout: Layout) -> Tensor:
+def weighted_sum(x: Tensor, scores: Tensor, layout: PackedLayout) -> Tensor:
     """(B, ...) sums of `x` (A, ...) over the atoms of each crystal, weighted by the softmax of their `scores` (A,)."""
     highest = scores.detach().new_full((layout.crystals,), -torch.inf)
     highest = highest.scatter_reduce(0, layout.crystal, scores.detach(), "amax")

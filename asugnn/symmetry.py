@@ -33,7 +33,7 @@ logging.getLogger("moyo").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, eq=False)
-class Conventional:
+class ConventionalCell:
     """A crystal in its conventional cell.
 
     `crystal` has the N atoms of that cell, fractional coordinates from 0 to 1 (an atom within 1e-4 below 1 counts
@@ -48,7 +48,7 @@ class Conventional:
     free: tuple[int, ...]
 
 
-def conventional(crystal: Crystal, origin: Origin = "given") -> Conventional:
+def conventional_cell(crystal: Crystal, origin: Origin = "given") -> ConventionalCell:
     """The conventional cell of `crystal` (paper, section 2), which may be primitive, a supercell, or turned.
 
     `origin` says what becomes of an origin that the space group leaves free. Raises `InputError` where no symmetry is
@@ -78,10 +78,10 @@ def conventional(crystal: Crystal, origin: Origin = "given") -> Conventional:
     c = len(group.centring)
     primitive = Crystal.checked(prim_linear.T @ given, frac[first] @ np.linalg.inv(prim_linear).T, numbers)
     cell = Crystal.checked(change @ lattice, every, np.repeat(numbers, c))
-    return Conventional(cell, int(data.number), np.repeat(orbits, c), primitive, tuple(group.free))
+    return ConventionalCell(cell, int(data.number), np.repeat(orbits, c), primitive, tuple(group.free))
 
 
-def space_group(crystal: Crystal) -> int:
+def space_group_number(crystal: Crystal) -> int:
     """The number, 1 to 230, by spglib, the reference; raises `InputError` where it finds no symmetry."""
     import spglib
 

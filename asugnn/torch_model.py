@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from asugnn.atomic import write_text
-from asugnn.cache import Inputs, cached
+from asugnn.atomic_write import write_text
+from asugnn.cache import Inputs, cached_inputs
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
-from asugnn.model import Context, Kind, Labelled, Progress, settings, silent
+from asugnn.model import Context, Kind, Labelled, Progress, no_progress
+from asugnn.model_registry import model_settings
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
     import torch
@@ -90,7 +91,7 @@ class TorchModel:
         import torch
 
         from asugnn.training import Batches
-        from asugnn.training import train as loop
+        from asugnn.training import train as train_network
 
         torch.manual_seed(context.seed)
         torch.use_deterministic_algorithms(context.device == "cpu", warn_only=True)
@@ -109,7 +110,7 @@ class TorchModel:
         epochs = min(self.epochs, max(1, self.updates // batches.steps)) if self.updates else self.epochs
         self._network = self.network().to(context.device)
         optimiser = self.optimiser(self._network)
-        loop(
+        train_network(
             self._network,
             batches,
             self._loss,
@@ -125,11 +126,11 @@ class TorchModel:
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
         import torch
 
-        from asugnn.training import to
+        from asugnn.training import move_batch
 
         if not crystals:
             return np.empty(0)
-        inputs = self._inputs(crystals, silent)
+        inputs = self._inputs(crystals, no_progress)
         # Crystals of one size go together, large ones few at a time: less padding, less memory.
         sizes = np.array([sum(a.size for a in x.values()) for x in inputs])
         order = np.argsort(sizes, kind="stable")
@@ -138,7 +139,7 @@ class TorchModel:
         self._network.eval()
         with torch.inference_mode():
             for chunk in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
-                batch = to(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
+                batch = move_batch(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
                 y = self._network(batch).float()
                 out[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
         return out * self._scale + self._offset
@@ -148,7 +149,7 @@ class TorchModel:
 
         weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
-        kept = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": settings(self)}
+        kept = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": model_settings(self)}
         write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
 
     @classmethod
@@ -171,7 +172,7 @@ class TorchModel:
         """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
         reasons: dict[int, str] = {}
         try:
-            self._inputs(crystals, silent)  # which `predict` will want too
+            self._inputs(crystals, no_progress)  # which `predict` will want too
         except InputError:
             for i, crystal in enumerate(crystals):
                 try:
@@ -196,7 +197,7 @@ class TorchModel:
     def _inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
         chosen = {name: getattr(self, name) for name in self.input_fields}
         name = f"{type(self).__name__.lower()}-{self.input_version}"
-        return cached(crystals, self.inputs, name, chosen, progress)
+        return cached_inputs(crystals, self.inputs, name, chosen, progress)
 
     def _named_inputs(self, side: Labelled, progress: Progress) -> list[Inputs]:
         """The inputs of one side; raises `InputError` with the id of the first crystal that has none."""
@@ -223,7 +224,7 @@ class TorchModel:
         return (output - target).abs().mean() * self._scale
 
 
-def flat(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] = ()) -> dict[str, Any]:
+def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] = ()) -> dict[str, Any]:
     """A batch without padding: arrays end to end, atom indices in `index` shifted to their crystal's first atom.
 
     Adds `crystal`, (atoms,) the crystal of each atom counted by the rows of array `nodes`, and `size`, the number

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asugnn.atomic import replaced, write_text
+from asugnn.atomic_write import atomic_write, write_text
 from asugnn.model import Context
 
 Batch = Any  # what a network takes: a dict of tensors, or an object with `.to(device)`
@@ -83,7 +83,7 @@ def train(
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, device)
     val_batches = [
-        to(batches.collate(batches.val[i : i + 2 * batches.size]), device)
+        move_batch(batches.collate(batches.val[i : i + 2 * batches.size]), device)
         for i in range(0, len(batches.val), 2 * batches.size)
     ]
     saved = time.monotonic()
@@ -95,7 +95,7 @@ def train(
             module.train()
             total = torch.zeros((), device=device)
             for chunk in batches.shuffled(context.seed, epoch):
-                batch = to(batches.collate([batches.train[i] for i in chunk]), device)
+                batch = move_batch(batches.collate([batches.train[i] for i in chunk]), device)
                 target = y_train[torch.from_numpy(chunk).to(device)]
                 optimiser.zero_grad(set_to_none=True)
                 with autocast(context):
@@ -134,7 +134,7 @@ def autocast(context: Context) -> torch.autocast:
     return torch.autocast(context.device, dtype=torch.bfloat16, enabled=context.precision == "bfloat16")
 
 
-def to(batch: Batch, device: torch.device) -> Batch:
+def move_batch(batch: Batch, device: torch.device) -> Batch:
     """A batch on a device."""
     if isinstance(batch, Mapping):
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
@@ -168,7 +168,7 @@ class _State:
     def save(self, path: Path) -> None:
         content = {name: part.state_dict() for name, part in self.parts.items()}
         content |= {name: getattr(self, name) for name in self.KEPT}
-        with replaced(path) as temporary:
+        with atomic_write(path) as temporary:
             torch.save(content, temporary)
 
     def load(self, path: Path, device: torch.device) -> None:

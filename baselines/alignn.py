@@ -13,8 +13,8 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Ints
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import Neighbours, nearest
-from asugnn.torch_model import TorchModel, flat
+from asugnn.neighbours import Neighbours, nearest_neighbours
+from asugnn.torch_model import TorchModel, flat_batch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,7 +64,7 @@ class ALIGNN(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "ALIGNN")
-        pairs = both_ways(nearest(crystal, self.neighbours, self.radius))
+        pairs = pairs_both_ways(nearest_neighbours(crystal, self.neighbours, self.radius))
         return {
             "numbers": crystal.numbers.astype(np.int32),  # (n,)
             "source": pairs.centre.astype(np.int32),  # (m,)
@@ -75,7 +75,7 @@ class ALIGNN(TorchModel):
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         import torch
 
-        batch = flat(inputs, "numbers", index=("source", "target"))
+        batch = flat_batch(inputs, "numbers", index=("source", "target"))
         first, second = line_graph(batch["source"].numpy(), batch["target"].numpy(), len(batch["numbers"]))
         return batch | {"first": torch.from_numpy(first), "second": torch.from_numpy(second)}
 
@@ -83,7 +83,7 @@ class ALIGNN(TorchModel):
         return _network(self)
 
 
-def both_ways(pairs: Neighbours) -> Neighbours:
+def pairs_both_ways(pairs: Neighbours) -> Neighbours:
     """Each pair in both directions, once: b may be among a's nearest where a is not among b's."""
     forth = np.column_stack([pairs.centre, pairs.other, pairs.image])
     back = np.column_stack([pairs.other, pairs.centre, -pairs.image])

@@ -15,9 +15,9 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import nearest, quotient, shares
-from asugnn.torch_model import TorchModel, flat
-from asugnn.weights import Weights
+from asugnn.neighbours import merge_equivalent_atoms, nearest_neighbours, shell_weights
+from asugnn.published_weights import PublishedWeights
+from asugnn.torch_model import TorchModel, flat_batch
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +27,10 @@ PUBLISHED = "https://raw.githubusercontent.com/txie-93/cgcnn/f42ab233c4ee0c41687
 STEP = 0.2  # angstrom between the Gaussians that a distance is expanded in, and their width
 
 
-def _published(name: str, sha256: str, target: str, trained_on: str) -> Weights:
-    return Weights("cgcnn", {f"{name}.pth.tar": sha256}, PUBLISHED, target, f"Materials Project of 2017, {trained_on}")
+def _published(name: str, sha256: str, target: str, trained_on: str) -> PublishedWeights:
+    return PublishedWeights(
+        "cgcnn", {f"{name}.pth.tar": sha256}, PUBLISHED, target, f"Materials Project of 2017, {trained_on}"
+    )
 
 
 @dataclass
@@ -76,7 +78,7 @@ class CGCNN(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
     input_version: ClassVar[int] = 2
-    weights: ClassVar[Mapping[str, Weights]] = {
+    weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
             "formation-energy-per-atom",
             "e2f8bb910744f2c2f21d968285b6fd4316d795d0f3e7465ed0e3b4f3c92651a1",
@@ -105,12 +107,12 @@ class CGCNN(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "CGCNN")
-        pairs = nearest(crystal, self.neighbours, self.radius)
-        graph = quotient(crystal, pairs, shares(pairs, self.neighbours))
+        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        graph = merge_equivalent_atoms(crystal, pairs, shell_weights(pairs, self.neighbours))
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat(inputs, "numbers", index=("centre", "other"))
+        return flat_batch(inputs, "numbers", index=("centre", "other"))
 
     def network(self) -> nn.Module:
         return _network(self)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import SYMBOLS, Floats
-from asugnn.model import settings
+from asugnn.model_registry import model_settings
 
 MISSING = -9999.0  # the table's mark of a value that nobody has measured
 
@@ -41,11 +41,11 @@ class Forest:
 
         # On labels 0 and 1 the squared error is the Gini impurity, and the mean of a leaf a probability.
         forest = ExtraTreesRegressor(self.trees, min_samples_leaf=self.leaf, random_state=context.seed, n_jobs=-1)
-        forest.fit(features(train.crystals), train.y)
+        forest.fit(composition_features(train.crystals), train.y)
         self._nodes = _nodes([tree.tree_ for tree in forest.estimators_])
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
-        x = features(crystals)  # (n, columns)
+        x = composition_features(crystals)  # (n, columns)
         rows, total = np.arange(len(x)), np.zeros(len(x))
         feature, threshold, left, right, value, roots = (self._nodes[name] for name in NODES)
         for root in roots:
@@ -61,7 +61,7 @@ class Forest:
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
 
-        save_file(self._nodes, folder / "trees.safetensors", metadata={"settings": json.dumps(settings(self))})
+        save_file(self._nodes, folder / "trees.safetensors", metadata={"settings": json.dumps(model_settings(self))})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -99,7 +99,7 @@ def _nodes(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate(arrays) for name, arrays in parts.items()} | {"roots": roots.astype(np.int32)}
 
 
-def features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
+def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
     """(n, 91) statistics of composition and volume; raises `InputError` for an element beyond copernicium."""
     table, names = element_properties()
     volumes, radii = names.index("GSvolume_pa"), names.index("CovalentRadius")

@@ -13,16 +13,16 @@ import numpy as np
 
 from asugnn import Crystal
 from asugnn.cache import Inputs
-from asugnn.torch_model import TorchModel, flat
-from asugnn.weights import Weights
-from baselines.megnet import (
+from asugnn.published_weights import PublishedWeights
+from asugnn.torch_model import TorchModel, flat_batch
+from baselines._matgl import (
     ELEMENTS,
     element_index,
-    exchanged,
-    matgl,
-    neighbours,
-    published,
-    saved,
+    exchange_atoms,
+    import_matgl_models,
+    matgl_neighbours,
+    published_by_matgl,
+    read_saved_model,
 )
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class M3GNet(TorchModel):
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
-    weights: ClassVar[Mapping[str, Weights]] = {
-        "M3GNet-MP-2018.6.1-Eform": published(
+    weights: ClassVar[Mapping[str, PublishedWeights]] = {
+        "M3GNet-MP-2018.6.1-Eform": published_by_matgl(
             "M3GNet-MP-2018.6.1-Eform",
             "166d4dba4aadbc5feb27e8aa047145facbcdadb9c5de067768e00515be3b3c1f",
             "a99ca70012706a09434617a793556bbd100423dafaa9f9ebb8708fd20e226575",
@@ -79,7 +79,7 @@ class M3GNet(TorchModel):
     }
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        pairs = neighbours(crystal, self.cutoff, self.bind, "M3GNet")
+        pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "M3GNet")
         return {
             "elements": element_index(crystal, "M3GNet"),  # (n,)
             "centre": pairs.centre.astype(np.int32),  # (m,)
@@ -88,12 +88,12 @@ class M3GNet(TorchModel):
         }
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat(inputs, "elements", index=("centre", "other"))
+        return flat_batch(inputs, "elements", index=("centre", "other"))
 
     def network(self) -> nn.Module:
         from torch import nn
 
-        network = matgl().M3GNet(
+        network = import_matgl_models().M3GNet(
             element_types=ELEMENTS,
             cutoff=self.cutoff,
             threebody_cutoff=self.threebody_cutoff,
@@ -105,7 +105,7 @@ class M3GNet(TorchModel):
             readout_type="set2set",
         )
         if self.as_2023:
-            as_of_2023(network)
+            sum_as_of_2023(network)
 
         class Network(nn.Module):
             def __init__(self) -> None:
@@ -113,14 +113,14 @@ class M3GNet(TorchModel):
                 self.m3gnet = network
 
             def forward(self, batch: Mapping[str, Any]) -> Tensor:
-                return outputs(self.m3gnet, batch)
+                return network_outputs(self.m3gnet, batch)
 
         return Network()
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
         """A model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
-        kept = saved(files, "M3GNet", cls.weights)
+        kept = read_saved_model(files, "M3GNet", cls.weights)
         made = kept.settings
         model = cls(
             cutoff=made["cutoff"],
@@ -130,16 +130,16 @@ class M3GNet(TorchModel):
             bind=False,
             as_2023=kept.before_3,
         )
-        weights = {f"m3gnet.{name}": value for name, value in renewed(kept.weights, made, kept.before_3).items()}
-        return model._with({**constants(model.network()), **weights}, "regression", kept.mean, kept.scale)
+        weights = {f"m3gnet.{name}": value for name, value in renew_weights(kept.weights, made, kept.before_3).items()}
+        return model._with({**cutoff_constants(model.network()), **weights}, "regression", kept.mean, kept.scale)
 
 
-def outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+def network_outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     """(size,) what a network of matgl makes of a batch of `M3GNet`."""
     import torch
     from matgl.graph._compute import create_line_graph_torch
 
-    g, bonds = graph(batch, batch["bonds"]), batch["bonds"]
+    g, bonds = matgl_graph(batch, batch["bonds"]), batch["bonds"]
     # The forward pass makes its own line graph, but atom by atom in Python.
     cutoff = network.threebody_cutoff
     lines = create_line_graph_torch(g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), cutoff)
@@ -147,12 +147,12 @@ def outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
     return y.view(-1)  # matgl drops the axis of a batch of one
 
 
-def constants(network: nn.Module) -> dict[str, Tensor]:
+def cutoff_constants(network: nn.Module) -> dict[str, Tensor]:
     """What a network keeps beside its weights today, and did not when the published ones were saved."""
     return {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
 
 
-def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
+def matgl_graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
     """What matgl's networks read of a graph: every atom at the origin, its neighbours at the ends of its bonds."""
     import torch
 
@@ -166,17 +166,17 @@ def graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
     )
 
 
-def renewed(weights: Mapping[str, Tensor], made: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
+def renew_weights(weights: Mapping[str, Tensor], made: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
     """Weights for the network of today; those of versions before 3 with the two atoms of a bond exchanged."""
     out = {name.replace("readout.set2set.lstm.", "readout.lstm."): value for name, value in weights.items()}
     if before_3:
         for name, value in out.items():
             if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
-                out[name] = exchanged(value, made["dim_node_embedding"])
+                out[name] = exchange_atoms(value, made["dim_node_embedding"])
     return out
 
 
-def as_of_2023(network: nn.Module) -> None:
+def sum_as_of_2023(network: nn.Module) -> None:
     """Let a new network of matgl sum its messages where the one of version 0.8.0 did.
 
     The message of a bond went to the atom at its end, and comes in `exchanged` weights. That of two bonds went to

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from asugnn import Context, Crystal, InputError, Labelled
-from asugnn.atomic import write_text
+from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS, Floats
-from asugnn.weights import Weights
-from baselines.m3gnet import M3GNet, as_of_2023, constants, outputs, renewed
-from baselines.megnet import PUBLISHED, first_line, folder_of, is_published, matgl
+from asugnn.published_weights import PublishedWeights
+from baselines._matgl import PUBLISHED, first_line, folder_of, import_matgl_models, is_published
+from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights, sum_as_of_2023
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,8 +36,8 @@ class M3GNetPotential:
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     invariances: ClassVar[frozenset[str]] = M3GNet.invariances
-    weights: ClassVar[Mapping[str, Weights]] = {
-        "M3GNet-MP-2021.2.8-PES": Weights(
+    weights: ClassVar[Mapping[str, PublishedWeights]] = {
+        "M3GNet-MP-2021.2.8-PES": PublishedWeights(
             "matgl/M3GNet-MP-2021.2.8-PES",
             {
                 "state.pt": "a9aa723705bd1a242ec8749332f137811c4a94e17995a564f8f94a9aca68061b",
@@ -69,7 +69,7 @@ class M3GNetPotential:
             made["element_types"] = list(made["element_types"])
             old = is_published(files["state.pt"], cls.weights)
             weights = {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
-            weights = renewed(weights, made, old)
+            weights = renew_weights(weights, made, old)
             offsets = state.get("element_refs.property_offset", torch.zeros(len(made["element_types"]))).double()
             mean, scale = (float(state[f"data_{name}"]) for name in ("mean", "std"))
             return cls()._with(weights, {"made": made, "old": old, "mean": mean, "scale": scale,
@@ -139,10 +139,10 @@ class M3GNetPotential:
         self._elements: dict[int, float] = {}
         made = about["made"]
         self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
-        network: nn.Module = matgl().M3GNet(**made)
+        network: nn.Module = import_matgl_models().M3GNet(**made)
         if about["old"]:
-            as_of_2023(network)
-        network.load_state_dict({**constants(network), **weights})
+            sum_as_of_2023(network)
+        network.load_state_dict({**cutoff_constants(network), **weights})
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = network.to(self._device).eval()
         return self
@@ -151,7 +151,7 @@ class M3GNetPotential:
         """(n,) eV/atom."""
         import torch
 
-        from asugnn.training import to
+        from asugnn.training import move_batch
 
         offsets = torch.tensor(self._about["offsets"], dtype=torch.float64)
         out = np.empty(len(crystals))
@@ -159,7 +159,7 @@ class M3GNetPotential:
             inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
             batch = self._graph.batch(inputs)
             with torch.inference_mode():
-                total = outputs(self._network, to(batch, torch.device(self._device))).double().cpu()
+                total = network_outputs(self._network, move_batch(batch, torch.device(self._device))).double().cpu()
             total = total * self._about["scale"] + self._about["mean"]
             total = total.index_add(0, batch["crystal"], offsets[batch["elements"].long()])
             out[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from asugnn import Context, Crystal, InputError, Labelled
-from asugnn.atomic import write_text
+from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
 
 

@@ -15,22 +15,25 @@ from pathlib import Path
 import numpy as np
 
 from asugnn import Crystal
-from asugnn.symmetry import conventional
-from leaderboard import datasets, runner, split, store
+from asugnn.symmetry import conventional_cell
+from leaderboard.data import load_dataset
+from leaderboard.records import open_run
+from leaderboard.running import load_run_model
+from leaderboard.splitting import fold_sides, read_split
 
 MOVES = 4
 
 
 def main(folder: str) -> None:
     """Measure one run."""
-    record = store.at(Path(folder))
+    record = open_run(Path(folder))
     task = record.run.task
-    data = datasets.load(task.source)
-    sides = split.sides(split.load(data, task.rule), data, task.target, record.run.fold)
+    data = load_dataset(task.source)
+    sides = fold_sides(read_split(data, task.rule), data, task.target, record.run.fold)
     crystals = data.crystals(sides.test)
     labels = data.labels(task.target)[[data.rows[i] for i in sides.test]]
-    free = np.array([bool(conventional(c).free) for c in crystals])
-    _, model = runner.stored(Path(folder))
+    free = np.array([bool(conventional_cell(c).free) for c in crystals])
+    _, model = load_run_model(Path(folder))
     rng = np.random.default_rng(0)
     before = model.predict(crystals)
     after = np.array([

@@ -36,15 +36,16 @@ from threadpoolctl import threadpool_limits
 
 from asugnn import Crystal
 from asugnn.asugnn import ASUGNN
-from asugnn.layout import arranged
-from asugnn.neighbours import nearest, shares
-from asugnn.symmetry import conventional
+from asugnn.neighbours import nearest_neighbours, shell_weights
+from asugnn.packed_batch import pack_batch
+from asugnn.symmetry import conventional_cell
+from baselines._matgl import ELEMENTS
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
-from baselines.megnet import ELEMENTS, MEGNet
-from leaderboard import datasets
-from leaderboard.runner import processor
+from baselines.megnet import MEGNet
+from leaderboard.data import Dataset, data_file, find_source, load_dataset
+from leaderboard.running import processor_name
 
 RESULTS = Path(__file__).parent / "results"
 TURNS = 7
@@ -67,7 +68,7 @@ def main(only: str = "") -> None:
     Console(width=100).print(table)
     packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "moyopy", "numpy")
     about = {
-        "machine": processor(),
+        "machine": processor_name(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "data": data.source.name,
@@ -120,13 +121,13 @@ def _seconds(work: Work, clock: Callable[[], float]) -> float:
     return clock() - started
 
 
-def _data() -> datasets.Dataset:
+def _data() -> Dataset:
     """Real crystals where they are at hand, else those of open-dft."""
-    named = datasets.source("mp-2018")
-    return datasets.load(named if datasets.path(named) else datasets.source("open-dft"))
+    named = find_source("mp-2018")
+    return load_dataset(named if data_file(named) else find_source("open-dft"))
 
 
-def _cases(data: datasets.Dataset) -> Iterator[Case]:
+def _cases(data: Dataset) -> Iterator[Case]:
     sizes = data.table["atomic_numbers"].list.len().to_numpy()
     rng = np.random.default_rng(0)
 
@@ -139,9 +140,9 @@ def _cases(data: datasets.Dataset) -> Iterator[Case]:
     yield Case("training step of M3GNet", small, partial(_matgl_step, M3GNet()))
     yield Case("training step of ALIGNN", small[:8], _alignn_step)
     yield Case("training step of CGCNN, against every atom", small, _cgcnn_step)
-    any_size = [c for c in some(240, 220) if len(conventional(c).crystal) <= LONGEST][:200]
+    any_size = [c for c in some(240, 220) if len(conventional_cell(c).crystal) <= LONGEST][:200]
     # As many as memory holds padded: the middles of sixteen classes of 200 by size, which has their distribution.
-    by_size = sorted(any_size, key=lambda c: len(conventional(c).crystal))
+    by_size = sorted(any_size, key=lambda c: len(conventional_cell(c).crystal))
     sixteen = [by_size[int((i + 0.5) * len(by_size) / 16)] for i in range(16)]
     for threads in (1, 2):
         yield Case("ASUGNN: training step, against the literal one", sixteen, _asugnn_step, threads, 3)
@@ -254,14 +255,14 @@ def _cgcnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     few = [model.inputs(c) for c in crystals]
     every = []
     for c in crystals:
-        pairs = nearest(c, model.neighbours, model.radius)
+        pairs = nearest_neighbours(c, model.neighbours, model.radius)
         every.append({
             "numbers": c.numbers.astype(np.int32),
             "multiplicity": np.ones(len(c), dtype=np.float32),
             "centre": pairs.centre.astype(np.int32),
             "other": pairs.other.astype(np.int32),
             "distance": pairs.distance.astype(np.float32),
-            "weight": shares(pairs, model.neighbours).astype(np.float32),
+            "weight": shell_weights(pairs, model.neighbours).astype(np.float32),
         })  # fmt: skip
     return _step(model.network(), lambda: model.batch(few)), _step(model.network(), lambda: model.batch(every))
 
@@ -270,7 +271,7 @@ def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """The published network in float32, on conventional cells of up to 220 atoms; there all are padded to 220."""
     model = ASUGNN()
     inputs = [model.inputs(c) for c in crystals]
-    return _step(model.network(), lambda: arranged(inputs)), _step(Literal(), lambda: padded(inputs))
+    return _step(model.network(), lambda: pack_batch(inputs)), _step(Literal(), lambda: padded(inputs))
 
 
 def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from asugnn import Crystal
 from asugnn.diffraction import EDGES
-from asugnn.embedding import embed
-from asugnn.symmetry import conventional
+from asugnn.embedding import embed_crystal
+from asugnn.symmetry import conventional_cell
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ RUTILE = Crystal(
 
 def draw(path: Path) -> None:
     """Three panels, as wide as two columns of a journal."""
-    found, cell = embed(RUTILE), conventional(RUTILE)
+    found, cell = embed_crystal(RUTILE), conventional_cell(RUTILE)
     names = ["Ti" if z == 22 else "O" for z in cell.crystal.numbers]
     plt.rcParams.update({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "rutile", "axes.linewidth": 0.6})
     figure, axes = plt.subplots(1, 3, figsize=(7.0, 2.3), width_ratios=[1, 1, 1.7], layout="constrained")

@@ -11,9 +11,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from asugnn.model import silent
-from leaderboard import datasets
-from leaderboard.site import pages
+from leaderboard.data import PACKAGE
+from leaderboard.site import build_site
 
 WIDTH, HEIGHT = 1200, 1010
 
@@ -24,7 +23,7 @@ def shoot(path: Path) -> None:
     if not chromium:
         raise SystemExit("there is no Chromium: install it, or name one with CHROMIUM")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        pages.build(datasets.PACKAGE / "runs", Path(folder) / "site", None, silent)
+        build_site(PACKAGE / "runs", Path(folder) / "site")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto((Path(folder) / "site/index.html").as_uri())

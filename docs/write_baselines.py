@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leaderboard import board, tasks
-from leaderboard.board import Row
-from leaderboard.metrics import METRICS
+from leaderboard.board import Row, rank_rows
+from leaderboard.data import suite_tasks
+from leaderboard.scoring import METRICS
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
@@ -116,10 +116,10 @@ def main() -> None:
     (ROOT / "docs" / "baselines.md").write_text(page(), encoding="utf-8")
 
 
-def page(data_dir: Path | None = None) -> str:
+def page() -> str:
     """The page, as Markdown."""
     runs = ROOT / "leaderboard" / "runs"
-    rows, notes = board.rows(runs, list(tasks.suite("mp-2018")), "hours", data_dir)
+    rows, notes = rank_rows(runs, list(suite_tasks("mp-2018")), "hours")
     if notes:
         raise SystemExit("\n".join(notes))
     trained = {(r.model, r.task.partition("/")[2]): r for r in rows if not r.pretrained_on}
@@ -145,7 +145,7 @@ def page(data_dir: Path | None = None) -> str:
         lines += ["", f"Tested crystals that are, as structures, also in training or validation: {counts};"]
         lines.append("[what that changes](../splits/README.md).")
     others = [r for r in rows if r.pretrained_on]
-    zero = [r for r in board.rows(runs, list(tasks.suite("open-dft")), "quick", data_dir)[0] if r.pretrained_on]
+    zero = [r for r in rank_rows(runs, list(suite_tasks("open-dft")), "quick")[0] if r.pretrained_on]
     table = ["| weights of | task | here | crystals | left out | trained on |", "|---|---|---:|---:|---:|---|"]
     for row in [*others, *zero]:
         cells = (row.model, row.task, _value(row), f"{row.n:,}", str(row.outside), row.pretrained_on)

@@ -46,7 +46,7 @@ from ase.data import chemical_symbols
 from open_dft_groups import Group, groups
 from rich.progress import track
 
-PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "open-dft"
+PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "_data" / "open-dft"
 LOG = "results.jsonl"  # a line a calculation, then a line a group; only ever appended to
 STEP = 0.07  # of ln V, between the first two volumes
 NEAR = 0.2  # of ln V: what is within of the minimum enters the final fit

@@ -1,6 +1,6 @@
 """Make the split files: `python recipes/splits.py [DATA_DIR]`. A published split never changes without a new version.
 
-The rules are those of leaderboard/rules.py. What is particular here:
+The rules are those of leaderboard/splitting/split_rules.py. What is particular here:
 
 open-dft: `random` groups reduced formulas, with the salt under which the ten parts hold the most even numbers of
 compounds at equilibrium (labels are not looked at; by chance alone a part can have 13 or 24). `prototype` holds out one
@@ -10,7 +10,8 @@ holds out. So that `zero-shot` is what it says in every fold, rows made only of 
 unless they are at equilibrium.
 
 mp-2018: near-duplicates are those by formula, volume within 0.5 % and energy within 2 meV; these splits are older than
-leaderboard/duplicates.py, by which 54 of the 6,701 crystals that fold 0 of `random` tests are on another side too.
+leaderboard/splitting/structure_match.py, by which 54 of the 6,701 crystals that fold 0 of `random` tests are on
+another side too.
 
 Beside the splits, `duplicates.json` says which crystals are one structure, for the file of data with its digest.
 """
@@ -18,26 +19,43 @@ Beside the splits, `duplicates.json` says which crystals are one structure, for 
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
 from asugnn.crystal import SYMBOLS
-from asugnn.model import Progress
-from leaderboard import datasets, duplicates, leaks, progress, rules, split
+from leaderboard._util import Workspace, console_progress, set_workspace
+from leaderboard.data import Dataset, find_source, load_dataset
+from leaderboard.splitting import (
+    DUPLICATES_FILE,
+    RULES,
+    FoldParts,
+    HardBounds,
+    bounded_split,
+    cluster_duplicates,
+    compare_structures,
+    element_split,
+    folds_in_turn,
+    make_splits,
+    part_of_group,
+    store_comparison,
+    ten_parts,
+    write_split,
+)
 
 HERE = Path(__file__).resolve().parent.parent / "splits"
 BY = "recipes/splits.py"
-MP_2018 = rules.Bounds(elements=(26, 25, 13, 5, 17), atoms=(32, 40), energy=(-0.7, -0.4))  # Fe, Mn, Al, B, Cl
+MP_2018 = HardBounds(elements=(26, 25, 13, 5, 17), atoms=(32, 40), energy=(-0.7, -0.4))  # Fe, Mn, Al, B, Cl
 PROTOTYPES = ("rocksalt", "cscl", "zincblende", "half_heusler", "fluorite")  # the five most frequent
 REST = "elements always train; Ag and Fe-C off equilibrium withheld for zero-shot"
-OPEN_DFT = rules.Bounds(elements=(8, 12, 13, 11, 29), atoms=(0, 0), energy=(-0.3, 0.0))  # O, Mg, Al, Na, Cu
+OPEN_DFT = HardBounds(elements=(8, 12, 13, 11, 29), atoms=(0, 0), energy=(-0.3, 0.0))  # O, Mg, Al, Na, Cu
 
 
 def write_open_dft(home: Path) -> None:
     """Write the splits of open-dft into `home`."""
-    data = datasets.load(datasets.source("open-dft"))
+    data = load_dataset(find_source("open-dft"))
     numbers = dict(zip(data.ids, (set(n) for n in data.table["atomic_numbers"].to_list()), strict=True))
     formulas = dict(zip(data.ids, data.groups(data.ids), strict=True))
     columns = (dict(zip(data.ids, data.table[c].to_list(), strict=True)) for c in ("set", "equilibrium", "prototype"))
@@ -52,21 +70,21 @@ def write_open_dft(home: Path) -> None:
             return "withheld"
         return "train" if len(numbers[name]) == 1 else ""
 
-    def write(rule: str, about: str, parts: Mapping[str, str], folds: Sequence[split.Fold] | None = None) -> None:
-        split.write(home, "open-dft", rule, 1, about, {i: fixed(i) or parts[i] for i in data.ids}, BY, folds)
+    def write(rule: str, about: str, parts: Mapping[str, str], folds: Sequence[FoldParts] | None = None) -> None:
+        write_split(home, "open-dft", rule, 1, about, {i: fixed(i) or parts[i] for i in data.ids}, BY, folds)
 
     def unevenness(salt: int) -> int:
-        counts = Counter(split.part_of("open-dft", "random", salt, formulas[i]) for i in compounds)
+        counts = Counter(part_of_group("open-dft", "random", salt, formulas[i]) for i in compounds)
         return sum(n * n for n in counts.values())
 
     salt = min(range(1000), key=unevenness)
-    write("random", f"ten parts by reduced formula; {REST}", rules.ten_parts("open-dft", "random", formulas, salt))
+    write("random", f"ten parts by reduced formula; {REST}", ten_parts("open-dft", "random", formulas, salt))
 
     kinds = {i: p if (p := prototype[i].removeprefix("anti")) in PROTOTYPES else "others" for i in data.ids}
     about = f"each fold tests one of {', '.join(PROTOTYPES)}, antifluorite with the last, and validates on the next"
-    write("prototype", f"{about}; {REST}", kinds, rules.in_turn(PROTOTYPES, ["others", "train"]))
+    write("prototype", f"{about}; {REST}", kinds, folds_in_turn(PROTOTYPES, ["others", "train"]))
 
-    made = rules.by_element("open-dft", numbers, formulas, OPEN_DFT.elements)
+    made = element_split("open-dft", numbers, formulas, OPEN_DFT.elements)
     symbols = [SYMBOLS[z - 1] for z in OPEN_DFT.elements]
     parts = {}
     for i, part in made.parts.items():
@@ -74,7 +92,7 @@ def write_open_dft(home: Path) -> None:
         # An element that is held out does not train, although its energy is counted from itself.
         parts[i] = others if fixed(i) == "train" and part in symbols else fixed(i) or others
     about = f"{made.about}; a fold validates on the next; other {REST}"
-    split.write(home, "open-dft", "element", 1, about, parts, BY, rules.in_turn(symbols, ["others", "train"]))
+    write_split(home, "open-dft", "element", 1, about, parts, BY, folds_in_turn(symbols, ["others", "train"]))
 
     assert OPEN_DFT.energy
     energy = dict(zip(data.ids, data.labels(data.source.targets[0]).tolist(), strict=True))
@@ -84,29 +102,35 @@ def write_open_dft(home: Path) -> None:
             lowest[formulas[name]] = min(energy[name], lowest.get(formulas[name], np.inf))
     low, high = OPEN_DFT.energy
     about = f"trains on formulas up to {low} eV/atom at best, validates up to {high}, tests above; {REST}"
-    write("high-energy", about, *rules.by_bounds({i: lowest.get(formulas[i], np.inf) for i in data.ids}, low, high))
+    write("high-energy", about, *bounded_split({i: lowest.get(formulas[i], np.inf) for i in data.ids}, low, high))
 
 
-def write_mp_2018(data: datasets.Dataset, home: Path, told: Progress, names: tuple[str, ...] = rules.RULES) -> None:
+def write_mp_2018(data: Dataset, home: Path, names: tuple[str, ...] = RULES) -> None:
     """Write the splits of mp-2018 into `home`; that by structure types takes minutes."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
     energies = dict(zip(data.ids, data.labels(data.source.targets[0]).tolist(), strict=True))
-    near = rules.clusters(crystals, energies, same=())
-    rules.make(home, "mp-2018", crystals, energies, near, MP_2018, BY, told, names)
+    near = cluster_duplicates(crystals, energies, same=())
+    make_splits(home, "mp-2018", crystals, energies, near, MP_2018, BY, names)
 
 
-def write_duplicates(data: datasets.Dataset, home: Path, told: Progress) -> None:
-    """Write what leaderboard/duplicates.py finds in a data set into `home`."""
+def write_duplicates(data: Dataset, home: Path) -> None:
+    """Write what leaderboard/splitting/structure_match.py finds in a data set into `home`."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
-    found = duplicates.compared(crystals, data.groups(data.ids), told)
-    leaks.keep(data.sha256, found, home / leaks.NAME)
+    found = compare_structures(crystals, data.groups(data.ids))
+    store_comparison(data.sha256, found, home / DUPLICATES_FILE)
 
 
 if __name__ == "__main__":
-    shown = progress.shown(Console(stderr=True), "splits")
+    set_workspace(
+        Workspace(
+            data=Path(sys.argv[1]) if len(sys.argv) > 1 else None,
+            progress=partial(console_progress, Console(stderr=True)),
+            title="splits",
+        )
+    )
     write_open_dft(HERE / "open-dft")
-    write_duplicates(datasets.load(datasets.source("open-dft")), HERE / "open-dft", shown)
+    write_duplicates(load_dataset(find_source("open-dft")), HERE / "open-dft")
     if len(sys.argv) > 1:
-        mp_2018 = datasets.load(datasets.source("mp-2018"), Path(sys.argv[1]))
-        write_mp_2018(mp_2018, HERE / "mp-2018", shown)
-        write_duplicates(mp_2018, HERE / "mp-2018", shown)
+        mp_2018 = load_dataset(find_source("mp-2018"))
+        write_mp_2018(mp_2018, HERE / "mp-2018")
+        write_duplicates(mp_2018, HERE / "mp-2018")

@@ -14,9 +14,10 @@ from standin import StandIn
 
 from asugnn import Crystal
 from asugnn.crystal import SYMBOLS
-from leaderboard import datasets
+from leaderboard.data.dataset import load_dataset
+from leaderboard.data.registry import find_source
 
-OPEN_DFT = datasets.source("open-dft")
+OPEN_DFT = find_source("open-dft")
 PREFIX = "collections/2023-11-01/summary/"
 BUCKET = "/materialsproject-build"
 Documents = dict[str, list[Any]]  # key of a file to its documents
@@ -80,7 +81,7 @@ def documents() -> Documents:
     """All equilibrium crystals of open-dft as the bucket has them; who changes them takes a copy."""
     import polars as pl
 
-    data = datasets.load(OPEN_DFT)
+    data = load_dataset(OPEN_DFT)
     table = data.table.filter(pl.col("equilibrium") & (pl.col("set") != "zero_shot"))
     out: Documents = {}
     crystals = data.crystals(table["material_id"])
@@ -154,7 +155,7 @@ def hm(folder: Path, gaps: bool = False) -> bytes:
     from ase import Atoms
     from ase.db import connect
 
-    data = datasets.load(OPEN_DFT)
+    data = load_dataset(OPEN_DFT)
     table = data.table.filter(pl.col("set") == "zero_shot")
     path = folder / "made.db"
     with connect(path) as db:

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from leaderboard import datasets
+from leaderboard.data.dataset import load_dataset
+from leaderboard.data.registry import data_file, find_source
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "recipes"))
@@ -22,7 +23,7 @@ from open_dft_groups import Group, groups  # noqa: E402
 
 @pytest.fixture(scope="module")
 def published() -> pl.DataFrame:
-    return datasets.load(datasets.source("open-dft")).table
+    return load_dataset(find_source("open-dft")).table
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def test_the_table_of_the_package_is_that_of_its_source(tmp_path: Path, publishe
     ]
     (tmp_path / "open_dft.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     open_dft.table(tmp_path, tmp_path)
-    assert (tmp_path / "open_dft.parquet").read_bytes() == datasets.path(datasets.source("open-dft")).read_bytes()
+    assert (tmp_path / "open_dft.parquet").read_bytes() == data_file(find_source("open-dft")).read_bytes()
 
 
 ONLY = "^(ref-Cu|ref-Au|ref-Al|ref-Ni|l12-Cu3Au|l12-Ni3Al|l10-CuAu|bcc-Cu|cscl-NiAl|zs-Ag-000|ref-Ag)$"

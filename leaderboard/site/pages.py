@@ -13,49 +13,52 @@ from typing import Any
 import jinja2
 
 from asugnn import __version__
-from asugnn.atomic import replaced_folder
+from asugnn.atomic_write import atomic_folder
 from asugnn.errors import InputError
-from asugnn.model import Progress
+from leaderboard._util import show_progress
 from leaderboard.board import Row
-from leaderboard.datasets import Source
-from leaderboard.site import boards, index, numbers, run, task
-from leaderboard.site.boards import Board, Stored
-from leaderboard.store import Record, Run
+from leaderboard.data import Source
+from leaderboard.records import Run, StoredRun
+from leaderboard.site.formatting import five_digits, html_count, html_number, html_rank, html_seconds
+from leaderboard.site.index_page import index_values
+from leaderboard.site.run_page import run_values
+from leaderboard.site.task_page import task_values
+from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, load_site_data, page_of_run, page_of_task
 
 HERE = Path(__file__).resolve().parent
 GENERATOR = b'<meta name="generator" content="asugnn-bench '  # how a site is known, which may be replaced
 FILES = ("predictions.csv", "run.json", "history.csv")  # of a run, what is copied
 
 
-def build(root: Path, out: Path, data_dir: Path | None, progress: Progress) -> tuple[int, tuple[str, ...]]:
+def build_site(root: Path, out: Path) -> tuple[int, tuple[str, ...]]:
     """Make the site of all stored runs in the folder `out`; how many pages it has, and what could not be used.
 
     An older site in `out` is replaced. Raises `InputError` where there is anything else, or no run at all.
     """
     if out.exists() and not _replaceable(out):
         raise InputError(f"'{out}' holds something that is no site: empty it, or name another folder with --out")
-    stored = boards.stored(root, data_dir)
+    stored = load_site_data(root)
     of_tasks = [(board, of) for board in stored.boards for of in board.tasks]
-    of_runs: dict[str, tuple[Board, Row, Record]] = {}  # one with published weights may stand on several boards
+    of_runs: dict[str, tuple[SiteBoard, Row, StoredRun]] = {}  # one with published weights may stand on several boards
     for board in stored.boards:
         for row in board.rows:
             for record in stored.runs(row):
-                of_runs.setdefault(boards.page_of_run(record.run), (board, row, record))
+                of_runs.setdefault(page_of_run(record.run), (board, row, record))
     count = 1 + len(of_tasks) + len(of_runs)
-    with replaced_folder(out) as folder, progress("pages", count) as bar:
+    with atomic_folder(out) as folder, show_progress("pages", count) as bar:
         site = _Site(stored, folder)
         for name in ("site.css", "site.js"):
             shutil.copyfile(HERE / name, folder / name)
         sources = list({board.source.name: board.source for board in stored.boards}.values())
-        site.write("index.html", "index.html", sources, index.values(stored))
+        site.write("index.html", "index.html", sources, index_values(stored))
         bar.advance()
         for board, of in of_tasks:
-            page = boards.page_of_task(of, board.preset)
-            site.write(page, "task.html", [board.source], task.values(stored, board, of))
+            page = page_of_task(of, board.preset)
+            site.write(page, "task.html", [board.source], task_values(stored, board, of))
             bar.advance(note=of.name)
         for page, (board, row, record) in of_runs.items():
             files = site.copy(page, record)
-            site.write(page, "run.html", [board.source], {**run.values(stored, board, row, record), "files": files})
+            site.write(page, "run.html", [board.source], {**run_values(stored, board, row, record), "files": files})
             site.crystals(record.run)
             bar.advance()
     return count, stored.notes
@@ -65,7 +68,7 @@ def build(root: Path, out: Path, data_dir: Path | None, progress: Progress) -> t
 class _Site:
     """What is shown, and the folder that it is written into."""
 
-    stored: Stored
+    stored: SiteData
     folder: Path
 
     @cached_property
@@ -78,8 +81,13 @@ class _Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        made.globals |= {"version": __version__, **{f.__name__: f for f in (
-            numbers.number, numbers.rank, numbers.seconds, numbers.thousands)}}  # fmt: skip
+        made.globals |= {
+            "version": __version__,
+            "number": html_number,
+            "rank": html_rank,
+            "seconds": html_seconds,
+            "thousands": html_count,
+        }
         return made
 
     def write(self, page: str, template: str, sources: Sequence[Source], values: dict[str, Any]) -> None:
@@ -89,7 +97,7 @@ class _Site:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8", "replace"))
 
-    def copy(self, page: str, record: Record) -> list[str]:
+    def copy(self, page: str, record: StoredRun) -> list[str]:
         """Copy the files of a run beside its page; returns their names."""
         home = (self.folder / page).parent
         home.mkdir(parents=True, exist_ok=True)
@@ -101,11 +109,11 @@ class _Site:
 
     def crystals(self, of: Run) -> None:
         """Write ids, formulas and labels of a test set, once: a script, because a page may not read other files."""
-        path = self.folder / boards.crystals_of(of.task, of.fold)
+        path = self.folder / crystals_of(of.task, of.fold)
         if path.exists() or self.stored.withheld(of):
             return
         held = self.stored.answers(of)
-        labels = [numbers.short(y) for y in held.y.tolist()]
+        labels = [five_digits(y) for y in held.y.tolist()]
         about = {"ids": held.ids, "formulas": self.stored.formulas(of.task, held.ids), "labels": labels}
         text = json.dumps(about, separators=(",", ":")).replace("<", "\\u003c")
         path.parent.mkdir(parents=True, exist_ok=True)

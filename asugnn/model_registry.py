@@ -1,0 +1,151 @@
+"""How models are found, named and configured."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+from asugnn.errors import InputError, did_you_mean
+from asugnn.model import Model
+
+GROUP = "bench.models"  # the entry-point group in which models are found
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """An entry of `bench.models`: the class, or the reason why it cannot be had."""
+
+    name: str
+    source: str  # module:Class
+    distribution: str
+    model: type[Model] | None
+    reason: str = ""
+
+
+def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
+    """The installed models, ours first, or those with the given names; a broken one hurts nobody."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    if names is not None:
+        points = importlib.metadata.EntryPoints(p for p in points if p.name in set(names))
+    # One of each name: ours is not replaced by a stranger's, and an editable install can list an entry twice.
+    chosen = {p.name: p for p in sorted(points, key=lambda p: p.dist is not None and p.dist.name == "asugnn-bench")}
+    models = [_load_entry(p) for p in chosen.values()]
+    order = ("mean", "forest", "cgcnn", "megnet", "m3gnet", "m3gnet-potential", "alignn", "asugnn")
+    return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
+
+
+def find_model(name: str) -> type[Model]:
+    """The class of an installed model, or of `path/to/file.py:Class`; raises `InputError`."""
+    if ".py:" in name:
+        return _model_from_file(name)
+    if not (hits := list_models([name])):
+        known = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
+        raise InputError(f"there is no model '{name}'{did_you_mean(name, known)}")
+    if hits[0].model is None:
+        raise InputError(f"model '{name}' ({hits[0].source}) cannot be loaded: {hits[0].reason}")
+    return hits[0].model
+
+
+def model_presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
+    """Preset name to the fields it sets."""
+    declared: Mapping[str, Mapping[str, Any]] | None = getattr(model, "presets", None)
+    return declared if declared is not None else {"quick": {}, "paper": {}}
+
+
+def ablation_variants(name: str, preset: str) -> list[Mapping[str, str]]:
+    """What is varied in the ablation of a model, by a preset's fields; raises `InputError` for a model without one."""
+    cls = find_model(name)
+    if not hasattr(cls, "ablation"):
+        raise InputError(f"model '{name}' has no ablation: choose one that has, such as asugnn")
+    if preset not in model_presets(cls):
+        raise InputError(f"model '{name}' has no preset '{preset}'{did_you_mean(preset, model_presets(cls))}")
+    chosen: list[Mapping[str, str]] = cls.ablation(preset)
+    return chosen
+
+
+def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Model:
+    """An unfitted model of a preset with some fields set from text; raises `InputError`."""
+    cls = find_model(name)
+    if not model_presets(cls):
+        raise InputError(f"model '{name}' is not trained here: it comes with published weights, --pretrained")
+    if preset not in model_presets(cls):
+        raise InputError(f"model '{name}' has no preset '{preset}'{did_you_mean(preset, model_presets(cls))}")
+    values = dict(model_presets(cls)[preset])
+    if overrides and not dataclasses.is_dataclass(cls):
+        raise InputError(f"model '{name}' has no fields to set: it is not a dataclass")
+    for key, text in overrides.items():
+        values[key] = _parse_value(cls, name, key, text)
+    return cls(**values)
+
+
+def model_settings(model: Model) -> dict[str, Any]:
+    """The hyper-parameters of a model, by name."""
+    return dataclasses.asdict(model) if dataclasses.is_dataclass(model) and not isinstance(model, type) else {}
+
+
+def _load_entry(point: importlib.metadata.EntryPoint) -> ModelEntry:
+    package = f"{point.dist.name} {point.dist.version}" if point.dist else ""
+    try:
+        loaded = point.load()
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises, the others must go on
+        return ModelEntry(point.name, point.value, package, None, f"{type(error).__name__}: {error}")
+    if missing := _missing_methods(loaded):
+        return ModelEntry(point.name, point.value, package, None, f"it is no model: it lacks {missing}")
+    return ModelEntry(point.name, point.value, package, loaded)
+
+
+def _missing_methods(loaded: object) -> str:
+    lacks = [m for m in ("fit", "predict", "save", "load") if not callable(getattr(loaded, m, None))]
+    return ", ".join(lacks)
+
+
+def _model_from_file(name: str) -> type[Model]:
+    path, _, attribute = name.rpartition(":")
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(f"file:{Path(path).resolve()}", path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up the names in their annotations
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+    loaded = getattr(module, attribute, None)
+    if loaded is None:
+        raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, vars(module))}")
+    if missing := _missing_methods(loaded):
+        raise InputError(f"{name} is no model: it lacks {missing}")
+    return loaded  # type: ignore[no-any-return]
+
+
+def _parse_value(cls: Any, name: str, key: str, text: str) -> Any:
+    fields = {f.name for f in dataclasses.fields(cls) if f.init}
+    if key not in fields:
+        raise InputError(f"model '{name}' has no field '{key}'{did_you_mean(key, fields)}")
+    kind = get_type_hints(cls)[key]
+    if get_origin(kind) is Literal:
+        choices = {str(choice): choice for choice in get_args(kind)}
+        if text not in choices:
+            raise InputError(f"{name}.{key} cannot be '{text}'{did_you_mean(text, choices)}")
+        return choices[text]
+    if kind not in {int, float, bool, str}:
+        raise InputError(f"{name}.{key} cannot be set from text: it is a {kind}")
+    try:
+        if kind is bool:
+            return {"true": True, "false": False}[text.lower()]
+        value = kind(text)
+    except (KeyError, ValueError) as error:
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        raise InputError(f"{name}.{key} must be {wanted}, not '{text}'") from error
+    if kind is float and not np.isfinite(value):
+        raise InputError(f"{name}.{key} must be a finite number, not '{text}'")
+    return value

@@ -1,0 +1,33 @@
+"""Small things with no opinion about crystals: names, locks, processes, progress bars, the workspace.
+
+Any room may import from here; this room imports none.
+"""
+
+from leaderboard._util.locks import lock_folder
+from leaderboard._util.names import SAFE_NAME, safe_name
+from leaderboard._util.processes import parallel_map, start_worker
+from leaderboard._util.progress import byte_progress, console_progress
+from leaderboard._util.workspace import (
+    Workspace,
+    current_workspace,
+    set_workspace,
+    show_progress,
+    silent,
+    use_workspace,
+)
+
+__all__ = [
+    "SAFE_NAME",
+    "Workspace",
+    "byte_progress",
+    "console_progress",
+    "current_workspace",
+    "lock_folder",
+    "parallel_map",
+    "safe_name",
+    "set_workspace",
+    "show_progress",
+    "silent",
+    "start_worker",
+    "use_workspace",
+]

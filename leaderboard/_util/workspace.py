@@ -1,0 +1,82 @@
+"""The workspace of a process: where data and caches lie, how progress is shown, and on what models train.
+
+It is set once, by the command line or by a program, and read where it is needed, so that no function passes it on.
+What is not set follows the environment: BENCH_DATA, BENCH_CACHE.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from asugnn.cache import cache_folder
+from asugnn.model import Bar, Precision, Progress, no_progress
+
+
+def silent(_: str) -> Progress:
+    """No progress, whatever the title."""
+    return no_progress
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Folders, progress and device of a process.
+
+    data
+        The folder of data sets that are not in the package; None where none is named.
+    progress
+        From a title, such as that of a run, to a `Progress`.
+    title
+        Of what the process is doing, above its progress bars.
+    device
+        `cpu` or `cuda`.
+    precision
+        Of matrix products in training.
+    """
+
+    data: Path | None = None
+    progress: Callable[[str], Progress] = silent
+    title: str = ""
+    device: str = "cpu"
+    precision: Precision = "float32"
+
+    @property
+    def cache(self) -> Path:
+        """Where model inputs, weights and comparisons are kept: BENCH_CACHE, else the user's cache folder."""
+        return cache_folder()
+
+
+_set: list[Workspace] = []  # the innermost last
+
+
+def current_workspace() -> Workspace:
+    """The workspace in force; without `data` of its own, the folder that BENCH_DATA names."""
+    found = _set[-1] if _set else Workspace()
+    if found.data is None and (named := os.environ.get("BENCH_DATA")):
+        return replace(found, data=Path(named))
+    return found
+
+
+def set_workspace(workspace: Workspace) -> None:
+    """Put a workspace in force for the rest of the process."""
+    _set[:] = [workspace]
+
+
+@contextmanager
+def use_workspace(**changes: Any) -> Iterator[Workspace]:
+    """Change some fields of the workspace for a block."""
+    _set.append(replace(_set[-1] if _set else Workspace(), **changes))
+    try:
+        yield _set[-1]
+    finally:
+        _set.pop()
+
+
+def show_progress(description: str, total: int) -> AbstractContextManager[Bar]:
+    """A progress bar of `total` steps in the workspace in force."""
+    workspace = current_workspace()
+    return workspace.progress(workspace.title)(description, total)

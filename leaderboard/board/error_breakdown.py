@@ -1,0 +1,103 @@
+"""Where models err: by element, space group, size of the cell, and range of the label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.symmetry import conventional_cell
+from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
+from leaderboard.data import Task, load_dataset
+from leaderboard.records import UNPRESET, list_runs, row_title
+from leaderboard.scoring import THRESHOLD
+
+FEWEST = 5  # crystals of a class that is shown
+SIZES = ((1, 4), (5, 10), (11, 20), (21, 40), (41, 80), (81, 10**6))  # atoms in the cell as it is given
+
+
+@dataclass(frozen=True)
+class ErrorClass:
+    """The crystals that have something in common, and each model's mean error on them, or its accuracy."""
+
+    name: str
+    n: int
+    values: Mapping[str, float]  # by the model's title
+
+
+def break_down_errors(what: str, task: Task, root: Path, preset: str) -> list[ErrorClass]:
+    """The classes of the test crystals, over all folds that were run, each model on those it has predicted."""
+    data = load_dataset(task.source)
+    labels = data.labels(task.target)
+    errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
+    answers: dict[int, GroundTruth] = {}  # by fold
+    for record in list_runs(root)[0]:
+        run = record.run
+        if run.task != task or run.preset not in {preset, *UNPRESET}:
+            continue
+        if run.fold not in answers:
+            answers[run.fold] = load_ground_truth(task, run.fold)
+        held, p = answers[run.fold].read(record)
+        wrong = (
+            abs(p - held.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (held.y == 1)).astype(float)
+        )
+        title = row_title(run.model, run.preset)
+        for name, error, counts in zip(held.ids, wrong.tolist(), held.scored, strict=True):
+            if counts:
+                errors.setdefault(name, {}).setdefault(title, []).append(error)
+    ids = list(errors)
+    values = labels[[data.rows[i] for i in ids]]
+    classes = BREAKDOWNS[what](data.crystals(ids), values)
+    each = [{m: fmean(of_runs) for m, of_runs in errors[name].items()} for name in ids]
+    out = []
+    for name, rows in classes.items():
+        models = sorted({m for i in rows for m in each[i]})
+        means = {m: fmean(each[i][m] for i in rows if m in each[i]) for m in models}
+        if len(rows) >= FEWEST:
+            out.append(ErrorClass(name, len(rows), means))
+    return out
+
+
+def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    """A crystal counts for each of its elements; by atomic number."""
+    found: dict[int, list[int]] = {}
+    for i, crystal in enumerate(crystals):
+        for z in np.unique(crystal.numbers).tolist():
+            found.setdefault(z, []).append(i)
+    return {SYMBOLS[z - 1]: found[z] for z in sorted(found)}
+
+
+def _space_groups(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    found: dict[int, list[int]] = {}
+    for i, crystal in enumerate(crystals):
+        found.setdefault(conventional_cell(crystal).space_group, []).append(i)
+    return {str(number): found[number] for number in sorted(found)}
+
+
+def _sizes(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:
+    sizes = np.array([len(c) for c in crystals])
+    parts = ((f"{a}-{b} atoms" if b < 10**6 else f"{a} atoms or more", (sizes >= a) & (sizes <= b)) for a, b in SIZES)
+    return {name: np.flatnonzero(inside).tolist() for name, inside in parts if inside.any()}
+
+
+def _labels(_: Sequence[Crystal], y: Floats) -> dict[str, list[int]]:
+    """Fifths of the test crystals by label; of a binary target, its classes."""
+    if set(y.tolist()) <= {0.0, 1.0}:
+        return {f"class {k}": np.flatnonzero(y == k).tolist() for k in (0, 1) if (y == k).any()}
+    edges = np.unique(np.quantile(y, np.linspace(0, 1, 6)))
+    place = np.clip(np.searchsorted(edges, y, side="right") - 1, 0, max(len(edges) - 2, 0))
+    names = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)] or [f"{edges[0]:.3g}"]
+    return {name: np.flatnonzero(place == k).tolist() for k, name in enumerate(names)}
+
+
+BREAKDOWNS: dict[str, Callable[[Sequence[Crystal], Floats], dict[str, list[int]]]] = {
+    "element": _elements,
+    "space-group": _space_groups,
+    "size": _sizes,
+    "label": _labels,
+}

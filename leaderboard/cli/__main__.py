@@ -1,0 +1,5 @@
+"""`python -m leaderboard.cli`."""
+
+from leaderboard.cli.app import main
+
+main()

@@ -1,0 +1,85 @@
+"""The command `bench`: its groups of commands, and what becomes of an error."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from asugnn import __version__
+from asugnn.errors import InputError
+from leaderboard._util.extras import missing_extra
+from leaderboard.cli import competition, data, models, report, run
+
+app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # of the click that typer uses, its own or the installed one
+PANELS: dict[str, dict[str, Callable[..., None]]] = {
+    "Compete": {"run": run.run, "export": competition.export, "score": competition.score, "submit": competition.submit},
+    "Read": {
+        "leaderboard": report.leaderboard,
+        "errors": report.errors,
+        "site": report.site,
+        "paper": report.paper,
+        "verify": report.verify,
+    },
+    "Models": {"models": models.models, "check": models.check, "predict": models.predict, "embed": models.embed},
+}
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(command)
+app.add_typer(data.app, name="data", rich_help_panel="Data")
+
+
+@app.callback(invoke_without_command=True)
+def bench(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Compare crystal-property models on identical fixed splits, with honest error bars."""
+    if version:
+        typer.echo(f"bench {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: exit status 0 for success, 1 for a fault of the input, 2 for wrong usage."""
+    # Threads that wait shall sleep: spinning beside another busy process, small networks train ten times slower.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1  # wherever it stands
+    try:
+        sys.exit(app(words, standalone_mode=False) or 0)
+    except USAGE_ERROR as error:
+        told, command = error.format_message(), error.ctx.command_path if error.ctx else "bench"
+        if told:
+            typer.echo(f"Error: {told}\nTry '{command} --help'.", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("\nInterrupted. Repeat the command to resume.", err=True)
+        sys.exit(130)
+    except (InputError, ImportError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        if (sentence := _sentence(error)) is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"Error: {sentence}", err=True)
+        sys.exit(1)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What a user can do about an error; None for one that is a bug."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, ImportError):
+        return missing_extra(error)
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"the disk is full: {error.filename or 'a file'} did not fit; finished runs are kept"
+    return None

@@ -1,0 +1,97 @@
+"""`bench export`, `bench score`, `bench submit`: what competitions and their participants need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from asugnn.errors import InputError
+from leaderboard.cli.options import Columns, DataDir, Fold, OwnRuns, TaskName, parse_columns
+
+
+def score(
+    file: Annotated[
+        Path, typer.Argument(help="Predictions: a CSV with the header id,<target>.", show_default=False)
+    ],
+    task: TaskName,
+    fold: Fold = 0,
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How the score is printed.")] = "table",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    columns: Columns = "",
+    data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Validate a CSV of predictions and score it. Nothing is changed.
+
+    Example: bench score predictions.csv --task open-dft/band-gap
+    """
+    from leaderboard.board import score_file
+    from leaderboard.data import parse_task
+    from leaderboard.reports import render_score
+
+    scored = score_file(file, parse_task(task), fold, parse_columns(columns))
+    typer.echo(json.dumps(scored) if as_json or format_ == "json" else render_score(scored, parse_task(task)))
+
+
+def submit(
+    files: Annotated[
+        list[Path], typer.Argument(help="Predictions: CSVs with the header id,<target>.", show_default=False)
+    ],
+    task: TaskName,
+    name: Annotated[str, typer.Option("--name", help="Name on the board. [default: that of the file]",
+                                      show_default=False)] = "",
+    fold: Fold = 0,
+    runs: OwnRuns = Path("runs"),
+    columns: Columns = "",
+    data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Enter predictions on the board: they are validated, scored, kept, and logged.
+
+    Example: bench submit predictions.csv --task open-dft/band-gap --name mine
+    """
+    from leaderboard.data import parse_task
+    from leaderboard.reports import render_entry
+    from leaderboard.submissions import enter_submission
+
+    if name and len(files) > 1:
+        raise typer.BadParameter("--name is for one file; of several, each goes by the name of its file")
+    refused = 0
+    for file in files:
+        try:
+            scored = enter_submission(file, parse_task(task), name or file.stem, fold, runs, parse_columns(columns))
+        except InputError as error:
+            if len(files) == 1:
+                raise
+            typer.echo(f"Error: {error}", err=True)
+            refused += 1
+        else:
+            typer.echo(render_entry(scored, parse_task(task)))
+    if refused:
+        raise InputError(f"{refused} of {len(files)} files were refused: see above; the others are on the board")
+
+
+def export(
+    task: TaskName,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
+    host: Annotated[bool, typer.Option("--host", help="Add what the host keeps: solution and Kaggle metric.")] = False,
+    fold: Fold = 0,
+    columns: Columns = "",
+    metric: Annotated[
+        str, typer.Option("--metric", help="Metric of the competition. [default: the task's own]", show_default=False)
+    ] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Write the files of a competition: labelled rows, structures, ids to predict, and what the host keeps.
+
+    Example: bench export --task open-dft/metal --out competition --host
+    """
+    from leaderboard.data import parse_task
+    from leaderboard.records import ColumnNames
+    from leaderboard.submissions import export_competition
+
+    parsed = parse_task(task)
+    names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
+    for file in export_competition(parsed, fold, out, host, names, metric):
+        typer.echo(str(file))

@@ -1,0 +1,86 @@
+"""`bench models`, `check`, `predict`, `embed`: models, and crystals as they see them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from asugnn.errors import InputError
+from leaderboard.cli.options import Crystals, Preset, parse_list, progress_bars
+
+
+def models() -> None:
+    """List the installed models, and the published weights that they can take.
+
+    Example: bench models
+    """
+    from asugnn.model_registry import list_models
+    from leaderboard.reports import render_models
+
+    typer.echo(render_models(list_models()))
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="A model, or FILE.py:CLASS.", show_default=False)],
+    preset: Preset = "quick",
+) -> None:
+    """Check that a model keeps the contract: shapes, seeds, saving, batches, and the invariances it claims.
+
+    Example: bench check my_model.py:Nearest
+    """
+    from leaderboard.running import check_model, failed_findings
+
+    findings = []
+    for finding in check_model(name, preset):
+        typer.echo(finding.line)
+        findings.append(finding)
+    if broken := failed_findings(findings):
+        raise InputError(f"model '{name}' breaks {len(broken)} of {len(findings)} points of the contract")
+    typer.echo(f"model '{name}' keeps the contract")
+
+
+def predict(
+    files: Crystals,
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.",
+                     show_default=False),
+    ] = None,
+    weights: Annotated[
+        str, typer.Option("--pretrained", help="Published weights: a name, or a folder.", show_default=False)
+    ] = "",
+    model: Annotated[str, typer.Option("--model", help="The model that a folder of weights belongs to.")] = "all",
+) -> None:  # fmt: skip
+    """Predict crystals from files, by a stored run or published weights; prints id,<target> as CSV.
+
+    Example: bench predict *.cif --pretrained M3GNet-MP-2018.6.1-Eform
+    """
+    from leaderboard.records import predictions_text
+    from leaderboard.running import load_predictor, predict_files
+
+    if (run is None) == (not weights):
+        raise typer.BadParameter("name what predicts: --run FOLDER of a run, or --pretrained NAME of published weights")
+    target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
+    values, reasons = predict_files(fitted, files)
+    typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
+    for name, reason in reasons.items():
+        typer.echo(f"skipped: {name}: {reason}", err=True)
+    if reasons:
+        raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see the lines above")
+
+
+def embed(
+    files: Crystals,
+    out: Annotated[Path, typer.Option("--out", help="The .npz file to write.", show_default=False)],
+) -> None:
+    """Embed crystals as ASUGNN sees them: nodes, asuam, dam, pxrd; of several crystals as ID/nodes and so on.
+
+    Example: bench embed *.cif --out crystals.npz
+    """
+    from leaderboard.running import embed_files
+
+    with progress_bars("embed"):
+        count = embed_files(files, out)
+    typer.echo(f"{count} crystals in {out}")

@@ -1,0 +1,126 @@
+"""What several commands share: their options, and how the words of an option become names and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from asugnn.errors import InputError
+from leaderboard._util.workspace import use_workspace
+
+if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
+    from leaderboard.data import Task
+    from leaderboard.records import ColumnNames
+
+ABLATION = "ablation"  # a suite not of tasks but of variants: Table 1 of ASUGNN's paper, on any task
+
+
+def _use_data_folder(ctx: typer.Context, folder: Path | None) -> Path | None:
+    """Put the folder in force until the command ends; what the environment names is in force anyway."""
+    source = ctx.get_parameter_source("data_dir")
+    if folder and source and source.name == "COMMANDLINE":
+        ctx.with_resource(use_workspace(data=folder))
+    return folder
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="BENCH_DATA",
+        help="Folder of data sets that are not in the package.",
+        callback=_use_data_folder,
+        show_default=False,
+    ),
+]
+StoredRuns = Annotated[
+    Path | None,
+    typer.Option("--runs", help="Folder of the runs. [default: ./runs, else those of the package]", show_default=False),
+]
+OwnRuns = Annotated[Path, typer.Option("--runs", "--out", help="Folder of the runs.")]
+TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.", show_default=False)]
+TaskNames = Annotated[
+    str, typer.Option("--task", help="Tasks instead of a suite, separated by commas.", show_default=False)
+]
+Suite = Annotated[str, typer.Argument(help="Tasks that are run together: a data set's, or paper.")]
+Fold = Annotated[int, typer.Option("--fold", min=0, help="Fold whose test set is predicted.")]
+Columns = Annotated[
+    str, typer.Option("--columns", help="Names of the two columns. [default: id,<target>]", show_default=False)
+]
+Preset = Annotated[str, typer.Option("--preset", help="Named hyper-parameters; presets are never ranked together.")]
+Crystals = Annotated[
+    list[Path],
+    typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.", show_default=False),
+]
+TableFormat = Literal["table", "markdown", "csv", "json"]
+
+
+@contextmanager
+def progress_bars(title: str = "") -> Iterator[None]:
+    """Show progress on the terminal, under a title, while a block runs."""
+    from functools import partial
+
+    from rich.console import Console
+
+    from leaderboard._util.progress import console_progress
+
+    console = Console(stderr=True, highlight=False)
+    with use_workspace(progress=partial(console_progress, console), title=title):
+        yield
+
+
+def parse_list(text: str) -> list[str]:
+    """The words between commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def parse_numbers(option: str, text: str) -> list[int]:
+    """The whole numbers between commas; wrong usage raises `typer.BadParameter`, which exits with 2."""
+    try:
+        numbers = [int(part) for part in parse_list(text)]
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes whole numbers separated by commas, not '{text}'") from error
+    if not numbers or min(numbers) < 0:
+        raise typer.BadParameter(f"{option} takes whole numbers from 0, not '{text}'")
+    return numbers
+
+
+def parse_columns(text: str) -> ColumnNames | None:
+    """The two names of `--columns`; None where it was not given."""
+    from leaderboard.records import ColumnNames
+
+    if not text:
+        return None
+    names = parse_list(text)
+    if len(names) != 2 or "Usage" in names or any(not name.isprintable() or '"' in name for name in names):
+        raise typer.BadParameter(f"--columns takes two names, ID,TARGET, not '{text}'")
+    return ColumnNames(*names)
+
+
+def parse_tasks(suite: str, task: str) -> list[Task]:
+    """The tasks that were asked for, by suite or by name; raises `InputError`."""
+    from leaderboard.data import parse_task, suite_tasks
+
+    if suite == ABLATION and not task:
+        task = "mp-2024-1/formation-energy"  # the paper's
+    return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite))
+
+
+def stored_runs(runs: Path | None) -> Path:
+    """The folder of the stored runs; raises `InputError` where it does not exist."""
+    from leaderboard.records import default_runs_folder
+
+    root = runs or default_runs_folder()
+    if not root.is_dir():
+        raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
+    return root
+
+
+def print_notes(notes: list[str] | tuple[str, ...]) -> None:
+    """What could not be used, on standard error."""
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)

@@ -1,0 +1,175 @@
+"""`bench leaderboard`, `errors`, `site`, `paper`, `verify`: what stored runs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from asugnn.errors import InputError
+from leaderboard.cli.options import (
+    DataDir,
+    Preset,
+    StoredRuns,
+    Suite,
+    TableFormat,
+    TaskName,
+    TaskNames,
+    parse_list,
+    parse_tasks,
+    print_notes,
+    progress_bars,
+    stored_runs,
+)
+
+if TYPE_CHECKING:
+    from leaderboard.data import Task
+
+
+def leaderboard(
+    suite: Suite = "open-dft",
+    task: TaskNames = "",
+    preset: Preset = "quick",
+    format_: Annotated[TableFormat, typer.Option("--format", help="How the board is printed.")] = "table",
+    private: Annotated[
+        bool, typer.Option("--private", help="Score the private rows of the host's solution (BENCH_SOLUTION).")
+    ] = False,
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Rank the stored runs. Every number is computed anew from predictions, labels and split.
+
+    Example: bench leaderboard --task open-dft/metal --format markdown
+    """
+    root = stored_runs(runs)
+    print_board(root, parse_tasks(suite, task), format_, preset, detailed=bool(task), private=private)
+
+
+def print_board(
+    root: Path, tasks: list[Task], format_: str, preset: str, detailed: bool = False, private: bool = False
+) -> None:
+    """Print the board of some tasks, and on standard error what could not be used."""
+    from leaderboard.board import rank_rows
+    from leaderboard.reports import render_board
+
+    rows, notes = rank_rows(root, tasks, preset, private)
+    typer.echo(render_board(rows, tasks, preset, format_, detailed))
+    print_notes(notes)
+
+
+def errors(
+    task: TaskName,
+    by: Annotated[
+        Literal["element", "space-group", "size", "label"], typer.Option("--by", help="What the classes are.")
+    ] = "element",
+    preset: Preset = "quick",
+    format_: Annotated[
+        Literal["table", "markdown", "csv"], typer.Option("--format", help="How the table is printed.")
+    ] = "table",
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Break errors down by element, space group, size or label: mean absolute errors, or accuracies.
+
+    Example: bench errors --task open-dft/band-gap --by element
+    """
+    from leaderboard.board import break_down_errors
+    from leaderboard.data import parse_task
+    from leaderboard.reports import render_errors
+
+    parsed = parse_task(task)
+    typer.echo(render_errors(break_down_errors(by, parsed, stored_runs(runs), preset), by, parsed, format_))
+
+
+def site(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of the site; an older site in it is replaced.")
+    ] = Path("site"),
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Write the stored runs as a site: one folder of static pages that needs no server.
+
+    Example: bench site --out public
+    """
+    from leaderboard.site import build_site
+
+    with progress_bars("site"):
+        pages, notes = build_site(stored_runs(runs), out)
+    print_notes(notes)
+    typer.echo(f"{pages} pages: open {out / 'index.html'}")
+
+
+def paper(
+    item: Annotated[
+        Literal["table-1", "table-2", "zero-shot", "figure-3", "figure-4", "figure-5"],
+        typer.Argument(help="The table or figure.", show_default=False),
+    ],
+    on: Annotated[
+        str, typer.Option("--data", help="Data set for the measured columns. [default: the paper's]",
+                          show_default=False)
+    ] = "",
+    preset: Annotated[
+        str, typer.Option("--preset", help="Runs of this preset. [default: the longest-trained stored one]",
+                          show_default=False)
+    ] = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Models, separated by commas, NAME or NAME:PRESET; figure-4 shows one, "
+                          "figure-5 two.", show_default=False)
+    ] = "",
+    format_: Annotated[
+        Literal["table", "markdown", "latex", "json", "svg", "png"] | None,
+        typer.Option("--format", help="Format of a table, or svg or png of a figure. [default: all, with --out]",
+                     show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write into; without it, tables are printed.",
+                                  show_default=False)
+    ] = None,
+    runs: StoredRuns = None,
+    data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Make a table or figure of the ASUGNN paper: published values with their source, measured ones with their runs.
+
+    Example: bench paper table-2 --data open-dft
+    """
+    from leaderboard.reports import TABLE_FORMATS, draw_table, write_table
+    from leaderboard.reports.paper import FIGURE_FORMATS, FIGURES, TABLES, draw_figure
+
+    root, models = stored_runs(runs), parse_list(model)
+    known = FIGURE_FORMATS if item in FIGURES else TABLE_FORMATS
+    if format_ and format_ not in known:
+        raise typer.BadParameter(f"--format of {item} is one of {', '.join(known)}, not '{format_}'")
+    if item in FIGURES:
+        formats = [format_] if format_ else [*FIGURE_FORMATS]
+        caption, written, faults = draw_figure(item, on, preset, models, root, out or Path(), formats)
+        typer.echo(caption)
+    else:
+        formats = [format_] if format_ else [*TABLE_FORMATS] if out else ["table"]
+        made, faults = TABLES[item](on, preset, models, root)
+        if out is None:
+            typer.echo(draw_table(made, formats[0]))
+        written = write_table(made, out, formats) if out else []
+    for file in written:
+        typer.echo(str(file))
+    print_notes([*faults])
+
+
+def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
+    """Recompute every row from its files, and name each file that was changed.
+
+    Example: bench verify --runs runs
+    """
+    from leaderboard.board import verify_runs
+
+    counts, wrong = 0, 0
+    for checked in verify_runs(stored_runs(runs)):
+        counts += 1
+        wrong += bool(checked.faults)
+        for fault in checked.faults:
+            typer.echo(f"FAULT {fault}")
+        print_notes([f"{checked.title}: {note}" for note in checked.notes])
+    if wrong:
+        raise InputError(f"{wrong} of {counts} do not match their files: see above")
+    typer.echo(f"{counts} runs and logs match their files: every row can be recomputed")

@@ -1,0 +1,126 @@
+"""`bench run`: train models, predict their test sets, rank them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from asugnn.errors import InputError
+from leaderboard.cli.options import (
+    ABLATION,
+    DataDir,
+    OwnRuns,
+    Preset,
+    TaskNames,
+    parse_list,
+    parse_numbers,
+    parse_tasks,
+    progress_bars,
+)
+from leaderboard.cli.report import print_board
+
+if TYPE_CHECKING:
+    from leaderboard.records import Run
+
+
+def run(
+    suite: Annotated[
+        str, typer.Argument(help="Tasks that are run together: a data set's, or paper; or ablation, ASUGNN's variants.")
+    ] = "open-dft",
+    task: TaskNames = "",
+    model: Annotated[
+        str, typer.Option("--model", help="Models, separated by commas, or all; FILE.py:CLASS works too.")
+    ] = "all",
+    preset: Preset = "quick",
+    fold: Annotated[str, typer.Option("--fold", help="Folds of the split, separated by commas, or all.")] = "0",
+    seed: Annotated[str, typer.Option("--seed", help="Seeds, separated by commas.")] = "0",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MODEL.FIELD=VALUE: one hyper-parameter; repeatable.", show_default=False),
+    ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            "--pretrained", help="Evaluate published weights instead of training: a name, all, or a folder.",
+            show_default=False,
+        ),
+    ] = "",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where models train.")] = "auto",
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option("--precision", help="Matrix-multiplication precision in training.")
+    ] = "float32",
+    runs: OwnRuns = Path("runs"),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time, which share the cores.")] = 1,
+    allow_leaks: Annotated[
+        bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
+    ] = False,
+    data_dir: DataDir = None,
+) -> None:  # fmt: skip
+    """Train models, predict their test sets, and rank them.
+
+    Finished runs are skipped, interrupted ones resumed.
+
+    Example: bench run --model mean,forest,cgcnn --seed 0,1,2
+    """
+    from rich.console import Console
+
+    from leaderboard._util import show_progress, use_workspace
+    from leaderboard.running import (
+        RunRequest,
+        choose_device,
+        chosen_models,
+        parse_overrides,
+        run_in_processes,
+        run_jobs,
+    )
+
+    if weights and (set_ or suite == ABLATION):
+        word = "--set" if set_ else ABLATION
+        raise typer.BadParameter(
+            f"{word} changes how a model is trained, and with --pretrained none is: leave one of them out"
+        )
+    asked = parse_tasks(suite, task)
+    if model == "all" and suite == ABLATION:
+        model = "asugnn"
+    models, skipped = chosen_models(parse_list(model), preset, bool(weights))
+    for sentence in skipped:
+        typer.echo(f"skipped: {sentence}", err=True)
+    request = RunRequest(
+        tasks=tuple(t.name for t in asked),
+        models=tuple(models),
+        preset=preset,
+        folds=None if fold == "all" else tuple(parse_numbers("--fold", fold)),
+        seeds=tuple(parse_numbers("--seed", seed)),
+        overrides=parse_overrides(set_ or [], models),
+        weights=weights,
+        ablation=suite == ABLATION,
+        allow_leaks=allow_leaks,
+    )
+    console = Console(stderr=True, highlight=False)
+    with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
+        planned = request.jobs()
+        width, seen = len(str(len(planned))), 0
+
+        def report(done: Run, outcome: str, note: str) -> None:
+            nonlocal seen
+            seen += 1
+            words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
+            line = f"[{seen:{width}}/{len(planned)}] {done.title:60} {words}"
+            console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+
+        if jobs == 1:
+            counts = run_jobs(planned, runs, report)
+        else:
+            with use_workspace(title="all runs"), show_progress("done", len(planned)) as bar:
+
+                def counted(done: Run, outcome: str, note: str) -> None:
+                    report(done, outcome, note)
+                    bar.advance()
+
+                counts = run_in_processes(request, runs, min(jobs, len(planned)), counted)
+    if counts["done"] + counts["kept"]:
+        print_board(runs, asked, "table", preset)
+    if counts["failed"]:
+        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see the lines above; the others are kept")

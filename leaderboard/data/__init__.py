@@ -1,0 +1,47 @@
+"""Crystals with labels: data sets, their targets, and the tasks that are made of them.
+
+targets.py     a label: its unit, kind and metrics, and how it is read from a table
+registry.py    which data sets there are, and where their files lie
+dataset.py     a data set in memory, read from one Parquet layout
+tasks.py       `dataset/target[@split]`, and suites of tasks
+exclusions.py  the rows that were left out when a data set was made
+"""
+
+from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dataset, read_layout
+from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
+from leaderboard.data.registry import (
+    PACKAGE,
+    data_file,
+    data_folder,
+    find_source,
+    how_to_get,
+    list_sources,
+    read_description,
+    source_provenance,
+)
+from leaderboard.data.targets import Source, Target
+from leaderboard.data.tasks import DEFAULT_RULE, Task, parse_task, suite_tasks
+
+__all__ = [
+    "DEFAULT_RULE",
+    "EXCLUSIONS_FILE",
+    "LAYOUT",
+    "PACKAGE",
+    "Dataset",
+    "Source",
+    "Target",
+    "Task",
+    "crystal_from_row",
+    "data_file",
+    "data_folder",
+    "find_source",
+    "how_to_get",
+    "list_sources",
+    "load_dataset",
+    "parse_task",
+    "read_description",
+    "read_exclusions",
+    "read_layout",
+    "source_provenance",
+    "suite_tasks",
+]

@@ -1,0 +1,128 @@
+"""Data sets: crystals with ids, groups and labels, read from one Parquet layout.
+
+The layout: `material_id`, `formula`, `lattice` (9 floats: 3 x 3 rows, angstrom), `frac_coords` (3 n), `atomic_numbers`
+(n), then columns from which the labels are made (null where unknown).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from asugnn.crystal import Crystal, Floats, reduced_formula
+from asugnn.errors import InputError
+from leaderboard._util import current_workspace
+from leaderboard.data.registry import data_file, how_to_get, read_description
+from leaderboard.data.targets import Source, Target
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set in memory. Crystals are built, and so checked, when they are asked for."""
+
+    source: Source
+    table: pl.DataFrame
+    sha256: str  # of its content; of one that was brought or is in the package, of the file
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """All ids, in the order of the file."""
+        return tuple(self.table["material_id"].to_list())
+
+    @cached_property
+    def rows(self) -> dict[str, int]:
+        """Id to row."""
+        return {name: i for i, name in enumerate(self.ids)}
+
+    def labels(self, target: Target) -> Floats:
+        """(n,) labels of all rows, nan where there is none."""
+        return target.column(self.table)
+
+    def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
+        """What belongs together in splits and in resampling: the reduced formula of each id."""
+        numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
+        return tuple(reduced_formula(n) for n in numbers)
+
+    def crystals(self, ids: Iterable[str]) -> list[Crystal]:
+        """The crystals of some ids; raises `InputError` naming the first that is none."""
+        names = list(ids)
+        some = self.table[[self.rows[i] for i in names]]
+        columns = (some[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
+        out = []
+        for name, lattice, frac, numbers in zip(names, *columns, strict=True):
+            try:
+                out.append(crystal_from_row(lattice, frac, numbers))
+            except (InputError, ValueError, TypeError) as error:
+                raise InputError(f"{self.source.file}, crystal '{name}': {error}") from error
+        return out
+
+
+_opened: dict[Path, Dataset] = {}
+
+
+def load_dataset(of: Source) -> Dataset:
+    """Read a data set, once a process; raises `InputError` where it is not at hand or not in the layout."""
+    file = data_file(of)
+    if file is None and of.command:
+        raise InputError(f"data set {of.name} is not there yet: {how_to_get(of)}")
+    if file is None:
+        folder = current_workspace().data
+        where = f", and '{folder}' does not hold it" if folder else ""
+        raise InputError(f"data set {of.name} is not in the package{where}: {how_to_get(of)}")
+    if file not in _opened:
+        _opened[file] = _read_dataset(of, file)
+    return _opened[file]
+
+
+LAYOUT = ("material_id", "lattice", "frac_coords", "atomic_numbers")
+
+
+def read_layout(file: Path, content: bytes, needs: str) -> pl.DataFrame:
+    """A table in the layout, from the bytes of a file; raises `InputError`, which ends with `needs` for a column."""
+    import polars as pl
+
+    try:
+        table = pl.read_parquet(content)
+    except pl.exceptions.PolarsError as error:
+        raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    if missing := [c for c in LAYOUT if c not in table.columns]:
+        raise InputError(f"{file} has no column {', '.join(missing)}: {needs}")
+    return table
+
+
+def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:
+    """A row of the layout; raises `InputError` or `ValueError` where it is no crystal."""
+    return Crystal(
+        np.asarray(lattice, float).reshape(3, 3), np.asarray(frac_coords, float).reshape(-1, 3), atomic_numbers
+    )
+
+
+def _read_dataset(of: Source, file: Path) -> Dataset:
+    import polars as pl
+
+    content = file.read_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    about = read_description(of.folder) if of.folder else {}
+    if stated := about.get("file_sha256"):
+        if stated != sha256:
+            raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
+        sha256 = about["sha256"]
+    table = read_layout(file, content, f"data set {of.name} needs {', '.join(LAYOUT)}")
+    if (ids := table["material_id"]).is_duplicated().any():
+        raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
+    dataset = Dataset(of, table, sha256)
+    for target in of.targets:
+        try:
+            target.column(table)
+        except pl.exceptions.ColumnNotFoundError as error:
+            raise InputError(f"{file} has no column for {of.name}/{target.name}: {error}") from error
+    return dataset

@@ -1,0 +1,14 @@
+"""From the world to a data set: local files, downloads, the Materials Project.
+
+local_files.py        `bench data import`: Parquet, CIF folders, ASE databases, extended XYZ
+fetch.py              `bench data fetch`, with a file for each source: hmdataset.py, nomad2018.py
+materials_project.py  `bench data build`, with screening.py, the paper's exclusion criteria
+write.py              what all of them end in: table, splits, dataset.json
+"""
+
+from leaderboard.ingest.fetch import fetch_dataset
+from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest.materials_project import build_dataset
+from leaderboard.ingest.screening import screening_report
+
+__all__ = ["build_dataset", "fetch_dataset", "import_dataset", "parse_target", "screening_report"]

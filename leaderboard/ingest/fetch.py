@@ -1,0 +1,24 @@
+"""Data sets that are downloaded as they are, a file for each source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from leaderboard._util import lock_folder
+from leaderboard.data import Source, data_folder, find_source, read_description
+from leaderboard.ingest.hmdataset import make_hm
+from leaderboard.ingest.nomad2018 import make_nomad2018
+
+
+def fetch_dataset(name: str) -> tuple[Source, int]:
+    """Make a data set, unless it is there; returns it, and how many rows were excluded. Raises `InputError`."""
+    home = data_folder() / name
+    if not (home / "dataset.json").is_file():
+        with lock_folder(home, wait=True):
+            if not (home / "dataset.json").is_file():
+                FETCHED[name](home)
+    return find_source(name), read_description(home)["excluded"]
+
+
+FETCHED: Mapping[str, Callable[[Path], None]] = {"hm": make_hm, "nomad2018": make_nomad2018}

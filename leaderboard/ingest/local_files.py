@@ -1,0 +1,172 @@
+"""Make a data set, its tasks and its splits of somebody's own crystals and labels."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Crystal
+from asugnn.errors import InputError
+from asugnn.structure_files import read_crystals
+from leaderboard._util import SAFE_NAME, show_progress
+from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
+from leaderboard.ingest.write import Labels, NewDataset, write_dataset
+
+SHOWN = 5  # faults that are spelt out
+IMPORT_FORMATS = (
+    "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
+)
+Faults = list[tuple[str, str]]  # ids of rows that cannot be used, and why
+
+
+@dataclass(frozen=True)
+class ImportTarget:
+    """A label to import: the column it is in, and its unit, empty for a binary one."""
+
+    column: str
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """As it is called in tasks."""
+        return re.sub(r"[^a-z0-9]+", "-", self.column.lower()).strip("-")
+
+
+def parse_target(text: str) -> ImportTarget:
+    """`column:unit`, or `column` of a binary label; raises `InputError`."""
+    column, _, unit = text.partition(":")
+    wanted = ImportTarget(column.strip(), unit.strip())
+    if not wanted.name:
+        raise InputError(f"--target takes COLUMN:UNIT, not '{text}'")
+    return wanted
+
+
+def import_dataset(
+    path: Path, name: str, wanted: Sequence[ImportTarget], about: Mapping[str, str], skip: bool
+) -> Source:
+    """Read `path`, write the data set `name` into the folder of data sets, and return it.
+
+    `about` has title, licence and citation. With `skip`, rows that are no crystal are left out, else they are an
+    error; either way `InputError` names them. A data set that is there already is not replaced.
+    """
+    if not SAFE_NAME.fullmatch(name) or name in {s.name for s in list_sources()}:
+        taken = "is taken" if SAFE_NAME.fullmatch(name) else "takes letters, digits and . _ + = - alone"
+        raise InputError(f"the name '{name}' {taken}: choose another with --name")
+    if len({w.name for w in wanted}) < len(wanted) or not wanted:
+        raise InputError("name each label once, with --target COLUMN:UNIT")
+    rows, faults = _rows(path)
+    if faults and not skip:
+        raise InputError(_told(path, [f"'{i}': {reason}" for i, reason in faults], "--skip leaves them out"))
+    if not rows:
+        raise InputError(f"{path} has no crystal that can be read")
+    for w in wanted:
+        found = [labels[w.column] for _, labels in rows.values() if w.column in labels]
+        if not found:
+            columns = sorted({c for _, labels in rows.values() for c in labels})
+            raise InputError(f"{path} has no label '{w.column}'; there is: {', '.join(columns) or 'none'}")
+        if not w.unit and not set(found) <= {0.0, 1.0}:
+            raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
+    targets = [
+        {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
+        for w in wanted
+    ]
+    excluded = [(i, "unreadable", reason) for i, reason in faults]
+    return write_dataset(
+        NewDataset(
+            name=name,
+            rows=rows,
+            columns=[w.column for w in wanted],
+            targets=targets,
+            about={"source": str(path), **about},
+            command="bench data import",
+            excluded=excluded,
+        )
+    )
+
+
+def _told(path: Path, faults: Sequence[str], hint: str) -> str:
+    more = f"\n  and {len(faults) - SHOWN:,} more" if len(faults) > SHOWN else ""
+    return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; {hint}", *faults[:SHOWN]]) + more
+
+
+def _rows(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    """Crystals and labels by id, and the rows that are none."""
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise InputError(f"there is no {path}; import {IMPORT_FORMATS}")
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    if path.suffix in {".db", ".xyz", ".extxyz"}:
+        crystals = read_crystals(path)
+        return dict(zip(crystals, zip(crystals.values(), _infos(path), strict=True), strict=True)), []
+    raise InputError(f"{path} cannot be imported: give {IMPORT_FORMATS}")
+
+
+def _folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    tables = sorted(path.glob("*.csv"))
+    if len(tables) != 1:
+        raise InputError(
+            f"{path} has {len(tables)} CSV files: one must hold the labels, its first column the CIF's name"
+        )
+    with tables[0].open(encoding="utf-8-sig", newline="") as file:
+        header, *lines = (line for line in csv.reader(file) if any(line))
+    rows: dict[str, tuple[Crystal, Labels]] = {}
+    faults: Faults = []
+    with show_progress(f"reading {path}", len(lines)) as bar:
+        for number, line in enumerate(lines, 2):
+            bar.advance()
+            name = line[0].strip().removesuffix(".cif")
+            try:
+                if name in rows:
+                    raise InputError("it comes twice")
+                if len(line) != len(header):
+                    raise InputError(
+                        f"line {number} of {tables[0].name} has {len(line)} cells, the header {len(header)}"
+                    )
+                labels = {c: float(x) for c, x in zip(header[1:], line[1:], strict=True) if x.strip()}
+                (crystal,) = read_crystals(path / f"{name}.cif").values()
+                rows[name] = crystal, labels
+            except (InputError, ValueError) as error:
+                faults.append((name, str(error)))
+    return rows, faults
+
+
+def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    import polars as pl
+
+    table = read_layout(path, path.read_bytes(), f"the layout is {', '.join(LAYOUT)}, then labels")
+    numeric = [
+        c for c in table.columns if (c not in LAYOUT and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
+    ]
+    rows: dict[str, tuple[Crystal, Labels]] = {}
+    faults: Faults = []
+    for row in table.iter_rows(named=True):
+        name = str(row["material_id"])
+        try:
+            if name in rows:
+                raise InputError("it comes twice")
+            crystal = crystal_from_row(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+            rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
+        except (InputError, ValueError, TypeError) as error:
+            faults.append((name, str(error)))
+    return rows, faults
+
+
+def _infos(path: Path) -> Iterator[Labels]:
+    """The numbers that an ASE database or an extended XYZ file holds of each structure, in order."""
+    from ase.db import connect
+    from ase.io import iread
+
+    if path.suffix == ".db":
+        kept: Iterator[Mapping[str, Any]] = (row.key_value_pairs for row in connect(path).select())
+    else:
+        kept = ({**atoms.info, **(atoms.calc.results if atoms.calc else {})} for atoms in iread(path, format="extxyz"))
+    for pairs in kept:
+        yield {k: float(v) for k, v in pairs.items() if isinstance(v, (int, float, np.number)) and np.isfinite(v)}

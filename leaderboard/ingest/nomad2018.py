@@ -1,0 +1,104 @@
+"""nomad2018, Kaggle's NOMAD2018 with the labels of its test set, from its makers' repository.
+
+Its makers keep the 2,400 and the 600 crystals of the competition, all with labels, in a public repository, whose
+archive is made anew at each request: not its bytes but those of the files in it are held to a digest. The archive is
+read in memory, and nothing of it is written.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import tarfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from asugnn import Crystal
+from asugnn.download import download_file
+from asugnn.errors import InputError
+from asugnn.structure_files import crystal_from_ase
+from leaderboard._util import byte_progress
+from leaderboard.ingest.write import NewDataset, write_dataset
+from leaderboard.splitting import PARTS, part_of_group, write_split
+
+NOMAD = "https://codeload.github.com/csutton7/nomad_2018_kaggle_dataset/tar.gz"
+COMMIT = "8ab1dd297a3692a3ec24fa9528c18bd0883ce85f"
+CONTENT = "eda25caa8b4904eba3025d0dc8d93475e39b5bd30498c4e9cc4459537e17f1fa"
+SIDES = {"train": "train.csv", "test": "labeled_test.csv"}  # the competition's, and where their labels are
+LABELS = {"formation_energy_ev_natom": "formation_energy", "bandgap_energy_ev": "band_gap"}
+
+
+def make_nomad2018(home: Path) -> None:
+    """Download the archive of the competition, and write `nomad2018` into `home`; raises `InputError`."""
+    url, file = f"{NOMAD}/{COMMIT}", home / "archive.tar.gz"
+    with byte_progress(0) as advance:
+        download_file(url, file, advance=advance)
+    files = _read_archive(file)
+    if (sha256 := files_sha256(files)) != CONTENT:
+        file.unlink()
+        raise InputError(f"{url} is no longer the published archive: the digest of its files is not {CONTENT}")
+    rows: dict[str, tuple[Crystal, dict[str, float]]] = {}
+    for side, table in SIDES.items():
+        for line in csv.DictReader(io.StringIO(files[table].decode())):
+            crystal = crystal_from_aims(files[f"{side}/{line['id']}/geometry.xyz"].decode())
+            rows[f"{side}-{line['id']}"] = crystal, {ours: float(line[theirs]) for theirs, ours in LABELS.items()}
+    stated = {"source": url, "version": COMMIT[:12], "origin_sha256": sha256, "excluded": 0}
+
+    def splits(folder: Path) -> None:
+        tenth = {name: part_of_group("nomad2018", "kaggle", 1, name) for name in rows}
+        parts = {name: "test" if name.startswith("test") else tenth[name] for name in rows}
+        words = (
+            "tests what the competition tested, validates on a tenth of its training set; 400 of the 600 have a twin"
+        )
+        fold = ([str(p) for p in range(1, PARTS)], ["0"], ["test"])
+        write_split(folder, "nomad2018", "kaggle", 1, words, parts, "bench data fetch", [fold])
+
+    targets = [
+        {"name": "formation-energy", "column": "formation_energy", "unit": "eV/cation", "kind": "regression"},
+        {"name": "band-gap", "column": "band_gap", "unit": "eV", "kind": "regression"},
+    ]
+    write_dataset(
+        NewDataset(
+            name="nomad2018",
+            rows=rows,
+            columns=list(LABELS.values()),
+            targets=targets,
+            about=stated,
+            command="bench data fetch",
+            own_splits=splits,
+        )
+    )
+    file.unlink()
+
+
+def _read_archive(file: Path) -> dict[str, bytes]:
+    """The files of an archive by their paths below its one folder, in memory; links and folders are passed over."""
+    found = {}
+    try:
+        with tarfile.open(file, "r|gz") as archive:
+            for member in archive:
+                if member.isfile() and (opened := archive.extractfile(member)):
+                    found[member.name.partition("/")[2]] = opened.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        file.unlink()
+        raise InputError(f"{file} was damaged: {error}; it is gone, and the same command gets it again") from error
+    return found
+
+
+def files_sha256(files: Mapping[str, bytes]) -> str:
+    """Digest of files by their names."""
+    lines = (f"{name} {hashlib.sha256(files[name]).hexdigest()}\n" for name in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def crystal_from_aims(text: str) -> Crystal:
+    """A crystal in the format of FHI-aims: lattice vectors and Cartesian coordinates in angstrom."""
+    from ase import Atoms
+
+    words = [line.split() for line in text.splitlines()]
+    cell = [[float(x) for x in w[1:4]] for w in words if w[:1] == ["lattice_vector"]]
+    atoms = [w for w in words if w[:1] == ["atom"]]
+    positions = [[float(x) for x in w[1:4]] for w in atoms]
+    return crystal_from_ase(Atoms([w[4] for w in atoms], positions=positions, cell=cell, pbc=True))

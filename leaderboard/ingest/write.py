@@ -1,0 +1,132 @@
+"""Write a data set into the folder of data sets: table, splits and, last, dataset.json."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from asugnn.atomic_write import atomic_write, file_sha256, write_text
+from asugnn.crystal import Crystal, reduced_formula
+from leaderboard.data import (
+    EXCLUSIONS_FILE,
+    Source,
+    data_folder,
+    find_source,
+)
+from leaderboard.splitting import (
+    ComparedPair,
+    choose_bounds,
+    cluster_duplicates,
+    compare_structures,
+    make_splits,
+    store_comparison,
+)
+
+Labels = Mapping[str, float]  # column to label; a column that is not there has none
+Rows = Mapping[str, tuple[Crystal, Labels]]  # by id
+Excluded = Sequence[tuple[str, str, str]]  # id, rule, detail of a row that is left out
+
+
+@dataclass(frozen=True)
+class NewDataset:
+    """A data set as it is to be written.
+
+    name
+        That of its folder, and of its tasks.
+    rows
+        Crystals and labels by id.
+    columns
+        The labels that are kept.
+    targets
+        As dataset.json lists them: name, column, unit, kind, perhaps meaning and label.
+    about
+        What dataset.json says beside targets, date and digests.
+    command
+        The command that makes it.
+    excluded
+        The rows that are left out.
+    pairs
+        The crystals that were compared, where that is done already.
+    usual_splits
+        Whether the rules of `make_splits` are applied.
+    own_splits
+        Writes further splits into the folder it is given.
+    """
+
+    name: str
+    rows: Rows
+    columns: Sequence[str]
+    targets: Sequence[Mapping[str, str]]
+    about: Mapping[str, Any]
+    command: str
+    excluded: Excluded = ()
+    pairs: Sequence[ComparedPair] | None = None
+    usual_splits: bool = True
+    own_splits: Callable[[Path], None] | None = None
+
+
+def write_dataset(new: NewDataset) -> Source:
+    """Write a data set into the folder of data sets: table, splits and, last, dataset.json, which makes it complete."""
+    home = data_folder() / new.name
+    _write_table(home / "data.parquet", new.rows, new.columns)
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([("id", "rule", "detail"), *new.excluded])
+    write_text(home / EXCLUSIONS_FILE, lines.getvalue())
+    text = {"name": new.name, "date": datetime.now(UTC).date().isoformat(), **new.about}
+    text |= {
+        "sha256": _content_sha256(new.rows, new.columns),
+        "file_sha256": file_sha256(home / "data.parquet"),
+        "targets": list(new.targets),
+    }
+    if new.usual_splits:
+        crystals = {i: crystal for i, (crystal, _) in new.rows.items()}
+        pairs = new.pairs
+        if pairs is None:
+            pairs = compare_structures(crystals, [c.formula for c in crystals.values()])
+        store_comparison(text["sha256"], pairs)
+        near = cluster_duplicates(crystals, None, [(p.a, p.b) for p in pairs if p.verdict == "same"])
+        energies = _energy_labels(new.rows, new.targets)
+        held = choose_bounds(crystals, energies)
+        make_splits(home / "splits", new.name, crystals, energies, near, held, new.command)
+    if new.own_splits:
+        new.own_splits(home / "splits")
+    write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
+    return find_source(new.name)
+
+
+def _write_table(path: Path, rows: Rows, columns: Sequence[str]) -> None:
+    import polars as pl
+
+    crystals = [crystal for crystal, _ in rows.values()]
+    table: dict[str, Any] = {
+        "material_id": list(rows),
+        "formula": [reduced_formula(c.numbers) for c in crystals],
+        "lattice": [c.lattice.ravel().tolist() for c in crystals],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals],
+    }
+    table |= {column: [labels.get(column) for _, labels in rows.values()] for column in columns}
+    with atomic_write(path) as temporary:
+        pl.DataFrame(table).write_parquet(temporary)
+
+
+def _content_sha256(rows: Rows, columns: Sequence[str]) -> str:
+    """Digest of crystals and labels: equal on every machine, which the bytes of a Parquet file need not be."""
+    found = hashlib.sha256()
+    for name, (crystal, labels) in rows.items():
+        values = [None if labels.get(c) is None else float(labels[c]) for c in columns]
+        found.update(json.dumps([name, crystal.key, values]).encode())
+    return found.hexdigest()
+
+
+def _energy_labels(rows: Rows, targets: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """The first label in eV/atom, by id, where there is one."""
+    column = next((t["column"] for t in targets if t.get("unit") == "eV/atom"), None)
+    return {i: labels[column] for i, (_, labels) in rows.items() if column in labels} if column else {}

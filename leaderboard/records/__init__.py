@@ -1,0 +1,65 @@
+"""What a run or a submission leaves on disk, and how it is read back.
+
+run_folder.py       where the folder of a run is, and what lies in it
+run_record.py       run.json, typed
+predictions_csv.py  predictions as CSV: written by runs, read from anybody
+host_solution.py    the solution that a competition's host keeps
+submission_log.py   the log of submissions, each line chained to the one before
+"""
+
+from leaderboard.records.host_solution import COMPETITION_FILE, find_solution
+from leaderboard.records.predictions_csv import (
+    ColumnNames,
+    csv_cell,
+    predictions_text,
+    read_predictions,
+    write_predictions,
+)
+from leaderboard.records.run_folder import (
+    PRETRAINED,
+    SUBMITTED,
+    UNPRESET,
+    Run,
+    StoredRun,
+    default_runs_folder,
+    file_digests,
+    find_run,
+    list_runs,
+    open_run,
+    read_history,
+    row_name,
+    row_title,
+    write_record,
+)
+from leaderboard.records.run_record import record_text
+from leaderboard.records.submission_log import LOG_FILE, append_entry, count_tries, find_entry, read_entries
+
+__all__ = [
+    "COMPETITION_FILE",
+    "LOG_FILE",
+    "PRETRAINED",
+    "SUBMITTED",
+    "UNPRESET",
+    "ColumnNames",
+    "Run",
+    "StoredRun",
+    "append_entry",
+    "count_tries",
+    "csv_cell",
+    "default_runs_folder",
+    "file_digests",
+    "find_entry",
+    "find_run",
+    "find_solution",
+    "list_runs",
+    "open_run",
+    "predictions_text",
+    "read_entries",
+    "read_history",
+    "read_predictions",
+    "record_text",
+    "row_name",
+    "row_title",
+    "write_predictions",
+    "write_record",
+]

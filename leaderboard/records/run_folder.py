@@ -1,0 +1,171 @@
+"""Run folders: where they are, what they hold, and how one is told from another.
+
+<root>/<dataset>/<target>@<split>/<preset>/<model>/<fold>-<seed>/
+    predictions.csv   id,<target>: all that a score is made from
+    run.json          how they came about; written last, so a folder that has it is complete
+    history.csv       a row an epoch, for models that have epochs
+    model/            the fitted model
+    checkpoint.pt, started.json, error.txt    while a run is under way, or after it failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asugnn.atomic_write import file_sha256, write_text
+from asugnn.crystal import Floats
+from asugnn.errors import InputError
+from leaderboard._util import safe_name
+from leaderboard.data import PACKAGE, Task, parse_task
+from leaderboard.records.predictions_csv import read_predictions
+from leaderboard.records.run_record import FORMAT, RunRecord, record_text
+
+PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
+SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
+UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
+TRANSIENT_FILES = {
+    ".lock",
+    "checkpoint.pt",
+    "started.json",
+    "error.txt",
+    "run.json",
+}  # not part of a finished run, or itself
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model, preset, task, fold and seed. `model` is its name on the board."""
+
+    task: Task
+    preset: str
+    model: str
+    fold: int
+    seed: int
+
+    def folder(self, root: Path) -> Path:
+        """Where this run lives under `root`."""
+        task = self.task
+        home = root / task.source.name / f"{task.target.name}@{task.rule}"
+        return home / self.preset / self.model / f"{self.fold}-{self.seed}"
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.model} on {self.task.name}, fold {self.fold}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How far training came: `gain` is the share of the validation score that the last tenth of its epochs took off."""
+
+    epochs: int
+    gain: float
+
+    @property
+    def flat(self) -> bool:
+        """Whether longer training with these settings had little to give."""
+        return self.gain < 0.01
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A complete run as it lies on disk."""
+
+    run: Run
+    folder: Path
+    record: RunRecord
+
+    @property
+    def curve(self) -> Convergence | None:
+        """How far training came; None for a model without epochs."""
+        if not (val := read_history(self.folder).get("val")):
+            return None
+        before = val[: max(1, round(0.9 * len(val)))]
+        return Convergence(len(val), max(0.0, 1 - min(val) / min(before)) if min(before) > 0 else 0.0)
+
+    @property
+    def predictions(self) -> Path:
+        """The file that is scored."""
+        return self.folder / "predictions.csv"
+
+    def read(self, ids: Sequence[str]) -> Floats:
+        """The predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
+        target = self.run.task.target
+        name, column = self.record.columns or ("id", target.name)
+        return read_predictions(self.predictions, ids, column, target.kind, name)
+
+
+def read_history(folder: Path) -> dict[str, list[float]]:
+    """The columns of history.csv of a run; nothing where there is none."""
+    file = folder / "history.csv"
+    if not file.is_file():
+        return {}
+    names, *rows = (line.split(",") for line in file.read_text(encoding="utf-8").split())
+    return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
+
+
+def row_name(model: str, overrides: Mapping[str, str]) -> str:
+    """The name of a row: the model's, with what was set by hand; always fit to be a folder's name."""
+    return safe_name("+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))]))
+
+
+def row_title(model: str, preset: str) -> str:
+    """The name that a board shows for a row."""
+    return f"{model}, {preset}" if preset in UNPRESET else model
+
+
+def find_run(run: Run, root: Path) -> StoredRun | None:
+    """The stored run, or None where it is not complete; raises `InputError` where it cannot be read."""
+    folder = run.folder(root)
+    file = folder / "run.json"
+    if not file.exists():
+        return None
+    return StoredRun(run, folder, RunRecord.read(file))
+
+
+def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
+    """All complete runs under `root`, and a sentence for each folder that cannot be read as one."""
+    found, faults = [], []
+    for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
+        try:
+            found.append(open_run(file.parent))
+        except InputError as error:
+            faults.append(str(error))
+    return found, faults
+
+
+def open_run(folder: Path) -> StoredRun:
+    """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
+    record = RunRecord.read(folder / "run.json")
+    try:
+        dataset, label, preset, model, number = folder.absolute().parts[-5:]
+        target, _, rule = label.partition("@")
+        fold, seed = (int(x) for x in number.split("-"))
+        return StoredRun(Run(parse_task(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, record)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{folder} is not where a run belongs: {error}") from error
+
+
+def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Write run.json, which makes the run complete, with the digests of the files beside it.
+
+    `fields` are those of `RunRecord` but for format, files and sha256; raises `InputError` for one that is wrong.
+    """
+    plain = {k: v for k, v in fields.items() if k not in {"format", "files", "sha256"}}
+    raw = {"format": FORMAT, **plain, "files": file_digests(folder)}
+    RunRecord.parse(raw, str(folder / "run.json"))
+    write_text(folder / "run.json", record_text(raw))
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a run but run.json, by its path in the folder."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in TRANSIENT_FILES)
+    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
+
+
+def default_runs_folder() -> Path:
+    """Runs of this folder if there are any, else those that come with the package."""
+    return Path("runs") if Path("runs").is_dir() else PACKAGE / "runs"

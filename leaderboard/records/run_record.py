@@ -1,0 +1,273 @@
+"""run.json, typed: what a run was made from, what it took, and the digests of its files.
+
+The file is one JSON object. Its fields, in the order in which they are written:
+
+    format               1 or 2; since 2 there are `files` and `sha256`
+    task                 dataset/target[@split]
+    model                name of the row: the model, with the settings that were set by hand
+    entry                name of the model's entry point, or FILE.py:CLASS
+    source               module:Class that was run
+    preset               named hyper-parameters; `pretrained` or `submitted` for rows that were not trained here
+    settings             hyper-parameters by name
+    weights              published weights: name, sha256 by file, trained_on
+    fold, seed           whole numbers
+    precision            of matrix products in training
+    split                rule, version, sha256
+    data                 name, sha256
+    counts               crystals that train, validate, test
+    seconds              train (where something was trained), predict
+    leaks                test structures that also occur in training or validation
+    outside              unsupported test crystals: id to reason
+    model_of             sha256 of the predictions of the run whose model a zero-shot run took
+    resumed              whether training was interrupted and resumed
+    peak_memory_mb, peak_device_memory_mb, device (kind, name, threads), parameters
+    predictions_sha256   of predictions.csv
+    columns              names of the two columns of a submission, if not id and target
+    log                  line and sha256 of a submission in the log
+    versions             Python and packages
+    commit               of the checkout, `+` where tracked files differed
+    finished             UTC, ISO 8601
+    files                sha256 by path of every other file of the run
+    sha256               of this record without this field, as compact JSON
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asugnn.errors import InputError
+from asugnn.reading import read_json
+
+FORMAT = 2  # since 2, run.json holds the digests of all files of its run, and its own
+READABLE = (1, 2)
+
+
+@dataclass(frozen=True)
+class SplitReference:
+    """The split that a run used, by the digest of its file."""
+
+    rule: str
+    version: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataReference:
+    """The data set that a run used, by the digest of its content."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class SideCounts:
+    """How many crystals train, validate and test."""
+
+    train: int = 0
+    validate: int = 0
+    test: int = 0
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time of training and of predicting the test set; None for what was not done."""
+
+    train: float | None = None
+    predict: float | None = None
+
+
+@dataclass(frozen=True)
+class Device:
+    """On what a run took place."""
+
+    kind: str
+    name: str
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class WeightsReference:
+    """Published weights: their name, the digests of their files, and what they were trained on."""
+
+    name: str
+    trained_on: str
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LogReference:
+    """The line of the log of submissions that a record belongs to."""
+
+    line: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json; see the module for what each field means. `raw` is the object as it was read."""
+
+    format: int
+    task: str
+    model: str
+    preset: str
+    fold: int
+    seed: int
+    split: SplitReference
+    data: DataReference
+    predictions_sha256: str
+    entry: str = ""
+    source: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    weights: WeightsReference | None = None
+    precision: str = "float32"
+    counts: SideCounts = field(default_factory=SideCounts)
+    seconds: Seconds = field(default_factory=Seconds)
+    leaks: int | None = None
+    outside: Mapping[str, str] = field(default_factory=dict)
+    model_of: str | None = None
+    resumed: bool | None = None
+    peak_memory_mb: int | None = None
+    peak_device_memory_mb: int | None = None
+    device: Device | None = None
+    parameters: int | None = None
+    columns: tuple[str, str] | None = None
+    log: LogReference | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commit: str | None = None
+    finished: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, file: Path) -> RunRecord:
+        """The record in a file; raises `InputError` that names the file and the first field that is wrong."""
+        if not file.is_file():
+            raise InputError(f"{file.parent} is not a finished run: it has no run.json")
+        return cls.parse(read_json(file, "the record of a run"), str(file))
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], where: str) -> RunRecord:
+        """The record in an object of JSON; raises `InputError` that names `where` and the first field that is wrong."""
+        version = _Fields(raw, where).whole("format")
+        if version not in READABLE:
+            raise InputError(f"{where} has format {version}, this version reads {READABLE}")
+        top = _Fields(raw, where)
+        split, data = top.table("split"), top.table("data")
+        counts, seconds = top.table("counts", {}), top.table("seconds", {})
+        weights, device, log = (top.optional_table(name) for name in ("weights", "device", "log"))
+        return cls(
+            format=version,
+            task=top.text("task"),
+            model=top.text("model"),
+            preset=top.text("preset"),
+            fold=top.whole("fold"),
+            seed=top.whole("seed"),
+            split=SplitReference(split.text("rule"), split.whole("version"), split.text("sha256")),
+            data=DataReference(data.text("name"), data.text("sha256")),
+            predictions_sha256=top.text("predictions_sha256"),
+            entry=top.text("entry", ""),
+            source=top.text("source", ""),
+            settings=top.table("settings", {}).raw,
+            weights=None
+            if weights is None
+            else WeightsReference(weights.text("name"), weights.text("trained_on"), weights.texts("sha256")),
+            precision=top.text("precision", "float32"),
+            counts=SideCounts(*(counts.whole(side, 0) for side in ("train", "validate", "test"))),
+            seconds=Seconds(seconds.number("train"), seconds.number("predict")),
+            leaks=top.optional_whole("leaks"),
+            outside=top.texts("outside"),
+            model_of=top.text("model_of", "") or None,
+            resumed=top.optional_bool("resumed"),
+            peak_memory_mb=top.optional_whole("peak_memory_mb"),
+            peak_device_memory_mb=top.optional_whole("peak_device_memory_mb"),
+            device=None
+            if device is None
+            else Device(device.text("kind"), device.text("name"), device.optional_whole("threads")),
+            parameters=top.optional_whole("parameters"),
+            columns=top.pair("columns"),
+            log=None if log is None else LogReference(log.whole("line"), log.text("sha256")),
+            versions=top.texts("versions"),
+            commit=top.text("commit", "") or None,
+            finished=top.text("finished", ""),
+            files=top.texts("files") if version > 1 else {},
+            sha256=top.text("sha256", ""),
+            raw=raw,
+        )
+
+
+def record_text(raw: Mapping[str, Any]) -> str:
+    """run.json as it is written: its last field is the sha256 of what it says without that field."""
+    plain = {k: v for k, v in raw.items() if k != "sha256"}
+    sha256 = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+    return json.dumps({**plain, "sha256": sha256}, indent=1) + "\n"
+
+
+_REQUIRED: Any = object()
+
+
+class _Fields:
+    """The fields of an object of JSON, each asked for by name and kind; a fault names where it stands."""
+
+    def __init__(self, raw: Mapping[str, Any], where: str, path: str = "") -> None:
+        self.raw, self.where, self.path = raw, where, path
+
+    def _fault(self, name: str, wanted: str) -> InputError:
+        held = "is missing" if name not in self.raw else f"is {str(self.raw[name])[:40]!r}, not {wanted}"
+        return InputError(f"{self.where} cannot be read as the record of a run: field '{self.path}{name}' {held}")
+
+    def _get(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any = _REQUIRED) -> Any:
+        if self.raw.get(name) is None and default is not _REQUIRED:
+            return default
+        value = self.raw.get(name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise self._fault(name, wanted)
+        return value
+
+    def text(self, name: str, default: str = _REQUIRED) -> str:
+        value: str = self._get(name, (str,), "text", default)
+        return value
+
+    def whole(self, name: str, default: int = _REQUIRED) -> int:
+        value: int = self._get(name, (int,), "a whole number from 0", default)
+        if value < 0:
+            raise self._fault(name, "a whole number from 0")
+        return value
+
+    def optional_whole(self, name: str) -> int | None:
+        return None if self.raw.get(name) is None else self.whole(name)
+
+    def optional_bool(self, name: str) -> bool | None:
+        value: bool | None = self._get(name, (bool,), "true or false", None)
+        return value
+
+    def number(self, name: str) -> float | None:
+        value = self._get(name, (int, float), "a finite number from 0", None)
+        if value is not None and not 0 <= value < float("inf"):  # False for nan, too
+            raise self._fault(name, "a finite number from 0")
+        return value  # type: ignore[no-any-return]
+
+    def pair(self, name: str) -> tuple[str, str] | None:
+        value = self._get(name, (list,), "a list of two names", None)
+        if value is None:
+            return None
+        if len(value) != 2 or not all(isinstance(x, str) for x in value):
+            raise self._fault(name, "a list of two names")
+        return value[0], value[1]
+
+    def table(self, name: str, default: Any = _REQUIRED) -> _Fields:
+        return _Fields(self._get(name, (dict,), "an object", default), self.where, f"{self.path}{name}.")
+
+    def optional_table(self, name: str) -> _Fields | None:
+        return None if self.raw.get(name) is None else self.table(name)
+
+    def texts(self, name: str) -> Mapping[str, str]:
+        found = self.table(name, {})
+        for key in found.raw:
+            found.text(key)
+        return found.raw

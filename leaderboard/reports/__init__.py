@@ -1,0 +1,50 @@
+"""Words and tables for people: what the terminal prints, and what stands below a board.
+
+wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
+terminal.py           boards and lists as text
+publication_table.py  a table for print: terminal, Markdown, LaTeX, JSON
+paper/                the tables and figures of the ASUGNN paper
+audit/                the audit of a data set and a split
+"""
+
+from leaderboard.reports.publication_table import TABLE_FORMATS, Cell, Column, Notes, Table, draw_table, write_table
+from leaderboard.reports.terminal import (
+    render_board,
+    render_datasets,
+    render_entry,
+    render_errors,
+    render_models,
+    render_score,
+)
+from leaderboard.reports.wording import (
+    PRESET_WARNINGS,
+    board_notes,
+    format_count,
+    format_interval,
+    format_number,
+    format_rank,
+    order_by_place,
+)
+
+__all__ = [
+    "PRESET_WARNINGS",
+    "TABLE_FORMATS",
+    "Cell",
+    "Column",
+    "Notes",
+    "Table",
+    "board_notes",
+    "draw_table",
+    "format_count",
+    "format_interval",
+    "format_number",
+    "format_rank",
+    "order_by_place",
+    "render_board",
+    "render_datasets",
+    "render_entry",
+    "render_errors",
+    "render_models",
+    "render_score",
+    "write_table",
+]

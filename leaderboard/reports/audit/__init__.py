@@ -1,0 +1,6 @@
+"""The audit of a data set and one of its splits, in sentences, tables and figures."""
+
+from leaderboard.reports.audit.audit import audit_dataset
+from leaderboard.reports.audit.files import write_audit
+
+__all__ = ["audit_dataset", "write_audit"]

@@ -1,0 +1,195 @@
+"""A table for print: cells with intervals and footnotes, drawn for a terminal, in Markdown, LaTeX and JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from asugnn.atomic_write import write_text
+from leaderboard.reports.terminal import draw_terminal
+
+TABLE_FORMATS = ("table", "markdown", "latex", "json")
+SUFFIXES = {"table": "txt", "markdown": "md", "latex": "tex", "json": "json"}
+
+_LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$",
+    **{mark: f"$^{n}$" for n, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}  # fmt: skip
+_MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<>[]~$"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place: a number, its interval, its footnotes, and for a program what the number is."""
+
+    text: str = "-"
+    interval: str = ""
+    marks: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column."""
+
+    title: str
+    unit: str = ""
+    right: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells; a row that is a text alone is a heading over those that follow."""
+
+    name: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[str | Sequence[Cell]]
+    notes: Mapping[str, str]  # mark to sentence
+    caption: Sequence[str]
+
+
+class Notes:
+    """Footnotes as they are met: what is quoted is numbered, what is measured goes by letters."""
+
+    def __init__(self) -> None:
+        self.marks: dict[str, str] = {}  # sentence to mark
+        self.counts = {True: 0, False: 0}
+
+    def mark(self, sentence: str, measured: bool = False) -> str:
+        """The mark of a sentence, the same whenever it comes again."""
+        if sentence not in self.marks:
+            n = self.counts[measured]
+            self.counts[measured] += 1
+            self.marks[sentence] = _letters(n) if measured else str(n + 1)
+        return self.marks[sentence]
+
+    def all(self) -> dict[str, str]:
+        """Mark to sentence, numbers before letters."""
+        found = sorted(self.marks.items(), key=lambda x: (not x[1].isdigit(), len(x[1]), x[1]))
+        return {mark: sentence for sentence, mark in found}
+
+
+def draw_table(table: Table, form: str) -> str:
+    """The table in one of `TABLE_FORMATS`."""
+    return {"table": _terminal, "markdown": _markdown, "latex": _latex, "json": _json}[form](table)
+
+
+def write_table(table: Table, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write the table into a folder, a file for each of some `TABLE_FORMATS`; returns them."""
+    files = [folder / f"{table.name}.{SUFFIXES[form]}" for form in formats]
+    for form, file in zip(formats, files, strict=True):
+        write_text(file, draw_table(table, form) + "\n")
+    return files
+
+
+def _letters(n: int) -> str:
+    return (_letters(n // 26 - 1) if n >= 26 else "") + "abcdefghijklmnopqrstuvwxyz"[n % 26]
+
+
+def _terminal(table: Table) -> str:
+    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for c in table.columns:
+        unit = f"\n[dim]{escape(c.unit)}[/]" if c.unit else ""
+        drawn.add_column(escape(c.title) + unit, justify="right" if c.right else "left", overflow="fold")
+    for i, row in enumerate(table.rows):
+        if isinstance(row, str):
+            drawn.add_row(_place(i))  # in a cell it would widen its column
+            continue
+        cells = []
+        for cell in row:
+            marks = escape(f"[{','.join(cell.marks)}]") if cell.marks else ""
+            below = f"\n[dim]{escape(cell.interval)}[/]" if cell.interval else ""
+            cells.append(f"{escape(cell.text)}{marks}{below}")
+        drawn.add_row(*cells)
+    text = draw_terminal(drawn, 140)
+    for i, row in enumerate(table.rows):
+        if isinstance(row, str):
+            text = text.replace(_place(i), row, 1)
+    notes = [f"[{mark}] {sentence}" for mark, sentence in table.notes.items()]
+    return "\n".join([table.title, text, *table.caption, *notes])
+
+
+def _place(i: int) -> str:
+    """Where a heading will stand: two characters that nothing else has."""
+    return "\ue000" + chr(0xE001 + i)
+
+
+def _markdown(table: Table) -> str:
+    def plain(text: str) -> str:
+        return "".join(_MARKDOWN.get(c, c) for c in text)
+
+    heads = [" ".join(filter(None, (c.title, c.unit))) for c in table.columns]
+    lines = [f"**{plain(table.title)}**", "", f"| {' | '.join(map(plain, heads))} |"]
+    lines.append(f"|{'|'.join('---:' if c.right else '---' for c in table.columns)}|")
+    for row in table.rows:
+        if isinstance(row, str):
+            cells = [f"**{plain(row)}**", *[""] * (len(table.columns) - 1)]
+        else:
+            cells = []
+            for cell in row:
+                marks = f"<sup>{','.join(cell.marks)}</sup>" if cell.marks else ""
+                cells.append(plain(cell.text) + marks + (f" ({plain(cell.interval)})" if cell.interval else ""))
+        lines.append(f"| {' | '.join(cells)} |")
+    notes = [f"- <sup>{mark}</sup> {plain(sentence)}" for mark, sentence in table.notes.items()]
+    return "\n".join([*lines, "", *(f"- {plain(line)}" for line in table.caption), *notes])
+
+
+def _latex(table: Table) -> str:
+    """For a document with the package booktabs; as wide as two columns."""
+
+    def plain(text: str) -> str:
+        signed = re.sub(r"(?<![\w.])-(?=\d)", "−", "–" if text == "-" else text)
+        return "".join(_LATEX.get(c, c) for c in signed).replace("--", "-{}-" if " --" in text else "--")
+
+    spec = "".join("r" if c.right else "l" for c in table.columns)
+    lines = [
+        r"\begin{table*}",
+        rf"\caption{{{plain(table.title)}}}",
+        rf"\label{{tab:{table.name}}}",
+        r"\footnotesize",
+        r"\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
+        r"\toprule",
+        " & ".join(plain(c.title) for c in table.columns) + r" \\",
+    ]
+    if any(c.unit for c in table.columns):
+        lines.append(" & ".join(plain(c.unit) for c in table.columns) + r" \\")
+    lines.append(r"\midrule")
+    for row in table.rows:
+        if isinstance(row, str):
+            lines.append(rf"\multicolumn{{{len(table.columns)}}}{{@{{}}l}}{{\textit{{{plain(row)}}}}} \\")
+            continue
+        marks = [rf"\textsuperscript{{{','.join(cell.marks)}}}" if cell.marks else "" for cell in row]
+        lines.append(" & ".join(plain(cell.text) + mark for cell, mark in zip(row, marks, strict=True)) + r" \\")
+        if any(cell.interval for cell in row):
+            below = (rf"{{\tiny {plain(cell.interval)}}}" if cell.interval else "" for cell in row)
+            lines.append(" & ".join(below) + r" \\[2pt]")
+    notes = [rf"\textsuperscript{{{mark}}}~{plain(sentence)}" for mark, sentence in table.notes.items()]
+    text = "\\\\\n".join([*map(plain, table.caption), *notes])
+    tail = [r"\bottomrule", r"\end{tabular}", r"\par\smallskip\raggedright\scriptsize", text, r"\end{table*}"]
+    return "\n".join([*lines, *tail])
+
+
+def _json(table: Table) -> str:
+    """Rows as lists of cells, in the order of the columns, each under the heading that it stands below."""
+    rows: list[dict[str, Any]] = []
+    heading = ""
+    for row in table.rows:
+        if isinstance(row, str):
+            heading = row
+        else:
+            rows.append({"heading": heading, "cells": [{"text": cell.text, **cell.about} for cell in row]})
+    columns = [{"title": c.title, "unit": c.unit} for c in table.columns]
+    about = {"table": table.name, "title": table.title, "columns": columns, "rows": rows}
+    return json.dumps({**about, "notes": table.notes, "caption": table.caption}, indent=1)

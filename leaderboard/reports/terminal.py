@@ -1,0 +1,294 @@
+"""What the commands print: tables for a terminal, and the board as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from asugnn.model_registry import ModelEntry, model_presets
+from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
+from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.reports.wording import (
+    FEW_GROUPS,
+    OFFSET,
+    ROUGH,
+    board_notes,
+    format_count,
+    format_interval,
+    format_number,
+    format_rank,
+    order_by_place,
+)
+from leaderboard.splitting import list_rules, split_size
+
+
+def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, detailed: bool) -> str:
+    """The board of some tasks: one table of all models by all tasks, or a table a task with all its metrics."""
+    if form == "json":
+        return json.dumps([asdict(row) for row in rows], indent=1)
+    if form == "csv":
+        return _board_csv(rows)
+    if not rows:
+        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
+    mark = "- " if form == "markdown" else ""
+    notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
+    draw = _markdown if form == "markdown" else draw_terminal
+    parts = []
+    if not detailed:
+        of = list(dict.fromkeys(task.source.name for task in tasks))
+        for name in of:
+            mine = [task for task in tasks if task.source.name == name]
+            here = [row for row in rows if row.task in {task.name for task in mine}]
+            parts += [*([name] if len(of) > 1 else []), draw(_suite_table(here, mine, form))]
+        return "\n".join([*parts, notes])
+    for task in tasks:
+        if some := [r for r in rows if r.task == task.name]:
+            counts = f"{some[0].n} test crystals in {some[0].groups} groups"
+            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
+            if task.target.by_system:
+                parts += _system_tables([(r.title, r.systems) for r in some], task, draw)
+    return "\n".join([*parts, notes])
+
+
+def render_score(scored: dict[str, Any], task: Task) -> str:
+    """The metrics of one file."""
+    table = new_table()
+    for column in ("metric", "value", "95 % interval"):
+        table.add_column(column)
+    for metric in task.target.metrics:
+        value = MetricValue(**scored["metrics"][metric.name])
+        unit = task.target.unit if metric.has_unit else ""
+        table.add_row(metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
+    lines = [
+        f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
+        draw_terminal(table),
+    ]
+    if "systems" in scored:
+        systems = {name: _system_from_dict(plain) for name, plain in scored["systems"].items()}
+        lines += _system_tables([("", systems)], task, draw_terminal)
+    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
+
+
+def render_entry(scored: dict[str, Any], task: Task) -> str:
+    """One line of `bench submit`."""
+    metric = task.target.metrics[0]
+    value = MetricValue(**scored["metrics"][metric.name])
+    said = f"{metric.title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
+    return f"{scored['name']} on {task.name}: {said} ({format_interval(value)}, 95 % interval){tries}"
+
+
+def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: str) -> str:
+    """Classes by models, the best of each class in bold."""
+    if not classes:
+        return f"no runs for {task.name}, or fewer than {FEWEST} test crystals of every class"
+    best = min if task.target.kind == "regression" else max
+    means = {
+        m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}
+    }
+    names = sorted(means, key=lambda m: (float(means[m]), m), reverse=best is max)
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([what, "crystals", *names])
+        writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
+        return out.getvalue().rstrip("\n")
+    table = new_table()
+    for column in (what, "crystals", *names):
+        table.add_column(column.replace(", ", "\n"), justify="left" if column == what else "right")
+    for c in classes:
+        top = best(c.values.values())
+        cells = [format_number(c.values.get(m)) for m in names]
+        marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
+        table.add_row(c.name, str(c.n), *marked)
+    measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
+    caption = f"{task.name}: {measure}; bold: lowest" if best is min else f"{task.name}: {measure}; bold: highest"
+    return "\n".join([(_markdown if form == "markdown" else draw_terminal)(table), caption])
+
+
+def render_models(found: Sequence[ModelEntry]) -> str:
+    """Names, presets and what each is; broken ones with their reason."""
+    table = new_table()
+    for column in ("model", "presets", "what it is", "from"):
+        table.add_column(column)
+    for m in found:
+        if m.model is None:
+            table.add_row(f"[red]{m.name}[/]", "-", f"[red]cannot be loaded:[/] {escape(m.reason)}", m.distribution)
+        else:
+            what = (m.model.__doc__ or "").strip().partition("\n")[0]
+            table.add_row(f"[bold]{m.name}[/]", ", ".join(model_presets(m.model)) or "-", escape(what), m.distribution)
+    weights = new_table()
+    for column in ("published weights", "model", "predicts", "trained on"):
+        weights.add_column(column)
+    for m in found:
+        for name, about in getattr(m.model, "weights", {}).items():
+            weights.add_row(name, m.name, about.target, about.trained_on)
+    parts = [draw_terminal(table)]
+    if weights.row_count:
+        parts += [draw_terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
+    return "\n".join(parts)
+
+
+def render_datasets() -> str:
+    """Data sets with their tasks, and whether they are at hand."""
+    parts = []
+    for source in list_sources():
+        at_hand = data_file(source) is not None
+        where = "in the package" if source.embedded else "at hand" if at_hand else f"not at hand: {how_to_get(source)}"
+        table = new_table()
+        for column in ("task", "unit", "what the label is"):
+            table.add_column(column)
+        for task in suite_tasks(source.name):
+            table.add_row(task.name, task.target.unit or "class 1 = metal", task.target.meaning)
+        rules = list_rules(source)  # none before it is made
+        rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
+        parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]
+        parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
+    return "\n".join(parts[:-1])
+
+
+def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
+    """Models by tasks, the primary metric of each with its interval; models by their mean place over the tasks."""
+    table = new_table()
+    table.add_column("model")
+    for task in tasks:
+        metric = task.target.metrics[0]
+        unit = task.target.unit if metric.has_unit else ""
+        first, _, second = task.target.name.partition("-")
+        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
+    table.add_column("train\n \n \n[dim]s[/]", justify="right")
+    cells = {(r.title, r.task): r for r in rows}
+    for model in order_by_place(rows, tasks):
+        line = [model]
+        for task in tasks:
+            row = cells.get((model, task.name))
+            line.append(_metric_cell(row, task.target.metrics[0].name, form) if row else "-")
+        seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
+        table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
+    return table
+
+
+def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
+    """All metrics of one task."""
+    table = new_table()
+    for column in ("rank", "model"):
+        table.add_column(column)
+    for metric in task.target.metrics:
+        unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
+        table.add_column(metric.title + unit, justify="right")
+    for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            format_rank(row),
+            row.title,
+            *(_metric_cell(row, metric.name, form) for metric in task.target.metrics),
+            "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
+            _seconds(row, form),
+            "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
+            format_count(row.parameters),
+        )
+    return table
+
+
+def _system_tables(
+    models: Sequence[tuple[str, dict[str, SystemRow]]], task: Task, draw: Callable[[Table], str]
+) -> list[str]:
+    """All metrics of each system, by model if there is more than one; of a regression, after the offsets too."""
+    table, unit = new_table(), task.target.unit
+    metrics = task.target.metrics
+    shifted = task.target.kind == "regression"
+    for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
+        table.add_column(column, justify="right" if column == "crystals" else "left")
+    for metric in metrics:
+        table.add_column(metric.title, justify="right")
+    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter it" for m in metrics)] if shifted else []:
+        table.add_column(column, justify="right")
+    for title, systems in models:
+        for name, s in systems.items():
+            cells = [
+                *([title] if title else []),
+                name,
+                str(s.n),
+                *(format_number(s.metrics[m.name].value) for m in metrics),
+            ]
+            if shifted:
+                cells += [format_number(s.offset), *(format_number(s.after_offset[m.name].value) for m in metrics)]
+            table.add_row(*cells)
+    return [draw(table), *([OFFSET] if shifted else [])]
+
+
+def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
+    """What `asdict` made plain."""
+    raw, after = ({k: MetricValue(**v) for k, v in plain[key].items()} for key in ("metrics", "after_offset"))
+    return SystemRow(plain["n"], raw, plain["offset"], after)
+
+
+def _metric_cell(row: Row, metric: str, form: str) -> str:
+    value = row.metrics[metric]
+    shown = format_number(value.value)
+    if row.spread:
+        shown += f" ± {format_number(row.spread[metric])}"
+    if row.rank == 1:
+        shown = f"**{shown}**" if form == "markdown" else f"[bold]{shown}[/]"
+    return f"{shown} ({format_interval(value)})" if form == "markdown" else f"{shown}\n[dim]{format_interval(value)}[/]"
+
+
+def _seconds(row: Row, form: str) -> str:
+    if row.seconds_train is None:
+        return "-"
+    number = f"{row.seconds_train:.0f}"
+    return number if not row.front else f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
+
+
+def _board_csv(rows: Sequence[Row]) -> str:
+    out = io.StringIO()
+    plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
+             "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
+             "noise", "split", "commit", "leaks")  # fmt: skip
+    names = list(dict.fromkeys(m for row in rows for m in row.metrics))
+    writer = csv.writer(out, lineterminator="\n")
+    ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
+    writer.writerow([*plain, "tied_with", "runs", *ends])
+    for row in rows:
+        values = [row.metrics.get(m, MetricValue(None, None, None)) for m in names]
+        numbers = [x for v in values for x in (v.value, v.low, v.high)]
+        writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
+    return out.getvalue().rstrip("\n")
+
+
+def new_table() -> Table:
+    """An empty table in the style of the bench."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def draw_terminal(table: Table, width: int = 100) -> str:
+    """As wide as the terminal; `width` columns where there is none. Colours only where a person looks."""
+    console = Console(width=None if sys.stdout.isatty() else width)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+
+
+def _markdown(table: Table) -> str:
+    """A Markdown table with the same cells."""
+
+    def plain(text: object) -> str:
+        return " ".join(Text.from_markup(str(text)).plain.split()).replace("|", "\\|")
+
+    lines = [[plain(c.header) for c in table.columns]]
+    lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])
+    lines += [[plain(cell) for cell in row] for row in zip(*(c.cells for c in table.columns), strict=True)]
+    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])

@@ -1,0 +1,179 @@
+"""Which runs a command asks for: tasks, models, folds and seeds, checked before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asugnn import InputError, Model
+from asugnn.errors import did_you_mean
+from asugnn.model_registry import ablation_variants, configure_model, list_models, model_presets
+from leaderboard.data import Task, load_dataset, parse_task
+from leaderboard.records import (
+    PRETRAINED,
+    Run,
+    row_name,
+)
+from leaderboard.running.pretrained import models_with_weights, published_weights, weights_owner
+from leaderboard.splitting import find_duplicates, fold_leakage, fold_sides, read_split
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and what it takes to make it: the model's full name and the fields set by hand, as text."""
+
+    run: Run
+    model: str
+    overrides: Mapping[str, str]
+    weights: str = ""  # published weights, by name or path, instead of training
+
+    def configured(self) -> Model:
+        """The unfitted model."""
+        return configure_model(self.model, self.run.preset, self.overrides)
+
+    def on(self, task: Task) -> Job:
+        """The same for another task."""
+        return dataclasses.replace(self, run=dataclasses.replace(self.run, task=task))
+
+
+def plan_runs(
+    tasks: Sequence[Task],
+    models: Sequence[str],
+    preset: str,
+    folds: Sequence[int] | None,
+    seeds: Sequence[int],
+    overrides: Mapping[str, Mapping[str, str]],
+    allow_leaks: bool = False,
+    ablation: bool = False,
+) -> list[Job]:
+    """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
+
+    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split. A split
+    that tests structures which also train is wrong, unless `allow_leaks`. With `ablation`, the variants that a model's
+    paper compares take the place of the model.
+    """
+    needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
+    found = _folds_of(needed, folds)
+    _refuse_leaks(found, allow_leaks)
+    jobs = []
+    for model in models:
+        for variant in ablation_variants(model, preset) if ablation else [{}]:
+            chosen = {**variant, **overrides.get(model, {})}
+            configure_model(model, preset, chosen)
+            name = row_name(model, chosen)
+            jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in found for s in seeds]
+    return jobs
+
+
+def _folds_of(tasks: Iterable[Task], folds: Sequence[int] | None) -> list[tuple[int, Task]]:
+    """The folds of some tasks, fold by fold; raises `InputError` where one cannot be had."""
+    found = []
+    for task in tasks:
+        data = load_dataset(task.source)
+        parts = read_split(data, task.rule)
+        for fold in parts.folds if folds is None else folds:
+            fold_sides(parts, data, task.target, fold)
+            found.append((fold, task))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def _refuse_leaks(folds: Iterable[tuple[int, Task]], allow_leaks: bool) -> None:
+    """Raise `InputError` where a tested crystal is, as a structure, also one that trains or validates."""
+    for fold, task in folds:
+        data = load_dataset(task.source)
+        leaking = fold_leakage(task, fold, data, find_duplicates(data))
+        if leaking.shared and not allow_leaks:
+            tested, learned = next(iter(leaking.shared.items()))
+            raise InputError(
+                f"the split leaks: {leaking}, such as '{tested}', which is '{learned}'; take another split, or run it "
+                f"all the same with --allow-leaks, and the board shows the count: `bench data audit {task.source.name}`"
+            )
+
+
+def plan_pretrained(
+    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int] | None
+) -> list[Job]:
+    """The jobs of published weights, for the tasks whose target they predict; raises `InputError`.
+
+    `weights` is a name, `all`, or a path; `models` are all models that may have weights of that name, or the one
+    that a path belongs to.
+    """
+    known = [(m, n, w) for m in models for n, w in published_weights(m).items()]
+    chosen = known if weights == "all" else [k for k in known if k[1] == weights]
+    if chosen:
+        wanted = [(m, m, n, [t for t in tasks if t.trained.target.name == about.target]) for m, n, about in chosen]
+        if not any(mine for *_, mine in wanted):
+            targets = ", ".join(sorted({about.target for _, _, about in chosen}))
+            raise InputError(f"--pretrained {weights} predicts {targets}: choose a task of that target")
+    else:
+        model = weights_owner(models, weights)
+        row = row_name(model, {"weights": Path(weights).resolve().name})
+        wanted = [(model, row, weights, list(tasks))]
+    return [
+        Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name)
+        for model, row, name, mine in wanted
+        for fold, t in _folds_of(mine, folds)
+    ]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is asked of `bench run`, in words that another process understands."""
+
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    preset: str
+    folds: tuple[int, ...] | None
+    seeds: tuple[int, ...]
+    overrides: Mapping[str, Mapping[str, str]]
+    weights: str
+    ablation: bool = False
+    allow_leaks: bool = False
+
+    def jobs(self) -> list[Job]:
+        """All jobs; raises `InputError` for whatever is wrong with the request."""
+        parsed = [parse_task(name) for name in self.tasks]
+        if self.weights:
+            return plan_pretrained(parsed, self.models, self.weights, self.folds)
+        chosen = (self.models, self.preset, self.folds, self.seeds, self.overrides)
+        return plan_runs(parsed, *chosen, self.allow_leaks, self.ablation)
+
+
+def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[list[str], list[str]]:
+    """The models that `names` asks for, and a sentence for each that is skipped; raises `InputError`.
+
+    `all` are those that can be loaded and have the preset or, with `pretrained`, take published weights.
+    """
+    if list(names) != ["all"]:
+        return list(names), []
+    if pretrained:
+        return models_with_weights(), []
+    models, skipped = [], []
+    for entry in list_models():
+        if entry.model is None:
+            skipped.append(f"model '{entry.name}' ({entry.source}) cannot be loaded: {entry.reason}")
+        elif not model_presets(entry.model):
+            continue  # it comes with published weights alone
+        elif preset not in model_presets(entry.model):
+            skipped.append(f"model '{entry.name}' has no preset '{preset}'")
+        else:
+            models.append(entry.name)
+    if not models:
+        raise InputError(f"no model has a preset '{preset}': `bench models` lists them")
+    return models, skipped
+
+
+def parse_overrides(texts: Sequence[str], models: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Fields to set by model, from MODEL.FIELD=VALUE; raises `InputError`."""
+    out: dict[str, dict[str, str]] = {}
+    for text in texts:
+        left, equals, value = text.partition("=")
+        model, dot, field = left.rpartition(".")
+        if not equals or not dot or not field:
+            raise InputError(f"--set takes MODEL.FIELD=VALUE, not '{text}'")
+        if model not in models:
+            raise InputError(f"--set {text}: model '{model}' is not among those to run{did_you_mean(model, models)}")
+        out.setdefault(model, {})[field] = value
+    return out

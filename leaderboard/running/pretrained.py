@@ -1,0 +1,64 @@
+"""Models with published weights: which there are, and one of them ready to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asugnn.atomic_write import file_sha256
+from asugnn.errors import InputError, did_you_mean
+from asugnn.model import Model
+from asugnn.model_registry import find_model, list_models
+from asugnn.published_weights import PublishedWeights, locate_weights
+
+
+def published_weights(model: str) -> Mapping[str, PublishedWeights]:
+    """The published weights of an installed model, by name."""
+    weights: Mapping[str, PublishedWeights] = getattr(find_model(model), "weights", {})
+    return weights
+
+
+def models_with_weights() -> list[str]:
+    """The installed models that can take published weights."""
+    return [m.name for m in list_models() if m.model is not None and hasattr(m.model, "pretrained")]
+
+
+def weights_owner(models: Sequence[str], weights: str) -> str:
+    """The one model whose weights lie at a path, or have a name; raises `InputError` where that is not clear."""
+    able = [m for m in models if hasattr(find_model(m), "pretrained")]
+    if named := [m for m in able if weights in published_weights(m)]:
+        return named[0]
+    if not Path(weights).exists():
+        names = [name for m in able for name in published_weights(m)]
+        raise InputError(
+            f"there are no published weights '{weights}', and no such folder{did_you_mean(weights, names)}"
+        )
+    if len(able) != 1:
+        raise InputError(f"--pretrained {weights} needs --model with one of {', '.join(able or models_with_weights())}")
+    return able[0]
+
+
+def load_pretrained(model: str, weights: str) -> Model:
+    """A model with published weights, by name or path, ready to predict; raises `InputError`."""
+    cls: Any = find_model(model)
+    ready: Model = cls.pretrained(_files(model, weights))
+    return ready
+
+
+def describe_weights(model: str, weights: str) -> dict[str, Any]:
+    """What the record of a run says of its weights."""
+    known = published_weights(model).get(weights)
+    digests = {name: file_sha256(path) for name, path in _files(model, weights).items()}
+    return {"name": weights, "sha256": digests, "trained_on": known.trained_on if known else "data unknown here"}
+
+
+def _files(model: str, weights: str) -> dict[str, Path]:
+    if known := published_weights(model).get(weights):
+        folder = locate_weights(weights, known)
+        return {name: folder / name for name in known.files}
+    path = Path(weights)
+    files = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else []
+    if not files:
+        raise InputError(f"there is no file in '{weights}'")
+    return {file.name: file for file in files}

@@ -1,0 +1,246 @@
+"""Train and predict: from a task and a model to a folder with predictions.csv and run.json. Scoring starts there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from asugnn import Context, InputError, Labelled, Model
+from asugnn.atomic_write import file_sha256, write_text
+from asugnn.crystal import Floats
+from asugnn.model_registry import find_model, model_settings
+from leaderboard._util import current_workspace, lock_folder
+from leaderboard.data import Dataset, Target, load_dataset
+from leaderboard.records import (
+    Run,
+    find_run,
+    read_history,
+    write_predictions,
+    write_record,
+)
+from leaderboard.running.machine import checkout_commit, measure_memory, package_versions
+from leaderboard.running.plan import Job
+from leaderboard.running.predict_files import fitted_model, outside_domain
+from leaderboard.running.pretrained import describe_weights, load_pretrained
+from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
+
+Outcome = Literal["done", "kept", "failed"]
+Report = Callable[[Run, Outcome, str], None]
+
+
+def run_jobs(jobs: Sequence[Job], out: Path, report: Report) -> dict[Outcome, int]:
+    """Do what is not done yet. A job that fails does not stop the others.
+
+    A job that another process is at is put off, and waited for when nothing else is left.
+    """
+    counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
+    queue, busy = deque(jobs), 0
+    while queue:
+        job = queue.popleft()
+        with lock_folder(job.run.folder(out), wait=busy > len(queue)) as mine:
+            if not mine or _others_train(job, out, wait=busy > len(queue)):
+                queue.append(job)
+                busy += 1
+                continue
+            busy = 0
+            outcome, note = _attempt_job(job, out)
+        counts[outcome] += 1
+        report(job.run, outcome, note)
+    return counts
+
+
+def _others_train(job: Job, out: Path, wait: bool) -> bool:
+    """Whether another process is at the model that a zero-shot job needs."""
+    origin = job.on(job.run.task.trained).run
+    if job.weights or origin == job.run or find_run(origin, out):
+        return False
+    with lock_folder(origin.folder(out), wait) as free:
+        return not free
+
+
+def _attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
+    folder = job.run.folder(out)
+    (folder / "error.txt").unlink(missing_ok=True)
+    try:
+        if _is_kept(job, out):
+            return "kept", ""
+        return "done", _train_and_predict(job, out)
+    except InputError as error:
+        return "failed", str(error)
+    except Exception as error:  # a model's own failure: told, kept, and the others go on
+        write_text(folder / "error.txt", traceback.format_exc())
+        return "failed", f"{type(error).__name__}: {error}; the traceback is in {folder / 'error.txt'}"
+
+
+def _identity(job: Job, data: Dataset) -> dict[str, Any]:
+    """What makes two runs in one folder the same run."""
+    task = job.run.task
+    parts = read_split(data, task.rule)
+    return {
+        "task": task.name,
+        "model": job.run.model,
+        "entry": job.model,
+        "source": _source(job.model),
+        "preset": job.run.preset,
+        **(
+            {"weights": describe_weights(job.model, job.weights)}
+            if job.weights
+            else {"settings": _settings(job.configured())}
+        ),
+        "fold": job.run.fold,
+        "seed": job.run.seed,
+        "precision": current_workspace().precision,
+        "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
+        "data": {"name": data.source.name, "sha256": data.sha256},
+    }
+
+
+def _settings(model: Model) -> dict[str, Any]:
+    """The hyper-parameters of a model as run.json holds them."""
+    plain: dict[str, Any] = json.loads(json.dumps(model_settings(model), default=str))
+    return plain
+
+
+def _is_kept(job: Job, out: Path) -> bool:
+    """Whether the run is complete; raises `InputError` where the folder holds another run than this one."""
+    record = find_run(job.run, out)
+    if record is None:
+        return False
+    identity = _identity(job, load_dataset(job.run.task.source))
+    changed = [key for key, value in identity.items() if record.record.raw.get(key) != value]
+    if changed:
+        raise InputError(
+            f"{record.folder} holds a finished run with another {' and '.join(changed)}: "
+            "choose another --out, or move that folder away"
+        )
+    (record.folder / "checkpoint.pt").unlink(missing_ok=True)
+    return True
+
+
+def _train_and_predict(job: Job, out: Path) -> str:
+    run, folder = job.run, job.run.folder(out)
+    commit = checkout_commit()
+    data = load_dataset(run.task.source)
+    identity = _identity(job, data)
+    _resume_or_clear(folder, identity)
+    sides = fold_sides(read_split(data, run.task.rule), data, run.task.target, run.fold)
+    ids, test = sides.test, data.crystals(sides.test)
+    about: dict[str, Any] = {
+        "counts": {"train": len(sides.train), "validate": len(sides.validate), "test": len(ids)},
+        "seconds": {},
+    }
+    workspace = current_workspace()
+    context = Context(run.seed, workspace.device, workspace.precision, folder, workspace.progress(run.title))
+    if not job.weights:
+        about["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
+    with measure_memory(about):
+        if job.weights:
+            model = load_pretrained(job.model, job.weights)
+            if hasattr(model, "refer"):  # to crystals of the training side, without their labels
+                origin = run.task.trained
+                of = load_dataset(origin.source)
+                model.refer(of.crystals(fold_sides(read_split(of, origin.rule), of, origin.target, run.fold).train))
+            about["settings"] = _settings(model)
+            about["outside"] = outside_domain(model, ids, test)
+            inside = [i for i, name in enumerate(ids) if name not in about["outside"]]
+            ids, test = tuple(ids[i] for i in inside), [test[i] for i in inside]
+        elif run.task.target.model_of:
+            model, about["model_of"] = _trained(job, out)
+        else:
+            model = _fit(job, context, data, sides, about)
+        started = time.monotonic()
+        values = model.predict(test)
+        about["seconds"]["predict"] = round(time.monotonic() - started, 3)
+    _check_predictions(run, ids, values)
+    about["parameters"] = getattr(model, "parameters", None)
+    write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
+    if not run.task.target.model_of:
+        _save_model(model, folder / "model")
+    about["predictions_sha256"] = file_sha256(folder / "predictions.csv")
+    about |= {
+        "versions": package_versions(job),
+        "commit": commit,
+        "finished": datetime.now(UTC).isoformat("T", "seconds"),
+    }
+    write_record(folder, {**identity, **about})
+    for name in ("checkpoint.pt", "started.json"):
+        (folder / name).unlink(missing_ok=True)
+    seconds = about["seconds"]
+    return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
+
+
+def _fit(job: Job, context: Context, data: Dataset, ids: Sides, about: dict[str, Any]) -> Model:
+    target = job.run.task.target
+    train, validate = (_labelled(data, target, side) for side in (ids.train, ids.validate))
+    model = job.configured()
+    assert context.folder is not None
+    resumed = (context.folder / "checkpoint.pt").exists()
+    started = time.monotonic()
+    model.fit(train, validate, context)
+    seconds = time.monotonic() - started
+    if resumed:  # what the killed process spent is in the history
+        seconds = max(seconds, sum(read_history(context.folder).get("seconds", ())))
+    about["seconds"]["train"] = round(seconds, 3)
+    about["resumed"] = resumed
+    return model
+
+
+def _trained(job: Job, out: Path) -> tuple[Model, str]:
+    """The fitted model of the task that a zero-shot task takes its models from."""
+    origin = job.on(job.run.task.trained)
+    record = find_run(origin.run, out)
+    if record is None:
+        raise InputError(f"it needs the model of {origin.run.title}, which is not there")
+    return fitted_model(record), record.record.predictions_sha256
+
+
+def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
+    y = data.labels(target)[[data.rows[i] for i in ids]]
+    return Labelled(ids, data.crystals(ids), y, target.kind)
+
+
+def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
+    if np.shape(values) != (len(ids),):
+        raise InputError(f"it predicted an array of shape {np.shape(values)} for {len(ids)} crystals")
+    bad = ~np.isfinite(values)
+    if run.task.target.kind == "binary":
+        bad |= (values < 0) | (values > 1)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise InputError(f"it predicted {values[i]} for {bad.sum()} crystals, the first of them '{ids[i]}'")
+
+
+def _save_model(model: Model, folder: Path) -> None:
+    """Save into a folder that appears whole."""
+    temporary = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
+    try:
+        model.save(temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Keep a checkpoint only if it belongs to this very run."""
+    started = folder / "started.json"
+    text = json.dumps(identity, indent=1) + "\n"
+    if not started.exists() or started.read_text(encoding="utf-8") != text:
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        write_text(started, text)
+
+
+def _source(model: str) -> str:
+    cls = find_model(model)
+    return f"{cls.__module__}:{cls.__qualname__}"

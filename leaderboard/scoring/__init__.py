@@ -1,0 +1,25 @@
+"""Numbers from labels and predictions: metrics, their intervals, and significance tests.
+
+metrics.py           what is computed from labels (n,) and predictions (n,)
+inference.py         confidence intervals, paired tests and ranks over groups of test crystals
+chemical_systems.py  the same by chemical system, for zero-shot tasks
+"""
+
+from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
+from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, rank_models
+from leaderboard.scoring.metrics import METRICS, THRESHOLD, Metric, metrics_for, roc_curve
+
+__all__ = [
+    "ALL_SYSTEMS",
+    "METRICS",
+    "THRESHOLD",
+    "Estimate",
+    "Metric",
+    "PredictedFold",
+    "chemical_system",
+    "estimate_metrics",
+    "metrics_for",
+    "rank_models",
+    "roc_curve",
+    "score_by_system",
+]

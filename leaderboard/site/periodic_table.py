@@ -1,0 +1,67 @@
+"""The periodic table, each element shaded by the errors of a model on the crystals that hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+
+from asugnn.crystal import SYMBOLS
+from leaderboard.board import ErrorClass
+from leaderboard.site.formatting import html_number
+from leaderboard.site.svg_axes import svg_figure, svg_text
+
+SHADES = 7  # classes of an error
+CELL = 40  # an element, in units of the figure
+NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # the last element of each period
+
+
+def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit: str) -> Markup:
+    """The table in the shades of one model; `measure` says what the values of the classes are, `unit` in a few words.
+
+    The shades are those of all models together.
+    """
+    known = {c.name: c for c in classes}
+    edges = _edges([v for c in classes for v in c.values.values() if v > 0])
+    parts = []
+    for z, symbol in enumerate(SYMBOLS, 1):
+        group, period = _place(z)
+        error = known[symbol].values.get(model) if symbol in known else None
+        shade = "none" if error is None else f"q{int(np.searchsorted(edges, error, side='right'))}"
+        about = f"{symbol}: fewer than five test crystals"
+        if error is not None:
+            about = f"{symbol}: {html_number(error)} {unit}, {known[symbol].n:,} crystals"
+        x, y = CELL * (group - 1), CELL * (period - 1) + (10 if period > 7 else 0)
+        parts.append(
+            Markup('<g data-symbol="{}" class="{}" data-tip="{}"><rect x="{}" y="{}" width="38" height="38" rx="3"/>'
+                   '<text x="{}" y="{}">{}</text></g>').format(symbol, shade, about, x, y, x + 19, y + 25, symbol)
+        )  # fmt: skip
+    for i in range(SHADES):  # the key, in the gap above the transition metals
+        left = 3.5 * CELL + 42 * i
+        parts.append(Markup('<g class="q{}"><rect x="{}" y="52" width="42" height="14"/></g>').format(i, left))
+        if i:
+            parts.append(svg_text(left, 82, f"{edges[i - 1]:.2g}", "tick"))
+    parts.append(svg_text(3.5 * CELL, 42, f"{measure}: {model}", "measure"))
+    drawn = Markup('<g class="elements" data-edges="{}" data-unit="{}" data-measure="{}">{}</g>').format(
+        " ".join(f"{e:.6g}" for e in edges), unit, measure, Markup("").join(parts)
+    )
+    return svg_figure(18 * CELL - 2, 9 * CELL + 10, "errors by element; the table below has the numbers", drawn)
+
+
+def _edges(values: Sequence[float]) -> list[float]:
+    """The edges between shades, even on a logarithmic scale, outliers left out."""
+    low, high = np.quantile(values, [0.05, 0.95]).tolist() if values else (0.1, 1.0)
+    if high <= low * 1.01:
+        low, high = low / 2, high * 2
+    return [float(v) for v in np.geomspace(low, high, SHADES + 1)[1:-1]]
+
+
+def _place(z: int) -> tuple[int, int]:
+    """Group and period of an element; lanthanides and actinides stand in two rows below, as periods 8 and 9."""
+    for first, below in ((57, 8), (89, 9)):
+        if first <= z < first + 15:
+            return 3 + z - first, below
+    period = next(i for i, noble in enumerate(NOBLE) if z <= noble)
+    left = z - NOBLE[period - 1]
+    return (left if left <= min(period, 2) else 18 - (NOBLE[period] - z)), period

@@ -1,0 +1,68 @@
+"""Which ids train, validate and test: reading published splits, making new ones, and what they leak.
+
+split.py            read and verify a split; the sides of a fold
+make.py             write a split; never used while running
+split_rules.py      the rules by which parts are assigned
+structure_match.py  which crystals of a data set are the same structure
+leakage.py          test structures that also occur in training or validation
+"""
+
+from leaderboard.splitting.leakage import (
+    ALSO,
+    DUPLICATES_FILE,
+    DuplicatePairs,
+    compare_dataset,
+    find_duplicates,
+    fold_leakage,
+    known_duplicates,
+    shared_between_sides,
+    store_comparison,
+)
+from leaderboard.splitting.make import FoldParts, part_of_group, write_split
+from leaderboard.splitting.split import PARTS, SIDE_NAMES, Sides, Split, fold_sides, list_rules, read_split, split_size
+from leaderboard.splitting.split_rules import (
+    RULES,
+    HardBounds,
+    bounded_split,
+    choose_bounds,
+    cluster_duplicates,
+    element_split,
+    folds_in_turn,
+    make_splits,
+    ten_parts,
+)
+from leaderboard.splitting.structure_match import ComparedPair, compare_structures
+
+__all__ = [
+    "ALSO",
+    "DUPLICATES_FILE",
+    "PARTS",
+    "RULES",
+    "SIDE_NAMES",
+    "ComparedPair",
+    "DuplicatePairs",
+    "FoldParts",
+    "HardBounds",
+    "Sides",
+    "Split",
+    "bounded_split",
+    "choose_bounds",
+    "cluster_duplicates",
+    "compare_dataset",
+    "compare_structures",
+    "element_split",
+    "find_duplicates",
+    "fold_leakage",
+    "fold_sides",
+    "folds_in_turn",
+    "known_duplicates",
+    "list_rules",
+    "make_splits",
+    "part_of_group",
+    "read_split",
+    "shared_between_sides",
+    "split_size",
+    "store_comparison",
+    "ten_parts",
+    "write_split",
+]

@@ -1,0 +1,114 @@
+"""Write a split: parts of groups, near-duplicates joined, the files. Never used while running."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from asugnn.crystal import Floats
+from leaderboard.splitting.split import PARTS
+
+
+def part_of_group(dataset: str, rule: str, salt: int, group: str) -> str:
+    """The part of a group, from its name alone: equal on every machine, unmoved by rows that are added."""
+    digest = hashlib.sha256(f"{dataset}/{rule}/{salt}:{group}".encode()).digest()
+    return str(int.from_bytes(digest, "big") % PARTS)
+
+
+def join_near_duplicates(
+    ids: Sequence[str],
+    formulas: Sequence[str],
+    volumes: Floats,
+    energies: Floats | None,
+    same: Iterable[tuple[str, str]] = (),
+) -> dict[str, str]:
+    """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
+
+    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any; `same` are pairs of
+    ids that are near-duplicates whatever these say. Pairs are joined in chains, so that no two near-duplicates can fall
+    into different parts.
+    """
+    by_formula: dict[str, list[int]] = {}
+    for i, formula in enumerate(formulas):
+        by_formula.setdefault(formula, []).append(i)
+    root = list(range(len(ids)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            i = root[i]
+        return i
+
+    def join(i: int, j: int) -> None:
+        low, high = sorted((find(i), find(j)))
+        root[high] = low
+
+    for rows in by_formula.values():
+        for a, i in enumerate(rows):
+            for j in rows[:a]:
+                near = energies is None or abs(energies[i] - energies[j]) <= 0.002
+                if near and abs(volumes[i] / volumes[j] - 1) <= 0.005:
+                    join(i, j)
+    place = {name: i for i, name in enumerate(ids)}
+    for one, other in same:
+        join(place[one], place[other])
+    smallest: dict[int, str] = {}
+    for i, name in enumerate(ids):
+        smallest[find(i)] = min(name, smallest.get(find(i), name))
+    return {name: smallest[find(i)] for i, name in enumerate(ids)}
+
+
+FoldParts = tuple[Sequence[str], Sequence[str], Sequence[str]]  # the parts that train, validate and test
+
+
+def five_folds(always: Sequence[str] = ()) -> list[FoldParts]:
+    """Of ten parts: fold k tests 2k and 2k+1, validates on 2k+2, and trains on the others and on what is `always`."""
+    folds: list[FoldParts] = []
+    for k in range(PARTS // 2):
+        test, validate = [str(2 * k), str(2 * k + 1)], [str((2 * k + 2) % PARTS)]
+        train = [str(p) for p in range(PARTS) if str(p) not in test + validate]
+        folds.append(([*train, *always], validate, test))
+    return folds
+
+
+def write_split(
+    folder: Path,
+    dataset: str,
+    rule: str,
+    version: int,
+    about: str,
+    parts: Mapping[str, str],
+    by: str = "recipes/splits.py",
+    folds: Sequence[FoldParts] | None = None,
+) -> None:
+    """Write `rule.csv` and `rule.toml` of a split; without `folds`, the five of ten parts."""
+    lines = ["id,part", *(f"{name},{part}" for name, part in parts.items())]
+    content = ("\n".join(lines) + "\n").encode()
+    counts = {part: list(parts.values()).count(part) for part in sorted(set(parts.values()))}
+    always = ["train"] if "train" in counts else []
+    toml = [
+        f"# Written by {by}",
+        f'dataset = "{dataset}"',
+        f'rule = "{rule}"',
+        f"version = {version}",
+        f'about = "{about}"',
+        f'sha256 = "{hashlib.sha256(content).hexdigest()}"',
+        "",
+        "[counts]",
+        *(f'"{part}" = {n}' for part, n in counts.items()),
+    ]
+    for k, (train, validate, test) in enumerate(folds or five_folds(always)):
+        toml += [
+            "",
+            f"[folds.{k}]",
+            f"train = {_toml_list(train)}",
+            f"validate = {_toml_list(validate)}",
+            f"test = {_toml_list(test)}",
+        ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{rule}.csv").write_bytes(content)
+    (folder / f"{rule}.toml").write_text("\n".join(toml) + "\n", encoding="utf-8")
+
+
+def _toml_list(values: Iterable[object]) -> str:
+    return "[" + ", ".join(f'"{v}"' for v in values) + "]"

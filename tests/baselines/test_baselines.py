@@ -1,0 +1,446 @@
+"""What is particular to each baseline; what they share with every model is in the contract check (test_check)."""
+
+import dataclasses
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.elements import element_values
+from asugnn.model_registry import list_models
+from asugnn.neighbours import nearest_neighbours, shell_weights
+from baselines._matgl import ELEMENTS, bind_isolated_atoms
+from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
+from baselines.cgcnn import CGCNN
+from baselines.forest import Forest, composition_features, element_properties
+from baselines.m3gnet import M3GNet
+from baselines.mean import Mean
+from baselines.megnet import MEGNet
+
+FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+BCC = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
+NETWORKS = [CGCNN, MEGNet, M3GNet, ALIGNN]
+QUICK = pytest.mark.parametrize("cls", NETWORKS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small spend their time waiting for a second one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rocksalt(first: int, second: int, a: float) -> Crystal:
+    return Crystal(a * FCC, [[0, 0, 0], [0.5, 0.5, 0.5]], [first, second])
+
+
+def made(n: int = 16, kind: str = "regression") -> Labelled:
+    """Rock salts and one crystal of low symmetry for each, labelled by a smooth function of what they are."""
+    rng = np.random.default_rng(3)
+    crystals = [rocksalt(3 + k % 9, 8 + k % 10, 4 + 0.1 * k) for k in range(0, n, 2)]
+    for _ in crystals[: n // 2]:
+        frac = rng.random((1, 3)) + np.array([[0, 0, 0], [0.4, 0.3, 0.5], [0.7, 0.6, 0.1]])
+        crystals.append(Crystal(4.5 * np.eye(3) + rng.normal(0, 0.3, (3, 3)), frac, rng.integers(3, 40, 3)))
+    y = np.array([np.log(c.volume) - c.numbers.mean() / 20 for c in crystals])
+    return Labelled(
+        tuple(str(i) for i in range(n)), crystals, y if kind == "regression" else (y > np.median(y)).astype(float), kind
+    )
+
+
+def fitted(cls, kind: str = "regression", seed: int = 0, **fields):
+    model = cls(**{**cls.presets["quick"], "epochs": 2, "batch_size": 8, **fields})
+    model.fit(made(kind=kind), made(4, kind), Context(seed=seed))
+    return model
+
+
+# Mean and forest -----------------------------------------------------------------------------------------------------
+
+
+def test_mean():
+    data = made(kind="binary")
+    model = Mean()
+    model.fit(data, data, Context())
+    assert model.predict(data.crystals[:3]).tolist() == [0.5, 0.5, 0.5]
+
+
+def test_features_by_hand():
+    table, names = element_properties()
+    number, radius, volume = (names.index(n) for n in ("Number", "CovalentRadius", "GSvolume_pa"))
+    crystal = rocksalt(11, 17, 5.64)  # NaCl
+    row = composition_features([crystal])[0].astype(float)
+    mean, spread, least, most = row[:-3].reshape(4, -1)
+    assert (mean[number], spread[number], least[number], most[number]) == (14, 3, 11, 17)
+    per_atom = 5.64**3 / 8
+    assert table[11, radius] == 166  # pm, Cordero et al. 2008
+    assert table[17, radius] == 102
+    expected = [per_atom, per_atom / table[[11, 17], volume].mean(), per_atom / ((1.66**3 + 1.02**3) / 2)]
+    assert np.allclose(row[-3:], expected, rtol=1e-6)
+
+
+def test_missing_properties_are_the_mean_of_the_others():
+    table, names = element_properties()
+    electronegativity = table[1:, names.index("Electronegativity")]
+    argon = electronegativity[17]  # Pauling's scale has none
+    assert argon == pytest.approx(np.delete(electronegativity, np.flatnonzero(electronegativity == argon)).mean())
+    assert table.min() >= 0
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_forest_is_scikit_learn(kind: str):
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    data, seen = made(40, kind), made(60, kind).crystals
+    ours = Forest(trees=20)
+    ours.fit(data, data, Context(seed=7))
+    theirs = ExtraTreesRegressor(20, min_samples_leaf=2, random_state=7).fit(
+        composition_features(data.crystals), data.y
+    )
+    assert np.abs(ours.predict(seen) - theirs.predict(composition_features(seen))).max() < 1e-12
+
+
+def test_forest_gives_the_probabilities_of_a_classifier():
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    data, seen = made(40, "binary"), made(60, "binary").crystals
+    ours = Forest(trees=20)
+    ours.fit(data, data, Context(seed=7))
+    theirs = ExtraTreesClassifier(20, min_samples_leaf=2, max_features=None, random_state=7)
+    expected = theirs.fit(composition_features(data.crystals), data.y).predict_proba(composition_features(seen))[:, 1]
+    difference = np.abs(ours.predict(seen) - expected)
+    assert np.median(difference) < 1e-12  # the same trees, but where two splits are equally good
+    assert difference.max() < 0.1
+
+
+def test_forest_refuses_what_it_does_not_know(tmp_path: Path):
+    with pytest.raises(InputError, match=r"up to Cn, and NaNh has Nh"):
+        composition_features([rocksalt(11, 113, 6)])
+    with pytest.raises(InputError, match="holds no forest"):
+        Forest.load(tmp_path)
+
+
+# All networks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cls", "fields", "expected"),
+    [
+        (MEGNet, {}, 189_621),  # matgl's own, with its defaults; 100 of them are fixed centres of Gaussians
+        (M3GNet, {}, 391_772),
+        (ALIGNN, {}, 4_026_753),  # the published model
+        # Embedding, three convolutions of gate and two norms, head.
+        (CGCNN, {}, 92 * 64 + 64 + 3 * (169 * 128 + 128 + 2 * 128 + 2 * 64) + 64 * 128 + 128 + 128 + 1),
+    ],
+)
+def test_parameters_of_the_published_sizes(cls, fields, expected: int):
+    network = cls(**fields).network()
+    assert sum(p.numel() for p in network.parameters()) == expected
+
+
+@QUICK
+def test_probabilities(cls):
+    p = fitted(cls, "binary").predict(made().crystals)
+    assert p.shape == (16,)
+    assert ((p > 0) & (p < 1)).all()
+    assert len(np.unique(p)) > 10
+
+
+@QUICK
+def test_seeds_differ(cls):
+    crystals = made().crystals
+    assert not np.allclose(fitted(cls).predict(crystals), fitted(cls, seed=1).predict(crystals))
+
+
+@QUICK
+def test_crystals_with_few_neighbours(cls):
+    """Caesium's neighbours are beyond 4 and 5 angstrom, and an atom in a box has none."""
+    sparse = [
+        Crystal(6.3 * BCC, [[0, 0, 0]], [55]),
+        Crystal(20 * np.eye(3), [[0, 0, 0]], [2]),
+        Crystal(20 * np.eye(3), [[0, 0, 0], [0, 0, 0.06], [0.5, 0.5, 0.5]], [7, 7, 18]),
+    ]
+    model = fitted(cls)
+    together = model.predict([*sparse, *made().crystals])[:3]
+    assert np.isfinite(together).all()
+    assert np.allclose(together, np.concatenate([model.predict([c]) for c in sparse]), atol=1e-5)
+
+
+@QUICK
+def test_elements_out_of_the_domain(cls):
+    with pytest.raises(InputError, match="Lr"):
+        cls().inputs(rocksalt(8, 103, 5))
+
+
+# CGCNN ---------------------------------------------------------------------------------------------------------------
+
+
+def test_convolution_is_equation_5_of_the_paper():
+    model = CGCNN()
+    network = model.network().double().eval()
+    torch.manual_seed(0)
+    convolution = network.convolutions[0]
+    for norm in (convolution.norm_gate, convolution.norm_sum):
+        for tensor in (norm.running_mean, norm.weight.data, norm.bias.data):
+            tensor.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    crystal = made().crystals[-1]
+    pairs = nearest_neighbours(crystal, 12, 8.0)
+    x, bond = torch.randn(len(crystal), 64).double(), torch.rand(len(pairs), 41).double()
+    weight = shell_weights(pairs, 12)
+    with torch.inference_mode():
+        batch = {"centre": pairs.centre, "other": pairs.other, "weight": weight}
+        batch |= {"pair_share": weight, "pairs": weight, "atom_share": weight, "atoms": weight}  # of training alone
+        ours = convolution(x, bond, {name: torch.from_numpy(value) for name, value in batch.items()})
+
+    def norm(module, v):
+        a = (v - module.running_mean.numpy()) / np.sqrt(module.running_var.numpy() + module.eps)
+        return a * module.weight.detach().numpy() + module.bias.detach().numpy()
+
+    matrix, bias = convolution.gate.weight.detach().numpy(), convolution.gate.bias.detach().numpy()
+    for i in range(len(crystal)):
+        total = np.zeros(64)
+        for k in np.flatnonzero(pairs.centre == i):
+            z = np.concatenate([x[i], x[pairs.other[k]], bond[k]])  # v_i, v_j, u_ij
+            gate, core = np.split(norm(convolution.norm_gate, matrix @ z + bias), 2)
+            total += weight[k] / (1 + np.exp(-gate)) * np.log1p(np.exp(core))
+        expected = np.log1p(np.exp(x[i].numpy() + norm(convolution.norm_sum, total)))
+        assert np.allclose(ours[i], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_cgcnn_computes_alike_atoms_once(training: bool):
+    """Outputs, gradients and running statistics are those of every atom and every pair under PyTorch's own norm."""
+    corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])  # twelve equal neighbours each
+    crystals = [Crystal(a * np.eye(3), corners, z) for a, z in ((3.7, [79, 29, 29, 29]), (4.1, [47] * 4))]
+    crystals.append(Crystal(3.9 * np.eye(3), corners, [26, 26, 78, 78]))
+    model = CGCNN(convolutions=2)
+    torch.manual_seed(0)
+    ours = model.network().double()
+    full = model.network().double()
+    full.load_state_dict(ours.state_dict())
+    for convolution in full.convolutions:
+        for name in ("norm_gate", "norm_sum"):
+            norm = torch.nn.BatchNorm1d(getattr(convolution, name).num_features).double()
+            norm.load_state_dict(getattr(convolution, name).state_dict())
+            norm.forward = lambda x, *_, norm=norm: torch.nn.BatchNorm1d.forward(norm, x)
+            setattr(convolution, name, norm)
+    every, few = [], [model.inputs(c) for c in crystals]
+    for c in crystals:
+        pairs = nearest_neighbours(c, 12, 8.0)
+        assert np.allclose(shell_weights(pairs, 12), 1)  # PyTorch's norm knows no weights
+        every.append({"numbers": c.numbers, "multiplicity": np.ones(len(c)), "centre": pairs.centre,
+                      "other": pairs.other, "distance": pairs.distance, "weight": np.ones(len(pairs))})  # fmt: skip
+    assert sum(len(x["centre"]) for x in few) < sum(len(x["centre"]) for x in every) / 3
+    outputs = []
+    for network, inputs in ((ours, few), (full, every)):
+        network.train(training)
+        batch = model.batch(inputs)
+        batch = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
+        y = network(batch)
+        y.square().sum().backward()
+        outputs.append(y.detach())
+    assert torch.allclose(*outputs, rtol=1e-5)
+    for (name, a), (_, b) in zip(ours.named_parameters(), full.named_parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4 * float(b.grad.abs().max()) + 1e-6), name
+    for (name, a), (_, b) in zip(ours.named_buffers(), full.named_buffers(), strict=True):
+        assert name.endswith("tracked") or torch.allclose(a, b, rtol=1e-5), name
+
+
+def test_element_values_are_one_hot_groups():
+    values = element_values()
+    assert values.shape == (101, 92)
+    # CGCNN's table begins with the group, none for lanthanides and actinides, and the period.
+    assert values[57, :19].argmax() == 0
+    assert values[11, :19].argmax() == 1  # sodium stands in group 1
+    assert values[17, :19].argmax() == 17  # chlorine in group 17
+    assert values[17, 19:28].argmax() == 2  # and period 3
+    assert set(np.unique(values)) == {0, 1}
+
+
+# MEGNet and M3GNet ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cls", [MEGNet, M3GNet])
+def test_graphs_are_those_of_matgl(cls):
+    """Its own converter and forward pass, on crystals where every atom has a neighbour within the cutoff."""
+    from matgl.ext.pymatgen import Structure2Graph
+    from pymatgen.core import Structure
+
+    torch.manual_seed(0)
+    model = cls()
+    network = model.network().eval()
+    theirs = network.megnet if cls is MEGNet else network.m3gnet
+    converter = Structure2Graph(ELEMENTS, model.cutoff)
+    crystals = made(8).crystals
+    with torch.inference_mode():
+        ours = network(model.batch([model.inputs(c) for c in crystals]))
+        for crystal, value in zip(crystals, ours, strict=True):
+            structure = Structure(crystal.lattice, crystal.numbers, crystal.frac_coords)
+            expected = theirs.predict_structure(structure, graph_converter=converter)
+            assert float(value) == pytest.approx(float(expected), abs=2e-5)
+
+
+def test_elements_are_those_of_matgl():
+    from matgl.config import DEFAULT_ELEMENTS
+
+    assert ELEMENTS == DEFAULT_ELEMENTS
+    with pytest.raises(InputError, match="MEGNet does not know the element Po of OPo"):
+        MEGNet().inputs(rocksalt(84, 8, 5))
+
+
+def test_lonely_atoms_are_bound_to_their_nearest_shell():
+    caesium = Crystal(6.3 * BCC, [[0, 0, 0]], [55])
+    assert np.allclose(bind_isolated_atoms(caesium, 4.0).distance, [6.3 * 0.75**0.5] * 8)
+    # One atom alone among two in touch: theirs stay as they are, and the pairs stay sorted.
+    mixed = Crystal(20 * np.eye(3), [[0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0.06]], [18, 7, 7])
+    pairs = bind_isolated_atoms(mixed, 4.0)
+    assert pairs.centre.tolist() == [0] * 4 + [1, 2]
+    assert pairs.other.tolist() == [2] * 4 + [2, 1]
+
+
+# ALIGNN --------------------------------------------------------------------------------------------------------------
+
+
+class Frame(dict):
+    """A graph as the published code sees one of DGL: sources, targets, values of nodes and edges, and five verbs."""
+
+    def __init__(self, source, target, nodes: dict, edges: dict, size: int):
+        self.source, self.target, self.ndata, self.edata, self.size = source, target, dict(nodes), dict(edges), size
+
+    def local_var(self):
+        return Frame(self.source, self.target, self.ndata, self.edata, self.size)
+
+    def apply_edges(self, message):
+        verb, a, b, out = message
+        assert verb == "u_add_v"
+        self.edata[out] = self.ndata[a][self.source] + self.ndata[b][self.target]
+
+    def update_all(self, message, reduce):
+        verb, *names, _ = message
+        values = self.edata[names[-1]]
+        if verb == "u_mul_e":
+            values = self.ndata[names[0]][self.source] * values
+        zero = values.new_zeros(self.size, values.shape[1])
+        self.ndata[reduce[2]] = zero.index_add(0, self.target, values)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_alignn_is_the_published_model(training: bool, monkeypatch: pytest.MonkeyPatch):
+    """Equal weights, equal graphs: the output of alignn's own class of the paper, which wants a graph of DGL."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from alignn.models import alignn as published
+
+    crystals = made(6).crystals
+    model = ALIGNN()
+    torch.manual_seed(0)
+    ours = model.network().train(training)
+    batch = model.batch([model.inputs(c) for c in crystals])
+
+    def pool():
+        counts = torch.bincount(batch["crystal"])[:, None]
+        return lambda _, x: x.new_zeros(len(crystals), x.shape[1]).index_add(0, batch["crystal"], x) / counts
+
+    def verb(name: str):
+        return lambda *words: (name, *words)
+
+    monkeypatch.setattr(published, "AvgPooling", pool)
+    verbs = {name: verb(name) for name in ("u_add_v", "u_mul_e", "copy_e", "sum")}
+    monkeypatch.setattr(published, "fn", SimpleNamespace(**verbs))
+    theirs = published.ALIGNN(published.ALIGNNConfig(name="alignn")).train(training)
+    assert sum(p.numel() for p in theirs.parameters()) == 4_026_753
+    weights = {n: v for n, v in ours.alignn.state_dict().items() if n in theirs.state_dict()}
+    theirs.load_state_dict(weights)
+    unit = torch.nn.functional.normalize(batch["bonds"], dim=1)
+    cosine = -(unit[batch["first"]] * unit[batch["second"]]).sum(dim=1)
+    atoms = {"atom_features": ours.elements[batch["numbers"]]}
+    g = Frame(batch["source"], batch["target"], atoms, {"r": batch["bonds"]}, len(batch["numbers"]))
+    lines = Frame(batch["first"], batch["second"], {}, {"h": cosine}, len(batch["bonds"]))
+    with torch.no_grad():
+        expected, values = theirs((g, lines, None)), ours(batch)
+    assert torch.allclose(values, expected, rtol=1e-5, atol=1e-5), (values, expected)
+
+
+def test_bonds_go_both_ways_once():
+    for crystal in made().crystals:
+        pairs = pairs_both_ways(nearest_neighbours(crystal, 12, 8.0))
+        bonds = list(map(tuple, np.column_stack([pairs.centre, pairs.other, pairs.image]).tolist()))
+        assert len(set(bonds)) == len(bonds)
+        assert {(j, i, -a, -b, -c) for i, j, a, b, c in bonds} == set(bonds)
+        assert np.allclose(np.linalg.norm(pairs.vectors(crystal), axis=1), pairs.distance)
+
+
+def test_line_graph_pair_by_pair():
+    for crystal in made().crystals[-2:]:
+        pairs = pairs_both_ways(nearest_neighbours(crystal, 12, 8.0))
+        first, second = line_graph(pairs.centre, pairs.other, len(crystal))
+        expected = {(a, b) for a in range(len(pairs)) for b in range(len(pairs)) if pairs.other[a] == pairs.centre[b]}
+        assert set(zip(first.tolist(), second.tolist(), strict=True)) == expected
+        assert len(first) == len(expected)
+
+
+def test_angles_of_a_close_packing():
+    """At an atom of an fcc metal, each of 12 bonds has neighbours at 0, 60, 90, 120 and 180 degrees."""
+    model = ALIGNN(width=8, alignn_layers=1, gcn_layers=1)
+    network, seen = model.network().eval(), SimpleNamespace()
+    network.alignn.angle_embedding.register_forward_pre_hook(lambda _, inputs: setattr(seen, "cosine", inputs[0]))
+    network(model.batch([model.inputs(Crystal(4.05 * FCC, [[0, 0, 0]], [13]))]))
+    values, counts = np.unique(seen.cosine.numpy().round(5) + 0.0, return_counts=True)
+    assert values.tolist() == [-1, -0.5, 0, 0.5, 1]
+    assert counts.tolist() == [12, 48, 24, 48, 12]
+
+
+# Training ------------------------------------------------------------------------------------------------------------
+
+
+def test_updates_limit_the_epochs(tmp_path: Path):
+    def epochs(**fields) -> int:
+        folder = tmp_path / str(fields)
+        folder.mkdir()
+        model = CGCNN(epochs=6, batch_size=8, width=8, hidden=8, **fields)  # two steps an epoch
+        model.fit(made(), made(4), Context(folder=folder))
+        return len((folder / "history.csv").read_text().splitlines()) - 1
+
+    assert epochs() == 6
+    assert epochs(updates=8) == 4
+    assert epochs(updates=1) == 1
+
+
+def test_one_cycle_ends_at_nothing():
+    model = CGCNN(one_cycle=True, learning_rate=0.1)
+    optimiser = model.optimiser(torch.nn.Linear(1, 1))
+    schedule = model.schedule(optimiser, 20)
+    rates = []
+    for _ in range(20):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step() if len(rates) < 20 else None
+    assert max(rates) == pytest.approx(0.1)
+    assert rates[-1] < 1e-4 * rates[0]
+    assert MEGNet(one_cycle=False).schedule(optimiser, 20) is None
+
+
+def test_cgcnn_descends_as_published():
+    model = CGCNN(**CGCNN.presets["paper"])
+    optimiser = model.optimiser(torch.nn.Linear(1, 1))
+    assert isinstance(optimiser, torch.optim.SGD)
+    schedule = model.schedule(optimiser, 10)
+    rates = []
+    for _ in range(10):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert np.allclose(rates, [0.02] * 8 + [0.002] * 2)
+    assert optimiser.param_groups[0]["momentum"] == 0.9
+
+
+def test_every_baseline_says_what_it_is():
+    for model in list_models(["mean", "forest", "cgcnn", "megnet", "m3gnet", "alignn"]):
+        assert model.model is not None, model.reason
+        assert dataclasses.is_dataclass(model.model)
+        assert "quick" in model.model.presets

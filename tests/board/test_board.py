@@ -1,0 +1,154 @@
+"""The board: rows against scikit-learn, notes on what is missing, and what the formats say."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made import record_fields
+from sklearn.metrics import mean_absolute_error, roc_auc_score
+
+from asugnn import InputError
+from leaderboard.board.board import rank_rows
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.score_file import score_file
+from leaderboard.data.tasks import Task, parse_task
+from leaderboard.records.predictions_csv import read_predictions
+from leaderboard.records.run_folder import Run, find_run, list_runs, write_record
+from leaderboard.reports.terminal import render_board
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+
+BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of the mean and of the forest on two tasks, the forest with two folds."""
+    out = tmp_path_factory.mktemp("runs")
+    for models, folds in ((["mean", "forest"], [0]), (["forest"], [1])):
+        jobs = plan_runs([BULK, METAL], models, "quick", folds, [0], {})
+        assert run_jobs(jobs, out, lambda *_: None)["failed"] == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def one_fold(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("one")
+    for record in list_runs(root)[0]:
+        if record.run.fold == 0:
+            folder = record.run.folder(out)
+            folder.mkdir(parents=True)
+            for name in ("predictions.csv", "run.json"):
+                (folder / name).write_bytes((record.folder / name).read_bytes())
+    return out
+
+
+def answers_and_predictions(root: Path, task: Task, model: str, fold: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    held = load_ground_truth(task, fold)
+    file = Run(task, "quick", model, fold, 0).folder(root) / "predictions.csv"
+    return held.y, read_predictions(file, held.ids, task.target.name, task.target.kind)
+
+
+def test_values_are_those_of_scikit_learn(one_fold: Path):
+    rows, notes = rank_rows(one_fold, [BULK, METAL], "quick")
+    assert notes == []
+    values = {(r.model, r.task): r.metrics for r in rows}
+    y, p = answers_and_predictions(one_fold, BULK, "forest")
+    assert values["forest", BULK.name]["mae"].value == pytest.approx(mean_absolute_error(y, p), abs=1e-12)
+    y, p = answers_and_predictions(one_fold, METAL, "forest")
+    assert values["forest", METAL.name]["roc_auc"].value == pytest.approx(roc_auc_score(y, p), abs=1e-12)
+    assert values["mean", METAL.name]["roc_auc"].value == 0.5
+
+
+def test_the_better_model_is_first_and_ranks_are_told(one_fold: Path):
+    rows, _ = rank_rows(one_fold, [BULK], "quick")
+    assert [(r.model, r.rank, r.rank_high, r.tied_with) for r in rows] == [("forest", 1, 1, ()), ("mean", 2, 2, ())]
+    low, high = rows[0].metrics["mae"].low, rows[0].metrics["mae"].high
+    assert low < rows[0].metrics["mae"].value < high < rows[1].metrics["mae"].value
+
+
+def test_a_row_of_several_folds_is_their_mean_and_is_not_ranked_with_others(root: Path):
+    rows, notes = rank_rows(root, [BULK], "quick")
+    forest = next(r for r in rows if r.model == "forest")
+    maes = [mean_absolute_error(*answers_and_predictions(root, BULK, "forest", fold)) for fold in (0, 1)]
+    assert forest.metrics["mae"].value == pytest.approx(np.mean(maes), abs=1e-12)
+    assert forest.spread["mae"] == pytest.approx(np.std(maes, ddof=1), abs=1e-12)
+    assert forest.runs == ("0-0", "1-0")
+    assert sum(r.rank is None for r in rows) == 1
+    assert "not ranked: other folds or seeds" in notes[0]
+
+
+def test_zero_shot_groups_are_structures():
+    assert len(set(load_ground_truth(parse_task("open-dft/zero-shot"), 0).groups)) == 112
+    assert len(set(load_ground_truth(parse_task("open-dft/formation-energy"), 0).groups)) < 50
+
+
+def test_the_score_of_a_file_is_the_row_of_the_board(one_fold: Path):
+    file = Run(BULK, "quick", "forest", 0, 0).folder(one_fold) / "predictions.csv"
+    scored = score_file(file, BULK, 0)
+    row = rank_rows(one_fold, [BULK], "quick")[0][0]
+    assert {k: (v.value, v.low, v.high) for k, v in row.metrics.items()} == {
+        k: (v["value"], v["low"], v["high"]) for k, v in scored["metrics"].items()
+    }
+    assert scored["n"] == 40
+    with pytest.raises(InputError, match="must be 'id,metal'"):
+        score_file(file, METAL, 0)
+
+
+def test_predictions_that_were_damaged_are_named_and_hurt_no_other(one_fold: Path, tmp_path: Path):
+    for record in list_runs(one_fold)[0]:
+        folder = record.run.folder(tmp_path)
+        folder.mkdir(parents=True)
+        for name in ("predictions.csv", "run.json"):
+            (folder / name).write_bytes((record.folder / name).read_bytes())
+    file = Run(BULK, "quick", "forest", 0, 0).folder(tmp_path) / "predictions.csv"
+    file.write_text("\n".join(file.read_text().splitlines()[:-1]))
+    rows, notes = rank_rows(tmp_path, [BULK], "quick")
+    assert [r.model for r in rows] == ["mean"]
+    assert "forest on open-dft/bulk-modulus is left out" in notes[0]
+
+
+def test_rows_of_another_split_are_left_out(one_fold: Path, tmp_path: Path):
+    record = find_run(Run(BULK, "quick", "mean", 0, 0), one_fold)
+    assert record is not None
+    folder = record.run.folder(tmp_path)
+    write_record(folder, {**record.record.raw, "split": {"rule": "random", "version": 1, "sha256": "0"}})
+    rows, notes = rank_rows(tmp_path, [BULK], "quick")
+    assert rows == []
+    assert "another version of the split" in notes[0]
+
+
+def test_formats_say_the_same(one_fold: Path):
+    rows, _ = rank_rows(one_fold, [BULK, METAL], "quick")
+    plain = json.loads(render_board(rows, [BULK, METAL], "quick", "json", False))
+    assert {"model", "preset", "task", "kind", "metrics", "rank", "tied_with"} <= set(plain[0])
+    table = list(csv.DictReader(io.StringIO(render_board(rows, [BULK, METAL], "quick", "csv", False))))
+    for a, b in zip(plain, table, strict=True):
+        assert a["model"] == b["model"]
+        primary = "mae" if a["kind"] == "regression" else "roc_auc"
+        assert float(b[primary]) == a["metrics"][primary]["value"]
+    for form in ("table", "markdown"):
+        text = render_board(rows, [BULK, METAL], "quick", form, False)
+        assert "quick preset: trained for minutes; do not cite" in text
+        assert f"{plain[0]['metrics']['mae']['value']:.3f}" in text
+    detailed = render_board(rows, [METAL], "quick", "table", True)
+    assert all(word in detailed for word in ("ROC-AUC", "accuracy", "F1", "gap on the k-mesh"))
+
+
+def test_an_empty_board_says_how_to_fill_it(tmp_path: Path):
+    rows, _ = rank_rows(tmp_path, [BULK], "quick")
+    assert "`bench run` makes them" in render_board(rows, [BULK], "quick", "table", False)
+    assert json.loads(render_board(rows, [BULK], "quick", "json", False)) == []
+
+
+def test_labels_that_are_not_at_hand_are_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    task = parse_task("mp-2018/metal")
+    run = Run(task, "quick", "mean", 0, 0)
+    write_record(run.folder(tmp_path), record_fields(run))
+    rows, notes = rank_rows(tmp_path, [task], "quick")
+    assert rows == []
+    assert "mp-2018 is not in the package" in notes[0]

@@ -1,0 +1,92 @@
+"""Where models err, and what they cost: against counting by hand."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asugnn.crystal import SYMBOLS
+from leaderboard.board import error_breakdown
+from leaderboard.board.board import _with_front, rank_rows
+from leaderboard.board.error_breakdown import FEWEST, break_down_errors
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.rows import MetricValue, Row
+from leaderboard.data.dataset import load_dataset
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.reports.terminal import render_errors
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+from leaderboard.submissions.enter import enter_submission
+
+TASK = parse_task("open-dft/formation-energy")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    both = [TASK, parse_task("open-dft/metal")]
+    run_jobs(plan_runs(both, ["mean"], "quick", [0, 1], [0], {}), root, lambda *_: None)
+    held = load_ground_truth(TASK, 0)
+    write_predictions(root / "mine.csv", held.ids, "formation-energy", held.y + np.linspace(0, 1, len(held.y)))
+    enter_submission(root / "mine.csv", TASK, "mine", 0, root)
+    return root
+
+
+def test_by_element(root: Path):
+    found = {c.name: c for c in break_down_errors("element", TASK, root, "quick")}
+    data, held = load_dataset(TASK.source), load_ground_truth(TASK, 0)
+    crystals = data.crystals(held.ids)
+    has = np.array([8 in c.numbers for c in crystals])
+    assert found["O"].values["mine, submitted"] == pytest.approx(np.linspace(0, 1, len(has))[has].mean())
+    both = [i for fold in (0, 1) for i in load_ground_truth(TASK, fold).ids]
+    assert found["O"].n == sum(8 in c.numbers for c in data.crystals(both))
+    assert list(found) == [s for s in SYMBOLS if s in found]
+    assert all(c.n >= FEWEST for c in found.values())
+
+
+@pytest.mark.parametrize("what", ["size", "label", "space-group"])
+def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(error_breakdown, "FEWEST", 1)
+    found = break_down_errors(what, TASK, root, "quick")
+    tested = [len(load_ground_truth(TASK, fold).ids) for fold in (0, 1)]
+    assert sum(c.n for c in found) == sum(tested)
+    total = sum(c.n * c.values["mean"] for c in found) / sum(tested)
+    row = next(r for r in rank_rows(root, [TASK], "quick")[0] if r.model == "mean")
+    # The board averages over folds, this over crystals.
+    assert total == pytest.approx(row.metrics["mae"].value, rel=0.1)
+    if what == "label":
+        assert len(found) == 5
+        assert max(c.n for c in found) - min(c.n for c in found) <= 2
+
+
+def test_a_binary_target_has_accuracies(root: Path):
+    task = parse_task("open-dft/metal")
+    found = {c.name: c for c in break_down_errors("label", task, root, "quick")}
+    assert set(found) == {"class 0", "class 1"}
+    assert {c.values["mean"] for c in found.values()} == {0.0, 1.0}  # it says the same of all
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv"])
+def test_it_is_shown(root: Path, form: str):
+    text = render_errors(break_down_errors("size", TASK, root, "quick"), "size", TASK, form)
+    assert "1-4 atoms" in text
+    assert "mine" in text
+    assert max(map(len, text.splitlines())) <= 110
+    assert "no runs" in render_errors([], "size", TASK, form)
+
+
+def test_the_front_has_what_nothing_beats(root: Path):
+    rows, _ = rank_rows(root, [parse_task("open-dft/metal")], "quick")
+    (one,) = rows
+    assert one.front
+
+    def made(title: str, value: float, seconds: float | None) -> Row:
+        metrics = {"mae": MetricValue(value, None, None)}
+        return dataclasses.replace(one, model=title, metrics=metrics, seconds_train=seconds)
+
+    costs = {"best": (1, 100), "fast": (3, 1), "middle": (2, 10), "worse": (2.5, 20), "free": (0.5, None)}
+    made_rows = [made(name, *cost) for name, cost in costs.items()]
+    assert {r.model for r in _with_front(made_rows, "mae", 1) if r.front} == {"best", "fast", "middle"}
+    assert {r.model for r in _with_front(made_rows, "mae", -1) if r.front} == {"fast"}

@@ -1,0 +1,286 @@
+"""The command line as a user meets it: exit status, streams, sentences."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.records.run_folder import list_runs
+
+
+def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    plain = {k: v for k, v in os.environ.items() if k != "BENCH_DATA"}
+    command = [sys.executable, "-W", "error", "-m", "leaderboard.cli", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**plain, **env}, check=False)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the mean was run."""
+    home = tmp_path_factory.mktemp("home")
+    run = bench("run", "--model", "mean,forest", cwd=home)
+    assert run.returncode == 0, run.stderr
+    assert "mean on open-dft/zero-shot" in run.stderr
+    assert "do not cite" in run.stdout
+    return home
+
+
+def test_no_words_shows_the_verbs(tmp_path: Path):
+    shown = bench("--help", cwd=tmp_path).stdout
+    assert all(verb in shown for verb in ("run", "score", "leaderboard", "models", "check", "data"))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run --model cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
+        ("run --model no.py:Model", "there is no file no.py"),
+        ("run --task open-dft/gap", "there is no task 'open-dft/gap'; did you mean 'open-dft/band-gap'?"),
+        ("run open-dtf", "there is no suite 'open-dtf'; did you mean 'open-dft'?"),
+        ("run --model mean --preset papre", "model 'mean' has no preset 'papre'; did you mean 'paper'?"),
+        ("run --model forest --set forest.tree=3", "model 'forest' has no field 'tree'; did you mean 'trees'?"),
+        ("run --model forest --set forest.trees=many", "forest.trees must be a whole number, not 'many'"),
+        ("run --model cgcnn --set cgcnn.epochs=0", "cgcnn.epochs must be above 0, not 0"),
+        ("run --model asugnn --set asugnn.heads=3", "asugnn.heads must divide asugnn.width (64), not be 3"),
+        ("run --model forest --set trees=3", "--set takes MODEL.FIELD=VALUE, not 'trees=3'"),
+        ("run --model forest --set cgcnn.epochs=3", "model 'cgcnn' is not among those to run"),
+        ("run --model mean --fold 5", "there is no fold 5"),
+        ("run mp-2018 --model mean", "mp-2018 is not in the package: name the folder of mp_subset.parquet"),
+        ("run mp-2018 --model mean --data-dir .", "and '.' does not hold it"),
+        ("score none.csv --task open-dft/metal", "there is no such file"),
+        ("leaderboard --runs none", "there is no folder 'none'"),
+        ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
+    ],
+)
+def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    result = bench(*words.split(), cwd=tmp_path)
+    assert result.returncode == 1
+    assert sentence in result.stderr.replace("\n", " ")
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not any((tmp_path / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run --model mean --fold x", "--fold takes whole numbers separated by commas, not 'x'"),
+        ("run --model mean --seed -1", "--seed takes whole numbers from 0, not '-1'"),
+        ("run --model mean --device tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
+        ("run --model mean --jobs 0", "Invalid value for '--jobs'"),
+        ("run --pretrained all --set cgcnn.epochs=3", "leave one of them out"),
+        ("leaderboard --format yaml", "'yaml' is not one of 'table', 'markdown', 'csv', 'json'"),
+        ("errors --task open-dft/metal --by colour", "'colour' is not one of"),
+        ("paper figure-6", "'figure-6' is not one of"),
+        ("paper figure-4 --format latex", "--format of figure-4 is one of svg, png, not 'latex'"),
+        ("predict x.cif", "name what predicts: --run FOLDER of a run, or --pretrained NAME"),
+        ("score x.csv --task open-dft/metal --columns a", "--columns takes two names, ID,TARGET, not 'a'"),
+        ("score", "Missing argument"),
+        ("rnu", "No such command 'rnu'"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, tmp_path: Path):
+    (tmp_path / "runs").mkdir()
+    result = bench(*words.split(), cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: ")
+    assert sentence in result.stderr
+    assert "--help'." in result.stderr
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_traceback_is_shown_when_it_is_asked_for(place: int, tmp_path: Path):
+    words = ["score", "none.csv", "--task", "open-dft/metal", "--json"]
+    result = bench(*words[:place], "--debug", *words[place:], cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].strip() == "there is no such file"
+
+
+def test_models_are_listed_with_presets(tmp_path: Path):
+    shown = bench("models", cwd=tmp_path).stdout
+    assert all(name in shown for name in ("mean", "forest", "cgcnn", "megnet", "m3gnet", "alignn", "asugnn", "quick"))
+    assert "cannot be loaded" not in shown
+
+
+def test_data_sets_are_listed_with_what_to_do(tmp_path: Path):
+    shown = bench("data", "list", cwd=tmp_path).stdout
+    assert "1,505 rows, in the package" in shown
+    assert "33,032 rows, not at hand: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
+
+
+def test_score_prints_one_object_and_nothing_else(done: Path):
+    file = done / "runs/open-dft/metal@random/quick/forest/0-0/predictions.csv"
+    result = bench("score", str(file), "--task", "open-dft/metal", "--json", cwd=done)
+    scored = json.loads(result.stdout)
+    assert (scored["task"], scored["n"]) == ("open-dft/metal", 40)
+    assert set(scored["metrics"]["roc_auc"]) == {"value", "low", "high"}
+    assert result.stderr == ""
+    table = bench("score", str(file), "--task", "open-dft/metal", cwd=done).stdout
+    assert f"{scored['metrics']['roc_auc']['value']:.3f}" in table
+
+
+def test_scoring_changes_nothing_and_lists_all_faults(done: Path, tmp_path: Path):
+    held = load_ground_truth(parse_task("open-dft/metal"), 0)
+    file = tmp_path / "mine.csv"
+    write_predictions(file, held.ids, "metal", held.y)
+    file.write_text(file.read_text().replace(",1.0\n", ",1.5\n", 1).replace(held.ids[3], "unknown"))
+    before = sorted(tmp_path.rglob("*"))
+    result = bench("score", str(file), "--task", "open-dft/metal", cwd=tmp_path)
+    assert result.returncode == 1
+    assert all(word in result.stderr for word in ("1.5", "unknown", held.ids[3]))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_board_shows_runs_of_this_folder(done: Path):
+    rows = json.loads(bench("leaderboard", "--format", "json", cwd=done).stdout)
+    assert {(r["model"], r["task"]) for r in rows} >= {("mean", "open-dft/zero-shot"), ("forest", "open-dft/metal")}
+    shown = bench("leaderboard", "--task", "open-dft/bulk-modulus", cwd=done).stdout
+    assert "clamped-ion" in shown
+    assert "RMSE" in shown
+
+
+def test_a_second_run_keeps_all(done: Path):
+    again = bench("run", "--model", "mean,forest", cwd=done)
+    assert again.stderr.count("finished before") == 10
+    assert len(list_runs(done / "runs")[0]) == 10
+
+
+def test_a_broken_model_is_told_and_the_rest_is_done(tmp_path: Path):
+    (tmp_path / "bad.py").write_text("class Bad:\n    def fit(self, *a): raise ValueError('odd')\n"
+                                     "    predict = save = load = fit\n")  # fmt: skip
+    result = bench("run", "--task", "open-dft/metal", "--model", "bad.py:Bad,mean", cwd=tmp_path)
+    assert result.returncode == 1
+    assert "failed: ValueError: odd; the traceback is in" in result.stderr
+    assert "1 of 2 runs failed" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "mean" in result.stdout
+
+
+POSCAR = """{title}
+1.0
+{lattice}
+Na Cl
+1 1
+Direct
+0 0 0
+{second}
+"""
+SALT = "0 2.82 2.82\n2.82 0 2.82\n2.82 2.82 0"
+CIF = """data_salt
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 {element} 0 0 0 {occupancy}
+Cl1 Cl 0.5 0.5 0.5 1
+"""
+
+
+def predicted(done: Path, name: str, text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    (tmp_path / name).write_text(text)
+    run = done / "runs/open-dft/formation-energy@random/quick/forest/0-0"
+    return bench("predict", name, "--run", str(run), cwd=tmp_path)
+
+
+def test_crystals_from_files_are_predicted(done: Path, tmp_path: Path):
+    result = predicted(done, "salt.vasp", POSCAR.format(title="salt", lattice=SALT, second="0.5 0.5 0.5"), tmp_path)
+    assert result.returncode == 0, result.stderr
+    header, (name, value) = (line.split(",") for line in result.stdout.splitlines())
+    assert (header, name) == (["id", "formation-energy"], "salt")
+    assert -2.5 < float(value) < -1.0  # NaCl in PBE: -1.85 eV/atom
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="0 0 0"), "are on one place"),
+        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="nan 0 0"), "not a finite number"),
+        ("x.vasp", POSCAR.format(title="x", lattice="1 0 0\n2 0 0\n0 0 3", second="0.5 0.5 0.5"), "no volume"),
+        ("x.cif", CIF.format(element="Na", occupancy="0.5"), "0.5"),
+        ("x.cif", CIF.format(element="Qq", occupancy="1"), "Qq"),
+        ("x.cif", "nothing", "x.cif"),
+        ("x.txt", "", "x.txt"),
+    ],
+)
+def test_a_crystal_that_is_none_is_told_in_a_sentence(name: str, text: str, sentence: str, done: Path, tmp_path: Path):
+    result = predicted(done, name, text, tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert sentence in result.stderr
+    assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_predicting_needs_a_run(tmp_path: Path):
+    (tmp_path / "x.vasp").write_text(POSCAR.format(title="x", lattice=SALT, second="0.5 0.5 0.5"))
+    result = bench("predict", "x.vasp", "--run", "runs", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (1, "Error: runs is not a finished run: it has no run.json\n")
+
+
+def test_embed_writes_what_asugnn_sees(tmp_path: Path):
+    import numpy as np
+    from ase import Atoms
+    from ase.build import bulk
+    from ase.io import write
+
+    from asugnn.embedding import embed_crystal
+    from asugnn.structure_files import read_crystals
+
+    write(tmp_path / "cs.cif", bulk("Cs", "bcc", a=6.2569))
+    write(tmp_path / "nacl.cif", bulk("NaCl", "rocksalt", a=5.64))
+    one = bench("embed", "cs.cif", "--out", "cs.npz", cwd=tmp_path)
+    assert one.returncode == 0, one.stderr
+    with np.load(tmp_path / "cs.npz") as file:
+        shapes = {name: file[name].shape for name in file}
+        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "pxrd": (140,)}
+        assert np.array_equal(file["nodes"], embed_crystal(read_crystals(tmp_path / "cs.cif")["cs"]).nodes)
+        assert file["dam"][0, 1] == pytest.approx(6.2569 * 0.75**0.5, abs=1e-4)
+    both = bench("embed", "cs.cif", "nacl.cif", "--out", "both.npz", cwd=tmp_path)
+    assert "2 crystals in both.npz" in both.stdout
+    with np.load(tmp_path / "both.npz") as file:
+        assert sorted(file)[:4] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/pxrd"]
+        assert file["nacl/nodes"].shape == (8, 106)
+    write(tmp_path / "no.cif", Atoms("Md", cell=[4, 4, 4], pbc=True))
+    bad = bench("embed", "cs.cif", "no.cif", "--out", "bad.npz", cwd=tmp_path)
+    assert bad.returncode == 1
+    assert "'no'" in bad.stderr
+    assert not (tmp_path / "bad.npz").exists()
+
+
+def test_a_table_of_the_paper_is_printed_and_written(done: Path):
+    printed = bench("paper", "table-2", "--data", "open-dft", cwd=done)
+    assert printed.returncode == 0, printed.stderr
+    assert "0.031 ± 0.004" in printed.stdout
+    assert "open-dft/{formation-energy,bulk-modulus,band-gap,metal}@random/quick/forest/0-0" in printed.stdout
+    written = bench("paper", "table-2", "--data", "open-dft", "--out", "made", cwd=done)
+    files = written.stdout.split()
+    assert sorted(files) == [f"made/table-2.{end}" for end in ("json", "md", "tex", "txt")]
+    assert (done / "made" / "table-2.txt").read_text() == printed.stdout
+    assert (done / "made" / "table-2.tex").read_text().startswith(r"\begin{table*}")
+
+
+def test_a_figure_of_the_paper_is_written_and_its_caption_printed(done: Path):
+    words = ("--data", "open-dft", "--model", "forest", "--out", "made")
+    drawn = bench("paper", "figure-4", *words, cwd=done)
+    assert drawn.returncode == 0, drawn.stderr
+    caption, *files = drawn.stdout.splitlines()
+    assert caption.startswith("forest on open-dft/formation-energy (fold-seed 0-0; n = 194)")
+    assert files == ["made/figure-4.svg", "made/figure-4.png"]
+    assert (done / "made" / "figure-4.png").read_bytes().startswith(b"\x89PNG")

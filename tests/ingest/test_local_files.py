@@ -1,0 +1,212 @@
+"""A data set of somebody's own: from every format, its faults in sentences, its tasks and splits in the bench."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from asugnn import Crystal, InputError
+from leaderboard.board.board import rank_rows
+from leaderboard.cli.app import main
+from leaderboard.data.dataset import Source, load_dataset
+from leaderboard.data.exclusions import read_exclusions
+from leaderboard.data.registry import list_sources
+from leaderboard.data.tasks import parse_task, suite_tasks
+from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+from leaderboard.splitting.split import list_rules, read_split
+
+ABOUT = {"title": "toy", "licence": "MIT", "citation": "nobody"}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of data sets of its own."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    return tmp_path
+
+
+def rocksalts(n: int = 60) -> dict[str, Crystal]:
+    fcc = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+    kinds = [(3 + i % 12, 33 + i % 5, 4 + 0.05 * i) for i in range(n)]
+    return {f"c{i:03}": Crystal(a * fcc, [[0, 0, 0], [0.5, 0.5, 0.5]], [x, y]) for i, (x, y, a) in enumerate(kinds)}
+
+
+def labels(crystals: dict[str, Crystal]) -> dict[str, float]:
+    return {name: c.volume / 10 for name, c in crystals.items()}
+
+
+def atoms_of(crystals: dict[str, Crystal]):
+    from ase import Atoms
+
+    return [Atoms(c.numbers, cell=c.lattice, scaled_positions=c.frac_coords, pbc=True) for c in crystals.values()]
+
+
+def as_parquet(folder: Path, crystals: dict[str, Crystal]) -> Path:
+    y = labels(crystals)
+    table = {
+        "material_id": list(crystals),
+        "lattice": [c.lattice.ravel().tolist() for c in crystals.values()],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals.values()],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals.values()],
+        "E_hull": [y[i] for i in crystals],
+        "stable": [y[i] > 5 for i in crystals],
+    }
+    pl.DataFrame(table).write_parquet(folder / "toy.parquet")
+    return folder / "toy.parquet"
+
+
+def as_folder(folder: Path, crystals: dict[str, Crystal]) -> Path:
+    from ase.io import write
+
+    (folder / "toy").mkdir()
+    for name, atoms in zip(crystals, atoms_of(crystals), strict=True):
+        write(folder / "toy" / f"{name}.cif", atoms)
+    with (folder / "toy" / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = [[f"{name}.cif", y, int(y > 5)] for name, y in labels(crystals).items()]
+        csv.writer(file).writerows([["file", "E_hull", "stable"], *rows])
+    return folder / "toy"
+
+
+def as_database(folder: Path, crystals: dict[str, Crystal]) -> Path:
+    from ase.db import connect
+
+    with connect(folder / "toy.db") as db:
+        for atoms, y in zip(atoms_of(crystals), labels(crystals).values(), strict=True):
+            db.write(atoms, E_hull=y, stable=int(y > 5))
+    return folder / "toy.db"
+
+
+def as_extxyz(folder: Path, crystals: dict[str, Crystal]) -> Path:
+    from ase.io import write
+
+    frames = atoms_of(crystals)
+    for atoms, y in zip(frames, labels(crystals).values(), strict=True):
+        atoms.info = {"E_hull": y, "stable": int(y > 5)}
+    write(folder / "toy.extxyz", frames)
+    return folder / "toy.extxyz"
+
+
+def made(path: Path, *targets: str, name: str = "toy", skip: bool = False) -> Source:
+    return import_dataset(path, name, [parse_target(t) for t in targets], ABOUT, skip)
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_folder, as_database, as_extxyz])
+def test_every_format_gives_the_same_data_set(write, home: Path):
+    crystals = rocksalts()
+    source = made(write(home, crystals), "E_hull:eV/atom", "stable")
+    assert [t.name for t in suite_tasks("toy")] == ["toy/e-hull", "toy/stable"]
+    assert [(t.kind, t.unit) for t in source.targets] == [("regression", "eV/atom"), ("binary", "")]
+    data = load_dataset(source)
+    assert len(data.ids) == len(crystals)
+    for ours, theirs in zip(data.crystals(data.ids), crystals.values(), strict=True):
+        assert ours.volume == pytest.approx(theirs.volume, rel=1e-5)
+        assert sorted(ours.numbers) == sorted(theirs.numbers)
+    assert data.labels(source.targets[0]) == pytest.approx(list(labels(crystals).values()), rel=1e-6)
+    about = json.loads((source.folder / "dataset.json").read_text(encoding="utf-8"))
+    assert about["sha256"] == data.sha256
+    assert (about["licence"], about["citation"], about["source"]) == (
+        "MIT",
+        "nobody",
+        str(home / Path(about["source"]).name),
+    )
+
+
+def test_it_is_trained_on_and_ranked(home: Path):
+    made(as_parquet(home, rocksalts()), "E_hull:eV/atom")
+    task = parse_task("toy/e-hull@formula")
+    jobs = plan_runs([task], ["mean", "forest"], "quick", None, [0], {})
+    assert len(jobs) == 10  # all folds
+    assert run_jobs(jobs, home / "runs", lambda *_: None)["done"] == 10
+    rows, notes = rank_rows(home / "runs", [task], "quick")
+    assert not notes
+    assert [r.model for r in rows] == ["forest", "mean"]
+    assert rows[0].n == 60
+
+
+def test_splits_keep_together_what_belongs_together(home: Path):
+    crystals = rocksalts(40)
+    crystals |= {f"{name}'": Crystal(c.lattice * 1.0003, c.frac_coords, c.numbers) for name, c in crystals.items()}
+    source = made(as_parquet(home, crystals), "E_hull:eV/atom")
+    data = load_dataset(source)
+    assert list_rules(source) == ["random", "formula"]
+    near = read_split(data, "random").parts
+    assert all(near[name] == near[f"{name}'"] for name in rocksalts(40))
+    formula = read_split(data, "formula").parts
+    groups = dict(zip(data.ids, data.groups(data.ids), strict=True))
+    assert len({(groups[i], formula[i]) for i in data.ids}) == len(set(groups.values()))
+
+
+def test_what_is_wrong_is_said(home: Path):
+    path = as_parquet(home, rocksalts())
+    for targets, sentence in (
+        (("nothing:eV",), "has no label 'nothing'; there is: E_hull, stable"),
+        (("E_hull",), "other values than 0 and 1: give its unit"),
+        (("E_hull:eV", "E_hull:eV"), "name each label once"),
+        ((), "name each label once"),
+        ((":eV",), "--target takes COLUMN:UNIT"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            made(path, *targets)
+    for name in ("open-dft", "../up", ""):
+        with pytest.raises(InputError, match="choose another with --name"):
+            made(path, "E_hull:eV", name=name)
+    for other, sentence in ((home / "no.parquet", "there is no"), (home, "has 0 CSV files")):
+        with pytest.raises(InputError, match=sentence):
+            made(other, "E_hull:eV")
+    assert not (home / "data").exists()
+    made(path, "E_hull:eV")
+    with pytest.raises(InputError, match="the name 'toy' is taken"):
+        made(path, "E_hull:eV")
+
+
+def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
+    folder = as_folder(home, rocksalts(20))
+    (folder / "c003.cif").write_text("data_\n", encoding="utf-8")
+    (folder / "c007.cif").unlink()
+    with (folder / "labels.csv").open("a", encoding="utf-8") as file:
+        file.write("c001,1,0\nc099,1\n")
+    with pytest.raises(InputError) as caught:
+        made(folder, "E_hull:eV")
+    text = str(caught.value)
+    assert "4 rows cannot be used; --skip leaves them out" in text
+    for part in ("'c003'", "'c007'", "'c001': it comes twice", "has 2 cells, the header 3"):
+        assert part in text
+    source = made(folder, "E_hull:eV", skip=True)
+    assert len(load_dataset(source).ids) == 18
+    assert sorted(name for name, _ in read_exclusions(source)) == ["c001", "c003", "c007", "c099"]
+
+
+def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    path = as_parquet(home, rocksalts())
+    words = [
+        "data",
+        "import",
+        str(path),
+        "--target",
+        "E_hull:eV",
+        "--name",
+        "mine",
+        "--data-dir",
+        str(home / "elsewhere"),
+    ]
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    out = capsys.readouterr().out
+    assert "mine: 60 crystals" in out
+    assert "tasks: mine/e-hull" in out
+    assert "bench run mine --model mean,forest" in out
+    assert (home / "elsewhere" / "mine" / "dataset.json").exists()
+
+
+def test_a_broken_data_set_is_named(home: Path):
+    source = made(as_parquet(home, rocksalts()), "E_hull:eV")
+    (source.folder / "dataset.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
+        list_sources()

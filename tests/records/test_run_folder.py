@@ -1,0 +1,74 @@
+"""Run folders."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made import record_fields
+
+from asugnn import InputError
+from leaderboard._util.locks import lock_folder
+from leaderboard._util.names import SAFE_NAME
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.run_folder import FORMAT, Run, find_run, list_runs, row_name, write_record
+
+RUN = Run(parse_task("open-dft/metal"), "quick", "mean", 0, 3)
+
+
+def test_the_folder_of_a_run(tmp_path: Path):
+    assert RUN.folder(tmp_path) == tmp_path / "open-dft" / "metal@random" / "quick" / "mean" / "0-3"
+
+
+@given(st.text(max_size=200), st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=3))
+def test_a_name_on_the_board_is_always_fit_for_a_folder(model: str, overrides: dict[str, str]):
+    name = row_name(model, overrides)
+    assert SAFE_NAME.fullmatch(name) or name.rpartition("-")[2].isalnum()
+    assert name not in ("", ".", "..")
+    assert "/" not in name
+    assert len(name) <= 100
+
+
+def test_names_on_the_board():
+    assert row_name("cgcnn", {}) == "cgcnn"
+    assert row_name("cgcnn", {"width": "64", "epochs": "50"}) == "cgcnn+epochs=50+width=64"
+    assert row_name("my/model.py:MyModel", {}) == "MyModel"
+    assert row_name("x", {"a": "../.."}) != row_name("x", {"a": "../../.."})
+
+
+def test_a_complete_run_is_found_again(tmp_path: Path):
+    assert find_run(RUN, tmp_path) is None
+    write_record(RUN.folder(tmp_path), record_fields(RUN))
+    (record,), faults = list_runs(tmp_path)
+    assert (record.run, record.record.raw["seed"], faults) == (RUN, 3, [])
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"seed": 1}', '{"format": 99}', "\udcff"])
+def test_a_folder_that_cannot_be_read_is_named_and_hurts_no_other(content: str, tmp_path: Path):
+    write_record(RUN.folder(tmp_path), record_fields(RUN))
+    bad = tmp_path / "open-dft" / "metal@random" / "quick" / "bad" / "0-0"
+    bad.mkdir(parents=True)
+    (bad / "run.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    found, faults = list_runs(tmp_path)
+    assert [r.run for r in found] == [RUN]
+    assert len(faults) == 1
+    assert str(bad) in faults[0]
+    with pytest.raises(InputError, match=r"run\.json"):
+        find_run(Run(RUN.task, "quick", "bad", 0, 0), tmp_path)
+
+
+def test_folders_of_other_names_are_named(tmp_path: Path):
+    stray = tmp_path / "open-dft" / "gap@random" / "quick" / "mean" / "0-0"
+    stray.mkdir(parents=True)
+    (stray / "run.json").write_text(json.dumps({"format": FORMAT, **record_fields(RUN)}))
+    assert "there is no task 'open-dft/gap'" in list_runs(tmp_path)[1][0]
+
+
+def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):
+    with lock_folder(tmp_path, wait=False) as first:
+        assert first
+        with lock_folder(tmp_path, wait=False) as second:
+            assert not second
+    with lock_folder(tmp_path, wait=True) as third:
+        assert third

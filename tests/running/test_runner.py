@@ -1,0 +1,281 @@
+"""Runs: bits, resumption, refusals. Real models on the embedded data."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from asugnn import InputError
+from asugnn.atomic_write import file_sha256
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.run_folder import StoredRun, list_runs
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+
+BENCH = [sys.executable, "-m", "leaderboard.cli"]
+TOY = '''
+import time
+from dataclasses import dataclass
+import numpy as np
+import torch
+from torch import nn
+import asugnn.training
+from asugnn.torch_model import TorchModel, flat_batch
+
+asugnn.training.CHECKPOINT_EVERY = 0.0  # every epoch, so that there is one to resume from
+
+@dataclass
+class Toy(TorchModel):
+    """Volume and atomic numbers through a small network with dropout, slowly."""
+    epochs: int = 30
+    pause: float = 0.0
+    def inputs(self, crystal):
+        return {"x": np.stack([crystal.numbers, np.full(len(crystal), crystal.volume)], 1).astype(np.float32)}
+    def batch(self, inputs):
+        return flat_batch(inputs, "x")
+    def network(self):
+        pause = self.pause
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layers = nn.Sequential(nn.Linear(2, 16), nn.Dropout(0.2), nn.BatchNorm1d(16), nn.Linear(16, 1))
+            def forward(self, batch):
+                time.sleep(pause)
+                y = self.layers(batch["x"] / 100)
+                return torch.zeros(batch["size"], 1).index_add(0, batch["crystal"], y).view(-1)
+        return Net()
+'''
+BROKEN = """
+import numpy as np
+class Broken:
+    def fit(self, train, val, context): raise RuntimeError("no memory")
+    def predict(self, crystals): ...
+    def save(self, folder): ...
+    def load(folder): ...
+class Nan(Broken):
+    def fit(self, train, val, context): ...
+    def predict(self, crystals): return np.full(len(crystals), np.nan)
+class Short(Nan):
+    def predict(self, crystals): return np.zeros(3)
+class Sure(Nan):
+    def predict(self, crystals): return np.full(len(crystals), 1.5)
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> str:
+    (tmp_path / "toy.py").write_text(TOY)
+    return f"{tmp_path / 'toy.py'}:Toy"
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    return f"{tmp_path / 'broken.py'}:"
+
+
+def run(out: Path, names: str, models: list[str], overrides: dict | None = None, seed: int = 0) -> list[tuple]:
+    """Outcomes, as (model, task, outcome, note)."""
+    chosen = [parse_task(f"open-dft/{name}") for name in names.split()]
+    jobs = plan_runs(chosen, models, "quick", [0], [seed], overrides or {})
+    seen: list[tuple] = []
+    run_jobs(jobs, out, lambda r, outcome, note: seen.append((r.model, r.task.target.name, outcome, note)))
+    return seen
+
+
+def table(record: StoredRun) -> list[list[str]]:
+    return list(csv.reader(record.predictions.read_text().splitlines()))
+
+
+def bytes_of(out: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(out)): f.read_bytes() for f in sorted(out.rglob("predictions.csv"))}
+
+
+def test_a_run_leaves_predictions_and_its_story(tmp_path: Path):
+    assert [x[2] for x in run(tmp_path, "bulk-modulus", ["forest"])] == ["done"]
+    (record,), _ = list_runs(tmp_path)
+    rows = table(record)
+    assert rows[0] == ["id", "bulk-modulus"]
+    assert len(rows) - 1 == record.record.raw["counts"]["test"] == 40
+    assert record.record.raw["device"]["kind"] == "cpu"
+    assert record.record.raw["seconds"]["train"] > 0
+    assert record.record.raw["peak_memory_mb"] > 50
+    assert record.record.raw["predictions_sha256"] == file_sha256(record.predictions)
+    left = {p.name for p in record.folder.iterdir()}
+    assert left == {".lock", "model", "predictions.csv", "run.json"}
+
+
+def test_a_second_call_keeps_what_is_there(tmp_path: Path):
+    run(tmp_path, "bulk-modulus metal", ["mean"])
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.csv")}
+    assert [x[2] for x in run(tmp_path, "bulk-modulus metal", ["mean"])] == ["kept", "kept"]
+    assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.csv")}
+
+
+def test_same_seed_same_bytes(tmp_path: Path, toy: str):
+    for name in ("a", "b"):
+        run(tmp_path / name, "bulk-modulus", ["forest", toy])
+    assert bytes_of(tmp_path / "a") == bytes_of(tmp_path / "b")
+    run(tmp_path / "c", "bulk-modulus", ["forest", toy], seed=1)
+    assert set(bytes_of(tmp_path / "a").values()).isdisjoint(bytes_of(tmp_path / "c").values())
+
+
+def test_zero_shot_brings_the_model_that_it_needs(tmp_path: Path):
+    assert [x[1:3] for x in run(tmp_path, "zero-shot", ["mean"])] == [
+        ("formation-energy", "done"),
+        ("zero-shot", "done"),
+    ]
+    (energy, zero_shot), _ = list_runs(tmp_path)
+    assert zero_shot.record.raw["model_of"] == energy.record.raw["predictions_sha256"]
+    assert "train" not in zero_shot.record.raw["seconds"]
+    assert len(table(zero_shot)) == 113
+    assert {row[1] for row in table(zero_shot)[1:]} == {row[1] for row in table(energy)[1:]}  # the mean is the mean
+
+
+def test_zero_shot_without_stored_weights_says_what_to_do(tmp_path: Path):
+    run(tmp_path, "formation-energy", ["mean"])
+    (record,), _ = list_runs(tmp_path)
+    (record.folder / "model").rename(record.folder / "gone")
+    assert run(tmp_path, "zero-shot", ["mean"])[1][2:] == (
+        "failed", f"{record.folder} has no folder 'model': delete its run.json, and the run is made again",
+    )  # fmt: skip
+
+
+def test_settings_by_hand_make_a_row_of_their_own(tmp_path: Path):
+    run(tmp_path, "bulk-modulus", ["forest"])
+    run(tmp_path, "bulk-modulus", ["forest"], {"forest": {"trees": "3"}})
+    found, _ = list_runs(tmp_path)
+    assert {r.run.model: r.record.raw["settings"]["trees"] for r in found}["forest+trees=3"] == 3
+    assert len(found) == 2
+
+
+def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
+    run(tmp_path, "bulk-modulus", ["mean"])
+    (record,), _ = list_runs(tmp_path)
+    about = {**record.record.raw, "split": {**record.record.raw["split"], "sha256": "another"}}
+    (record.folder / "run.json").write_text(json.dumps(about))
+    ((_, _, outcome, note),) = run(tmp_path, "bulk-modulus", ["mean"])
+    assert outcome == "failed"
+    assert "holds a finished run with another split" in note
+    assert json.loads((record.folder / "run.json").read_text()) == about
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("Broken", "RuntimeError: no memory; the traceback is in"),
+        ("Nan", "it predicted nan for 40 crystals, the first of them 'rocksalt-"),
+        ("Short", r"it predicted an array of shape (3,) for 40 crystals"),
+    ],
+)
+def test_a_model_that_fails_stops_no_other(model: str, sentence: str, broken: str, tmp_path: Path):
+    seen = run(tmp_path, "bulk-modulus", [broken + model, "mean"])
+    assert [x[2] for x in seen] == ["failed", "done"]
+    assert sentence in seen[0][3]
+    assert not (tmp_path / "open-dft/bulk-modulus@random/quick" / model / "0-0/predictions.csv").exists()
+    if model == "Broken":
+        assert "raise RuntimeError" in next(tmp_path.rglob("error.txt")).read_text()
+
+
+def test_a_probability_above_one_is_refused(broken: str, tmp_path: Path):
+    ((_, _, outcome, note),) = run(tmp_path, "metal", [broken + "Sure"])
+    assert (outcome, note.split(",")[0]) == ("failed", "it predicted 1.5 for 40 crystals")
+
+
+def test_wrong_requests_fail_before_anything_is_trained(tmp_path: Path):
+    with pytest.raises(InputError, match="there is no model 'cgnn'; did you mean 'cgcnn'"):
+        run(tmp_path, "metal", ["mean", "cgnn"])
+    with pytest.raises(InputError, match="model 'forest' has no field 'tree'; did you mean 'trees'"):
+        run(tmp_path, "metal", ["mean", "forest"], {"forest": {"tree": "3"}})
+    assert not any(tmp_path.iterdir())
+
+
+def command(out: Path, toy: str, pause: float) -> list[str]:
+    words = ["run", "--task", "open-dft/bulk-modulus", "--model", toy, "--out", str(out)]
+    return [*BENCH, *words, "--set", f"{toy}.pause={pause}"]
+
+
+def test_killed_at_any_instant_it_ends_with_the_same_bytes(tmp_path: Path, toy: str):
+    subprocess.run(command(tmp_path / "whole", toy, 0.02), check=True, capture_output=True)
+    checkpoint = tmp_path / "cut/open-dft/bulk-modulus@random/quick/Toy+pause=0.02/0-0/checkpoint.pt"
+    for wait in (0.0, 0.13, 0.26):
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        process = subprocess.Popen(command(tmp_path / "cut", toy, 0.02), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not checkpoint.exists() or checkpoint.stat().st_mtime_ns == seen:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+    subprocess.run(command(tmp_path / "cut", toy, 0.02), check=True, capture_output=True)
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "cut")
+    (record,), _ = list_runs(tmp_path / "cut")
+    assert record.record.raw["resumed"]
+    assert {p.name for p in record.folder.iterdir() if not p.name.startswith(".")} == {
+        "history.csv", "model", "predictions.csv", "run.json"
+    }  # fmt: skip
+
+
+def test_two_at_once_share_the_work(tmp_path: Path):
+    words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "mean,forest", "--out", str(tmp_path)]
+    both = [subprocess.Popen([*BENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert sum(text.count("there already") for text in told) == 4
+    found, faults = list_runs(tmp_path)
+    assert (len(found), faults) == (4, [])
+
+
+def test_several_at_a_time(tmp_path: Path):
+    """The same rows as one at a time; a zero-shot job waits for its model; a failure stops nothing."""
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    words = ["run", "--task", "open-dft/metal,open-dft/zero-shot", "--model", "mean,forest,broken.py:Broken"]
+    done = subprocess.run(
+        [*BENCH, *words, "--out", "two", "--jobs", "2"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "3 of 9 runs failed" in done.stderr
+    assert done.stderr.count("no memory") == 2
+    assert "needs the model of Broken on open-dft/formation-energy" in done.stderr
+    assert "forest" in done.stdout
+    subprocess.run([*BENCH, *words, "--out", "one"], capture_output=True, check=False, cwd=tmp_path)
+    ours, theirs = (list_runs(tmp_path / name)[0] for name in ("two", "one"))
+    assert len(ours) == len(theirs) == 6
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.record.raw["predictions_sha256"] == b.record.raw["predictions_sha256"]
+
+
+def test_zero_shot_waits_for_another_process(tmp_path: Path):
+    """While the model it needs is in other hands, it is put off, not failed."""
+    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
+    words = ["run", "--task", "open-dft/zero-shot", "--model", "toy.py:Toy", "--set", "toy.py:Toy.pause=0.02"]
+    words += ["--set", "toy.py:Toy.epochs=3", "--out", "runs"]
+    both = []
+    for _ in "ab":
+        both.append(subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path))
+        time.sleep(3)  # the first is training
+    told = [process.communicate()[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert len(list_runs(tmp_path / "runs")[0]) == 2
+
+
+def test_an_interrupt_of_several_is_one_sentence(tmp_path: Path):
+    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
+    words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "toy.py:Toy", "--jobs", "2"]
+    words += ["--set", "toy.py:Toy.pause=0.05"]
+    process = subprocess.Popen(
+        [*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    time.sleep(6)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == 130, told
+    assert "Interrupted. The same command goes on from here." in told
+    assert "Traceback" not in told

@@ -1,0 +1,260 @@
+"""The site as files: what its pages hold, what they load, and that names cannot break them."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn import metrics as sk
+
+from asugnn import InputError
+from leaderboard._util.names import SAFE_NAME
+from leaderboard.board.board import rank_rows
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.data.registry import PACKAGE
+from leaderboard.data.tasks import parse_task, suite_tasks
+from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.records.predictions_csv import ColumnNames, read_predictions
+from leaderboard.records.run_folder import Run, find_run, write_record
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+from leaderboard.scoring.metrics import roc_curve
+from leaderboard.site import pages
+from leaderboard.site.pages import build_site
+from leaderboard.site.svg_axes import Axis
+from leaderboard.site.svg_figures import Points, confusion_counts, parity_figure, parity_limits
+from leaderboard.submissions.competition import export_competition
+
+BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
+HOSTILE = "\"><img src=x onerror=alert(1)>'&{{7*7}}%41"
+SCRIPT = "</script><script>alert(2)</script><!--"
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes, and its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def of(self, tag: str, attribute: str) -> list[str]:
+        return [a[attribute] or "" for t, a in self.elements if t == tag and attribute in a]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of the mean and the forest on two tasks and two folds, and one with a hostile name and hostile contents."""
+    out = tmp_path_factory.mktemp("runs")
+    jobs = plan_runs([BULK, METAL], ["mean", "forest"], "quick", [0, 1], [0], {})
+    assert run_jobs(jobs, out, lambda *_: None)["failed"] == 0
+    record = find_run(Run(BULK, "quick", "forest", 0, 0), out)
+    assert record is not None
+    folder = Run(BULK, "quick", HOSTILE, 0, 0).folder(out)
+    folder.mkdir(parents=True)
+    (folder / "predictions.csv").write_bytes(record.predictions.read_bytes())
+    changed = {"model": HOSTILE, "settings": {SCRIPT: SCRIPT}, "device": {"name": SCRIPT}, "commit": HOSTILE}
+    write_record(folder, {**record.record.raw, **changed, "weights": {"name": "w", "trained_on": SCRIPT}})
+    return out
+
+
+@pytest.fixture(scope="module")
+def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "site"
+    count, notes = build_site(root, out)
+    assert count == len(list(out.rglob("*.html"))) == 1 + 2 + 9
+    assert all("not ranked" in note for note in notes)
+    return out
+
+
+def read(file: Path) -> Page:
+    return Page(file.read_text(encoding="utf-8"))
+
+
+def test_the_board_is_that_of_the_terminal(site: Path, root: Path):
+    shown = read(site / "index.html").text
+    rows, _ = rank_rows(root, [BULK, METAL], "quick")
+    for row in rows:
+        for metric in (row.metrics["mae" if row.kind == "regression" else "roc_auc"],):
+            assert f"{metric.value:.3f}" in shown
+            assert metric.low is None or f"{metric.low:.3f}–{metric.high:.3f}" in shown
+    assert "quick preset: trained for minutes; do not cite" in shown
+    assert "fewer than 200 groups" in shown
+
+
+def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
+    for file in site.rglob("*.html"):
+        page = read(file)
+        links = page.of("a", "href") + page.of("script", "src") + page.of("link", "href")
+        assert len(links) >= 4
+        for link in links:
+            if link.startswith(("#", "data:")):
+                continue
+            assert "//" not in link and ":" not in link.partition("/")[0], (file, link)
+            assert (file.parent / unquote(link)).resolve().is_file(), (file, link)
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r'\s(on\w+|style)="', re.sub(r'"[^"]*"', lambda m: m[0].replace("=", ""), text))
+        assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text
+    assert "http" not in (site / "site.css").read_text()
+    assert re.findall(r"https?:[^\"']*", (site / "site.js").read_text()) == ["http://www.w3.org/2000/svg"]
+
+
+def test_what_a_stranger_names_is_text(site: Path):
+    """In every page: no element, attribute or script of theirs; and the words as they wrote them."""
+    known = {file: read(file) for file in site.rglob("*.html")}
+    for file, page in known.items():
+        assert "img" not in {tag for tag, _ in page.elements}, file
+        scripts = [a for tag, a in page.elements if tag == "script"]
+        assert all(a.get("type") == "application/json" or (a.get("src") or "").endswith(".js") for a in scripts)
+        assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert HOSTILE in known[site / "index.html"].text
+    (mine,) = [page for file, page in known.items() if "img-src-x" in str(file)]
+    assert HOSTILE in mine.text
+    assert mine.text.count(SCRIPT) >= 3
+    assert all(SAFE_NAME.fullmatch(part) or "@" in part for f in known for part in f.relative_to(site).parts)
+
+
+def test_a_run_page_holds_all_of_run_json(site: Path, root: Path):
+    def leaves(value: object) -> list[str]:
+        if isinstance(value, dict):
+            return [leaf for inner in value.values() for leaf in leaves(inner)]
+        return [{True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)]
+
+    folder = site / "runs/open-dft/metal@random/quick/forest/1-0"
+    about = json.loads((folder / "run.json").read_text())
+    text = read(folder / "index.html").text
+    assert [leaf for leaf in leaves(about) if leaf not in text] == []
+    source = Run(METAL, "quick", "forest", 1, 0).folder(root)
+    for name in ("predictions.csv", "run.json"):
+        assert (folder / name).read_bytes() == (source / name).read_bytes()
+    held = load_ground_truth(METAL, 1)
+    p = read_predictions(folder / "predictions.csv", held.ids, "metal", "binary")
+    wrong = max(zip(abs(p - held.y), held.ids, strict=True))
+    assert wrong[1] in text
+
+
+def test_the_same_runs_give_the_same_bytes(site: Path, root: Path, tmp_path: Path):
+    build_site(root, tmp_path / "again")
+    files = {f.relative_to(site): f.read_bytes() for f in site.rglob("*") if f.is_file()}
+    again = {f.relative_to(tmp_path / "again"): f.read_bytes() for f in (tmp_path / "again").rglob("*") if f.is_file()}
+    assert files == again
+
+
+def test_a_site_appears_whole_or_not_at_all(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out = tmp_path / "site"
+    build_site(root, out)
+    before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
+    monkeypatch.setattr(pages, "run_values", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        build_site(root, out)
+    assert {f: f.read_bytes() for f in out.rglob("*") if f.is_file()} == before
+    assert list(tmp_path.iterdir()) == [out]
+    monkeypatch.undo()
+    (out / "left over.html").write_text("")
+    build_site(root, out)
+    assert not (out / "left over.html").exists()
+
+
+def test_what_is_no_site_is_not_replaced(root: Path, tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="is no site"):
+        build_site(root, tmp_path)
+    with pytest.raises(InputError, match="is no site"):
+        build_site(root, tmp_path / "thesis.tex")
+    (tmp_path / "index.html").write_bytes("Übersicht".encode("latin-1"))
+    with pytest.raises(InputError, match="is no site"):
+        build_site(root, tmp_path)
+    with pytest.raises(InputError, match=r"no finished run .* `bench run` makes some"):
+        build_site(tmp_path, tmp_path / "site")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "thesis.tex"]
+
+
+def test_the_command_says_how_many_pages_and_where_and_imports_nothing_heavy(root: Path, tmp_path: Path):
+    program = f"""
+import json, sys
+from leaderboard.cli import app
+app(["site", "--runs", {str(root)!r}, "--out", "board"], standalone_mode=False)
+print(json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "12 pages: open board/index.html\n"
+    assert not {"torch", "sklearn", "scipy", "pandas", "matplotlib"} & set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def test_labels_of_a_host_are_in_no_file(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    host = tmp_path / "host"
+    export_competition(METAL, 0, host, True, ColumnNames("id", "metal"), "roc_auc")
+    monkeypatch.setenv("BENCH_SOLUTION", str(next(host.rglob("*solution*.csv"))))
+    build_site(root, tmp_path / "site")
+    run = tmp_path / "site/runs/open-dft/metal@random/quick/forest/0-0"
+    assert not (run / "predictions.csv").exists()
+    assert "The labels are a host's" in read(run / "index.html").text
+    assert not list((tmp_path / "site/tasks/open-dft/metal@random").glob("crystals-0.js"))
+    assert "svg" in {tag for tag, _ in read(tmp_path / "site/index.html").elements}
+
+
+def test_ids_of_an_imported_data_set_cannot_leave_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path))
+    table = pl.read_parquet(PACKAGE / "_data/open-dft/open_dft.parquet").head(60)
+    ids = [f"{i} {SCRIPT}\"'&" for i in range(len(table))]
+    table.with_columns(pl.Series("material_id", ids)).write_parquet(tmp_path / "mine.parquet")
+    about = {"title": SCRIPT, "licence": SCRIPT, "citation": HOSTILE}
+    import_dataset(tmp_path / "mine.parquet", "mine", [parse_target("formation_energy:<b>eV</b>")], about, False)
+    (task,) = suite_tasks("mine")
+    assert run_jobs(plan_runs([task], ["mean"], "quick", [0], [0], {}), tmp_path / "runs", lambda *_: None)["done"] == 1
+    out = tmp_path / "site"
+    build_site(tmp_path / "runs", out)
+    (file,) = out.rglob("crystals-0.js")
+    assert "<" not in file.read_text()
+    assert set(json.loads(file.read_text().partition(" = ")[2].rstrip(";\n"))["ids"]) <= set(ids)
+    for page in map(read, out.rglob("*.html")):
+        assert not {"b", "img"} & {tag for tag, _ in page.elements}
+        assert HOSTILE in page.text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_curve_and_confusion_are_those_of_scikit_learn(seed: int):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, 60).astype(float)
+    p = np.round(rng.random(60), 1 + seed % 3)
+    false, true, _ = sk.roc_curve(y, p)
+    x, z = roc_curve(y, p)
+    np.testing.assert_allclose(np.interp(x, false, true)[(x > 0) & (x < 1)], z[(x > 0) & (x < 1)], atol=1)
+    assert np.trapezoid(z, x) == pytest.approx(np.trapezoid(true, false), abs=1e-12)
+    assert set(zip(x.tolist(), z.tolist(), strict=True)) <= set(
+        zip(*sk.roc_curve(y, p, drop_intermediate=False)[:2], strict=True)
+    )
+    assert confusion_counts(Points(y, p)) == sk.confusion_matrix(y, p >= 0.5, labels=[1, 0]).tolist()
+
+
+RANGES = [(0, 1), (-5.8, 3.1), (1e-9, 2e-9), (-1e6, 1e6)]
+LOGARITHMIC = [(0.3, 0.9), (1e-3, 1e4), (0.04, 0.06), (0.5, 20)]
+
+
+@pytest.mark.parametrize(("low", "high", "log"), [(*r, False) for r in RANGES] + [(*r, True) for r in LOGARITHMIC])
+def test_axes_have_a_few_round_ticks_inside(low: float, high: float, log: bool):
+    axis = Axis(low, high, 0, 100, log)
+    ticks = axis.ticks
+    assert 2 <= len(ticks) <= 9
+    assert all(low - 1e-9 * abs(high - low) <= t <= high + 1e-9 * abs(high - low) for t in ticks)
+    assert [axis.at(low), axis.at(high), axis.at(high * 2 + 1)] == pytest.approx([0, 100, 100])
+
+
+def test_points_beyond_the_axes_are_counted_and_none_is_dropped():
+    points = Points(np.array([0.0, 1, 2, 3]), np.array([0.1, 1, 1e9, -1e9]))
+    drawn, beyond = parity_figure(points, parity_limits([points]), "eV", 300)
+    assert beyond == 2
+    assert drawn.count("h0") == 4

@@ -1,0 +1,144 @@
+"""A split that tests structures which also train is refused, or run on demand and told on the board."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from asugnn import Crystal, InputError
+from leaderboard.board.board import rank_rows
+from leaderboard.cli.app import main
+from leaderboard.data.dataset import Dataset, load_dataset
+from leaderboard.data.registry import find_source
+from leaderboard.data.tasks import parse_task, suite_tasks
+from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.reports.terminal import render_board
+from leaderboard.running.model_contract import rotation
+from leaderboard.running.plan import plan_runs
+from leaderboard.splitting import structure_match
+from leaderboard.splitting.leakage import find_duplicates, fold_leakage, known_duplicates
+from leaderboard.splitting.make import write_split
+from leaderboard.splitting.split import fold_sides, list_rules, read_split
+from leaderboard.splitting.structure_match import same_structures
+
+FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+
+
+@pytest.fixture
+def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """60 rock salts and, tested in fold 0 where its original trains, one of them again; split `leaky`."""
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    crystals = {
+        f"c{i:03}": Crystal((4 + 0.05 * i) * FCC, [[0, 0, 0], [0.5, 0.5, 0.5]], [3 + i % 12, 33 + i % 5])
+        for i in range(60)
+    }
+    crystals["again"] = rotation(crystals["c000"], np.random.default_rng(0))
+    table = {
+        "material_id": list(crystals),
+        "lattice": [c.lattice.ravel().tolist() for c in crystals.values()],
+        "frac_coords": [c.frac_coords.ravel().tolist() for c in crystals.values()],
+        "atomic_numbers": [c.numbers.tolist() for c in crystals.values()],
+        "y": [c.volume for c in crystals.values()],
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "toy.parquet")
+    about = {"title": "toy", "licence": "MIT", "citation": "nobody"}
+    source = import_dataset(tmp_path / "toy.parquet", "toy", [parse_target("y:eV")], about, False)
+    data = load_dataset(source)
+    assert source.folder
+    parts = dict(read_split(data, "random").parts) | {"c000": "9", "again": "0"}
+    write_split(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
+    return data
+
+
+def bench(*words: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["bench", *words])
+        try:
+            main()
+        except SystemExit as left:
+            return int(left.code or 0)
+    return 0
+
+
+def test_a_leaking_split_is_refused_by_name(leaky: Dataset, capsys: pytest.CaptureFixture[str]):
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean") == 1
+    err = capsys.readouterr().err
+    assert "the split leaks: toy/y@leaky, fold 0: 1 of" in err
+    assert "such as 'again', which is 'c000'" in err
+    assert "--allow-leaks" in err
+    assert not Path("runs").exists()
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--fold", "1") == 0  # where both train
+
+
+def test_with_allow_leaks_it_runs_and_the_board_says_so(leaky: Dataset, capsys: pytest.CaptureFixture[str]):
+    assert bench("run", "--task", "toy/y@leaky,toy/y", "--model", "mean", "--allow-leaks") == 0
+    record = json.loads(Path("runs/toy/y@leaky/quick/mean/0-0/run.json").read_text())
+    assert record["leaks"] == 1
+    assert json.loads(Path("runs/toy/y@random/quick/mean/0-0/run.json").read_text())["leaks"] == 0
+    task = parse_task("toy/y@leaky")
+    rows, _ = rank_rows(Path("runs"), [task, parse_task("toy/y")], "quick")
+    assert {row.task: row.leaks for row in rows} == {"toy/y@leaky": 1, "toy/y": 0}
+    words = f"toy/y@leaky: 1 of {rows[0].n} tested crystals are, as structures, also in training or validation"
+    for form in ("table", "markdown"):
+        assert words in " ".join(render_board(rows, [task], "quick", form, True).split())
+    assert ",leaks," in render_board(rows, [task], "quick", "csv", True).splitlines()[0]
+    capsys.readouterr()
+
+
+def test_what_was_found_is_kept_by_the_digest_of_the_data(leaky: Dataset, monkeypatch: pytest.MonkeyPatch):
+    assert known_duplicates(leaky) == [("c000", "again")]  # since the import
+    (kept,) = (Path("cache") / "duplicates").iterdir()
+    about = json.loads(kept.read_text())
+    for damaged in ("", "{", "[]", json.dumps({**about, "data": "0" * 64}), json.dumps({**about, "rule": 0})):
+        kept.write_text(damaged)
+        assert known_duplicates(leaky) is None
+        assert find_duplicates(leaky) == [("c000", "again")]
+        assert json.loads(kept.read_text()) == about
+    monkeypatch.setattr(structure_match, "compared", lambda *_: pytest.fail("it was known"))
+    assert find_duplicates(leaky) == [("c000", "again")]
+
+
+def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: Dataset):
+    assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--allow-leaks") == 0
+    for file in (Path("cache") / "duplicates").iterdir():
+        file.unlink()
+    (row,) = rank_rows(Path("runs"), [parse_task("toy/y@leaky")], "quick")[0]
+    assert row.leaks == 1
+
+
+def test_a_zero_shot_task_leaks_into_the_training_of_its_model():
+    data = load_dataset(find_source("open-dft"))
+    zero_shot = next(t for t in suite_tasks("open-dft") if t.target.model_of)
+    trained = fold_sides(read_split(data, "random"), data, zero_shot.trained.target, 0).train
+    assert fold_leakage(zero_shot, 0, data, [(trained[0], "zs-Ag-000")]).shared == {"zs-Ag-000": trained[0]}
+    assert not fold_leakage(zero_shot, 0, data, [(trained[0], trained[1])]).shared
+
+
+def test_what_is_stored_of_open_dft_is_what_is_found():
+    data = load_dataset(find_source("open-dft"))
+    crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
+    found = same_structures(crystals, data.groups(data.ids))
+    assert known_duplicates(data) == [(p.a, p.b) for p in found]
+
+
+@pytest.mark.parametrize("rule", list_rules(find_source("open-dft")))
+def test_no_split_of_open_dft_leaks(rule: str):
+    names = [parse_task(f"{task.name}@{rule}") for task in suite_tasks("open-dft")]
+    assert plan_runs(names, ["mean"], "quick", None, [0], {})
+
+
+def test_what_is_stored_of_mp_2018_fits_the_file(data: Path):
+    loaded = load_dataset(find_source("mp-2018"))
+    found = known_duplicates(loaded)
+    assert found is not None
+    assert len(found) == 294
+    counts = [len(fold_leakage(parse_task("mp-2018/formation-energy"), k, loaded, found).shared) for k in range(5)]
+    assert counts == [54, 45, 64, 58, 59]
+    with pytest.raises(InputError, match="the split leaks: mp-2018/band-gap@random, fold 0: 54 of 6,701"):
+        plan_runs([parse_task("mp-2018/band-gap")], ["mean"], "quick", [0], [0], {})
+    for rule in ("formula", "element", "high-energy"):
+        assert plan_runs([parse_task(f"mp-2018/band-gap@{rule}")], ["mean"], "quick", None, [0], {})

@@ -1,0 +1,168 @@
+"""What a competition gets, and that its metric in Kaggle's form gives the number of `bench score`."""
+
+import csv
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asugnn import InputError
+from asugnn.structure_files import read_crystals
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.score_file import score_file
+from leaderboard.data.dataset import load_dataset
+from leaderboard.data.registry import find_source
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import ColumnNames, write_predictions
+from leaderboard.scoring.metrics import METRICS
+from leaderboard.submissions import kaggle_metric
+from leaderboard.submissions.competition import export_competition
+
+METRIC_NAMES = [(kind, m.name) for kind, metrics in METRICS.items() for m in metrics]
+TASKS = {"regression": "open-dft/band-gap", "binary": "open-dft/metal"}
+
+
+def loaded(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("metric", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("competition")
+    task = parse_task("open-dft/band-gap")
+    written = export_competition(task, 1, out, True, ColumnNames("material_id", "gap_eV"), "")
+    assert sorted(p.relative_to(out).as_posix() for p in written) == sorted(
+        p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()
+    )
+    return out
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_participants_get_all_but_the_labels_of_the_test(home: Path):
+    task = parse_task("open-dft/band-gap")
+    held = load_ground_truth(task, 1)
+    data = load_dataset(task.source)
+    train, test = table(home / "participants" / "train.csv"), table(home / "participants" / "test.csv")
+    assert [row["material_id"] for row in test] == list(held.ids)
+    assert not {row["material_id"] for row in train} & set(held.ids)
+    assert not {data.groups([row["material_id"]]) for row in train} & {(g,) for g in held.groups}
+    labels = data.labels(task.target)
+    assert all(float(row["gap_eV"]) == labels[data.rows[row["material_id"]]] for row in train)
+    assert {row["side"] for row in train} == {"train", "validate"}
+    everything = b"".join(p.read_bytes() for p in (home / "participants").iterdir())
+    assert b"Usage" not in everything
+    assert "more" not in (home / "participants" / "data.md").read_text(encoding="utf-8").split("MAE: ")[1][:12]
+
+
+def test_structures_are_those_of_the_data_set(home: Path):
+    crystals = read_crystals(home / "participants" / "structures.extxyz")
+    data = load_dataset(find_source("open-dft"))
+    ids = [row["material_id"] for name in ("train", "test") for row in table(home / "participants" / f"{name}.csv")]
+    assert len(crystals) == len(ids)
+    for ours, theirs in zip(data.crystals(ids), crystals.values(), strict=True):
+        assert np.allclose(ours.lattice, theirs.lattice)
+        assert np.array_equal(ours.numbers, theirs.numbers)
+        apart = ours.frac_coords - theirs.frac_coords
+        assert np.allclose(apart, apart.round(), atol=1e-9)
+
+
+def test_the_sample_is_a_submission(home: Path, tmp_path: Path):
+    file = home / "participants" / "sample_submission.csv"
+    scored = score_file(file, parse_task("open-dft/band-gap"), 1, ColumnNames("material_id", "gap_eV"))
+    assert scored["metrics"]["mae"]["value"] > 0
+    with pytest.raises(InputError, match="the first line must be 'id,band-gap'"):
+        score_file(file, parse_task("open-dft/band-gap"), 1)
+
+
+def test_formulas_are_public_or_private_as_a_whole(home: Path):
+    rows = table(home / "host" / "solution.csv")
+    held = load_ground_truth(parse_task("open-dft/band-gap"), 1)
+    usage: dict[str, set[str]] = {}
+    for row, group in zip(rows, held.groups, strict=True):
+        usage.setdefault(group, set()).add(row["Usage"])
+    assert all(len(words) == 1 for words in usage.values())
+    public = sum(row["Usage"] == "Public" for row in rows)
+    assert 0.1 * len(rows) < public < 0.6 * len(rows)
+
+
+@pytest.mark.parametrize(("kind", "name"), METRIC_NAMES)
+def test_the_metric_file_gives_the_score_of_the_bench(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Public and private rows, through files as a host and a participant have them, to the last bit."""
+    task, columns = parse_task(TASKS[kind]), ColumnNames("material_id", "value")
+    export_competition(task, 0, tmp_path, True, columns, name)
+    module = loaded(tmp_path / "host" / "metric.py")
+    held = load_ground_truth(task, 0)
+    rng = np.random.default_rng(7)
+    p = held.y + rng.normal(0, 0.4, len(held.y))
+    p = np.clip(p, 0, 1) if kind == "binary" else p
+    order = rng.permutation(len(p))
+    file = tmp_path / "mine.csv"
+    write_predictions(file, [held.ids[i] for i in order], "value", p[order])
+    file.write_text(file.read_text(encoding="utf-8").replace("id,value", "material_id,value"), encoding="utf-8")
+    solution = pd.read_csv(tmp_path / "host" / "solution.csv")
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    ours = score_file(file, task, 0, columns)["metrics"][name]["value"]
+    theirs = module.score(solution[solution.Usage == "Public"], pd.read_csv(file), "material_id")
+    assert theirs == ours
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 200), st.booleans())
+def test_every_formula_bit_by_bit(seed: int, n: int, ties: bool):
+    module = loaded(Path(kaggle_metric.__file__))
+    rng = np.random.default_rng(seed)
+    for kind, metrics in METRICS.items():
+        y = rng.normal(3, 2, n) if kind == "regression" else rng.permutation(np.arange(n) % 2).astype(float)
+        p = np.clip(rng.normal(0.5, 0.3, n), 0, 1)
+        p = p.round(1) if ties else p
+        ids = [str(i) for i in range(n)]
+        frames = [pd.DataFrame({"id": ids, "target": values}) for values in (y, p)]
+        for metric in metrics:
+            module.METRIC = metric.name
+            assert module.score(*frames, "id") == metric(y, p) or np.isnan(metric(y, p))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda s: s.rename(columns={"target": "x"}), "no column 'target'"),
+        (lambda s: s.iloc[1:], "1 ids have no row, such as 'a'"),
+        (lambda s: pd.concat([s, s.iloc[:1]]), "id 'a' comes more than once"),
+        (lambda s: s.assign(target=["x", 1, 2]), "the value for id 'a' is not a finite number"),
+        (lambda s: s.assign(target=[1, np.inf, 2]), "the value for id 'b' is not a finite number"),
+    ],
+)
+def test_participants_are_told(change, sentence: str):
+    module = loaded(Path(kaggle_metric.__file__))
+    good = pd.DataFrame({"id": ["a", "b", "c"], "target": [1.0, 2, 3]})
+    with pytest.raises(module.ParticipantVisibleError, match=sentence):
+        module.score(good, change(good), "id")
+    module.METRIC = "roc_auc"
+    with pytest.raises(module.ParticipantVisibleError, match="'b' is not a probability"):
+        module.score(good.assign(target=[0, 1, 0]), good.assign(target=[0.5, 1.5, 0]), "id")
+
+
+def test_a_zero_shot_task_can_be_exported(tmp_path: Path):
+    export_competition(parse_task("open-dft/zero-shot"), 0, tmp_path, False, ColumnNames("id", "zero-shot"), "")
+    assert "No label of this target trains" in (tmp_path / "participants" / "data.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "host").exists()
+
+
+def test_a_metric_of_another_kind_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="--metric cannot be 'mae' for open-dft/metal"):
+        export_competition(parse_task("open-dft/metal"), 0, tmp_path, True, ColumnNames("id", "metal"), "mae")

@@ -1,0 +1,252 @@
+"""Handing in: the log, the board, a host's private rows, and that `verify` names every file that was changed."""
+
+import csv
+import json
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asugnn import InputError
+from leaderboard.board.board import rank_rows
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.score_file import score_file
+from leaderboard.board.verify import verify_runs
+from leaderboard.cli.app import main
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.host_solution import COMPETITION_FILE
+from leaderboard.records.predictions_csv import ColumnNames, read_predictions, write_predictions
+from leaderboard.records.run_folder import FORMAT
+from leaderboard.records.submission_log import LOG_FILE, read_entries
+from leaderboard.reports.terminal import render_board
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+from leaderboard.submissions.competition import export_competition
+from leaderboard.submissions.enter import enter_submission
+
+TASK = parse_task("open-dft/bulk-modulus")
+
+
+def handed_in(path: Path, noise: float = 0.1, seed: int = 0) -> Path:
+    held = load_ground_truth(TASK, 0)
+    write_predictions(
+        path, held.ids, "bulk-modulus", held.y + np.random.default_rng(seed).normal(0, noise, len(held.y))
+    )
+    return path
+
+
+def faults(root: Path) -> list[str]:
+    return [fault for checked in verify_runs(root) for fault in checked.faults]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two submissions, one of them twice, and a run."""
+    root = tmp_path / "runs"
+    run_jobs(plan_runs([TASK], ["mean"], "quick", [0], [0], {}), root, lambda *_: None)
+    enter_submission(handed_in(tmp_path / "a.csv"), TASK, "a", 0, root)
+    enter_submission(handed_in(tmp_path / "b.csv", 0.3), TASK, "b", 0, root)
+    enter_submission(handed_in(tmp_path / "a.csv", 0.05), TASK, "a", 0, root)
+    return root
+
+
+def test_a_submission_is_ranked_with_the_models(root: Path):
+    rows, notes = rank_rows(root, [TASK], "quick")
+    assert not notes
+    assert [r.title for r in rows] == ["a, submitted", "b, submitted", "mean"]
+    assert [r.rank for r in rows] == [1, 2, 3]
+    assert rows[0].seconds_train is None
+    for form in ("table", "markdown", "csv", "json"):
+        assert "submitted" in render_board(rows, [TASK], "quick", form, detailed=True)
+
+
+def test_it_scores_as_bench_score(root: Path, tmp_path: Path):
+    scored = score_file(tmp_path / "a.csv", TASK, 0)
+    row = next(r for r in rank_rows(root, [TASK], "quick")[0] if r.model == "a")
+    assert row.metrics["mae"].value == scored["metrics"]["mae"]["value"]
+    assert read_entries(root)[-1]["metrics"]["mae"] == scored["metrics"]["mae"]["value"]
+
+
+def test_the_log_keeps_every_try(root: Path, tmp_path: Path):
+    entries = read_entries(root)
+    assert [(e["n"], e["name"]) for e in entries] == [(1, "a"), (2, "b"), (3, "a")]
+    assert entries[0]["metrics"]["mae"] > entries[2]["metrics"]["mae"]  # a climbed the hill, and it is seen
+    assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
+    assert faults(root) == []
+
+
+def test_what_is_refused_leaves_no_trace(root: Path, tmp_path: Path):
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    (tmp_path / "bad.csv").write_text("id,bulk-modulus\nnobody,1\n", encoding="utf-8")
+    for name in ("bad", "../../up", "<b>x</b>", "", "x" * 61, "=cmd", "a/b", ".hidden", "nul\0", "two words"):
+        with pytest.raises(InputError):
+            enter_submission(tmp_path / ("bad.csv" if name == "bad" else "a.csv"), TASK, name, 0, root)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "b.csv", "bad.csv", "runs"]
+
+
+def test_nothing_is_wrong_with_what_was_just_made(root: Path):
+    assert faults(root) == []
+    assert len(list(verify_runs(root))) == 4  # three runs and the log
+
+
+def test_one_changed_byte_anywhere_is_found_and_named(root: Path):
+    rng = random.Random(0)
+    files = sorted(p for p in root.rglob("*") if p.is_file() and p.name != ".lock")
+    assert len(files) >= 8
+    for file in files:
+        content = file.read_bytes()
+        for _ in range(12 if file.suffix in {".json", ".jsonl"} else 4):
+            at = rng.randrange(len(content))
+            changed = bytearray(content)
+            changed[at] = (changed[at] + rng.randrange(1, 256)) % 256
+            file.write_bytes(bytes(changed))
+            found = faults(root)
+            assert any(file.name in f or str(file.parent) in f for f in found), (file, at, content[at : at + 1], found)
+        file.write_bytes(content)
+    assert faults(root) == []
+
+
+def test_files_that_vanish_or_appear_are_named(root: Path):
+    for file in sorted(root.rglob("predictions.csv")):
+        kept = file.read_bytes()
+        file.unlink()
+        assert any("predictions.csv" in f for f in faults(root))
+        file.write_bytes(kept)
+    file = next(root.rglob("run.json"))
+    kept = file.read_bytes()
+    file.unlink()
+    assert any("its run.json is missing" in f for f in faults(root))
+    file.write_bytes(kept)
+    (file.parent / "more.csv").write_text("x", encoding="utf-8")
+    assert any("more.csv was added later" in f for f in faults(root))
+
+
+def test_a_shortened_log_is_found(root: Path):
+    file = root / LOG_FILE
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:-1]), encoding="utf-8")
+    assert any("has lost or changed the line" in f for f in faults(root))
+    file.unlink()
+    assert any("has lost or changed the line" in f for f in faults(root))
+
+
+def test_nothing_is_added_to_a_log_that_was_changed(root: Path, tmp_path: Path):
+    file = root / LOG_FILE
+    file.write_text(file.read_text(encoding="utf-8").replace('"b"', '"c"'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 3 or the line before it was changed"):
+        enter_submission(tmp_path / "a.csv", TASK, "d", 0, root)
+    assert not list(root.rglob("submitted/d"))
+
+
+def test_a_run_that_is_moved_is_named(root: Path):
+    home = root / "open-dft" / "bulk-modulus@random" / "quick"
+    shutil.copytree(home / "mean", home / "better")
+    assert any("says model mean, and lies where better belongs" in f for f in faults(root))
+
+
+# A host's private rows -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def solution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    held = load_ground_truth(TASK, 0)
+    file = tmp_path / "solution.csv"
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["id", "bulk-modulus", "Usage"])
+        for i, (name, y) in enumerate(zip(held.ids, held.y, strict=True)):
+            writer.writerow([name, float(y) + 1, "Public" if i % 3 == 0 else "Private"])
+    monkeypatch.setenv("BENCH_SOLUTION", str(file))
+    return file
+
+
+@pytest.mark.usefixtures("solution")
+def test_public_and_private_rows(root: Path, tmp_path: Path):
+    held = load_ground_truth(TASK, 0)
+    public, private = (rank_rows(root, [TASK], "quick", private=p)[0] for p in (False, True))
+    p = read_predictions(tmp_path / "a.csv", held.ids, "bulk-modulus", "regression")
+    error = abs(p - held.y)
+    value = {row.model: row.metrics["mae"].value for row in public}["a"]
+    assert value == pytest.approx(error[::3].mean(), rel=1e-12)
+    value = {row.model: row.metrics["mae"].value for row in private}["a"]
+    assert value == pytest.approx(np.delete(error, np.s_[::3]).mean(), rel=1e-12)
+    assert public[0].n + private[0].n == len(held.ids)
+
+
+def test_the_private_score_is_nowhere_to_be_read(solution: Path, tmp_path: Path):
+    root = tmp_path / "runs"
+    scored = enter_submission(handed_in(tmp_path / "a.csv"), TASK, "a", 0, root)
+    held = load_ground_truth(TASK, 0, private=True)
+    p = read_predictions(tmp_path / "a.csv", held.ids, "bulk-modulus", "regression")
+    hidden = f"{abs(p - held.y)[held.scored].mean():.6f}"[:7]
+    everything = "".join(f.read_text(encoding="utf-8") for f in root.rglob("*") if f.is_file()) + str(scored)
+    assert hidden not in everything
+
+
+def test_a_solution_is_of_its_own_task_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Band gap and metal have the same test ids: the labels of one must not score the other."""
+    metal, gap = parse_task("open-dft/metal"), parse_task("open-dft/band-gap")
+    assert load_ground_truth(metal, 0).ids == load_ground_truth(gap, 0).ids
+    before = load_ground_truth(gap, 0).y
+    export_competition(metal, 0, tmp_path, True, ColumnNames("material_id", "is_metal"), "")
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    assert load_ground_truth(metal, 0).solution
+    assert not load_ground_truth(metal, 0).scored.all()
+    assert not load_ground_truth(gap, 0).solution
+    assert np.array_equal(load_ground_truth(gap, 0).y, before)
+    (tmp_path / "host" / COMPETITION_FILE).unlink()  # then the name of the column decides
+    assert not load_ground_truth(metal, 0).solution
+
+
+def test_scores_by_a_solution_are_not_called_wrong_without_it(
+    solution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = tmp_path / "runs"
+    enter_submission(handed_in(tmp_path / "a.csv"), TASK, "a", 0, root)
+    assert faults(root) == []
+    monkeypatch.delenv("BENCH_SOLUTION")
+    checked = list(verify_runs(root))
+    assert [fault for one in checked for fault in one.faults] == []
+    assert any("by a host's solution" in note for one in checked for note in one.notes)
+
+
+def test_private_scores_need_a_solution(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, notes = rank_rows(root, [TASK], "quick", private=True)
+    assert "BENCH_SOLUTION" in notes[0]
+    (tmp_path / "s.csv").write_text("id,bulk-modulus,Usage\n", encoding="utf-8")
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "s.csv"))
+    load_ground_truth(TASK, 0)  # that of another task: not used
+
+
+# The command line ----------------------------------------------------------------------------------------------------
+
+
+def run(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_a_course_hands_in_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(tmp_path)
+    for i, name in enumerate(("anna", "bert", "cem")):
+        handed_in(tmp_path / f"{name}.csv", 0.1 * (i + 1), i)
+    (tmp_path / "bert.csv").write_text("id;bulk-modulus\n", encoding="utf-8")
+    files = [f"{name}.csv" for name in ("anna", "bert", "cem")]
+    assert run("submit", *files, "--task", TASK.name, monkeypatch=monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert "anna on open-dft/bulk-modulus: MAE 0.0" in out
+    assert "bert.csv cannot be scored" in err
+    assert "1 of 3 files were refused" in err
+    assert [r.model for r in rank_rows(Path("runs"), [TASK], "quick")[0]] == ["anna", "cem"]
+    assert run("verify", monkeypatch=monkeypatch) == 0
+    assert "3 runs and logs fit their files" in capsys.readouterr().out
+    record = next(Path("runs").rglob("submitted/anna/*/run.json"))
+    record.write_text(record.read_text(encoding="utf-8").replace("anna", "anne"), encoding="utf-8")
+    assert run("verify", monkeypatch=monkeypatch) == 1
+    assert f"FAULT {record} was changed" in capsys.readouterr().out
+    assert json.loads(record.read_text(encoding="utf-8"))["format"] == FORMAT

@@ -1,0 +1,130 @@
+"""The trusted half of a proposal's way: an archive of a stranger's, and what is said of it in public."""
+
+import contextlib
+import re
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from asugnn.errors import InputError
+from leaderboard.submissions.pull_request_score import _join_comment, quote_as_code, score_proposals, unpack_archive
+
+EVIL = "<img src=x onerror=alert(1)> @everyone [here](http://evil.example) ```` #1 \u202e"
+
+
+def packed(path: Path, *entries: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in entries:
+            file.writestr(name, content)
+    return path
+
+
+def link(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = 0o120777 << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a/0/predictions.csv", "/a/0/predictions.csv", "a/0/../../b", "a/9/predictions.csv", "a/0/predictions.csv/",
+     "a\\0\\predictions.csv", "A/0/predictions.csv", "a/0/predictions.csv\n", "a/0/model.py", "predictions.csv", "C:/a",
+     "a/0/about.json\u202e"],
+)  # fmt: skip
+def test_an_entry_out_of_place_refuses_the_archive(name: str, tmp_path: Path):
+    archive = packed(tmp_path / "a.zip", (name, b""), ("a/0/predictions.csv", b""))
+    out = tmp_path / "in" / "out"
+    out.mkdir(parents=True)
+    if name.endswith("/"):
+        unpack_archive(archive, out)  # an empty folder is none
+    else:
+        with pytest.raises(InputError, match="which has no place in it"):
+            unpack_archive(archive, out)
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"a.zip", "predictions.csv"}
+    assert list((tmp_path / "in").iterdir()) == [out]
+
+
+def test_bombs_links_doubles_and_rubbish_are_refused(tmp_path: Path):
+    zeros = bytes(25_000_000)
+    bomb = packed(tmp_path / "bomb.zip", ("a/0/predictions.csv", zeros))
+    assert bomb.stat().st_size < 100_000
+    lying = bytearray(bomb.read_bytes())
+    entry = lying.rindex(b"PK\x01\x02")
+    lying[entry + 24 : entry + 28] = struct.pack("<I", 10)  # its header says ten bytes
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        double = packed(tmp_path / "double.zip", ("a/0/about.json", b"1"), ("a/0/about.json", b"2"))
+    many = packed(tmp_path / "many.zip", *((f"a/{i}/x", b"") for i in range(200)))
+    linked = packed(tmp_path / "linked.zip", (link("a/0/predictions.csv"), b"/etc/passwd"))
+    locked = bytearray(packed(tmp_path / "locked.zip", ("a/0/about.json", b"1")).read_bytes())
+    locked[locked.rindex(b"PK\x01\x02") + 8] |= 1
+    for content, sentence in (
+        (bomb.read_bytes(), "is too large"),
+        (bytes(lying), "is too large|cannot be read"),
+        (double.read_bytes(), "there twice"),
+        (many.read_bytes(), "it has 200 entries"),
+        (linked.read_bytes(), "is a link"),
+        (bytes(locked), "encrypted"),
+        (b"PK\x03\x04 rubbish", "cannot be read"),
+        (bomb.read_bytes()[:-40], "cannot be read"),
+        (b"", "cannot be read"),
+    ):
+        (tmp_path / "x.zip").write_bytes(content)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        (tmp_path / "out").mkdir()
+        with pytest.raises(InputError, match=sentence):
+            unpack_archive(tmp_path / "x.zip", tmp_path / "out")
+        assert sum(p.stat().st_size for p in (tmp_path / "out").rglob("*")) < 21_000_000
+
+
+@pytest.mark.parametrize(
+    "about",
+    ["", "[]", "{}", '{"task": "open-dft/metal"}', '{"task": "../x", "fold": 0}',
+     '{"task": "open-dft/metal", "fold": 1e999}', '{"task": "open-dft/metal", "fold": 7}', "[" * 900,
+     '{"task": ["a"], "fold": []}', '{"task": "@everyone", "fold": 0}'],
+)  # fmt: skip
+def test_what_is_said_of_bad_entries_is_code(about: str, tmp_path: Path):
+    entry = tmp_path / "a" / "0"
+    entry.mkdir(parents=True)
+    (entry / "about.json").write_text(about)
+    (entry / "predictions.csv").write_text(f"id,metal\n{EVIL},1\n")
+    comment = score_proposals(tmp_path, tmp_path / "no-runs")
+    assert "It could not be scored:" in comment
+    assert str(tmp_path) not in comment
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(comment)
+    assert "@" not in re.sub(r"<code[^>]*>.*?</code>", "", html, flags=re.DOTALL)
+
+
+PIECES = ("```", "````", "~~~", "\n", "\r", "\u2028", " ", "<a>", "@a")
+
+
+@given(st.text(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_strangers_words_are_one_block_of_code_and_nothing_else(text: str):
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(f"before\n\n{quote_as_code(text)}\n\nafter\n")
+    assert [t.type for t in tokens if t.level == 0] == [
+        "paragraph_open", "paragraph_close", "fence", "paragraph_open", "paragraph_close",
+    ]  # fmt: skip
+    assert all(c.isprintable() or c == "\n" for c in tokens[3].content)
+
+
+@given(st.lists(st.tuples(st.text("ab/.\\0123", max_size=12), st.binary(max_size=20)), max_size=6))
+def test_no_archive_writes_outside_its_folder(tmp_path_factory: pytest.TempPathFactory, entries):
+    home = tmp_path_factory.mktemp("archive")
+    unique = {name: content for name, content in entries if name}
+    archive = packed(home / "x.zip", *unique.items())
+    (home / "out").mkdir()
+    with contextlib.suppress(InputError):
+        unpack_archive(archive, home / "out")
+    assert {p.name for p in home.iterdir()} == {"x.zip", "out"}
+
+
+def test_a_comment_is_never_cut_within_code():
+    parts = ["x" * 30_000, quote_as_code("y" * 1000), "z" * 40_000, "w"]
+    whole = _join_comment(parts)
+    assert len(whole) < 65_536
+    assert whole.endswith("```\n\nThe rest is too long for a comment.\n")
