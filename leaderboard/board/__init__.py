@@ -1,17 +1,20 @@
-"""From stored runs to ranked rows, computed anew from predictions, labels and split.
+"""From stored runs to ranked rows, which follow from predictions, labels and split alone.
 
 ground_truth.py     the labels of a fold's test set
-rows.py             the scores of one model on one task
-board.py            rows of a task, ranked
+row_scores.py       the scores of one model on one task
+score_cache.py      those scores, kept in the cache folder
+rows.py             one row of a board: scores, costs, origin
+board.py            the rows of a task, ranked
 score_file.py       `bench score`: one CSV of predictions
 error_breakdown.py  errors by element, space group, size, label
 verify.py           `bench verify`: recompute every row
 """
 
-from leaderboard.board.board import pareto_front, rank_rows
+from leaderboard.board.board import pareto_front, rank_rows, rank_runs
 from leaderboard.board.error_breakdown import FEWEST, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
-from leaderboard.board.rows import NOISE, OTHERS, MetricValue, Row, SystemRow, metric_value
+from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value
+from leaderboard.board.rows import NOISE, OTHERS, Row
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 
@@ -29,6 +32,7 @@ __all__ = [
     "metric_value",
     "pareto_front",
     "rank_rows",
+    "rank_runs",
     "score_file",
     "verify_runs",
 ]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 
 from asugnn.crystal import SYMBOLS, Crystal, Floats
 from asugnn.symmetry import conventional_cell
-from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
+from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import UNPRESET, list_runs, row_title
+from leaderboard.records import UNPRESET, StoredRun, row_title
 from leaderboard.scoring import THRESHOLD
 
 FEWEST = 5  # crystals of a class that is shown
@@ -30,36 +30,36 @@ class ErrorClass:
     values: Mapping[str, float]  # by the model's title
 
 
-def break_down_errors(what: str, task: Task, root: Path, preset: str) -> list[ErrorClass]:
-    """The classes of the test crystals, over all folds that were run, each model on those it has predicted."""
+def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: str) -> list[ErrorClass]:
+    """Mean errors by class of the test crystals, over all folds that were run, of each model on what it predicted.
+
+    `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none.
+    """
     data = load_dataset(task.source)
-    labels = data.labels(task.target)
     errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
-    answers: dict[int, GroundTruth] = {}  # by fold
-    for record in list_runs(root)[0]:
-        run = record.run
+    load_truth = cache(load_ground_truth)
+    for stored in runs:
+        run = stored.run
         if run.task != task or run.preset not in {preset, *UNPRESET}:
             continue
-        if run.fold not in answers:
-            answers[run.fold] = load_ground_truth(task, run.fold)
-        held, p = answers[run.fold].read(record)
+        truth, p = load_truth(task, run.fold).read_run(stored)
         wrong = (
-            abs(p - held.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (held.y == 1)).astype(float)
+            abs(p - truth.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (truth.y == 1)).astype(float)
         )
         title = row_title(run.model, run.preset)
-        for name, error, counts in zip(held.ids, wrong.tolist(), held.scored, strict=True):
+        for name, error, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
             if counts:
                 errors.setdefault(name, {}).setdefault(title, []).append(error)
     ids = list(errors)
-    values = labels[[data.rows[i] for i in ids]]
-    classes = BREAKDOWNS[what](data.crystals(ids), values)
-    each = [{m: fmean(of_runs) for m, of_runs in errors[name].items()} for name in ids]
+    labels = data.labels(task.target)[[data.rows[i] for i in ids]]
+    classes = BREAKDOWNS[what](data.crystals(ids), labels)
+    means = [{model: fmean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
     out = []
     for name, rows in classes.items():
-        models = sorted({m for i in rows for m in each[i]})
-        means = {m: fmean(each[i][m] for i in rows if m in each[i]) for m in models}
         if len(rows) >= FEWEST:
-            out.append(ErrorClass(name, len(rows), means))
+            models = sorted({model for i in rows for model in means[i]})
+            of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
+            out.append(ErrorClass(name, len(rows), of_class))
     return out
 
 

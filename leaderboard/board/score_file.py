@@ -7,32 +7,31 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.board.rows import NOISE, metric_value, system_rows
+from leaderboard.board.row_scores import metric_value, system_rows
+from leaderboard.board.rows import NOISE
 from leaderboard.data import Task
-from leaderboard.records import (
-    ColumnNames,
-    read_predictions,
-)
+from leaderboard.records import ColumnNames, read_predictions
 from leaderboard.scoring import estimate_metrics
 
 
 def score_file(file: Path, task: Task, fold: int, columns: ColumnNames | None = None) -> dict[str, Any]:
-    """Validate and score a CSV of predictions; raises `InputError` with every fault of it.
+    """Validate and score a CSV of predictions, as the object that `bench score --json` prints.
 
-    Its columns are `id` and the target, unless others are given.
+    Its columns are `id` and the target, unless others are given. Raises `InputError` with every fault of the file.
     """
     names = columns or ColumnNames("id", task.target.name)
-    held = load_ground_truth(task, fold)
-    p = read_predictions(file, held.ids, names.target, task.target.kind, names.id)
-    run = held.run(p)
-    estimates = estimate_metrics(task.target.kind, [run], task.target.ranked_by)
+    truth = load_ground_truth(task, fold)
+    p = read_predictions(file, truth.ids, names.target, task.target.kind, names.id)
+    scored = truth.pair_scored(p)
+    estimates = estimate_metrics(task.target.kind, [scored], task.target.ranked_by)
+    systems = {name: asdict(system) for name, system in system_rows(task, [scored], [truth]).items()}
     return {
         "task": task.name,
         "fold": fold,
-        "n": len(run.y),
-        "groups": len(set(run.groups)),
+        "n": len(scored.y),
+        "groups": len(set(scored.groups)),
         "unit": task.target.unit,
         "noise": NOISE,
         "metrics": {name: asdict(metric_value(estimate)) for name, estimate in estimates.items()},
-        **({"systems": {k: asdict(v) for k, v in of.items()}} if (of := system_rows(task, [run], [held])) else {}),
+        **({"systems": systems} if systems else {}),
     }

@@ -1,30 +1,31 @@
-"""Recompute every row of a board from its files, and name each file that does not fit."""
+"""Recompute every row of a board from its files, and name each file that does not fit.
+
+Everything is computed again, from the files alone: nothing is taken from the cache folder.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
-from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.data import data_file, load_dataset
+from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
+from leaderboard.data import Task, data_file, load_dataset, parse_task
 from leaderboard.records import (
-    LOG_FILE,
     SUBMITTED,
     StoredRun,
+    SubmissionLog,
     file_digests,
-    find_entry,
-    list_runs,
     open_run,
-    read_entries,
     record_text,
+    run_folders,
 )
 from leaderboard.scoring import estimate_metrics
-from leaderboard.splitting import read_split
 
 
 @dataclass(frozen=True)
@@ -38,99 +39,109 @@ class CheckedRun:
 
 def verify_runs(root: Path) -> Iterator[CheckedRun]:
     """Check the runs under `root` one by one, then the log of submissions."""
-    for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
-        yield _run(file.parent)
-    for file in sorted(root.glob("*/*@*/*/*/*-*/predictions.csv")):
-        if not (file.parent / "run.json").exists():
-            yield CheckedRun(str(file.parent), (f"{file} stands alone: its run.json is missing",))
-    if (root / LOG_FILE).exists():
-        yield _log(root)
+    log = SubmissionLog(root)
+    find_task, load_truth = cache(parse_task), cache(load_ground_truth)
+    submitted: list[StoredRun] = []
+    for folder in run_folders(root):
+        try:
+            stored = open_run(folder, find_task)
+        except InputError as error:
+            yield CheckedRun(str(folder), (str(error),))
+            continue
+        if stored.run.preset == SUBMITTED:
+            submitted.append(stored)
+        yield _check_run(stored, log, load_truth)
+    for folder in run_folders(root, "predictions.csv"):
+        if not (folder / "run.json").exists():
+            yield CheckedRun(str(folder), (f"{folder / 'predictions.csv'} stands alone: its run.json is missing",))
+    if log.file.exists():
+        yield _check_log(log, submitted)
 
 
-def _run(folder: Path) -> CheckedRun:
-    file = folder / "run.json"
-    try:
-        record = open_run(folder)
-    except InputError as error:
-        return CheckedRun(str(folder), (str(error),))
+LoadTruth = Callable[[Task, int], GroundTruth]
+
+
+def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> CheckedRun:
+    file, record = stored.folder / "run.json", stored.record
     faults: list[str] = []
     notes: list[str] = []
-    if record.record.format >= 2:
-        _files(record, faults, notes)
+    digests = file_digests(stored.folder)
+    if record.format >= 2:
+        _check_files(stored, digests, faults, notes)
     else:
         notes.append("made before run.json held digests: only its predictions can be checked")
-    for key, value in (("model", record.run.model), ("preset", record.run.preset), ("fold", record.run.fold)):
-        if (stated := getattr(record.record, key)) != value:
+    for key, value in (("model", stored.run.model), ("preset", stored.run.preset), ("fold", stored.run.fold)):
+        if (stated := getattr(record, key)) != value:
             faults.append(f"{file} says {key} {stated}, and lies where {value} belongs")
-    if record.predictions.is_file() and file_sha256(record.predictions) != record.record.predictions_sha256:
-        faults.append(f"{record.predictions} was changed: its sha256 is not that in run.json")
-    if record.record.log and not find_entry(folder.parents[4], record.record.log):
-        faults.append(f"{folder.parents[4] / LOG_FILE} has lost or changed the line of {folder}")
+    if digests.get(stored.predictions.name, record.predictions_sha256) != record.predictions_sha256:
+        faults.append(f"{stored.predictions} was changed: its sha256 is not that in run.json")
+    entry = log.find_entry(record.log) if record.log else None
+    if record.log and not entry:
+        faults.append(f"{log.file} has lost or changed the line of {stored.folder}")
     try:
-        _row(record, faults, notes)
+        _check_scores(stored, entry, load_truth, faults, notes)
     except InputError as error:
-        (notes if data_file(record.run.task.source) is None else faults).append(str(error))
-    return CheckedRun(record.run.title, tuple(dict.fromkeys(faults)), tuple(notes))
+        (notes if data_file(stored.run.task.source) is None else faults).append(str(error))
+    return CheckedRun(stored.run.title, tuple(dict.fromkeys(faults)), tuple(notes))
 
 
-def _files(record: StoredRun, faults: list[str], notes: list[str]) -> None:
-    """Hold the files of a run, run.json among them, against the digests that it states."""
-    folder = record.folder
-    if (folder / "run.json").read_text(encoding="utf-8") != record_text(record.record.raw):
+def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str], notes: list[str]) -> None:
+    """Compare the files of a run, run.json among them, with the digests that it states."""
+    folder, stated = stored.folder, stored.record.files
+    if (folder / "run.json").read_text(encoding="utf-8") != record_text(stored.record.raw):
         faults.append(f"{folder / 'run.json'} was changed: it is not what was written")
-    found, stated = file_digests(folder), record.record.files
-    for name in sorted(found.keys() | stated.keys()):
+    for name in sorted(digests.keys() | stated.keys()):
         if name not in stated:
             faults.append(f"{folder / name} was added later: run.json does not list it")
-        elif name in found and found[name] != stated[name]:
+        elif name in digests and digests[name] != stated[name]:
             faults.append(f"{folder / name} was changed: its sha256 is not that in run.json")
-        elif name not in found and name.startswith("model/"):
+        elif name not in digests and name.startswith("model/"):
             notes.append(f"{name} is not kept")
-        elif name not in found:
+        elif name not in digests:
             faults.append(f"{folder / name} is missing")
 
 
-def _row(record: StoredRun, faults: list[str], notes: list[str]) -> None:
-    """Recompute the metrics from predictions, labels and split."""
-    task, about = record.run.task, record.record
+def _check_scores(
+    stored: StoredRun, entry: Mapping[str, Any] | None, load_truth: LoadTruth, faults: list[str], notes: list[str]
+) -> None:
+    """Recompute the metrics from predictions, labels and split, and compare those of a submission with its log entry.
+
+    Raises `InputError` where there is no ground truth, or no readable predictions.
+    """
+    task, record = stored.run.task, stored.record
     data = load_dataset(task.source)
-    parts = read_split(data, task.rule)
-    if about.data.sha256 != data.sha256:
-        faults.append(f"{record.folder} was made with another version of the data set {data.source.name}")
-    if about.split.sha256 != parts.sha256:
-        faults.append(f"{record.folder} was made with another version of the split {parts.rule}")
+    truth = load_truth(task, stored.run.fold)
+    if record.data.sha256 != data.sha256:
+        faults.append(f"{stored.folder} was made with another version of the data set {data.source.name}")
+    if record.split.sha256 != truth.split_sha256:
+        faults.append(f"{stored.folder} was made with another version of the split {task.rule}")
         return
-    held, p = load_ground_truth(task, record.run.fold).read(record)
-    estimates = estimate_metrics(task.target.kind, [held.run(p)], task.target.ranked_by)
-    if not about.log:
+    truth, p = truth.read_run(stored)
+    estimates = estimate_metrics(task.target.kind, [truth.pair_scored(p)], task.target.ranked_by)
+    if not entry:
         return
-    entry = find_entry(record.folder.parents[4], about.log)
-    if entry and entry.get("solution") != held.solution:
+    if entry.get("solution") != truth.solution:
         notes.append(
             "its score is not compared with the log: it is by a host's solution, and BENCH_SOLUTION names another"
         )
         return
-    for name, value in (entry["metrics"] if entry else {}).items():
+    for name, value in entry["metrics"].items():
         ours = estimates[name].value
         if ours != value and not (ours and value and np.isclose(ours, value, rtol=1e-12)):
-            faults.append(f"{record.predictions} scores {name} {ours}, and the log says {value}")
+            faults.append(f"{stored.predictions} scores {name} {ours}, and the log says {value}")
 
 
-def _log(root: Path) -> CheckedRun:
-    title = f"{root / LOG_FILE}"
+def _check_log(log: SubmissionLog, submitted: list[StoredRun]) -> CheckedRun:
+    """Check that each line fits the one before it, and that the latest file of each name is the one that is stored."""
     try:
-        entries = read_entries(root)
+        entries = log.entries()
     except InputError as error:
-        return CheckedRun(title, (str(error),))
+        return CheckedRun(str(log.file), (str(error),))
     latest = {(e["task"], e["fold"], e["name"]): e for e in entries}
-    kept = {
-        (r.run.task.name, r.run.fold, r.run.model): r.record.predictions_sha256
-        for r in list_runs(root)[0]
-        if r.run.preset == SUBMITTED
-    }
+    stored = {(r.run.task.name, r.run.fold, r.run.model): r.record.predictions_sha256 for r in submitted}
     faults = [
-        f"{root / LOG_FILE}, line {e['n']}: the latest file of '{e['name']}' is not the one kept for {e['task']}"
+        f"{log.file}, line {e['n']}: the latest file of '{e['name']}' is not the one stored for {e['task']}"
         for key, e in latest.items()
-        if kept.get(key) != e["sha256"]
+        if stored.get(key) != e["sha256"]
     ]
-    return CheckedRun(title, tuple(faults))
+    return CheckedRun(str(log.file), tuple(faults))

@@ -76,10 +76,12 @@ def errors(
     """
     from leaderboard.board import break_down_errors
     from leaderboard.data import parse_task
+    from leaderboard.records import list_runs
     from leaderboard.reports import render_errors
 
     parsed = parse_task(task)
-    typer.echo(render_errors(break_down_errors(by, parsed, stored_runs(runs), preset), by, parsed, format_))
+    stored, _ = list_runs(stored_runs(runs))
+    typer.echo(render_errors(break_down_errors(by, parsed, stored, preset), by, parsed, format_))
 
 
 def site(

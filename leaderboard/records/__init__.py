@@ -19,6 +19,7 @@ from leaderboard.records.run_folder import (
     PRETRAINED,
     SUBMITTED,
     UNPRESET,
+    Convergence,
     Run,
     StoredRun,
     default_runs_folder,
@@ -29,10 +30,11 @@ from leaderboard.records.run_folder import (
     read_history,
     row_name,
     row_title,
+    run_folders,
     write_record,
 )
 from leaderboard.records.run_record import record_text
-from leaderboard.records.submission_log import LOG_FILE, append_entry, count_tries, find_entry, read_entries
+from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
@@ -41,25 +43,24 @@ __all__ = [
     "SUBMITTED",
     "UNPRESET",
     "ColumnNames",
+    "Convergence",
     "Run",
     "StoredRun",
-    "append_entry",
-    "count_tries",
+    "SubmissionLog",
     "csv_cell",
     "default_runs_folder",
     "file_digests",
-    "find_entry",
     "find_run",
     "find_solution",
     "list_runs",
     "open_run",
     "predictions_text",
-    "read_entries",
     "read_history",
     "read_predictions",
     "record_text",
     "row_name",
     "row_title",
+    "run_folders",
     "write_predictions",
     "write_record",
 ]

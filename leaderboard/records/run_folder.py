@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Convergence:
-    """How far training came: `gain` is the share of the validation score that the last tenth of its epochs took off."""
+    """Convergence of training: `gain` is the share of the validation score that the last 10 % of epochs took off."""
 
     epochs: int
     gain: float
@@ -78,9 +80,8 @@ class StoredRun:
     folder: Path
     record: RunRecord
 
-    @property
-    def curve(self) -> Convergence | None:
-        """How far training came; None for a model without epochs."""
+    def read_convergence(self) -> Convergence | None:
+        """Read from history.csv how training converged; None for a model without epochs."""
         if not (val := read_history(self.folder).get("val")):
             return None
         before = val[: max(1, round(0.9 * len(val)))]
@@ -91,8 +92,8 @@ class StoredRun:
         """The file that is scored."""
         return self.folder / "predictions.csv"
 
-    def read(self, ids: Sequence[str]) -> Floats:
-        """The predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
+    def read_predictions(self, ids: Sequence[str]) -> Floats:
+        """Read the predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
         target = self.run.task.target
         name, column = self.record.columns or ("id", target.name)
         return read_predictions(self.predictions, ids, column, target.kind, name)
@@ -128,23 +129,33 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
 
 def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
     """All complete runs under `root`, and a sentence for each folder that cannot be read as one."""
-    found, faults = [], []
-    for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
+    runs, faults = [], []
+    find_task = cache(parse_task)
+    for folder in run_folders(root):
         try:
-            found.append(open_run(file.parent))
+            runs.append(open_run(folder, find_task))
         except InputError as error:
             faults.append(str(error))
-    return found, faults
+    return runs, faults
 
 
-def open_run(folder: Path) -> StoredRun:
-    """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
+def run_folders(root: Path, file: str = "run.json") -> list[Path]:
+    """The folders under `root` where runs belong and that hold `file`, in the order of their paths."""
+    found = glob("*/*@*/*/*/*-*/" + file, root_dir=root, include_hidden=True)  # noqa: PTH207, twice as fast as that of Path
+    return [root / Path(name).parent for name in sorted(found, key=lambda name: name.split("/"))]
+
+
+def open_run(folder: Path, find_task: Callable[[str], Task] = parse_task) -> StoredRun:
+    """The complete run in a folder, by the folder's path; raises `InputError` where there is none.
+
+    Who opens many runs gives a `find_task` that remembers the tasks.
+    """
     record = RunRecord.read(folder / "run.json")
     try:
         dataset, label, preset, model, number = folder.absolute().parts[-5:]
         target, _, rule = label.partition("@")
         fold, seed = (int(x) for x in number.split("-"))
-        return StoredRun(Run(parse_task(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, record)
+        return StoredRun(Run(find_task(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, record)
     except (InputError, ValueError) as error:
         raise InputError(f"{folder} is not where a run belongs: {error}") from error
 

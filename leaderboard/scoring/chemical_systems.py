@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class SystemEstimates:
     offset: float | None  # in the unit of the label, the mean over runs; None for all systems together
 
 
+@cache  # tests of many models have the same formulas
 def chemical_system(formula: str) -> str:
     """The system of a formula, such as `Fe-C` of `CFe3`; iron alone and carbon alone are part of it."""
     elements = frozenset(re.findall(r"[A-Z][a-z]?", formula))

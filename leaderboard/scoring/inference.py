@@ -13,10 +13,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from functools import lru_cache
+from itertools import compress
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.crystal import Floats, Ints
 from asugnn.model import Kind
@@ -82,15 +84,30 @@ class GroupResamples:
 
     def weights(self, width: int = 1) -> Iterator[Floats]:
         """The counts, some rows (b, groups) of the 1000 at a time: no more than fit memory beside `width` columns."""
-        # The bits of PCG64 are promised to be the same in every numpy, the methods of Generator are not (NEP 19).
-        bits, size = np.random.PCG64(self._seed), len(self)
-        step = max(1, CHUNK // max(size, width))
+        step = max(1, CHUNK // max(len(self), width))
+        if step >= RESAMPLES:
+            yield _all_weights(self._seed, len(self))
+            return
+        bits = np.random.PCG64(self._seed)
         for start in range(0, RESAMPLES, step):
-            rows = min(step, RESAMPLES - start)
-            raw = bits.random_raw(rows * size).reshape(rows, size) >> np.uint64(32)
-            drawn = (raw * np.uint64(size) >> np.uint64(32)).astype(np.int64)
-            drawn += size * np.arange(rows)[:, None]
-            yield np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+            yield _draw_weights(bits, min(step, RESAMPLES - start), len(self))
+
+
+def _draw_weights(bits: np.random.PCG64, rows: int, size: int) -> Floats:
+    """The next `rows` resamples of `size` blocks: (rows, size) counts."""
+    # The bits of PCG64 are promised to be the same in every numpy, the methods of Generator are not (NEP 19).
+    raw = bits.random_raw(rows * size).reshape(rows, size) >> np.uint64(32)
+    drawn = (raw * np.uint64(size) >> np.uint64(32)).astype(np.int64)
+    drawn += size * np.arange(rows)[:, None]
+    return np.bincount(drawn.ravel(), minlength=rows * size).reshape(rows, size).astype(np.float64)
+
+
+@lru_cache(maxsize=4)  # the models of a task share their groups; no entry is above 8 MB, see `CHUNK`
+def _all_weights(seed: int, size: int) -> Floats:
+    """All resamples of `size` blocks: (1000, size) counts, not to be written to."""
+    weights = _draw_weights(np.random.PCG64(seed), RESAMPLES, size)
+    weights.flags.writeable = False
+    return weights
 
 
 def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str = "") -> dict[str, Estimate]:
@@ -138,7 +155,7 @@ def bca_interval(value: float, replicates: Floats, influence: Floats) -> tuple[f
 
 def delong_interval(value: float, influence: Floats) -> tuple[float, float] | None:
     """The interval of an area under the curve, on the scale of the logit; None where all areas are alike."""
-    error = _standard_error(influence)
+    error = float(_standard_errors(influence[None])[0])
     if not (0 < value < 1 and error > 0):
         return None
     logit, width = np.log(value / (1 - value)), NORMAL.inv_cdf((1 + LEVEL) / 2) * error / (value * (1 - value))
@@ -151,57 +168,79 @@ def paired_p_value(a: Estimate, b: Estimate) -> float:
 
     1 where there are too few groups to tell, or one of the models has no value.
     """
-    if a.value is None or b.value is None or min(a.groups, b.groups) < FEWEST:
-        return 1.0
-    if a.population == b.population:
-        error = _standard_error(a.influence - b.influence)
-    else:
-        error = float(np.hypot(_standard_error(a.influence), _standard_error(b.influence)))
-    if not np.isfinite(error) or a.value == b.value:
-        return 1.0
-    if error == 0:
-        return 0.0
-    t, dof = abs(a.value - b.value) / error, min(a.groups, b.groups) - 1
+    return float(paired_p_values([a, b])[0])
+
+
+def paired_p_values(estimates: Sequence[Estimate]) -> Floats:
+    """The p-values (k (k - 1) / 2,) of all pairs of k models, in the order of `itertools.combinations`.
+
+    See `paired_p_value`.
+    """
+    values = np.array([np.nan if e.value is None else e.value for e in estimates])
+    groups = np.array([e.groups for e in estimates])
+    first, second = np.triu_indices(len(estimates), 1)
+    error = _paired_errors(estimates)[first, second]
+    difference = abs(values[first] - values[second])
+    fewest = np.minimum(groups[first], groups[second])
+    tested = (fewest >= FEWEST) & np.isfinite(error) & (difference > 0)  # False where one has no value
+    p = np.where(tested, 0.0, 1.0)  # 0 is that of an error of 0
+    uncertain = tested & (error > 0)
+    t, dof = difference[uncertain] / error[uncertain], fewest[uncertain] - 1
     # Wallace (1959): the normal quantile of a t, good to three digits from five degrees of freedom.
     z = (8 * dof + 1) / (8 * dof + 3) * np.sqrt(dof * np.log1p(t**2 / dof))
-    return 2 * NORMAL.cdf(-float(z))
+    p[uncertain] = [2 * NORMAL.cdf(-x) for x in z.tolist()]
+    return p
 
 
-def holm_significant(p: Mapping[tuple[str, str], float]) -> set[tuple[str, str]]:
-    """The pairs whose difference is significant when all are judged together."""
-    found = set()
-    for i, pair in enumerate(sorted(p, key=lambda pair: p[pair])):
-        if p[pair] > (1 - LEVEL) / (len(p) - i):
-            break
-        found.add(pair)
-    return found
+def _paired_errors(estimates: Sequence[Estimate]) -> Floats:
+    """(k, k) the standard error of the difference of each two models; above the diagonal."""
+    own = np.array([_standard_errors(e.influence[None])[0] for e in estimates])
+    errors: Floats = np.hypot(own[:, None], own)
+    shared: dict[str, list[int]] = {}  # models that were tested on the same groups, with a value
+    for i, estimate in enumerate(estimates):
+        if estimate.value is not None:
+            shared.setdefault(estimate.population, []).append(i)
+    for members in shared.values():
+        influence = np.stack([estimates[i].influence for i in members])  # (m, blocks)
+        for k, i in enumerate(members[:-1]):
+            errors[i, members[k + 1 :]] = _standard_errors(influence[k] - influence[k + 1 :])
+    return errors
+
+
+def holm_significant(p: Floats) -> NDArray[np.bool_]:
+    """Which of some p-values (n,) are significant when all are judged together: (n,)."""
+    order = np.argsort(p, kind="stable")
+    passed = p[order] <= (1 - LEVEL) / np.arange(len(p), 0, -1)
+    significant = np.zeros(len(p), dtype=bool)
+    significant[order] = np.logical_and.accumulate(passed)  # none after the first that fails
+    return significant
 
 
 def rank_models(estimates: Mapping[str, Estimate], higher_is_better: bool) -> dict[str, Rank]:
     """The places of the models that have a value: by name, in the order given."""
-    values = {name: estimate.value for name, estimate in estimates.items() if estimate.value is not None}
-    told = holm_significant({(a, b): paired_p_value(estimates[a], estimates[b]) for a, b in combinations(values, 2)})
-
-    def sign(a: str, b: str) -> int:
-        """1 if a is significantly better than b, -1 if worse, 0 if that cannot be told."""
-        if not {(a, b), (b, a)} & told:
-            return 0
-        return 1 if (values[a] > values[b]) == higher_is_better else -1
-
+    known = {name: e for name, e in estimates.items() if e.value is not None}
+    names, values = list(known), np.array([e.value for e in known.values()], dtype=float)
+    differ = np.zeros((len(names), len(names)), dtype=bool)
+    differ[np.triu_indices(len(names), 1)] = holm_significant(paired_p_values(list(known.values())))
+    differ |= differ.T
+    better = differ & ((values[:, None] > values) == higher_is_better)  # the model of the row than that of the column
+    tied = ~differ
+    np.fill_diagonal(tied, False)
     return {
-        a: Rank(
-            low=1 + sum(sign(a, b) < 0 for b in values if b != a),
-            high=len(values) - sum(sign(a, b) > 0 for b in values if b != a),
-            tied_with=tuple(b for b in values if b != a and sign(a, b) == 0),
+        name: Rank(
+            low=1 + int((differ[i] & ~better[i]).sum()),
+            high=len(names) - int(better[i].sum()),
+            tied_with=tuple(compress(names, tied[i].tolist())),
         )
-        for a in values
+        for i, name in enumerate(names)
     }
 
 
-def _standard_error(influence: Floats) -> float:
-    """The standard error that belongs to an influence."""
-    n = len(influence)
-    return float(np.sqrt((influence**2).sum() * n / (n - 1))) if n > 1 else 0.0
+def _standard_errors(influence: Floats) -> Floats:
+    """(k,) the standard errors that belong to k influences (k, n)."""
+    n = influence.shape[1]
+    out: Floats = np.sqrt((influence**2).sum(axis=1) * n / (n - 1)) if n > 1 else np.zeros(len(influence))
+    return out
 
 
 def _estimate(

@@ -57,7 +57,7 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
     """For the template."""
     run, runs = record.run, stored.runs(row)
     held, p = stored.read(record)
-    scored = held.run(p)
+    scored = held.pair_scored(p)
     scores: Mapping[str, MetricValue] = row.metrics
     if len(runs) > 1:  # the row is their mean
         scores = {name: metric_value(e) for name, e in estimate_metrics(run.task.target.kind, [scored]).items()}

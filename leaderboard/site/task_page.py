@@ -117,7 +117,7 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
     """Errors by element of the models, the best first."""
-    classes = break_down_errors("element", task, stored.root, board.preset)
+    classes = break_down_errors("element", task, stored.stored_runs, board.preset)
     models = [row.title for row in rows if any(row.title in c.values for c in classes)]
     if not models:
         return None

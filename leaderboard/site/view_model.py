@@ -10,7 +10,7 @@ from pathlib import Path
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard._util import safe_name
-from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_rows
+from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs
 from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
 from leaderboard.records import PRETRAINED, UNPRESET, Run, StoredRun, list_runs
 from leaderboard.site.formatting import five_digits, html_formula
@@ -44,13 +44,13 @@ class SiteData:
     boards: tuple[SiteBoard, ...]
     absent: tuple[str, ...]  # tasks whose labels are not at hand
     notes: tuple[str, ...]  # sentences on what could not be used
-    records: tuple[StoredRun, ...]
+    stored_runs: tuple[StoredRun, ...]
 
     @cached_property
     def _runs(self) -> Mapping[tuple[str, str, str], list[StoredRun]]:
         out: dict[tuple[str, str, str], list[StoredRun]] = {}
-        for record in self.records:
-            out.setdefault((record.run.task.name, record.run.preset, record.run.model), []).append(record)
+        for stored in self.stored_runs:
+            out.setdefault((stored.run.task.name, stored.run.preset, stored.run.model), []).append(stored)
         return out
 
     def runs(self, row: Row) -> Sequence[StoredRun]:
@@ -58,25 +58,25 @@ class SiteData:
         return self._runs[row.task, row.preset, row.model]
 
     @cached_property
-    def _answers(self) -> dict[tuple[str, int], GroundTruth]:
+    def _truths(self) -> dict[tuple[str, int], GroundTruth]:
         return {}
 
     def answers(self, run: Run) -> GroundTruth:
-        """What the predictions of a run are held against."""
+        """Ground truth of the fold of a run."""
         key = run.task.name, run.fold
-        if key not in self._answers:
-            self._answers[key] = load_ground_truth(run.task, run.fold)
-        return self._answers[key]
+        if key not in self._truths:
+            self._truths[key] = load_ground_truth(run.task, run.fold)
+        return self._truths[key]
 
     @cached_property
-    def _read(self) -> dict[Path, tuple[GroundTruth, Floats]]:
+    def _predicted(self) -> dict[Path, tuple[GroundTruth, Floats]]:
         return {}
 
-    def read(self, run: StoredRun) -> tuple[GroundTruth, Floats]:
-        """The labels of a run, less what is outside its domain, and its predictions of that."""
-        if run.folder not in self._read:
-            self._read[run.folder] = self.answers(run.run).read(run)
-        return self._read[run.folder]
+    def read(self, stored: StoredRun) -> tuple[GroundTruth, Floats]:
+        """Ground truth of the crystals that a run supports, and its predictions of them; read once."""
+        if stored.folder not in self._predicted:
+            self._predicted[stored.folder] = self.answers(stored.run).read_run(stored)
+        return self._predicted[stored.folder]
 
     def withheld(self, run: Run) -> bool:
         """Whether the labels of a run are a host's (BENCH_SOLUTION): then nothing of the site may tell them."""
@@ -87,39 +87,39 @@ class SiteData:
         return [html_formula(f) for f in load_dataset(task.source).groups(ids)]
 
     def predictions(self, runs: Sequence[StoredRun]) -> list[tuple[int, list[float | None]]]:
-        """Of each run its fold, and the predictions of all crystals of that fold, none where it left one out."""
+        """The fold of each run, and its predictions of all crystals of that fold, None for unsupported ones."""
         out = []
-        for record in runs:
-            held, p = self.read(record)
-            known = dict(zip(held.ids, p.tolist(), strict=True))
-            every = self.answers(record.run).ids
-            out.append((record.run.fold, [five_digits(known[i]) if i in known else None for i in every]))
+        for stored in runs:
+            truth, p = self.read(stored)
+            values = dict(zip(truth.ids, p.tolist(), strict=True))
+            ids = self.answers(stored.run).ids
+            out.append((stored.run.fold, [five_digits(values[i]) if i in values else None for i in ids]))
         return out
 
 
 def load_site_data(root: Path) -> SiteData:
-    """The boards of all stored runs: every preset of every data set and split; raises `InputError` without any."""
-    records, notes = list_runs(root)
-    found: dict[tuple[str, str], list[StoredRun]] = {}
-    for record in records:
-        found.setdefault((record.run.task.source.name, record.run.task.rule), []).append(record)
-    if not found:
+    """Rank all stored runs: a board for every preset of every data set and split; raises `InputError` without any."""
+    runs, notes = list_runs(root)
+    by_split: dict[tuple[str, str], list[StoredRun]] = {}
+    for stored in runs:
+        by_split.setdefault((stored.run.task.source.name, stored.run.task.rule), []).append(stored)
+    if not by_split:
         raise InputError(
             f"there is no finished run in '{root}': `bench run` makes some; {'; '.join(notes)}".rstrip("; ")
         )
     order = [source.name for source in list_sources()]
     boards, absent = [], []
-    for (_, rule), mine in sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
-        source = mine[0].run.task.source
+    for (_, rule), of_split in sorted(by_split.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
+        source = of_split[0].run.task.source
         all_tasks = [Task(source, target, rule) for target in source.targets]
-        present = {record.run.task for record in mine}
+        present = {stored.run.task for stored in of_split}
         absent += [t.name for t in all_tasks if t in present and data_file(source) is None]
-        for preset in sorted({r.run.preset for r in mine} - UNPRESET) or [PRETRAINED]:
-            rows, said = rank_rows(root, all_tasks, preset)
-            notes += [note for note in said if not note.startswith(OTHERS)]
+        for preset in sorted({stored.run.preset for stored in of_split} - UNPRESET) or [PRETRAINED]:
+            rows, board_notes = rank_runs(of_split, all_tasks, preset)
+            notes += [note for note in board_notes if not note.startswith(OTHERS)]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
-    return SiteData(root, tuple(boards), tuple(absent), tuple(dict.fromkeys(notes)), tuple(records))
+    return SiteData(root, tuple(boards), tuple(absent), tuple(dict.fromkeys(notes)), tuple(runs))
 
 
 def page_of_task(task: Task, preset: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from asugnn.errors import InputError
 from leaderboard._util import SAFE_NAME, lock_folder
 from leaderboard.board import load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import SUBMITTED, ColumnNames, Run, append_entry, count_tries, read_entries, write_record
+from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, write_record
 from leaderboard.splitting import read_split
 
 
@@ -34,7 +35,8 @@ def enter_submission(
     run = Run(task, SUBMITTED, name, fold, 0)
     folder = run.folder(root)
     with lock_folder(root, wait=True):
-        read_entries(root)  # nothing is added to a log that was changed
+        log = SubmissionLog(root)
+        tries = log.count_tries(task.name, fold, name) + 1  # nothing is added to a log that was changed
         with atomic_write(folder / "predictions.csv") as temporary:
             shutil.copyfile(file, temporary)
             sha256 = file_sha256(temporary)
@@ -51,7 +53,7 @@ def enter_submission(
             if solution := load_ground_truth(task, fold).solution:
                 entry["solution"] = solution  # by whose public rows it was scored
             (folder / "run.json").unlink(missing_ok=True)  # until the new one is there, the run is not complete
-            line = append_entry(root, entry)
+            line = log.append(entry)
         about = {
             "task": task.name,
             "model": name,
@@ -63,8 +65,8 @@ def enter_submission(
             "seconds": {},
             "predictions_sha256": sha256,
             **({"columns": [columns.id, columns.target]} if columns else {}),
-            "log": line,
+            "log": asdict(line),
             "finished": now,
         }
         write_record(folder, about)
-        return {**scored, "name": name, "tries": count_tries(root, task.name, fold, name)}
+        return {**scored, "name": name, "tries": tries}

@@ -108,7 +108,7 @@ def test_predictions_that_were_damaged_are_named_and_hurt_no_other(one_fold: Pat
     file.write_text("\n".join(file.read_text().splitlines()[:-1]))
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert [r.model for r in rows] == ["mean"]
-    assert "forest on open-dft/bulk-modulus is left out" in notes[0]
+    assert "forest on open-dft/bulk-modulus skipped" in notes[0]
 
 
 def test_rows_of_another_split_are_left_out(one_fold: Path, tmp_path: Path):

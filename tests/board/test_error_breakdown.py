@@ -8,13 +8,15 @@ import pytest
 
 from asugnn.crystal import SYMBOLS
 from leaderboard.board import error_breakdown
-from leaderboard.board.board import _with_front, rank_rows
+from leaderboard.board.board import _mark_front, rank_rows
 from leaderboard.board.error_breakdown import FEWEST, break_down_errors
 from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.board.rows import MetricValue, Row
+from leaderboard.board.row_scores import MetricValue
+from leaderboard.board.rows import Row
 from leaderboard.data.dataset import load_dataset
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.records.run_folder import list_runs
 from leaderboard.reports.terminal import render_errors
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.runner import run_jobs
@@ -35,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_by_element(root: Path):
-    found = {c.name: c for c in break_down_errors("element", TASK, root, "quick")}
+    found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick")}
     data, held = load_dataset(TASK.source), load_ground_truth(TASK, 0)
     crystals = data.crystals(held.ids)
     has = np.array([8 in c.numbers for c in crystals])
@@ -49,7 +51,7 @@ def test_by_element(root: Path):
 @pytest.mark.parametrize("what", ["size", "label", "space-group"])
 def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(error_breakdown, "FEWEST", 1)
-    found = break_down_errors(what, TASK, root, "quick")
+    found = break_down_errors(what, TASK, list_runs(root)[0], "quick")
     tested = [len(load_ground_truth(TASK, fold).ids) for fold in (0, 1)]
     assert sum(c.n for c in found) == sum(tested)
     total = sum(c.n * c.values["mean"] for c in found) / sum(tested)
@@ -63,14 +65,14 @@ def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest
 
 def test_a_binary_target_has_accuracies(root: Path):
     task = parse_task("open-dft/metal")
-    found = {c.name: c for c in break_down_errors("label", task, root, "quick")}
+    found = {c.name: c for c in break_down_errors("label", task, list_runs(root)[0], "quick")}
     assert set(found) == {"class 0", "class 1"}
     assert {c.values["mean"] for c in found.values()} == {0.0, 1.0}  # it says the same of all
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
 def test_it_is_shown(root: Path, form: str):
-    text = render_errors(break_down_errors("size", TASK, root, "quick"), "size", TASK, form)
+    text = render_errors(break_down_errors("size", TASK, list_runs(root)[0], "quick"), "size", TASK, form)
     assert "1-4 atoms" in text
     assert "mine" in text
     assert max(map(len, text.splitlines())) <= 110
@@ -88,5 +90,5 @@ def test_the_front_has_what_nothing_beats(root: Path):
 
     costs = {"best": (1, 100), "fast": (3, 1), "middle": (2, 10), "worse": (2.5, 20), "free": (0.5, None)}
     made_rows = [made(name, *cost) for name, cost in costs.items()]
-    assert {r.model for r in _with_front(made_rows, "mae", 1) if r.front} == {"best", "fast", "middle"}
-    assert {r.model for r in _with_front(made_rows, "mae", -1) if r.front} == {"fast"}
+    assert {r.model for r in _mark_front(made_rows, "mae", 1) if r.front} == {"best", "fast", "middle"}
+    assert {r.model for r in _mark_front(made_rows, "mae", -1) if r.front} == {"fast"}

@@ -19,7 +19,7 @@ from leaderboard.data.tasks import parse_task
 from leaderboard.records.host_solution import COMPETITION_FILE
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions, write_predictions
 from leaderboard.records.run_folder import FORMAT
-from leaderboard.records.submission_log import LOG_FILE, read_entries
+from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.runner import run_jobs
@@ -66,11 +66,11 @@ def test_it_scores_as_bench_score(root: Path, tmp_path: Path):
     scored = score_file(tmp_path / "a.csv", TASK, 0)
     row = next(r for r in rank_rows(root, [TASK], "quick")[0] if r.model == "a")
     assert row.metrics["mae"].value == scored["metrics"]["mae"]["value"]
-    assert read_entries(root)[-1]["metrics"]["mae"] == scored["metrics"]["mae"]["value"]
+    assert SubmissionLog(root).entries()[-1]["metrics"]["mae"] == scored["metrics"]["mae"]["value"]
 
 
 def test_the_log_keeps_every_try(root: Path, tmp_path: Path):
-    entries = read_entries(root)
+    entries = SubmissionLog(root).entries()
     assert [(e["n"], e["name"]) for e in entries] == [(1, "a"), (2, "b"), (3, "a")]
     assert entries[0]["metrics"]["mae"] > entries[2]["metrics"]["mae"]  # a climbed the hill, and it is seen
     assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
@@ -244,7 +244,7 @@ def test_a_course_hands_in_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "1 of 3 files were refused" in err
     assert [r.model for r in rank_rows(Path("runs"), [TASK], "quick")[0]] == ["anna", "cem"]
     assert run("verify", monkeypatch=monkeypatch) == 0
-    assert "3 runs and logs fit their files" in capsys.readouterr().out
+    assert "3 runs and logs match their files" in capsys.readouterr().out
     record = next(Path("runs").rglob("submitted/anna/*/run.json"))
     record.write_text(record.read_text(encoding="utf-8").replace("anna", "anne"), encoding="utf-8")
     assert run("verify", monkeypatch=monkeypatch) == 1

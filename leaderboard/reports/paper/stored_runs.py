@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_rows
+from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_runs
 from leaderboard.data import Task, find_source, load_dataset
 from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs
 from leaderboard.reports import PRESET_WARNINGS, Cell, Notes
@@ -50,9 +50,9 @@ class PaperRuns:
         (task,) = [t for t in self.tasks if t.name == row.task]
         data, out = load_dataset(task.source), []
         for record in self.runs(row):
-            held, p = load_ground_truth(task, record.run.fold).read(record)
+            held, p = load_ground_truth(task, record.run.fold).read_run(record)
             ids = [name for name, counts in zip(held.ids, held.scored, strict=True) if counts]
-            out.append((held.run(p), data.groups(ids), record))
+            out.append((held.pair_scored(p), data.groups(ids), record))
         return out
 
     def called(self, row: Row) -> set[str]:
@@ -72,7 +72,8 @@ def load_paper_runs(data: str, targets: Sequence[str], preset: str, root: Path, 
     tasks = [Task(source, by_name[name]) for name in targets]
     records: dict[tuple[str, str, str], list[StoredRun]] = {}
     others: dict[str, set[str]] = {}
-    for record in list_runs(root)[0]:
+    runs, faults = list_runs(root)
+    for record in runs:
         run = record.run
         if entry not in {"", record.record.entry}:
             continue
@@ -84,10 +85,10 @@ def load_paper_runs(data: str, targets: Sequence[str], preset: str, root: Path, 
     if preset and found and preset not in found:
         raise InputError(f"no runs of preset '{preset}' are stored of {data}; there is: {', '.join(found)}")
     chosen = preset or (found or TRAINED)[0]
-    rows, faults = rank_rows(root, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen)
+    rows, notes = rank_runs(runs, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen)
     rows = [row for row in rows if (row.preset, row.model, row_target(row)) in records]
     elsewhere = [f"--data {name}" for name, of in sorted(others.items()) if of - UNPRESET]
-    return PaperRuns(data, tasks, chosen, rows, records, faults, elsewhere)
+    return PaperRuns(data, tasks, chosen, rows, records, [*faults, *notes], elsewhere)
 
 
 @cache
