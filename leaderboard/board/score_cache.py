@@ -137,7 +137,8 @@ def _read_rows(file: Path) -> dict[str, tuple[str, Floats]]:
     """The rows in a file by key; none where there is no file, or a damaged one."""
     if not file.is_file():
         return {}
-    with suppress(InputError), reading(file, "scores"), np.load(file, allow_pickle=False) as arrays:
+    with suppress(InputError), reading(file, "scores"), file.open("rb") as stream:
+        arrays = np.load(stream, allow_pickle=False)
         stated = json.loads(arrays["text"].tobytes())  # key, JSON, number of influences
         parts = np.split(arrays["influence"], np.cumsum([blocks for _, _, blocks in stated])[:-1])
         return {key: (text, part) for (key, text, _), part in zip(stated, parts, strict=True)}

@@ -170,12 +170,16 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
+    seconds_train: dict[str, list[float]] = {}
+    for row in rows:
+        if row.seconds_train is not None:
+            seconds_train.setdefault(row.title, []).append(row.seconds_train)
     for model in order_by_place(rows, tasks):
         line = [model]
         for task in tasks:
-            row = cells.get((model, task.name))
-            line.append(_metric_cell(row, task.target.metrics[0].name, form) if row else "-")
-        seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
+            found = cells.get((model, task.name))
+            line.append(_metric_cell(found, task.target.metrics[0].name, form) if found else "-")
+        seconds = seconds_train.get(model)
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
 

@@ -61,6 +61,7 @@ def score_by_system(
     With the intervals of `statistics.score`; an offset is taken as it was found, without an uncertainty of its own.
     """
     masks = [_masks(formulas) for _, formulas in runs]
+    moved = [PredictedFold(run.y, add_system_offsets(run.y, run.p, formulas), run.groups) for run, formulas in runs]
     out = {}
     for name in (ALL_SYSTEMS, *sorted(masks[0])):
         chosen = [
@@ -69,9 +70,6 @@ def score_by_system(
         raw = [_some(run, mask) for (run, _), mask in zip(runs, chosen, strict=True)]
         scores, after, offset = estimate_metrics(kind, raw), {}, None
         if kind == "regression":
-            moved = [
-                PredictedFold(run.y, add_system_offsets(run.y, run.p, formulas), run.groups) for run, formulas in runs
-            ]
             after = estimate_metrics(kind, [_some(run, mask) for run, mask in zip(moved, chosen, strict=True)])
             offset = None if name == ALL_SYSTEMS else float(np.mean([np.mean(r.y - r.p) for r in raw]))
         out[name] = SystemEstimates(len(raw[0].y), scores, after, offset)
