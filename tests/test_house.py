@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -337,15 +334,3 @@ def test_a_room_without_a_docstring_or_a_line_in_the_table_is_seen(house):
 @pytest.mark.parametrize("text", ["order = ('forest',)", "# as the leaderboard has it", "'''See baselines.'''"])
 def test_a_library_that_names_what_is_above_it_is_seen(house, text: str):
     assert len(named_in_library(house("asugnn/model.py", text), {"forest"})) == 1
-
-
-@pytest.mark.slow
-def test_the_wheel_carries_data_and_splits(tmp_path: Path):
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-    subprocess.run([*build, str(ROOT)], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {"leaderboard/_data/open-dft/open_dft.parquet", "splits/open-dft/random.csv", "splits/mp-2018/random.toml"}
-    wanted |= {"leaderboard/reports/paper/paper.toml"}
-    wanted |= {f"leaderboard/site/{name}" for name in ("index.html", "layout.html", "site.css", "site.js")}
-    assert wanted <= names
