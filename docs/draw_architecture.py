@@ -6,7 +6,6 @@ drawn: where a imports b and b imports c, an arrow from a to c would say nothing
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -38,14 +37,13 @@ Arrows = Mapping[str, set[str]]
 Place = tuple[int, str, str]  # floor, and a room and ""; or the rooms from and to which an arrow passes the floor
 
 
-def read_house(root: Path = ROOT) -> tuple[dict[str, str], dict[str, set[str]]]:
-    """The first sentence about each room that imports or is imported, and the rooms that each imports."""
+def read_house(root: Path = ROOT) -> dict[str, set[str]]:
+    """The rooms that import or are imported, each with the rooms that it imports."""
     modules = list_modules(root)
     rooms = list_rooms(modules)
     arrows = arrows_between_rooms(read_imports(modules), rooms)
     joined = set().union(*arrows.values()) | {room for room, others in arrows.items() if others}
-    texts = {room: ast.get_docstring(ast.parse(modules[room].read_text(encoding="utf-8"))) or "" for room in rooms}
-    return {r: texts[r].partition("\n")[0] for r in sorted(joined)}, {r: arrows[r] for r in sorted(joined)}
+    return {room: arrows[room] for room in sorted(joined)}
 
 
 def reduce_arrows(arrows: Arrows) -> dict[str, set[str]]:
@@ -114,7 +112,7 @@ def box_width(room: str) -> float:
 
 def draw(root: Path = ROOT) -> str:
     """The picture, as SVG."""
-    purposes, arrows = read_house(root)
+    arrows = read_house(root)
     floors = count_floors(arrows)
     traces = trace_arrows(reduce_arrows(arrows), floors)
     middle = arrange_floors(floors, traces)
@@ -140,18 +138,13 @@ def draw(root: Path = ROOT) -> str:
             half = (y0 + y1) / 2
             path += f"C{x0:.1f} {half:.1f} {x1:.1f} {half:.1f} {x1:.1f} {y1:.1f}"
         x, tip = points[-1][0], points[-1][1] + 5
-        title = escape(f"{short_name(start[1])} imports {short_name(end[1])}")
-        parts.append(
-            f'<g><title>{title}</title><path class="arrow" d="{path}"/>'
-            f'<path class="head" d="M{x:.1f} {tip:.1f}l-3.5 -7h7z"/></g>'
-        )
-    for room, floor in floors.items():
+        parts.append(f'<path class="arrow" d="{path}"/><path class="head" d="M{x:.1f} {tip:.1f}l-3.5 -7h7z"/>')
+    for room, floor in sorted(floors.items(), key=lambda item: (-item[1], item[0])):
         width, x = box_width(room), middle[floor, room, ""]
         kind = "room" if room.startswith("leaderboard") else "other"
         parts.append(
-            f"<g><title>{escape(purposes[room])}</title>"
             f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y(floor) - BOX / 2:g}" width="{width:.1f}" '
-            f'height="{BOX}" rx="6"/><text x="{x:.1f}" y="{y(floor) + 4:g}">{escape(short_name(room))}</text></g>'
+            f'height="{BOX}" rx="6"/><text x="{x:.1f}" y="{y(floor) + 4:g}">{escape(short_name(room))}</text>'
         )
     body = "\n".join(parts)
     return (
@@ -163,7 +156,7 @@ def draw(root: Path = ROOT) -> str:
 
 def count_house(root: Path = ROOT) -> tuple[int, int, int, int]:
     """How many rooms, floors, arrows, and arrows that do not follow from others there are."""
-    _, arrows = read_house(root)
+    arrows = read_house(root)
     drawn = reduce_arrows(arrows)
     counts = [sum(len(others) for others in kind.values()) for kind in (arrows, drawn)]
     return len(arrows), max(count_floors(arrows).values()) + 1, *counts
