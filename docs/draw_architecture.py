@@ -1,4 +1,4 @@
-"""Draw docs/architecture.svg, the rooms of the house and who imports whom, from the imports: `nox -s docs`.
+"""Draw docs/architecture.svg, the rooms of the code and what each imports, from the imports: `nox -s docs`.
 
 A room stands one floor above the highest room that it imports. Only the arrows that do not follow from others are
 drawn: where a imports b and b imports c, an arrow from a to c would say nothing new.
@@ -149,7 +149,7 @@ def draw(root: Path = ROOT) -> str:
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-labelledby="title">\n<title id="title">The rooms of the house, and which imports which'
+        f'role="img" aria-labelledby="title">\n<title id="title">The rooms of the code, and what each of them imports'
         f"</title>\n<style>{STYLE}</style>\n{body}\n</svg>\n"
     )
 
