@@ -1,5 +1,5 @@
-"""Models of other people, one file each.
+"""Baselines: models of other people that ASUGNN is compared with, one file each.
 
-Each is found through its entry point in the group `bench.models`, as a model of any other package is, and imports
-`asugnn` only. _matgl.py is what the models of the matgl package share.
+A baseline imports `asugnn` alone and is found through the entry-point group `bench.models`, as a plug-in is. Its
+docstring names the publication and says where the implementation here differs from it.
 """
