@@ -80,9 +80,10 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA, and draw the figure of docs/asugnn.md."""
+    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; draw asugnn.svg and architecture.svg."""
     tool(session, "python", "docs/write_baselines.py")
     tool(session, "python", "docs/draw_asugnn.py")
+    tool(session, "python", "docs/draw_architecture.py")
 
 
 @nox.session

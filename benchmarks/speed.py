@@ -39,11 +39,10 @@ from asugnn.asugnn import ASUGNN
 from asugnn.neighbours import nearest_neighbours, shell_weights
 from asugnn.packed_batch import pack_batch
 from asugnn.symmetry import conventional_cell
-from baselines._matgl import ELEMENTS
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
-from baselines.megnet import MEGNet
+from baselines.megnet import ELEMENTS, MEGNet
 from leaderboard.data import Dataset, data_file, find_source, load_dataset
 from leaderboard.running import processor_name
 

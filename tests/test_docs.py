@@ -1,24 +1,222 @@
-"""The pages that are written by programs say what the stored runs say today."""
+"""The pages that are written or drawn by programs are up to date, and what the others name exists."""
 
-import importlib.util
+import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from leaderboard.data.registry import PACKAGE
-from leaderboard.reports.paper.figures import draw_figure
+import draw_architecture
+import pytest
+import typer
+import write_baselines
+from read_imports import list_modules, list_rooms
+from test_house import MAY_IMPORT
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+from leaderboard.cli import app
+from leaderboard.data import PACKAGE
+from leaderboard.reports.paper import draw_figure
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 
 def test_baselines_is_the_page_of_the_stored_runs(data: Path):
-    spec = importlib.util.spec_from_file_location("baselines_page", DOCS / "write_baselines.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert module.page() == (DOCS / "baselines.md").read_text(encoding="utf-8")
+    assert write_baselines.page() == (DOCS / "baselines.md").read_text(encoding="utf-8")
 
 
 def test_the_figure_of_the_readme_is_that_of_the_stored_runs(tmp_path: Path):
     """`nox -s figures` draws it; the same bytes with the packages of constraints.txt."""
     draw_figure("figure-4", "open-dft", "", (), PACKAGE / "runs", tmp_path, ["svg"])
     assert (tmp_path / "figure-4.svg").read_bytes() == (DOCS / "figure-4.svg").read_bytes()
+
+
+# docs/architecture.md
+
+
+def test_the_map_is_that_of_the_imports():
+    drawn = (DOCS / "architecture.svg").read_text(encoding="utf-8")
+    assert draw_architecture.draw() == drawn, "rooms import others than before: nox -s docs draws the map again"
+
+
+def test_the_map_shows_every_room_and_is_a_picture_for_a_phone():
+    modules = list_modules(ROOT)
+    named = re.findall(r"/><text [^>]*>([\w/]+)</text>", draw_architecture.draw())
+    inside = {draw_architecture.short_name(room) for room in list_rooms(modules)} - {"leaderboard"}
+    assert sorted(named) == sorted(inside)
+    assert draw_architecture.WIDTH <= 390
+
+
+@pytest.mark.parametrize(
+    ("arrows", "reduced"),
+    [
+        ({"a": {"b", "c"}, "b": {"c"}, "c": set()}, {"a": {"b"}, "b": {"c"}, "c": set()}),
+        ({"a": {"b", "c"}, "b": set(), "c": set()}, {"a": {"b", "c"}, "b": set(), "c": set()}),
+        ({"a": {"b", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}, {"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": set()}),
+    ],
+)
+def test_arrows_that_follow_from_others_are_not_drawn(arrows, reduced):
+    assert draw_architecture.reduce_arrows(arrows) == reduced
+
+
+def test_places_of_a_floor_do_not_overlap():
+    arrows = draw_architecture.read_house()
+    floors = draw_architecture.count_floors(arrows)
+    traces = draw_architecture.trace_arrows(draw_architecture.reduce_arrows(arrows), floors)
+    middle = draw_architecture.arrange_floors(floors, traces)
+    right: dict[int, float] = {}
+    for (floor, room, passing), x in sorted(middle.items(), key=lambda item: item[1]):
+        half = (draw_architecture.CORRIDOR if passing else draw_architecture.box_width(room)) / 2
+        assert x - half >= right.get(floor, draw_architecture.LEFT) + 4, (floor, room)
+        right[floor] = x + half
+    assert max(right.values()) <= draw_architecture.WIDTH - 4
+
+
+def test_the_table_of_rooms_is_that_of_the_house():
+    lines = ARCHITECTURE.partition("## The map")[2].partition("\n## ")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| `")]
+    table = {room.strip("`"): others for room, _, others in cells}
+    for room, allowed in MAY_IMPORT.items():
+        if room == "cli":
+            every = {name for name in MAY_IMPORT if name not in {"cli", "asugnn", "baselines", "leaderboard", "_util"}}
+            assert set(allowed.split()) == every
+            assert table[room] == "every other room of `leaderboard`"
+        elif room != "leaderboard":
+            assert table[room].replace("`", "").split() == allowed.split(), room
+    assert table.keys() == MAY_IMPORT.keys() - {"leaderboard"}
+
+
+def linked_files(page: Path, text: str) -> list[Path]:
+    """The files and folders of the repository to which a piece of a page links."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)
+    return [(page.parent / target).resolve() for target in targets if "://" not in target]
+
+
+def defined_names(file: Path) -> Iterator[str]:
+    """What a Python file defines: functions, classes, `Class.method`, and names that are assigned."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            yield from (f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef))
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+
+
+def missing_names(page: Path, text: str) -> list[str]:
+    """Names in code font that none of the files defines to which their paragraph, or row of a table, links."""
+    missing = []
+    for part in re.split(r"\n\n|\n(?=[|-])", text):
+        files = [file for file in linked_files(page, part) if file.is_file()]
+        defined = {name for file in files if file.suffix == ".py" for name in defined_names(file)}
+        contents = "".join(file.read_text(encoding="utf-8") for file in files)
+        for name in re.findall(r"`([A-Za-z_][\w.]*)`", part):
+            written = "." in name and name.islower() and name in contents  # a file that is written, a group
+            if not (name in defined or name in MAY_IMPORT or written):
+                missing.append(f"{name}: {part.strip()[:60]}")
+    return missing
+
+
+WORDS = {"fit", "__init__.py", "__all__"}  # of any model; of any package
+
+
+def test_every_name_in_architecture_exists():
+    missing = missing_names(DOCS / "architecture.md", ARCHITECTURE)
+    assert [fault for fault in missing if fault.partition(":")[0] not in WORDS] == []
+
+
+@pytest.mark.parametrize("text", ["`gone` is in [it](../asugnn/crystal.py)", "`Crystal` is nowhere", "`Crystal.fly`"])
+def test_a_name_that_is_gone_is_seen(text: str):
+    assert len(missing_names(DOCS / "page.md", text)) == 1
+
+
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "splits" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_to_a_file_leads_somewhere(page: Path):
+    assert [str(file) for file in linked_files(page, page.read_text(encoding="utf-8")) if not file.exists()] == []
+
+
+# The words of docs, help and notes. What was changed for a reader's sake shall not come back: exact phrases only.
+
+OLD_PHRASES = (
+    "outside its domain left out",
+    "outside their domain left out",
+    "may contain the test set, and holds no rank",
+    "bold: no model is significantly better",
+    "interval over test groups",
+    "tested crystals are, as structures, also in training",
+    "tested structures also train",
+    "structures that test and also train",
+    "test structures which also train",
+    "tests a structure which also trains",
+    "doubt a data set",
+    "doubt a table",
+    "goes on where it was",
+    "cut off goes on",
+    "the same command goes on",
+    "see what published weights give",
+    "What is done already is kept",
+    "Of matrix products in training",
+    "Data set of what is measured",
+    "if not the usual",
+    "What falls",
+    "its line is no document",
+    "on the word of others",
+    "are no draw",
+    "are held against",
+    "is held against",
+    "How far training came",
+    "One function over many things",
+    "must be brought",
+)
+
+
+def help_texts() -> dict[str, str]:
+    """The help of `bench`, of each command, and of its options, by the words that call the command."""
+    texts = {}
+
+    def collect(command, words: list[str]) -> None:
+        texts[" ".join(words)] = "\n".join(
+            [command.help or "", *(getattr(o, "help", "") or "" for o in command.params)]
+        )
+        for name, inner in getattr(command, "commands", {}).items():
+            collect(inner, [*words, name])
+
+    collect(typer.main.get_command(app), ["bench"])
+    return texts
+
+
+HELP = help_texts()
+
+
+def old_phrases(text: str) -> list[str]:
+    """Old phrases in a text, however it is wrapped; those with a capital letter only where a sentence begins so."""
+    words = " ".join(text.split())
+    return [phrase for phrase in OLD_PHRASES if phrase in words or (phrase.islower() and phrase in words.lower())]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_old_phrase_is_in_a_page(page: Path):
+    assert old_phrases(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_no_old_phrase_is_in_a_help_text(command: str):
+    assert len(HELP[command]) > 30
+    assert old_phrases(HELP[command]) == []
+
+
+@pytest.mark.parametrize("room", list_rooms(list_modules(ROOT)))
+def test_no_old_phrase_is_in_a_docstring_or_message(room: str):
+    """Sources, and the templates of the site."""
+    folder = ROOT.joinpath(*room.split("."))
+    files = [file for suffix in ("py", "html", "js") for file in sorted(folder.glob(f"*.{suffix}"))]
+    found = {file.name: old_phrases(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: phrases for name, phrases in found.items() if phrases} == {}
+
+
+def test_an_old_phrase_is_seen_across_lines():
+    assert old_phrases("To Doubt\n a data set or a split: what falls") == ["doubt a data set"]

@@ -1,11 +1,20 @@
-"""README says what is true today."""
+"""README says what is true today, and every command that a page or a help text shows can be typed."""
 
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import typer
+
+from asugnn.errors import InputError
 from leaderboard.board.verify import verify_runs
+from leaderboard.cli import app
+from leaderboard.cli.app import USAGE_ERROR
+from leaderboard.cli.options import parse_tasks
 from leaderboard.data.registry import PACKAGE
 from leaderboard.running.model_contract import check_model, failed_findings
 
@@ -34,3 +43,78 @@ def test_the_model_in_it_keeps_the_contract(tmp_path: Path):
     assert code
     (tmp_path / "my_model.py").write_text(code[1])
     assert failed_findings(list(check_model(f"{tmp_path / 'my_model.py'}:Nearest"))) == []
+
+
+BENCH = typer.main.get_command(app)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "splits" / "README.md"]
+
+
+def commands_in(text: str) -> Iterator[tuple[str, bool]]:
+    """The `bench` commands of a page, without what a shell adds, and whether they stand in a sentence or table."""
+    inline = re.findall(r"`(?:\.venv/bin/)?(bench [^`]+)`", text)
+    lines = re.findall(r"^(?: {4}|\$ )?(?:.*&& )?(?:\.venv/bin/)?(bench .*)$", text, re.MULTILINE)
+    for command in inline + lines:
+        yield re.split(r"\s(?:#|&&|\||>)", command)[0].replace("[", "").replace("]", ""), command in inline
+
+
+def parse_command(text: str) -> None:
+    """Parse a command as the command line does, without running it; raises what the command line would."""
+    command, words = BENCH, shlex.split(text)[1:]
+    context = None
+    while hasattr(command, "commands"):
+        with command.make_context("bench", words[:1], parent=context, ignore_unknown_options=True) as context:
+            _, command, _ = command.resolve_command(context, words)
+        words = words[1:]
+    with command.make_context(text, words, parent=context) as inner:
+        values = inner.params
+        if isinstance(values.get("task"), str) and "T" not in values["task"].split(","):
+            parse_tasks(values.get("suite") or "open-dft", values["task"])
+
+
+def help_examples(command: object = BENCH) -> Iterator[str]:
+    for inner in getattr(command, "commands", {}).values():
+        yield from re.findall(r"Example: (bench .*)", inner.help or "")
+        yield from help_examples(inner)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_of_a_page_can_be_typed(page: Path):
+    for command, inline in commands_in(page.read_text(encoding="utf-8")):
+        try:
+            parse_command(command)
+        except USAGE_ERROR as error:
+            named = inline and type(error).__name__ == "MissingParameter"  # a sentence about `bench score`
+            assert named, f"{command}: {error.format_message()}"
+
+
+def test_the_table_of_the_readme_is_whole_commands():
+    commands = [command for command, _ in commands_in(README.partition("## Commands")[2].partition("\n## ")[0])]
+    assert len(commands) >= 24
+    for command in commands:
+        parse_command(command)
+
+
+@pytest.mark.parametrize("command", [*help_examples()])
+def test_every_example_of_a_help_text_can_be_typed(command: str):
+    parse_command(command)
+
+
+def test_every_command_has_an_example():
+    names = {example.split()[1] for example in help_examples()}
+    assert names == set(BENCH.commands)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bench rum --model mean",
+        "bench run --models mean",
+        "bench score x.csv",
+        "bench errors --task open-dft/metal --by colour",
+        "bench data audits open-dft",
+        "bench score x.csv --task open-dft/metall",
+    ],
+)
+def test_a_command_that_cannot_be_typed_is_seen(command: str):
+    with pytest.raises((USAGE_ERROR, InputError)):
+        parse_command(command)

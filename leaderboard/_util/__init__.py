@@ -3,6 +3,7 @@
 Any room may import from here; this room imports none.
 """
 
+from leaderboard._util.extras import missing_extra
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME, safe_name
 from leaderboard._util.processes import parallel_map, start_worker
@@ -23,6 +24,7 @@ __all__ = [
     "console_progress",
     "current_workspace",
     "lock_folder",
+    "missing_extra",
     "parallel_map",
     "safe_name",
     "set_workspace",

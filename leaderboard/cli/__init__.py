@@ -1,4 +1,10 @@
-"""The command line `bench`: parse, one call, print. Each group of commands has a file."""
+"""The command line `bench`: parse, one call, print. Each group of commands has a file.
+
+app.py      the groups of commands, and what becomes of an error
+options.py  options that several commands share, and how their text is read
+run.py  competition.py  report.py  models.py  data.py
+            the commands; each imports what it needs when it is called, so that `--help` starts fast
+"""
 
 from leaderboard.cli.app import app, main
 

@@ -13,7 +13,7 @@ import typer
 
 from asugnn import __version__
 from asugnn.errors import InputError
-from leaderboard._util.extras import missing_extra
+from leaderboard._util import missing_extra
 from leaderboard.cli import competition, data, models, report, run
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
