@@ -14,7 +14,7 @@ from asugnn.errors import InputError, did_you_mean
 from asugnn.reading import read_json, reading
 from leaderboard._util import current_workspace
 from leaderboard.data.known_sources import SOURCES
-from leaderboard.data.targets import Source, Target, described_column
+from leaderboard.data.targets import Source, described_target
 
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder leaderboard/
@@ -67,10 +67,7 @@ def source_provenance(of: Source) -> dict[str, str]:
 def _imported(file: Path, mtime: int) -> Source:
     about = _read_json(file, mtime)
     with reading(file, "a data set", "remove its folder, and import again"):
-        targets = tuple(
-            Target(t["name"], t["kind"], t["unit"], t.get("meaning", f"{t['column']}, imported"), described_column(t))
-            for t in about["targets"]
-        )
+        targets = tuple(described_target(t) for t in about["targets"])
         return Source(
             name=about["name"],
             title=about["title"],

@@ -27,7 +27,7 @@ FILE = "HMdataset.db"
 PART = "zero-shot"  # the one part: nothing here trains
 TARGETS = (
     {"name": "zero-shot", "column": "formation_energy", "unit": "eV/atom", "kind": "regression"},
-    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary"},
+    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal"},
 )
 
 

@@ -73,7 +73,8 @@ def import_dataset(
         if not w.unit and not set(found) <= {0.0, 1.0}:
             raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
     targets = [
-        {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
+        {"name": w.name, "column": w.column, "unit": w.unit}
+        | ({"kind": "regression"} if w.unit else {"kind": "binary", "positive": w.name.replace("-", " ")})
         for w in wanted
     ]
     excluded = [(i, "unreadable", reason) for i, reason in faults]

@@ -116,7 +116,7 @@ TARGETS = (
      "meaning": "Materials Project, PBE, metals included as 0"},
     {"name": "bulk-modulus", "column": "bulk_modulus_voigt", "unit": "log10 GPa", "kind": "regression",
      "meaning": "Voigt average", "label": "log10"},
-    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary",
+    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal",
      "meaning": "gap of exactly 0 as stored", "label": "zero"},
 )  # fmt: skip
 

@@ -97,7 +97,7 @@ def _frame(name: str, i: str, crystal: Crystal) -> str:
 
 def _page(task: Task, columns: ColumnNames, metric: Metric, known: int, test: int) -> str:
     target, source = task.target, task.source
-    unit = target.unit or "the probability of class 1: metal"
+    unit = target.unit or f"the probability of class 1: {target.positive}"
     zero = (
         f"\nNo label of this target trains: `train.csv` holds {task.trained.target.name}, of the same unit.\n"
         if target.model_of

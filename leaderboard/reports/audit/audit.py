@@ -178,7 +178,7 @@ def _labels(found: Audit, target: Target) -> Iterator[str]:
         yield f"{target.name}: no labels"
         return
     if target.kind == "binary":
-        yield f"{target.name}: {len(known):,} labels, {known.mean():.1%} of class 1"
+        yield f"{target.name}: {len(known):,} labels, {known.mean():.1%} of class 1, {target.positive}"
         return
     span = f"{known.min():.3g} to {known.max():.3g} {target.unit}, median {np.median(known):.3g}"
     yield f"{target.name}: {len(known):,} labels, {span}"
