@@ -45,7 +45,8 @@ class NewDataset:
     columns
         The labels that are kept.
     targets
-        As dataset.json lists them: name, column, unit, kind, and where they apply meaning, label and positive, the name of class 1.
+        As dataset.json lists them: name, column, unit and kind; optional are meaning, label (`value`, `log10` or
+        `zero`) and positive, the name of class 1.
     about
         What dataset.json says beside targets, date and digests.
     command

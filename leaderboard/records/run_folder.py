@@ -127,14 +127,17 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
 
 
 def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
-    """All complete runs under `root`, and a sentence for each folder that cannot be read as one."""
+    """All complete runs under `root`, and a sentence for each folder that cannot be read as one.
+
+    A task that is not known gets one sentence, however many runs of it there are.
+    """
     found, faults = [], []
     for file in sorted(root.glob("*/*@*/*/*/*-*/run.json")):
         try:
             found.append(open_run(file.parent))
         except InputError as error:
             faults.append(str(error))
-    return found, faults
+    return found, list(dict.fromkeys(faults))
 
 
 def open_run(folder: Path) -> StoredRun:
@@ -144,9 +147,13 @@ def open_run(folder: Path) -> StoredRun:
         dataset, label, preset, model, number = folder.absolute().parts[-5:]
         target, _, rule = label.partition("@")
         fold, seed = (int(x) for x in number.split("-"))
-        return StoredRun(Run(parse_task(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, record)
-    except (InputError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{folder} is not where a run belongs: {error}") from error
+    try:
+        task = parse_task(f"{dataset}/{target}@{rule}")
+    except InputError as error:
+        raise InputError(f"runs of {dataset}/{label} cannot be used: {error}") from error
+    return StoredRun(Run(task, preset, model, fold, seed), folder, record)
 
 
 def write_record(folder: Path, fields: Mapping[str, Any]) -> None:

@@ -115,9 +115,9 @@ def fold_leakage(task: Task, fold: int, data: Dataset, found: DuplicatePairs) ->
     """
     parts = read_split(data, task.rule)
     tested = fold_sides(parts, data, task.target, fold).test
-    if task.trained.source.name != task.source.name:
+    if task.training_task.source.name != task.source.name:
         return FoldLeakage(task, fold, len(tested), {})
-    trained = fold_sides(parts, data, task.trained.target, fold)
+    trained = fold_sides(parts, data, task.training_task.target, fold)
     return FoldLeakage(
         task, fold, len(tested), shared_between_sides(found, Sides(trained.train, trained.validate, tested))
     )

@@ -82,7 +82,6 @@ def test_lists_pages_and_figures_use_it(magnets: Source, tmp_path: Path):
         assert "<i>magnetic" not in text
     assert any("probability of ferro&lt;i&gt;magnetic" in text for text in tables)
 
-
     (row,) = rank_rows(tmp_path / "runs", [task], "quick")[0]
     y, p = np.array([0.0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6])
     panel = PanelData(row, y, p, ("Fe",) * 4, "labelled", "", False, task.target.class_names)

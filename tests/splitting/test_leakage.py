@@ -17,7 +17,7 @@ from leaderboard.ingest.local_files import import_dataset, parse_target
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.model_contract import rotation
 from leaderboard.running.plan import plan_runs
-from leaderboard.splitting import structure_match
+from leaderboard.splitting import leakage
 from leaderboard.splitting.leakage import find_duplicates, fold_leakage, known_duplicates
 from leaderboard.splitting.make import write_split
 from leaderboard.splitting.split import fold_sides, list_rules, read_split
@@ -98,7 +98,7 @@ def test_what_was_found_is_kept_by_the_digest_of_the_data(leaky: Dataset, monkey
         assert known_duplicates(leaky) is None
         assert find_duplicates(leaky) == [("c000", "again")]
         assert json.loads(kept.read_text()) == about
-    monkeypatch.setattr(structure_match, "compared", lambda *_: pytest.fail("it was known"))
+    monkeypatch.setattr(leakage, "compare_structures", lambda *_: pytest.fail("it was known"))
     assert find_duplicates(leaky) == [("c000", "again")]
 
 
@@ -113,7 +113,7 @@ def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: Data
 def test_a_zero_shot_task_leaks_into_the_training_of_its_model():
     data = load_dataset(find_source("open-dft"))
     zero_shot = next(t for t in suite_tasks("open-dft") if t.target.model_of)
-    trained = fold_sides(read_split(data, "random"), data, zero_shot.trained.target, 0).train
+    trained = fold_sides(read_split(data, "random"), data, zero_shot.training_task.target, 0).train
     assert fold_leakage(zero_shot, 0, data, [(trained[0], "zs-Ag-000")]).shared == {"zs-Ag-000": trained[0]}
     assert not fold_leakage(zero_shot, 0, data, [(trained[0], trained[1])]).shared
 
