@@ -3,17 +3,17 @@
 The rules are those of leaderboard/splitting/split_rules.py. What is particular here:
 
 open-dft: `random` groups reduced formulas, with the salt under which the ten parts hold the most even numbers of
-compounds at equilibrium (labels are not looked at; by chance alone a part can have 13 or 24). `prototype` holds out one
+compounds at equilibrium (labels are not looked at; by chance alone a part can have 13 or 24). `prototype` tests one
 structure type a fold: there are too few for ten parts. `high-energy` takes the lowest energy of a formula for all of
-its rows. Elements train always, since formation energies are counted from them, but where they are what `element`
-holds out. So that `zero-shot` is what it says in every fold, rows made only of Ag, or only of Fe and C, are withheld
-unless they are at equilibrium.
+its rows. Elements always train, since formation energies are relative to them, unless `element` tests them. So that
+`zero-shot` structures are new to every model, rows made only of Ag, or only of Fe and C, are withheld unless they are
+at equilibrium.
 
 mp-2018: near-duplicates are those by formula, volume within 0.5 % and energy within 2 meV; these splits are older than
-leaderboard/splitting/structure_match.py, by which 54 of the 6,701 crystals that fold 0 of `random` tests are on
-another side too.
+leaderboard/splitting/structure_match.py, by which 54 of the 6,701 test structures of fold 0 of
+`random` also appear in training or validation.
 
-Beside the splits, `duplicates.json` says which crystals are one structure, for the file of data with its digest.
+Beside the splits, `duplicates.json` lists the crystals that are the same structure, for the data with its digest.
 """
 
 import sys
@@ -31,8 +31,8 @@ from leaderboard.data import Dataset, find_source, load_dataset
 from leaderboard.splitting import (
     DUPLICATES_FILE,
     RULES,
+    ExtrapolationBounds,
     FoldParts,
-    HardBounds,
     bounded_split,
     cluster_duplicates,
     compare_structures,
@@ -47,10 +47,14 @@ from leaderboard.splitting import (
 
 HERE = Path(__file__).resolve().parent.parent / "splits"
 BY = "recipes/splits.py"
-MP_2018 = HardBounds(elements=(26, 25, 13, 5, 17), atoms=(32, 40), energy=(-0.7, -0.4))  # Fe, Mn, Al, B, Cl
+MP_2018 = ExtrapolationBounds(
+    elements=(26, 25, 13, 5, 17), cell_sizes=(32, 40), energies=(-0.7, -0.4)
+)  # Fe, Mn, Al, B, Cl
 PROTOTYPES = ("rocksalt", "cscl", "zincblende", "half_heusler", "fluorite")  # the five most frequent
 REST = "elements always train; Ag and Fe-C off equilibrium withheld for zero-shot"
-OPEN_DFT = HardBounds(elements=(8, 12, 13, 11, 29), atoms=(0, 0), energy=(-0.3, 0.0))  # O, Mg, Al, Na, Cu
+OPEN_DFT = ExtrapolationBounds(
+    elements=(8, 12, 13, 11, 29), cell_sizes=(0, 0), energies=(-0.3, 0.0)
+)  # O, Mg, Al, Na, Cu
 
 
 def write_open_dft(home: Path) -> None:
@@ -63,7 +67,7 @@ def write_open_dft(home: Path) -> None:
     compounds = [i for i in data.ids if equilibrium[i] and len(numbers[i]) > 1]
 
     def fixed(name: str) -> str:
-        """The part of what is not drawn."""
+        """The part of a row that is not drawn by its formula; empty for one that is."""
         if origin[name] == "zero_shot":
             return "zero-shot"
         if not equilibrium[name] and (numbers[name] == {47} or numbers[name] <= {26, 6}):
@@ -84,23 +88,23 @@ def write_open_dft(home: Path) -> None:
     about = f"each fold tests one of {', '.join(PROTOTYPES)}, antifluorite with the last, and validates on the next"
     write("prototype", f"{about}; {REST}", kinds, folds_in_turn(PROTOTYPES, ["others", "train"]))
 
-    made = element_split("open-dft", numbers, formulas, OPEN_DFT.elements)
+    draft = element_split("open-dft", numbers, formulas, OPEN_DFT.elements)
     symbols = [SYMBOLS[z - 1] for z in OPEN_DFT.elements]
     parts = {}
-    for i, part in made.parts.items():
+    for i, part in draft.id_to_part.items():
         others = "others" if part.isdigit() else part
-        # An element that is held out does not train, although its energy is counted from itself.
+        # A tested element does not train, although its energy is relative to itself.
         parts[i] = others if fixed(i) == "train" and part in symbols else fixed(i) or others
-    about = f"{made.about}; a fold validates on the next; other {REST}"
+    about = f"{draft.description}; a fold validates on the next; other {REST}"
     write_split(home, "open-dft", "element", 1, about, parts, BY, folds_in_turn(symbols, ["others", "train"]))
 
-    assert OPEN_DFT.energy
+    assert OPEN_DFT.energies
     energy = dict(zip(data.ids, data.labels(data.source.targets[0]).tolist(), strict=True))
     lowest: dict[str, float] = {}
     for name in data.ids:
         if np.isfinite(energy[name]):  # not of the rows of zero-shot
             lowest[formulas[name]] = min(energy[name], lowest.get(formulas[name], np.inf))
-    low, high = OPEN_DFT.energy
+    low, high = OPEN_DFT.energies
     about = f"trains on formulas up to {low} eV/atom at best, validates up to {high}, tests above; {REST}"
     write("high-energy", about, *bounded_split({i: lowest.get(formulas[i], np.inf) for i in data.ids}, low, high))
 
@@ -109,15 +113,15 @@ def write_mp_2018(data: Dataset, home: Path, names: tuple[str, ...] = RULES) -> 
     """Write the splits of mp-2018 into `home`; that by structure types takes minutes."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
     energies = dict(zip(data.ids, data.labels(data.source.targets[0]).tolist(), strict=True))
-    near = cluster_duplicates(crystals, energies, same=())
-    make_splits(home, "mp-2018", crystals, energies, near, MP_2018, BY, names)
+    clusters = cluster_duplicates(crystals, energies, same=())
+    make_splits(home, "mp-2018", crystals, energies, clusters, MP_2018, BY, names)
 
 
 def write_duplicates(data: Dataset, home: Path) -> None:
     """Write what leaderboard/splitting/structure_match.py finds in a data set into `home`."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
-    found = compare_structures(crystals, data.groups(data.ids))
-    store_comparison(data.sha256, found, home / DUPLICATES_FILE)
+    pairs = compare_structures(crystals, data.groups(data.ids))
+    store_comparison(data.sha256, pairs, home / DUPLICATES_FILE)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ class Workspace:
     progress
         From a title, such as that of a run, to a `Progress`.
     title
-        Of what the process is doing, above its progress bars.
+        The text above the progress bars, such as the name of a run.
     device
         `cpu` or `cuda`.
     precision
-        Of matrix products in training.
+        Matrix-multiplication precision during training.
     """
 
     data: Path | None = None
@@ -50,30 +51,35 @@ class Workspace:
         return cache_folder()
 
 
-_set: list[Workspace] = []  # the innermost last
+_workspaces: list[Workspace] = []  # the innermost last
 
 
 def current_workspace() -> Workspace:
     """The workspace in force; without `data` of its own, the folder that BENCH_DATA names."""
-    found = _set[-1] if _set else Workspace()
-    if found.data is None and (named := os.environ.get("BENCH_DATA")):
-        return replace(found, data=Path(named))
-    return found
+    workspace = _workspaces[-1] if _workspaces else Workspace()
+    if workspace.data is None and (folder := os.environ.get("BENCH_DATA")):
+        return _with_data(workspace, folder)
+    return workspace
+
+
+@lru_cache(maxsize=8)
+def _with_data(workspace: Workspace, folder: str) -> Workspace:
+    return replace(workspace, data=Path(folder))
 
 
 def set_workspace(workspace: Workspace) -> None:
     """Put a workspace in force for the rest of the process."""
-    _set[:] = [workspace]
+    _workspaces[:] = [workspace]
 
 
 @contextmanager
 def use_workspace(**changes: Any) -> Iterator[Workspace]:
     """Change some fields of the workspace for a block."""
-    _set.append(replace(_set[-1] if _set else Workspace(), **changes))
+    _workspaces.append(replace(_workspaces[-1] if _workspaces else Workspace(), **changes))
     try:
-        yield _set[-1]
+        yield _workspaces[-1]
     finally:
-        _set.pop()
+        _workspaces.pop()
 
 
 def show_progress(description: str, total: int) -> AbstractContextManager[Bar]:

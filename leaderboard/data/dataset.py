@@ -17,6 +17,7 @@ import numpy as np
 
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
+from asugnn.reading import reading, reason
 from leaderboard._util import current_workspace
 from leaderboard.data.registry import data_file, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
@@ -61,8 +62,8 @@ class Dataset:
         for name, lattice, frac, numbers in zip(names, *columns, strict=True):
             try:
                 out.append(crystal_from_row(lattice, frac, numbers))
-            except (InputError, ValueError, TypeError) as error:
-                raise InputError(f"{self.source.file}, crystal '{name}': {error}") from error
+            except Exception as error:  # a damaged row may hold anything
+                raise InputError(f"{self.source.file}, crystal '{name}': {reason(error)}") from error
         return out
 
 
@@ -90,10 +91,8 @@ def read_layout(file: Path, content: bytes, needs: str) -> pl.DataFrame:
     """A table in the layout, from the bytes of a file; raises `InputError`, which ends with `needs` for a column."""
     import polars as pl
 
-    try:
+    with reading(file, "Parquet"):
         table = pl.read_parquet(content)
-    except pl.exceptions.PolarsError as error:
-        raise InputError(f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
     if missing := [c for c in LAYOUT if c not in table.columns]:
         raise InputError(f"{file} has no column {', '.join(missing)}: {needs}")
     return table

@@ -13,7 +13,7 @@ def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[st
         Target("formation-energy", "regression", "eV/atom", meanings[0], energy),
         Target("band-gap", "regression", "eV", meanings[1], gap),
         Target("bulk-modulus", "regression", "log10 GPa", meanings[2], log10_of(modulus)),
-        Target("metal", "binary", "", meanings[3], zero_gap(gap)),
+        Target("metal", "binary", "", meanings[3], zero_gap(gap), positive="metal"),
     )
 
 
@@ -115,6 +115,7 @@ SOURCES = (
                 zero_gap(values_of("band_gap")),
                 model_of="mp-2024-1/metal",
                 by_system=True,
+                positive="metal",
             ),
         ),
         command="bench data fetch hm",

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from asugnn.errors import InputError, did_you_mean
+from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
 from leaderboard._util import current_workspace
 from leaderboard.data.known_sources import SOURCES
-from leaderboard.data.targets import Source, Target, described_column
+from leaderboard.data.targets import Source, described_target
 
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder leaderboard/
+SETTLED = 2e9  # nanoseconds: a folder changed less long ago may change again without a new modification time
+
+Stamp = tuple[int, int, int]  # modification time in ns, size, inode of a file: another one, another content
 
 
 def data_folder() -> Path:
@@ -28,79 +33,127 @@ def data_folder() -> Path:
 
 
 def list_sources() -> list[Source]:
-    """All data sets: those known here, then what was imported."""
-    known = {s.name for s in SOURCES}
-    files = sorted(f for f in data_folder().glob("*/dataset.json") if f.parent.name not in known)
-    return [*(_made(s) if s.command else s for s in SOURCES), *(_imported(f, f.stat().st_mtime_ns) for f in files)]
+    """All data sets: those known by name, then the imported ones, sorted. Raises `InputError` for a damaged one."""
+    return list(sources_by_name().values())
 
 
-def _made(of: Source) -> Source:
-    """A data set that a command makes, where it is or will be; when it is there, with the targets that it has."""
-    home = data_folder() / of.name
-    there = read_description(home).get("targets", ())
-    targets = tuple(t for t in of.targets if not there or t.name in {d["name"] for d in there})
-    return replace(of, folder=home, targets=targets)
+def sources_by_name() -> Mapping[str, Source]:
+    """The data sets of `list_sources` by name, read again only when a dataset.json came, went or changed."""
+    home = data_folder()
+    return _read_sources(home, _description_stamps(str(home)))
+
+
+def find_source(name: str) -> Source:
+    """The data set of that name; raises `InputError`, which says how to name the folder of an imported one."""
+    sources = sources_by_name()
+    if name not in sources:
+        near = difflib.get_close_matches(name, sources, n=1, cutoff=0.75)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise InputError(f"data set '{name}' is not known here: if it was imported, {HINT.format('data sets')}{hint}")
+    return sources[name]
+
+
+def source_provenance(source: Source) -> dict[str, str]:
+    """Where a data set is from, as far as is known: source, version, date, licence, citation."""
+    record: Mapping[str, Any] = {}
+    if source.embedded:
+        record = tomllib.loads((PACKAGE / source.file).with_name("provenance.toml").read_text("utf-8"))
+    elif source.folder:
+        record = read_description(source.folder)
+    stated = {key: str(record[key]) for key in ("source", "version", "date") if key in record}
+    return {**stated, "licence": source.licence, "citation": source.citation}
 
 
 def read_description(home: Path) -> dict[str, Any]:
-    """dataset.json in the folder of a data set; nothing where there is none. Raises `InputError`."""
+    """dataset.json in the folder of a data set; empty where there is none. Raises `InputError`."""
     file = home / "dataset.json"
-    return _read_json(file, file.stat().st_mtime_ns) if file.is_file() else {}
+    try:
+        return _read_json(file, _stamp(str(file)))
+    except FileNotFoundError:
+        return {}
 
 
-@cache
-def _read_json(file: Path, _: int) -> dict[str, Any]:
-    return read_json(file, "a data set", "remove its folder, and make it again")
+def data_file(source: Source) -> Path | None:
+    """The file of a data set, or None where it is not available."""
+    if source.embedded:
+        return PACKAGE / source.file
+    if source.folder:
+        complete = not source.command or (source.folder / "dataset.json").is_file()
+        return source.folder / source.file if complete else None
+    folder = current_workspace().data
+    return folder / source.file if folder and (folder / source.file).is_file() else None
 
 
-def source_provenance(of: Source) -> dict[str, str]:
-    """Where a data set is from, as far as is known: source, version, date, licence, citation."""
-    file = (PACKAGE / of.file).with_name("provenance.toml")
-    about: Mapping[str, Any] = tomllib.loads(file.read_text("utf-8")) if of.embedded else {}
-    if of.folder:
-        about = read_description(of.folder)
-    stated = {key: str(about[key]) for key in ("source", "version", "date") if key in about}
-    return {**stated, "licence": of.licence, "citation": of.citation}
+def how_to_get(source: Source) -> str:
+    """What to do about a data set that is not available."""
+    return f"`{source.command}` makes it" if source.command else HINT.format(source.file)
+
+
+@lru_cache(maxsize=8)
+def _read_sources(home: Path, stamps: tuple[tuple[str, Stamp], ...]) -> dict[str, Source]:
+    """All data sets by name, when `stamps` are those of the data sets in `home`."""
+    known = {source.name for source in SOURCES}
+    sources = [_with_folder(source, home / source.name) if source.command else source for source in SOURCES]
+    sources += [_imported_source(home / name / "dataset.json", stamp) for name, stamp in stamps if name not in known]
+    return {source.name: source for source in sources}
+
+
+def _with_folder(source: Source, folder: Path) -> Source:
+    """A data set that a command makes, in its folder; when it is there, with the targets that it has."""
+    described = {target["name"] for target in read_description(folder).get("targets", ())}
+    targets = tuple(target for target in source.targets if not described or target.name in described)
+    return replace(source, folder=folder, targets=targets)
 
 
 @cache  # a data set is one object, whoever asks for it
-def _imported(file: Path, mtime: int) -> Source:
-    about = _read_json(file, mtime)
-    with reading(file, "a data set", "remove its folder, and import again"):
-        targets = tuple(
-            Target(t["name"], t["kind"], t["unit"], t.get("meaning", f"{t['column']}, imported"), described_column(t))
-            for t in about["targets"]
-        )
+def _imported_source(file: Path, stamp: Stamp) -> Source:
+    description = _read_json(file, stamp)
+    with reading(file, "a data set", "remove its folder, and import it again"):
         return Source(
-            name=about["name"],
-            title=about["title"],
+            name=description["name"],
+            title=description["title"],
             file="data.parquet",
             embedded=False,
-            licence=about["licence"],
-            citation=about["citation"],
-            targets=targets,
+            licence=description["licence"],
+            citation=description["citation"],
+            targets=tuple(described_target(target) for target in description["targets"]),
             folder=file.parent,
         )
 
 
-def find_source(name: str) -> Source:
-    """The data set of that name; raises `InputError`."""
-    known = {s.name: s for s in list_sources()}
-    if name not in known:
-        raise InputError(f"there is no data set '{name}'{did_you_mean(name, known)}")
-    return known[name]
+@cache
+def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
+    return read_json(file, "a data set", "remove its folder, and make it again")
 
 
-def data_file(of: Source) -> Path | None:
-    """The file of a data set, or None if it is not at hand."""
-    if of.embedded:
-        return PACKAGE / of.file
-    if of.folder:
-        return of.folder / of.file if not of.command or (of.folder / "dataset.json").is_file() else None
-    folder = current_workspace().data
-    return folder / of.file if folder and (folder / of.file).is_file() else None
+def _description_stamps(home: str) -> tuple[tuple[str, Stamp], ...]:
+    """Folder name and stamp of every dataset.json one folder below `home`, sorted."""
+    stamps = []
+    for name in _subfolders(home):
+        try:
+            stamps.append((name, _stamp(f"{home}/{name}/dataset.json")))
+        except OSError:  # no data set, or not complete
+            continue
+    return tuple(stamps)
 
 
-def how_to_get(of: Source) -> str:
-    """What to do about a data set that is not at hand."""
-    return f"`{of.command}` makes it" if of.command else HINT.format(of.file)
+def _stamp(file: str) -> Stamp:
+    status = os.stat(file)  # noqa: PTH116 (a path takes twice as long)
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+_listed: dict[str, tuple[int, tuple[str, ...]]] = {}  # of a folder: its modification time, and the folders in it
+
+
+def _subfolders(home: str) -> tuple[str, ...]:
+    """The folders in a folder, sorted, which is listed again when it has changed; none where it cannot be listed."""
+    try:
+        changed = os.stat(home).st_mtime_ns  # noqa: PTH116
+        if home in _listed and _listed[home][0] == changed and time.time_ns() - changed > SETTLED:
+            return _listed[home][1]
+        with os.scandir(home) as entries:
+            folders = tuple(sorted(entry.name for entry in entries if entry.is_dir()))
+    except OSError:
+        return ()
+    _listed[home] = changed, folders
+    return folders

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -24,16 +24,42 @@ Column = Callable[["pl.DataFrame"], Floats]  # table to (n,) labels, nan where t
 
 @dataclass(frozen=True)
 class Target:
-    """One label: `unit` is empty for a binary target, whose class 1 is what its name says."""
+    """One label of a data set.
+
+    name
+        As in the name of a task.
+    kind
+        `regression`, or `binary` with the labels 0 and 1.
+    unit
+        Empty for a binary target.
+    meaning
+        What the label is, in a few words for the reader of a board.
+    column
+        From the table of a data set to the labels (n,), nan where there is none.
+    model_of
+        `[dataset/]target` whose models predict this one, which is never trained on (zero-shot); empty for its own.
+    ranked_by
+        The metric that ranks, if it is not the first of the kind.
+    by_system
+        Whether it is also scored by chemical system, see `leaderboard.scoring.chemical_systems`.
+    positive
+        The name of class 1, such as `metal`; empty for a regression.
+    """
 
     name: str
     kind: Kind
     unit: str
-    meaning: str  # what the label is, in a few words for the reader of a board
+    meaning: str
     column: Column
-    model_of: str = ""  # [dataset/]target whose models predict this one, which never trains: zero-shot
-    ranked_by: str = ""  # the metric that ranks, if it is not the usual one of its kind
-    by_system: bool = False  # whether it is scored by chemical system too, see `leaderboard.scoring.chemical_systems`
+    model_of: str = ""
+    ranked_by: str = ""
+    by_system: bool = False
+    positive: str = ""
+
+    @property
+    def class_names(self) -> tuple[str, str]:
+        """The names of class 0 and class 1 of a binary target."""
+        return ("non-metal" if self.positive == "metal" else f"not {self.positive}"), self.positive
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -86,7 +112,21 @@ def zero_gap(gap: Column) -> Column:
     return metal
 
 
-def described_column(described: Mapping[str, str]) -> Column:
-    """The labels of a target as dataset.json describes it."""
-    made: dict[str, Callable[[Column], Column]] = {"value": lambda c: c, "log10": log10_of, "zero": zero_gap}
-    return made[described.get("label", "value")](values_of(described["column"]))
+def described_target(described: Mapping[str, str]) -> Target:
+    """A target as dataset.json describes it; a class 1 that is not named is what the target's name says.
+
+    Raises `KeyError` for an entry that is missing or not known, `ValueError` for a class without a name.
+    """
+    name, kind = described["name"], described["kind"]
+    positive: object = described.get("positive", name.replace("-", " ")) if kind == "binary" else ""
+    if not isinstance(positive, str):
+        raise ValueError(f"target {name} has no text as its entry positive, the name of class 1")
+    columns: dict[str, Callable[[Column], Column]] = {"value": lambda c: c, "log10": log10_of, "zero": zero_gap}
+    return Target(
+        name,
+        cast(Kind, kind),
+        described["unit"],
+        described.get("meaning", f"{described['column']}, imported"),
+        columns[described.get("label", "value")](values_of(described["column"])),
+        positive=positive,
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.data.registry import find_source, list_sources
+from leaderboard.data.registry import HINT, find_source, sources_by_name
 from leaderboard.data.targets import Source, Target
 
 DEFAULT_RULE = "random"
@@ -14,7 +15,7 @@ SUITES = {"paper": ("mp-2024-1", "hm")}  # of several data sets; every data set 
 
 @dataclass(frozen=True)
 class Task:
-    """One label of one data set under one split."""
+    """One label of one data set under one split; `rule` is the name of the split."""
 
     source: Source
     target: Target
@@ -26,29 +27,47 @@ class Task:
         return f"{self.source.name}/{self.target.name}" + ("" if self.rule == DEFAULT_RULE else f"@{self.rule}")
 
     @property
-    def trained(self) -> Task:
-        """The task whose models predict this one: itself, unless it is zero-shot."""
+    def training_task(self) -> Task:
+        """The task whose models predict this one: itself, unless it is zero-shot. Raises `InputError`."""
         if not self.target.model_of:
             return self
         dataset, _, name = self.target.model_of.rpartition("/")
-        of = find_source(dataset) if dataset else self.source
-        return Task(of, next(t for t in of.targets if t.name == name), self.rule)
+        source = find_source(dataset) if dataset else self.source
+        return Task(source, _find_target(source, name), self.rule)
 
 
 def parse_task(text: str) -> Task:
-    """The task of that name; raises `InputError` with the nearest right one."""
+    """The task of a name; raises `InputError` that says which part of it is not known, with the nearest right one."""
     name, _, rule = text.partition("@")
-    tasks = {task.name: task for s in list_sources() for task in suite_tasks(s.name)}
-    if name not in tasks:
-        raise InputError(f"there is no task '{name}'{did_you_mean(name, tasks)}")
-    return Task(tasks[name].source, tasks[name].target, rule or DEFAULT_RULE)
+    dataset, slash, target = name.partition("/")
+    if not slash:
+        names = [f"{source.name}/{t.name}" for source in sources_by_name().values() for t in source.targets]
+        chosen = [full for full in names if name and name in full.split("/")]
+        raise InputError(
+            f"there is no task '{name}': write DATASET/TARGET{did_you_mean(name, chosen) if chosen else ''}"
+        )
+    source = find_source(dataset)
+    return Task(source, _find_target(source, target), rule or DEFAULT_RULE)
 
 
 def suite_tasks(name: str) -> tuple[Task, ...]:
-    """The tasks of a suite: a named one, or those of the data set of that name."""
+    """The tasks of a suite, which is a named one or a data set; raises `InputError` where there is none."""
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
-    known = {s.name: s for s in list_sources()}
-    if name not in SUITES and name not in known:
-        raise InputError(f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *known])}")
-    return tuple(Task(known[of], target) for of in SUITES.get(name, (name,)) for target in known[of].targets)
+    sources = sources_by_name()
+    if name not in SUITES and name not in sources:
+        raise InputError(
+            f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *sources])}. "
+            f"If it is an imported data set, {HINT.format('data sets')}"
+        )
+    return tuple(Task(sources[dataset], t) for dataset in SUITES.get(name, (name,)) for t in sources[dataset].targets)
+
+
+def _find_target(source: Source, name: str) -> Target:
+    for target in source.targets:
+        if target.name == name:
+            return target
+    names = {target.name: f"{source.name}/{target.name}" for target in source.targets}
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{names[near[0]]}'? There is" if near else "; there is"
+    raise InputError(f"there is no task '{source.name}/{name}'{hint}: {', '.join(sorted(names.values()))}")

@@ -13,6 +13,7 @@ import numpy as np
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
+from asugnn.reading import reading
 from asugnn.structure_files import read_crystals
 from leaderboard._util import SAFE_NAME, show_progress
 from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
@@ -73,7 +74,8 @@ def import_dataset(
         if not w.unit and not set(found) <= {0.0, 1.0}:
             raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
     targets = [
-        {"name": w.name, "column": w.column, "unit": w.unit, "kind": "regression" if w.unit else "binary"}
+        {"name": w.name, "column": w.column, "unit": w.unit}
+        | ({"kind": "regression"} if w.unit else {"kind": "binary", "positive": w.name.replace("-", " ")})
         for w in wanted
     ]
     excluded = [(i, "unreadable", reason) for i, reason in faults]
@@ -130,10 +132,12 @@ def _folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
                     raise InputError(
                         f"line {number} of {tables[0].name} has {len(line)} cells, the header {len(header)}"
                     )
-                labels = {c: float(x) for c, x in zip(header[1:], line[1:], strict=True) if x.strip()}
-                (crystal,) = read_crystals(path / f"{name}.cif").values()
+                with reading(tables[0], f"labels in line {number}"):
+                    labels = {c: float(x) for c, x in zip(header[1:], line[1:], strict=True) if x.strip()}
+                with reading(path / f"{name}.cif", "one crystal"):
+                    (crystal,) = read_crystals(path / f"{name}.cif").values()
                 rows[name] = crystal, labels
-            except (InputError, ValueError) as error:
+            except InputError as error:
                 faults.append((name, str(error)))
     return rows, faults
 
@@ -147,14 +151,15 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     ]
     rows: dict[str, tuple[Crystal, Labels]] = {}
     faults: Faults = []
-    for row in table.iter_rows(named=True):
+    for number, row in enumerate(table.iter_rows(named=True), 1):
         name = str(row["material_id"])
         try:
             if name in rows:
                 raise InputError("it comes twice")
-            crystal = crystal_from_row(row["lattice"], row["frac_coords"], row["atomic_numbers"])
+            with reading(path, f"a crystal in row {number}"):
+                crystal = crystal_from_row(row["lattice"], row["frac_coords"], row["atomic_numbers"])
             rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
-        except (InputError, ValueError, TypeError) as error:
+        except InputError as error:
             faults.append((name, str(error)))
     return rows, faults
 

@@ -1,16 +1,16 @@
 """mp-2024-1: the Materials Project of January 2024, from its public bucket or its API.
 
-The database version of 2023-11-01 lies in a public bucket. Its documentation (docs.materialsproject.org, "AWS Open
-Data") gives 18.4 thousand objects and 6.1 GB for all collections of that version, each in
-`collections/<date>/<collection>/nelements=<n>/symmetry_number=<n>.jsonl.gz`: a JSON document a line. Collection
-`summary` has what `SummaryDoc` of the package emmet-core declares; of that `material_id`, `deprecated`, `structure`
-(pymatgen's JSON), `symmetry.number`, `formation_energy_per_atom`, `band_gap` and `bulk_modulus.voigt` (`k_voigt` in
-older documents) are read. What there is is listed before any of these names is relied on.
+Database version 2023-11-01 is in a public bucket. Its documentation (docs.materialsproject.org, "AWS Open Data") gives
+18.4 thousand objects and 6.1 GB for all collections of that version. The files are named
+`collections/<date>/<collection>/nelements=<n>/symmetry_number=<n>.jsonl.gz` and hold one JSON document per line.
+Documents of the collection `summary` are declared by `SummaryDoc` of the package emmet-core; read here are
+`material_id`, `deprecated`, `structure` (pymatgen's JSON), `symmetry.number`, `formation_energy_per_atom`, `band_gap`
+and `bulk_modulus.voigt` (`k_voigt` in older documents). The bucket is listed first, and none of these names is assumed.
 
-The API, for which one needs a key, serves the newest database alone; that is a data set of another name.
+The API needs a key and serves the newest database only, which becomes a data set of another name.
 
-Plain HTTPS rather than boto3 and mp-api: one downloader that resumes serves both, no account's keys are looked for, and
-of the API no more than a page is in memory.
+Both are read over plain HTTPS rather than with boto3 and mp-api: one downloader that resumes serves both, no
+credentials of an account are searched for, and only one page of the API is in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import shutil
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from typing import Any
 from asugnn.atomic_write import atomic_write, file_sha256
 from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
+from asugnn.reading import reading, reason
 from leaderboard._util import SAFE_NAME, lock_folder, show_progress, start_worker
 from leaderboard.data import Source, data_folder, find_source, read_description
 from leaderboard.ingest.screening import LABELS, merge_parts, screen_document, write_part
@@ -46,26 +46,26 @@ VERSION = "2023-11-01"
 FIELDS = (
     "material_id", "deprecated", "structure", "symmetry", "formation_energy_per_atom", "band_gap", "bulk_modulus",
 )  # fmt: skip
-PAGE = 1000  # documents of the API at once, the most that it gives
+PAGE = 1000  # documents in a page of the API, the most that it gives
 DOWNLOADS = 8  # at once
-HINT = "what has come is kept, and the same command goes on"
+HINT = "finished downloads are kept: repeat the command to resume"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A file of documents to come; `name` tells it and its version from all others."""
+    """A file of documents to download."""
 
-    name: str
+    name: str  # different for every file and every version of it
     url: str
-    size: int  # bytes; of a page of the API, documents
+    size: int  # in bytes; for a page of the API, in documents
     headers: tuple[tuple[str, str], ...] = ()
 
 
 def build_dataset(api: bool = False) -> tuple[Source, dict[str, int]]:
-    """Make the data set, unless it is there, and return it with the counts of its screening; raises `InputError`.
+    """Build the data set, unless it is built already, and return it with the counts of its screening.
 
-    What an earlier call has done is kept. With `api`, the database comes from there, by the key in MP_API_KEY; if it
-    is of another version, the data set is named after that.
+    Resumes where an earlier call stopped. With `api`, the documents come from the API, with the key in MP_API_KEY; if
+    it serves another version, the data set is named after that version. Raises `InputError`.
     """
     version = _api_version() if api else VERSION
     name = NAME if version == VERSION else f"mp-{version}"
@@ -74,37 +74,37 @@ def build_dataset(api: bool = False) -> tuple[Source, dict[str, int]]:
     if not (home / "dataset.json").is_file():
         with lock_folder(work, wait=True):
             if not (home / "dataset.json").is_file():
-                _make(name, version, api, home, work)
+                _download_and_write(name, version, api, work)
     shutil.rmtree(work, ignore_errors=True)
     return find_source(name), read_description(home)["screening"]
 
 
-def _make(name: str, version: str, api: bool, home: Path, work: Path) -> None:
+def _download_and_write(name: str, version: str, api: bool, work: Path) -> None:
     origins = _pages(version) if api else _files()
-    found = merge_parts(_parts(origins, work, version))
-    if api and found.counts["id-twice"]:
+    screened = merge_parts(_download_parts(origins, work, version))
+    if api and screened.counts["id-twice"]:
         raise InputError(
-            f"{_endpoint()} gave some materials twice, so it left out others: remove {work}, and run again"
+            f"{_endpoint()} gave some materials twice, so others are missing: remove {work}, and repeat the command"
         )
-    about = {
+    description = {
         "title": f"Materials Project, database version {version}, screened as the paper of ASUGNN says",
         "source": f"{_endpoint() if api else _bucket()}, {len(origins):,} files of summary documents",
         "version": version,
         "licence": "CC-BY-4.0",
         "citation": "Jain et al., APL Mater. 1, 011002 (2013)",
-        "origin_sha256": found.origin,
-        "screening": found.counts,
+        "origin_sha256": screened.origin,
+        "screening": screened.counts,
     }
     write_dataset(
         NewDataset(
             name=name,
-            rows=found.rows,
+            rows=screened.rows,
             columns=(*LABELS, "space_group"),
             targets=TARGETS,
-            about=about,
+            about=description,
             command="bench data build",
-            excluded=found.excluded,
-            pairs=found.pairs,
+            excluded=screened.excluded,
+            pairs=screened.pairs,
         )
     )
 
@@ -116,7 +116,7 @@ TARGETS = (
      "meaning": "Materials Project, PBE, metals included as 0"},
     {"name": "bulk-modulus", "column": "bulk_modulus_voigt", "unit": "log10 GPa", "kind": "regression",
      "meaning": "Voigt average", "label": "log10"},
-    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary",
+    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal",
      "meaning": "gap of exactly 0 as stored", "label": "zero"},
 )  # fmt: skip
 
@@ -125,35 +125,40 @@ TARGETS = (
 
 
 def _bucket() -> str:
-    """The bucket's address; AWS_ENDPOINT_URL_S3 names another server, as for all clients of S3."""
+    """The address of the bucket; AWS_ENDPOINT_URL_S3 names another server, as for all clients of S3."""
     other = os.environ.get("AWS_ENDPOINT_URL_S3")
     return f"{other.rstrip('/')}/{BUCKET}" if other else f"https://{BUCKET}.s3.amazonaws.com"
 
 
 def list_bucket(prefix: str, folders: bool = False) -> list[dict[str, str]]:
-    """The objects below a prefix, each by the names of S3's answer (Key, Size, ETag); or the folders (Prefix)."""
-    found: list[dict[str, str]] = []
+    """The objects below a prefix, each with Key, Size and ETag; with `folders`, those below it, each with Prefix.
+
+    Raises `InputError`.
+    """
+    listed: list[dict[str, str]] = []
     query = {"list-type": "2", "prefix": prefix} | ({"delimiter": "/"} if folders else {})
     wanted = "CommonPrefixes" if folders else "Contents"
     while True:
         content = download_bytes(f"{_bucket()}/?{urllib.parse.urlencode(query)}", hint=HINT)
         try:
-            entries = [(_bare(e.tag), e) for e in ET.fromstring(content)]
+            entries = [(_without_namespace(e.tag), e) for e in ET.fromstring(content)]
         except ET.ParseError as error:
             raise InputError(f"{_bucket()} does not answer as a bucket does: {error}") from error
-        found += [{_bare(f.tag): f.text or "" for f in entry} for name, entry in entries if name == wanted]
+        listed += [
+            {_without_namespace(f.tag): f.text or "" for f in entry} for name, entry in entries if name == wanted
+        ]
         more = [entry.text or "" for name, entry in entries if name == "NextContinuationToken"]
         if not more:
-            return found
+            return listed
         query["continuation-token"] = more[0]
 
 
-def _bare(tag: str) -> str:
+def _without_namespace(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
 def _files() -> list[Origin]:
-    """The files of the version; raises `InputError` that says what there is instead."""
+    """The files of the version; where there are none, raises `InputError` that lists what the bucket has."""
     prefix = f"collections/{VERSION}/summary/"
     origins = []
     for entry in list_bucket(prefix):
@@ -162,17 +167,17 @@ def _files() -> list[Origin]:
         if not key.endswith(".jsonl.gz") or flat.startswith("manifest"):
             continue
         if not SAFE_NAME.fullmatch(flat):
-            raise InputError(f"{_bucket()} lists '{entry['Key']}', which cannot be the name of a file here")
+            raise InputError(f"{_bucket()} lists '{entry['Key']}', which is not a safe name of a file")
         tag = hashlib.sha256(entry["ETag"].encode()).hexdigest()[:12]
         url = f"{_bucket()}/{urllib.parse.quote(entry['Key'])}"
         origins.append(Origin(f"{flat.removesuffix('.jsonl.gz')}.{tag}", url, int(entry["Size"])))
     if not origins:
         there = [
-            f["Prefix"] for at in (f"collections/{VERSION}/", "collections/") for f in list_bucket(at, folders=True)
+            f["Prefix"] for path in (f"collections/{VERSION}/", "collections/") for f in list_bucket(path, folders=True)
         ]
         raise InputError(
-            f"{_bucket()} has no {prefix}...jsonl.gz any more; there is: {', '.join(there) or 'nothing'}. "
-            "The newest database comes with --api"
+            f"{_bucket()} no longer has {prefix}...jsonl.gz; there is: {', '.join(there) or 'nothing'}. "
+            "The newest database is available with --api"
         )
     return origins
 
@@ -181,16 +186,18 @@ def _files() -> list[Origin]:
 
 
 def _endpoint() -> str:
-    """The API's address; MP_API_ENDPOINT names another, as for the project's own client."""
+    """The address of the API; MP_API_ENDPOINT names another, as for the project's own client."""
     return os.environ.get("MP_API_ENDPOINT", "https://api.materialsproject.org").rstrip("/")
 
 
 def _api_version() -> str:
     """The version of the database that the API serves, as a date."""
+    url = f"{_endpoint()}/heartbeat"
+    content = download_bytes(url, hint=HINT)
     try:
-        return _date(json.loads(download_bytes(f"{_endpoint()}/heartbeat", hint=HINT))["db_version"])
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise InputError(f"{_endpoint()}/heartbeat does not say the version of the database") from error
+        return _date(json.loads(content)["db_version"])
+    except Exception as error:  # a server may answer anything
+        raise InputError(f"{url} does not state the version of the database: {reason(error)}") from error
 
 
 def _date(version: str) -> str:
@@ -199,12 +206,12 @@ def _date(version: str) -> str:
 
 
 def _pages(version: str) -> list[Origin]:
-    """The pages of all materials; raises `InputError` without a key."""
+    """The pages of all materials of a version; raises `InputError` without a key."""
     key = os.environ.get("MP_API_KEY", "")
     if not key.isalnum():
         raise InputError(
-            "--api needs a key: get one at next-gen.materialsproject.org/api, and put it into MP_API_KEY; "
-            "without --api none is needed"
+            "--api needs a key: get one at next-gen.materialsproject.org/api, and set MP_API_KEY to it; "
+            "without --api no key is needed"
         )
 
     def page(limit: int, skip: int, name: str = "") -> Origin:
@@ -217,55 +224,55 @@ def _pages(version: str) -> list[Origin]:
     return [page(min(PAGE, total - start), start, f"page-{start:07}-of-{total}") for start in starts]
 
 
-def _page(of: Origin, version: str) -> tuple[bytes, Any]:
-    """A page as it comes, and read; raises `InputError` if it is not what was asked for."""
-    content = download_bytes(of.url, dict(of.headers), HINT)
+def _page(origin: Origin, version: str) -> tuple[bytes, Any]:
+    """A page of the API, as bytes and parsed; raises `InputError` if version or number of documents differ."""
+    content = download_bytes(origin.url, dict(origin.headers), HINT)
     try:
         page = json.loads(content)
         served, count = _date(page["meta"].get("db_version", version)), len(page["data"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{of.url} does not answer as the API does: {error}") from error
+    except Exception as error:  # a server may answer anything
+        raise InputError(f"{origin.url} does not answer as the API does: {reason(error)}") from error
     if served != version:
-        raise InputError(f"{_endpoint()} serves version {served} now, and {version} before: run again")
-    if count != of.size:
-        raise InputError(f"{of.url} gave {count:,} documents, not {of.size:,}; {HINT}")
+        raise InputError(f"{_endpoint()} serves version {served} now, and {version} before: repeat the command")
+    if count != origin.size:
+        raise InputError(f"{origin.url} gave {count:,} documents, not {origin.size:,}; {HINT}")
     return content, page
 
 
 # Files to parts -------------------------------------------------------------------------------------------------------
 
 
-def _parts(origins: Sequence[Origin], work: Path, version: str) -> list[Path]:
-    """Download what lacks, several at once, and screen each file in a process of its own: spglib holds the lock."""
+def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list[Path]:
+    """Download the missing files, several at once, and screen them in other processes, as spglib holds the GIL."""
     stop = threading.Event()
 
-    def told(_: int) -> None:
+    def check_stop(_: int) -> None:
         if stop.is_set():
             raise InputError("stopped")
 
-    def get(origin: Origin) -> None:
+    def download_and_screen(origin: Origin) -> None:
         raw = work / origin.name
         if origin.headers:
-            told(0)
+            check_stop(0)
             with atomic_write(raw) as temporary:
                 temporary.write_bytes(_page(origin, version)[0])
         else:
-            download_file(origin.url, raw, size=origin.size, hint=HINT, advance=told)
+            download_file(origin.url, raw, size=origin.size, hint=HINT, advance=check_stop)
         try:
             pool.submit(_screen, raw, work / f"{origin.name}.parquet").result()
         except BrokenExecutor as error:
-            raise InputError(f"a process was killed, perhaps for its memory; {HINT}") from error
+            raise InputError(f"a process was killed, perhaps because memory ran out; {HINT}") from error
 
     parts = [work / f"{origin.name}.parquet" for origin in origins]
-    lacking = [origin for origin, part in zip(origins, parts, strict=True) if not part.is_file()]
-    processes = min(os.cpu_count() or 1, len(lacking)) or 1
+    missing = [origin for origin, part in zip(origins, parts, strict=True) if not part.is_file()]
+    processes = min(os.cpu_count() or 1, len(missing)) or 1
     with (
         show_progress("files", len(origins)) as bar,
         ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), start_worker) as pool,
         ThreadPoolExecutor(DOWNLOADS) as threads,
     ):
-        bar.advance(len(origins) - len(lacking))
-        jobs = [threads.submit(get, origin) for origin in lacking]
+        bar.advance(len(origins) - len(missing))
+        jobs = [threads.submit(download_and_screen, origin) for origin in missing]
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -278,22 +285,31 @@ def _parts(origins: Sequence[Origin], work: Path, version: str) -> list[Path]:
 
 
 def _screen(raw: Path, part: Path) -> None:
-    """A file of documents to its part; raises `InputError`, and the file is gone, where it is damaged."""
+    """Screen a file of documents into its part; deletes the file, and raises `InputError` where it is damaged."""
     sha256 = file_sha256(raw)
     try:
         rows = [screen_document(*named) for named in _documents(raw)]
-    except (OSError, EOFError, zlib.error) as error:
+    except InputError:
         raw.unlink()
-        raise InputError(f"{raw} was damaged: {error}; it is gone, and the same command gets it again") from error
+        raise
     write_part(part, rows, sha256)
     raw.unlink()
 
 
 def _documents(raw: Path) -> Iterator[tuple[str, Any]]:
-    """Each document of a file, with a name for where it stands; what is no JSON is a document that is none."""
-    if raw.name.startswith("page-"):
-        yield from ((f"{raw.name}:{i}", d) for i, d in enumerate(json.loads(raw.read_bytes())["data"], 1))
-        return
+    """Each document of a file, with file and line as its name; for a line of invalid JSON, what is wrong with it.
+
+    Raises `InputError` where the file is damaged.
+    """
+    with reading(raw, "a file of documents", "it was deleted: repeat the command to download it again"):
+        yield from _page_documents(raw) if raw.name.startswith("page-") else _line_documents(raw)
+
+
+def _page_documents(raw: Path) -> Iterator[tuple[str, Any]]:
+    return ((f"{raw.name}:{i}", document) for i, document in enumerate(json.loads(raw.read_bytes())["data"], 1))
+
+
+def _line_documents(raw: Path) -> Iterator[tuple[str, Any]]:
     with gzip.open(raw) as file:
         for number, line in enumerate(file, 1):
             try:

@@ -1,8 +1,8 @@
-"""nomad2018, Kaggle's NOMAD2018 with the labels of its test set, from its makers' repository.
+"""nomad2018: the competition NOMAD2018 of Kaggle with the labels of its test set, from its authors' repository.
 
-Its makers keep the 2,400 and the 600 crystals of the competition, all with labels, in a public repository, whose
-archive is made anew at each request: not its bytes but those of the files in it are held to a digest. The archive is
-read in memory, and nothing of it is written.
+The authors keep the 2,400 training and 600 test crystals of the competition, all with labels, in a public repository.
+GitHub makes an archive of it anew at each request, so not the archive but the files in it are verified by a digest. The
+archive is read in memory and not unpacked.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import csv
 import hashlib
 import io
 import tarfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from asugnn import Crystal
 from asugnn.download import download_file
 from asugnn.errors import InputError
+from asugnn.reading import reading
 from asugnn.structure_files import crystal_from_ase
 from leaderboard._util import byte_progress
 from leaderboard.ingest.write import NewDataset, write_dataset
@@ -26,12 +26,12 @@ from leaderboard.splitting import PARTS, part_of_group, write_split
 NOMAD = "https://codeload.github.com/csutton7/nomad_2018_kaggle_dataset/tar.gz"
 COMMIT = "8ab1dd297a3692a3ec24fa9528c18bd0883ce85f"
 CONTENT = "eda25caa8b4904eba3025d0dc8d93475e39b5bd30498c4e9cc4459537e17f1fa"
-SIDES = {"train": "train.csv", "test": "labeled_test.csv"}  # the competition's, and where their labels are
+SIDES = {"train": "train.csv", "test": "labeled_test.csv"}  # of the competition, with the files of their labels
 LABELS = {"formation_energy_ev_natom": "formation_energy", "bandgap_energy_ev": "band_gap"}
 
 
 def make_nomad2018(home: Path) -> None:
-    """Download the archive of the competition, and write `nomad2018` into `home`; raises `InputError`."""
+    """Download the archive of the competition, and write the data set `nomad2018` into `home`; raises `InputError`."""
     url, file = f"{NOMAD}/{COMMIT}", home / "archive.tar.gz"
     with byte_progress(0) as advance:
         download_file(url, file, advance=advance)
@@ -44,9 +44,9 @@ def make_nomad2018(home: Path) -> None:
         for line in csv.DictReader(io.StringIO(files[table].decode())):
             crystal = crystal_from_aims(files[f"{side}/{line['id']}/geometry.xyz"].decode())
             rows[f"{side}-{line['id']}"] = crystal, {ours: float(line[theirs]) for theirs, ours in LABELS.items()}
-    stated = {"source": url, "version": COMMIT[:12], "origin_sha256": sha256, "excluded": 0}
+    description = {"source": url, "version": COMMIT[:12], "origin_sha256": sha256, "excluded": 0}
 
-    def splits(folder: Path) -> None:
+    def write_own_splits(folder: Path) -> None:
         tenth = {name: part_of_group("nomad2018", "kaggle", 1, name) for name in rows}
         parts = {name: "test" if name.startswith("test") else tenth[name] for name in rows}
         words = (
@@ -65,30 +65,36 @@ def make_nomad2018(home: Path) -> None:
             rows=rows,
             columns=list(LABELS.values()),
             targets=targets,
-            about=stated,
+            about=description,
             command="bench data fetch",
-            own_splits=splits,
+            own_splits=write_own_splits,
         )
     )
     file.unlink()
 
 
 def _read_archive(file: Path) -> dict[str, bytes]:
-    """The files of an archive by their paths below its one folder, in memory; links and folders are passed over."""
-    found = {}
+    """The files of an archive by their paths below its one folder, in memory; links and folders are skipped.
+
+    Raises `InputError`, and deletes the archive, where it is damaged.
+    """
+    files = {}
     try:
-        with tarfile.open(file, "r|gz") as archive:
+        with (
+            reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"),
+            tarfile.open(file, "r|gz") as archive,
+        ):
             for member in archive:
                 if member.isfile() and (opened := archive.extractfile(member)):
-                    found[member.name.partition("/")[2]] = opened.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+                    files[member.name.partition("/")[2]] = opened.read()
+    except InputError:
         file.unlink()
-        raise InputError(f"{file} was damaged: {error}; it is gone, and the same command gets it again") from error
-    return found
+        raise
+    return files
 
 
 def files_sha256(files: Mapping[str, bytes]) -> str:
-    """Digest of files by their names."""
+    """The sha256 of files by their names, whatever their order."""
     lines = (f"{name} {hashlib.sha256(files[name]).hexdigest()}\n" for name in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

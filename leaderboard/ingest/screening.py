@@ -1,8 +1,8 @@
-"""From documents of the Materials Project to a data set: the screening of the paper, and what fell by which rule.
+"""From documents of the Materials Project to a data set: the exclusion criteria of the paper, and what they exclude.
 
 The paper (section 4.1): "structures exhibiting broken symmetry, duplication or space group mismatches identified by
-comparison with those computed using spglib were excluded". It states no tolerance; spglib is asked here at that of the
-embedding, 1e-3 angstrom, while the database's own space groups are of 0.1.
+comparison with those computed using spglib were excluded". It states no tolerance. Here spglib's is that of the
+embedding, 1e-3 angstrom, while the space groups in the database were found at 0.1.
 """
 
 from __future__ import annotations
@@ -19,54 +19,57 @@ import numpy as np
 from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal, reduced_formula
 from asugnn.errors import InputError
+from asugnn.reading import reason
 from asugnn.structure_files import crystal_from_dict
 from asugnn.symmetry import SYMPREC, space_group_number
 from leaderboard.data import crystal_from_row
 from leaderboard.splitting import ComparedPair, compare_structures
 
-MODULI = (1.0, 500.0)  # GPa: beyond, a bulk modulus is none; that of diamond is 440
+MODULI = (1.0, 500.0)  # GPa: a bulk modulus outside is taken for an error; that of diamond is 440
 PAPER = {"listed": 154_718, "kept": 111_120, "bulk_modulus_voigt": 9_479}
 LABELS = ("formation_energy", "band_gap", "bulk_modulus_voigt")
-RULES = {  # in the order in which they are applied: what a row is excluded by
+RULES = {  # criteria by which a row is excluded, in the order in which they are applied
     "deprecated": "withdrawn by the database, and not counted by the paper",
-    "unreadable": "no document, or no crystal of whole atoms",
+    "unreadable": "invalid JSON, or no crystal with fully occupied sites",
     "broken-symmetry": "spglib finds no symmetry, or the database states no space group",
     "space-group": "the database's space group is not spglib's",
-    "id-twice": "the id was there before",
+    "id-twice": "its id occurred before",
     "duplicate": "the same structure as one with a smaller id",
 }
-MODULUS = "bulk-modulus"  # in the list of what was excluded: the label alone
+MODULUS = "bulk-modulus"  # in excluded.csv: only this label is left out
 
 Row = dict[str, Any]
 
 
 def screen_document(name: str, document: Any) -> Row:
-    """A row of one document: its crystal and labels, or the rule that excludes it. `name` is for one without an id."""
+    """Screen one document into a row: its crystal and labels, or the rule that excludes it and a detail.
+
+    `name` is the id of a document that has none.
+    """
     row: Row = {"material_id": name, "rule": "", "detail": "", "modulus": None}
     try:
         row["material_id"] = str(document["material_id"])
         if document.get("deprecated"):
             return row | {"rule": "deprecated"}
         crystal = crystal_from_dict(document["structure"])
-    except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-        lacks = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-        return row | {"rule": "unreadable", "detail": lacks}
+    except Exception as error:  # a document may hold anything
+        return row | {"rule": "unreadable", "detail": reason(error)}
     stated = (document.get("symmetry") or {}).get("number")
     try:
-        found = space_group_number(crystal)
+        computed = space_group_number(crystal)
     except InputError:
         return row | {"rule": "broken-symmetry", "detail": f"spglib finds none at {SYMPREC} angstrom"}
     if stated is None:
         return row | {"rule": "broken-symmetry", "detail": "the database states no space group"}
-    if found != stated:
-        return row | {"rule": "space-group", "detail": f"{stated} in the database, {found} by spglib"}
+    if computed != stated:
+        return row | {"rule": "space-group", "detail": f"{stated} in the database, {computed} by spglib"}
     modulus = finite_number((document.get("bulk_modulus") or {}).get("voigt", document.get("k_voigt")))
     physical = modulus is not None and MODULI[0] <= modulus <= MODULI[1]
     return row | {
         "lattice": crystal.lattice.ravel().tolist(),
         "frac_coords": crystal.frac_coords.ravel().tolist(),
         "atomic_numbers": crystal.numbers.tolist(),
-        "space_group": found,
+        "space_group": computed,
         "formation_energy": finite_number(document.get("formation_energy_per_atom")),
         "band_gap": finite_number(document.get("band_gap")),
         "bulk_modulus_voigt": modulus if physical else None,
@@ -75,7 +78,7 @@ def screen_document(name: str, document: Any) -> Row:
 
 
 def write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:
-    """Keep the rows of one file, whose digest is `sha256`, as Parquet."""
+    """Write the rows of one file of documents, whose digest is `sha256`, as Parquet."""
     import polars as pl
 
     floats, ints = pl.List(pl.Float64), pl.List(pl.Int64)
@@ -91,26 +94,26 @@ def write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:
 
 @dataclass(frozen=True)
 class ScreenedRows:
-    """What is left, by id, in the order of the ids; and (id, rule, detail) of all that is not."""
+    """The result of the screening."""
 
-    rows: dict[str, tuple[Crystal, dict[str, float]]]
-    excluded: list[tuple[str, str, str]]
-    pairs: list[ComparedPair]  # of what is left, those that were compared
-    counts: dict[str, int]  # `listed`, each rule, `kept`, the labels of what is kept, the moduli that are refused
+    rows: dict[str, tuple[Crystal, dict[str, float]]]  # crystals and labels by id, in the order of `sort_key`
+    excluded: list[tuple[str, str, str]]  # id, rule, detail
+    pairs: list[ComparedPair]  # of kept crystals, those that were compared
+    counts: dict[str, int]  # `listed`, each rule, `kept`, each label of kept crystals, refused moduli
     origin: str  # sha256 over those of the files
 
 
 def merge_parts(parts: Sequence[Path]) -> ScreenedRows:
-    """The rows of all parts together, less those that repeat another."""
+    """Merge the rows of all parts, and exclude those whose id or structure occurred before."""
     import polars as pl
 
     table = pl.concat([pl.read_parquet(part) for part in parts])
     excluded: list[tuple[str, str, str]] = table.filter(pl.col("rule") != "")["material_id", "rule", "detail"].rows()
-    left = table.filter(pl.col("rule") == "")
-    names = left["material_id"].to_list()
+    accepted = table.filter(pl.col("rule") == "")
+    names = accepted["material_id"].to_list()
     rows: dict[str, tuple[Crystal, dict[str, float]]] = {}
     refused: dict[str, float] = {}
-    for row in left[sorted(range(len(names)), key=lambda i: sort_key(names[i]))].iter_rows(named=True):
+    for row in accepted[sorted(range(len(names)), key=lambda i: sort_key(names[i]))].iter_rows(named=True):
         name = row["material_id"]
         if name in rows:
             excluded.append((name, "id-twice", ""))
@@ -122,22 +125,26 @@ def merge_parts(parts: Sequence[Path]) -> ScreenedRows:
             refused[name] = row["modulus"]
     crystals = {name: crystal for name, (crystal, _) in rows.items()}
     pairs = compare_structures(crystals, [reduced_formula(c.numbers) for c in crystals.values()])
-    for name, first in _repeats(list(rows), pairs).items():
+    for name, first in _repeated_structures(list(rows), pairs).items():
         excluded.append((name, "duplicate", f"the same structure as {first}"))
         del rows[name]
-    fell = Counter(rule for _, rule, _ in excluded)
-    counts = {"listed": len(table) - fell["deprecated"], **{rule: fell[rule] for rule in RULES}, "kept": len(rows)}
+    rule_counts = Counter(rule for _, rule, _ in excluded)
+    counts = {
+        "listed": len(table) - rule_counts["deprecated"],
+        **{rule: rule_counts[rule] for rule in RULES},
+        "kept": len(rows),
+    }
     counts |= {label: sum(label in labels for _, labels in rows.values()) for label in LABELS}
     moduli = {name: value for name, value in refused.items() if name in rows}
-    excluded += [(name, MODULUS, f"{value:g} GPa: the label alone is refused") for name, value in moduli.items()]
+    excluded += [(name, MODULUS, f"{value:g} GPa: only this label is left out") for name, value in moduli.items()]
     origin = hashlib.sha256("".join(sorted(table["origin"].unique().to_list())).encode()).hexdigest()
     excluded.sort(key=lambda x: (sort_key(x[0]), x[1]))
-    left_pairs = [p for p in pairs if p.a in rows and p.b in rows]
-    return ScreenedRows(rows, excluded, left_pairs, {**counts, MODULUS: len(moduli)}, origin)
+    kept_pairs = [p for p in pairs if p.a in rows and p.b in rows]
+    return ScreenedRows(rows, excluded, kept_pairs, {**counts, MODULUS: len(moduli)}, origin)
 
 
 def screening_report(counts: Mapping[str, int]) -> str:
-    """How many fell by which rule, beside the paper's numbers."""
+    """A table of how many materials each rule excluded, beside the numbers of the paper."""
     lines = [f"{'':34}{'here':>10}{'paper':>10}"]
 
     def line(words: str, key: str) -> None:
@@ -156,13 +163,13 @@ def screening_report(counts: Mapping[str, int]) -> str:
 
 
 def sort_key(name: str) -> tuple[int, str]:
-    """For sorting: mp-149 before mp-1000."""
+    """The key that sorts mp-149 before mp-1000."""
     digits = name.rpartition("-")[2]
     return (int(digits) if digits.isdecimal() else -1, name)
 
 
-def _repeats(names: Sequence[str], pairs: Iterable[ComparedPair]) -> dict[str, str]:
-    """Each crystal that is the same as an earlier one, in chains, to the first of them."""
+def _repeated_structures(names: Sequence[str], pairs: Iterable[ComparedPair]) -> dict[str, str]:
+    """Map each crystal that is the same structure as an earlier one, in chains, to the first of them."""
     root = {name: name for name in names}
     place = {name: i for i, name in enumerate(names)}
 
@@ -179,5 +186,5 @@ def _repeats(names: Sequence[str], pairs: Iterable[ComparedPair]) -> dict[str, s
 
 
 def finite_number(value: Any) -> float | None:
-    """A finite number; None for whatever else a document may hold."""
+    """The value as a float if it is a finite number, else None."""
     return float(value) if isinstance(value, (int, float)) and np.isfinite(value) else None

@@ -45,7 +45,8 @@ class NewDataset:
     columns
         The labels that are kept.
     targets
-        As dataset.json lists them: name, column, unit, kind, perhaps meaning and label.
+        As dataset.json lists them: name, column, unit and kind; optional are meaning, label (`value`, `log10` or
+        `zero`) and positive, the name of class 1.
     about
         What dataset.json says beside targets, date and digests.
     command
@@ -91,10 +92,10 @@ def write_dataset(new: NewDataset) -> Source:
         if pairs is None:
             pairs = compare_structures(crystals, [c.formula for c in crystals.values()])
         store_comparison(text["sha256"], pairs)
-        near = cluster_duplicates(crystals, None, [(p.a, p.b) for p in pairs if p.verdict == "same"])
+        clusters = cluster_duplicates(crystals, None, [(p.a, p.b) for p in pairs if p.verdict == "same"])
         energies = _energy_labels(new.rows, new.targets)
-        held = choose_bounds(crystals, energies)
-        make_splits(home / "splits", new.name, crystals, energies, near, held, new.command)
+        bounds = choose_bounds(crystals, energies)
+        make_splits(home / "splits", new.name, crystals, energies, clusters, bounds, new.command)
     if new.own_splits:
         new.own_splits(home / "splits")
     write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")

@@ -10,9 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -128,15 +127,17 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
 
 
 def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
-    """All complete runs under `root`, and a sentence for each folder that cannot be read as one."""
+    """All complete runs under `root`, and a sentence for each folder that cannot be read as one.
+
+    A task that is not known gets one sentence, however many runs of it there are.
+    """
     runs, faults = [], []
-    find_task = cache(parse_task)
     for folder in run_folders(root):
         try:
-            runs.append(open_run(folder, find_task))
+            runs.append(open_run(folder))
         except InputError as error:
             faults.append(str(error))
-    return runs, faults
+    return runs, list(dict.fromkeys(faults))
 
 
 def run_folders(root: Path, file: str = "run.json") -> list[Path]:
@@ -145,19 +146,20 @@ def run_folders(root: Path, file: str = "run.json") -> list[Path]:
     return [root / Path(name).parent for name in sorted(found, key=lambda name: name.split("/"))]
 
 
-def open_run(folder: Path, find_task: Callable[[str], Task] = parse_task) -> StoredRun:
-    """The complete run in a folder, by the folder's path; raises `InputError` where there is none.
-
-    Who opens many runs gives a `find_task` that remembers the tasks.
-    """
+def open_run(folder: Path) -> StoredRun:
+    """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
     record = RunRecord.read(folder / "run.json")
     try:
         dataset, label, preset, model, number = folder.absolute().parts[-5:]
         target, _, rule = label.partition("@")
         fold, seed = (int(x) for x in number.split("-"))
-        return StoredRun(Run(find_task(f"{dataset}/{target}@{rule}"), preset, model, fold, seed), folder, record)
-    except (InputError, ValueError) as error:
+    except ValueError as error:
         raise InputError(f"{folder} is not where a run belongs: {error}") from error
+    try:
+        task = parse_task(f"{dataset}/{target}@{rule}")
+    except InputError as error:
+        raise InputError(f"runs of {dataset}/{label} cannot be used: {error}") from error
+    return StoredRun(Run(task, preset, model, fold, seed), folder, record)
 
 
 def write_record(folder: Path, fields: Mapping[str, Any]) -> None:

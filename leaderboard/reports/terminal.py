@@ -151,7 +151,7 @@ def render_datasets() -> str:
         for column in ("task", "unit", "what the label is"):
             table.add_column(column)
         for task in suite_tasks(source.name):
-            table.add_row(task.name, task.target.unit or "class 1 = metal", task.target.meaning)
+            table.add_row(task.name, task.target.unit or f"class 1 = {task.target.positive}", task.target.meaning)
         rules = list_rules(source)  # none before it is made
         rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
         parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]

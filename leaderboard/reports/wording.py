@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
-from leaderboard.splitting import ALSO
+from leaderboard.splitting import LEAKAGE_PHRASE
 
 PRESET_WARNINGS = {
     "quick": "quick preset: trained for minutes; do not cite",
@@ -62,10 +62,7 @@ def _leak_notes(rows: Sequence[Row]) -> list[str]:
     counts: dict[tuple[int, int], list[str]] = {}
     for task, row in {row.task: row for row in rows if row.leaks}.items():
         counts.setdefault((row.leaks or 0, row.n), []).append(task)
-    return [
-        f"{', '.join(tasks)}: {k:,} of {n:,} tested crystals are, as structures, {ALSO}"
-        for (k, n), tasks in counts.items()
-    ]
+    return [f"{', '.join(tasks)}: {k:,} of {n:,} {LEAKAGE_PHRASE}" for (k, n), tasks in counts.items()]
 
 
 def _pretrained_notes(rows: Sequence[Row]) -> list[str]:

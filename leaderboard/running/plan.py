@@ -54,7 +54,7 @@ def plan_runs(
     that tests structures which also train is wrong, unless `allow_leaks`. With `ablation`, the variants that a model's
     paper compares take the place of the model.
     """
-    needed = dict.fromkeys(t for task in tasks for t in (task.trained, task))
+    needed = dict.fromkeys(t for task in tasks for t in (task.training_task, task))
     found = _folds_of(needed, folds)
     _refuse_leaks(found, allow_leaks)
     jobs = []
@@ -103,7 +103,9 @@ def plan_pretrained(
     known = [(m, n, w) for m in models for n, w in published_weights(m).items()]
     chosen = known if weights == "all" else [k for k in known if k[1] == weights]
     if chosen:
-        wanted = [(m, m, n, [t for t in tasks if t.trained.target.name == about.target]) for m, n, about in chosen]
+        wanted = [
+            (m, m, n, [t for t in tasks if t.training_task.target.name == about.target]) for m, n, about in chosen
+        ]
         if not any(mine for *_, mine in wanted):
             targets = ", ".join(sorted({about.target for _, _, about in chosen}))
             raise InputError(f"--pretrained {weights} predicts {targets}: choose a task of that target")

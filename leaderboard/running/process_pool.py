@@ -50,7 +50,7 @@ def run_in_processes(request: RunRequest, out: Path, processes: int, report: Rep
 def _origin(jobs: list[Job], i: int) -> int | None:
     """The job that must be done before another, if it is among them."""
     job = jobs[i]
-    before = job.on(job.run.task.trained).run
+    before = job.on(job.run.task.training_task).run
     if job.weights or before == job.run:
         return None
     return next((k for k, other in enumerate(jobs) if other.run == before), None)

@@ -61,7 +61,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, report: Report) -> dict[Outcome, in
 
 def _others_train(job: Job, out: Path, wait: bool) -> bool:
     """Whether another process is at the model that a zero-shot job needs."""
-    origin = job.on(job.run.task.trained).run
+    origin = job.on(job.run.task.training_task).run
     if job.weights or origin == job.run or find_run(origin, out):
         return False
     with lock_folder(origin.folder(out), wait) as free:
@@ -147,7 +147,7 @@ def _train_and_predict(job: Job, out: Path) -> str:
         if job.weights:
             model = load_pretrained(job.model, job.weights)
             if hasattr(model, "refer"):  # to crystals of the training side, without their labels
-                origin = run.task.trained
+                origin = run.task.training_task
                 of = load_dataset(origin.source)
                 model.refer(of.crystals(fold_sides(read_split(of, origin.rule), of, origin.target, run.fold).train))
             about["settings"] = _settings(model)
@@ -197,7 +197,7 @@ def _fit(job: Job, context: Context, data: Dataset, ids: Sides, about: dict[str,
 
 def _trained(job: Job, out: Path) -> tuple[Model, str]:
     """The fitted model of the task that a zero-shot task takes its models from."""
-    origin = job.on(job.run.task.trained)
+    origin = job.on(job.run.task.training_task)
     record = find_run(origin.run, out)
     if record is None:
         raise InputError(f"it needs the model of {origin.run.title}, which is not there")

@@ -124,8 +124,8 @@ def _predictions(stored: SiteData, record: StoredRun, points: Points) -> dict[st
         "history": history,
     }
     if task.target.kind == "binary":
-        probabilities, roc = probability_figure(points, SIZE), roc_figure([[points]], 0, SIZE)
-        live, still = [("Probability of class 1", probabilities)], [("ROC curve", roc)]
+        probabilities, roc = probability_figure(points, task.target.positive, SIZE), roc_figure([[points]], 0, SIZE)
+        live, still = [(f"Probability of class 1: {task.target.positive}", probabilities)], [("ROC curve", roc)]
         return {**shown, "live": live, "still": still, "counts": confusion_counts(points), "beyond": 0}
     over, limit = parity_limits([points]), residual_limit([points])
     parity, beyond = parity_figure(points, over, unit, SIZE)

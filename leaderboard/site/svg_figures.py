@@ -184,10 +184,10 @@ def confusion_counts(points: Points) -> list[list[int]]:
     return [[int(((points.y == k) & (said == bool(s))).sum()) for s in (1, 0)] for k in (1, 0)]
 
 
-def probability_figure(points: Points, size: int) -> Markup:
+def probability_figure(points: Points, positive: str, size: int) -> Markup:
     """The probability that each crystal got, class 1 above class 0, spread out so that points can be seen."""
     x, y = Axis(-0.02, 1.02, 54, size - 8), Axis(-0.5, 1.5, size - 44, 18)
-    drawn = axes_frame(x, y, "probability of class 1", "class by label", [(0.0, "0"), (1.0, "1")])
+    drawn = axes_frame(x, y, f"probability of {positive}", "class by label", [(0.0, "0"), (1.0, "1")])
     drawn += Markup('<path class="ideal" d="M{} {}V18"/>').format(svg_number(x.at(THRESHOLD)), size - 44)
     drawn += _cloud(x(points.p), y(points.y + spread_points(len(points.y))))
     return _live("probability", x, y, size, f"probabilities of {len(points.y):,} crystals", drawn)

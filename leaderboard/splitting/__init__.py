@@ -8,8 +8,8 @@ leakage.py          test structures that also occur in training or validation
 """
 
 from leaderboard.splitting.leakage import (
-    ALSO,
     DUPLICATES_FILE,
+    LEAKAGE_PHRASE,
     DuplicatePairs,
     compare_dataset,
     find_duplicates,
@@ -22,7 +22,7 @@ from leaderboard.splitting.make import FoldParts, part_of_group, write_split
 from leaderboard.splitting.split import PARTS, SIDE_NAMES, Sides, Split, fold_sides, list_rules, read_split, split_size
 from leaderboard.splitting.split_rules import (
     RULES,
-    HardBounds,
+    ExtrapolationBounds,
     bounded_split,
     choose_bounds,
     cluster_duplicates,
@@ -34,15 +34,15 @@ from leaderboard.splitting.split_rules import (
 from leaderboard.splitting.structure_match import ComparedPair, compare_structures
 
 __all__ = [
-    "ALSO",
     "DUPLICATES_FILE",
+    "LEAKAGE_PHRASE",
     "PARTS",
     "RULES",
     "SIDE_NAMES",
     "ComparedPair",
     "DuplicatePairs",
+    "ExtrapolationBounds",
     "FoldParts",
-    "HardBounds",
     "Sides",
     "Split",
     "bounded_split",

@@ -1,7 +1,7 @@
-"""Structures on two sides of a split: a tested crystal that is, as a structure, also one that trains or validates.
+"""Structures on two sides of a split: test structures that also appear in training or validation.
 
-Which crystals are one structure depends on the data alone, so it is found once and kept by the digest of the data:
-`duplicates.json` beside the published splits, and in the cache for any other file. A run looks it up.
+Which crystals are the same structure depends on the data alone, so they are compared once, and the result is stored by
+the digest of the data: in `duplicates.json` beside the published splits, in the cache for other data. Runs look it up.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 from asugnn.atomic_write import write_text
 from asugnn.cache import cache_folder
 from asugnn.crystal import Crystal
+from asugnn.errors import InputError
+from asugnn.reading import read_json, reading
 from leaderboard.data import Dataset, Task
 from leaderboard.splitting.split import Sides, fold_sides, read_split, split_folder
 from leaderboard.splitting.structure_match import MATCH_VERSION, ComparedPair, compare_structures
 
 DuplicatePairs = Sequence[tuple[str, str]]  # pairs of ids
 DUPLICATES_FILE = "duplicates.json"
-ALSO = "also in training or validation"
+LEAKAGE_PHRASE = "test structures also appear in training or validation"
 
 
 def known_duplicates(data: Dataset) -> DuplicatePairs | None:
-    """The pairs of one structure, if they have been found for this file; None if not."""
+    """The pairs of ids that are the same structure, where this data was compared before; None where it was not."""
     stored = _read_comparison(split_folder(data.source) / DUPLICATES_FILE, data) or _read_comparison(
         _comparison_file(data.sha256), data
     )
@@ -35,14 +36,14 @@ def known_duplicates(data: Dataset) -> DuplicatePairs | None:
 
 
 def find_duplicates(data: Dataset) -> DuplicatePairs:
-    """The pairs of one structure, found now and kept where they were not known."""
-    if (found := known_duplicates(data)) is not None:
-        return found
+    """The pairs of ids that are the same structure, compared now and stored where that was not done before."""
+    if (pairs := known_duplicates(data)) is not None:
+        return pairs
     return _same_pairs(compare_dataset(data, dict(zip(data.ids, data.crystals(data.ids), strict=True))))
 
 
 def compare_dataset(data: Dataset, crystals: Mapping[str, Crystal]) -> list[ComparedPair]:
-    """`duplicates.compared` of all crystals of a data set: as kept, or found now and kept."""
+    """`compare_structures` for all crystals (by id) of a data set: as stored, or compared now and stored."""
     stored = _read_comparison(_comparison_file(data.sha256), data)
     if stored and stored[1]:
         return stored[0]
@@ -52,8 +53,8 @@ def compare_dataset(data: Dataset, crystals: Mapping[str, Crystal]) -> list[Comp
 
 
 def store_comparison(sha256: str, pairs: Sequence[ComparedPair], file: Path | None = None) -> None:
-    """Store what was found for a file of data by its digest: in the cache, or without other structures as `file`."""
-    about = {
+    """Store the compared pairs of the data with a digest in the cache, or in `file`, without different structures."""
+    summary = {
         "about": "which crystals are one structure: leaderboard/splitting/structure_match.py",
         "rule": MATCH_VERSION,
         "data": sha256,
@@ -61,21 +62,22 @@ def store_comparison(sha256: str, pairs: Sequence[ComparedPair], file: Path | No
     }
     chosen = [p for p in pairs if not file or p.verdict != "another structure"]
     rows = ",\n".join(f"  {json.dumps(astuple(p))}" for p in chosen)
-    text = f'{json.dumps(about, indent=1)[:-2]},\n "pairs": [\n{rows}\n ]\n}}\n'
+    text = f'{json.dumps(summary, indent=1)[:-2]},\n "pairs": [\n{rows}\n ]\n}}\n'
     if file:
         write_text(file, text)
     else:
-        with suppress(OSError):  # a full or read-only disk costs the next run some time, and this one nothing
+        with suppress(OSError):  # on a full or read-only disk the next run compares again
             write_text(_comparison_file(sha256), text)
 
 
 def _read_comparison(file: Path, data: Dataset) -> tuple[list[ComparedPair], bool] | None:
-    """What is stored for this data, and whether it is all that was compared; a damaged file is found anew."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        about: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        if about["data"] == data.sha256 and about["rule"] == MATCH_VERSION:
-            pairs = [ComparedPair(*row) for row in about["pairs"]]
-            return pairs, len(pairs) == sum(about["verdicts"].values())
+    """The stored pairs of this data, and whether they are all that were compared; None where they cannot be used."""
+    with suppress(InputError):  # a missing or damaged file is replaced
+        content = read_json(file, "compared structures")
+        with reading(file, "compared structures"):
+            if content["data"] == data.sha256 and content["rule"] == MATCH_VERSION:
+                pairs = [ComparedPair(*row) for row in content["pairs"]]
+                return pairs, len(pairs) == sum(content["verdicts"].values())
     return None
 
 
@@ -89,35 +91,36 @@ def _comparison_file(sha256: str) -> Path:
 
 @dataclass(frozen=True)
 class FoldLeakage:
-    """One fold of a task: how many crystals it tests, and those that are on another side too, each with its equal."""
+    """The test structures of one fold of a task that also appear in training or validation."""
 
     task: Task
     fold: int
-    tested: int
-    shared: Mapping[str, str]
+    tested: int  # number of test crystals
+    shared: Mapping[str, str]  # id of a test crystal to that of a training or validation crystal of the same structure
 
     def __str__(self) -> str:
         where = f"{self.task.source.name}/{self.task.target.name}@{self.task.rule}, fold {self.fold}"
-        return f"{where}: {len(self.shared):,} of {self.tested:,} tested crystals are, as structures, {ALSO}"
+        return f"{where}: {len(self.shared):,} of {self.tested:,} {LEAKAGE_PHRASE}"
 
 
-def shared_between_sides(found: DuplicatePairs, sides: Sides) -> dict[str, str]:
-    """The tested ids that are, as structures, on another side too, each with one of those it equals."""
-    learned, tested = {*sides.train, *sides.validate}, set(sides.test)
-    both = ((x, y) for a, b in found for x, y in ((a, b), (b, a)))
-    return {x: y for x, y in both if x in tested and y in learned}
+def shared_between_sides(pairs: DuplicatePairs, sides: Sides) -> dict[str, str]:
+    """Map test ids to an id in training or validation that is the same structure, where `pairs` has one."""
+    seen, tested = {*sides.train, *sides.validate}, set(sides.test)
+    ordered = ((x, y) for a, b in pairs for x, y in ((a, b), (b, a)))
+    return {x: y for x, y in ordered if x in tested and y in seen}
 
 
-def fold_leakage(task: Task, fold: int, data: Dataset, found: DuplicatePairs) -> FoldLeakage:
-    """What one fold of a task leaks; of a zero-shot task, into the training of the model that it takes.
+def fold_leakage(task: Task, fold: int, data: Dataset, pairs: DuplicatePairs) -> FoldLeakage:
+    """The leakage of one fold of a task, from the `pairs` of ids of `data` that are the same structure.
 
-    Structures of two data sets are not compared: a zero-shot task on another data set than its model's leaks nothing.
+    For a zero-shot task, training and validation are those of the model that predicts it. Structures of two data sets
+    are not compared: a zero-shot task on another data set than its model's has no leakage.
     """
-    parts = read_split(data, task.rule)
-    tested = fold_sides(parts, data, task.target, fold).test
-    if task.trained.source.name != task.source.name:
+    split = read_split(data, task.rule)
+    tested = fold_sides(split, data, task.target, fold).test
+    if task.training_task.source.name != task.source.name:
         return FoldLeakage(task, fold, len(tested), {})
-    trained = fold_sides(parts, data, task.trained.target, fold)
+    trained = fold_sides(split, data, task.training_task.target, fold)
     return FoldLeakage(
-        task, fold, len(tested), shared_between_sides(found, Sides(trained.train, trained.validate, tested))
+        task, fold, len(tested), shared_between_sides(pairs, Sides(trained.train, trained.validate, tested))
     )

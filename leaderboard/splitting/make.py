@@ -1,8 +1,9 @@
-"""Write a split: parts of groups, near-duplicates joined, the files. Never used while running."""
+"""Write a split: the part of each group, clusters of near-duplicates, and the files. Never used in a run."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from leaderboard.splitting.split import PARTS
 
 
 def part_of_group(dataset: str, rule: str, salt: int, group: str) -> str:
-    """The part of a group, from its name alone: equal on every machine, unmoved by rows that are added."""
+    """The part `0` to `9` of a group, from its name alone: the same on every machine, whatever other rows there are."""
     digest = hashlib.sha256(f"{dataset}/{rule}/{salt}:{group}".encode()).digest()
     return str(int.from_bytes(digest, "big") % PARTS)
 
@@ -23,11 +24,11 @@ def join_near_duplicates(
     energies: Floats | None,
     same: Iterable[tuple[str, str]] = (),
 ) -> dict[str, str]:
-    """Id to the smallest id of its cluster: same reduced formula, volume per atom within 0.5 %, energy within 2 meV.
+    """The smallest id of its cluster for each id: same formula, volume within 0.5 %, energy within 2 meV/atom.
 
-    `volumes` (n,) are in cubic angstrom per atom, `energies` (n,) in eV per atom, if there are any; `same` are pairs of
-    ids that are near-duplicates whatever these say. Pairs are joined in chains, so that no two near-duplicates can fall
-    into different parts.
+    `formulas` (n,) are reduced formulas, `volumes` (n,) in cubic angstrom per atom, `energies` (n,) in eV per atom, if
+    there are any; `same` are pairs of ids that are near-duplicates in any case. Pairs are joined in chains, so that no
+    two near-duplicates are in different parts.
     """
     by_formula: dict[str, list[int]] = {}
     for i, formula in enumerate(formulas):
@@ -62,7 +63,10 @@ FoldParts = tuple[Sequence[str], Sequence[str], Sequence[str]]  # the parts that
 
 
 def five_folds(always: Sequence[str] = ()) -> list[FoldParts]:
-    """Of ten parts: fold k tests 2k and 2k+1, validates on 2k+2, and trains on the others and on what is `always`."""
+    """The folds of ten parts: fold k tests 2k and 2k+1, validates on 2k+2 (mod 10), and trains on the other seven.
+
+    Parts in `always` train in every fold.
+    """
     folds: list[FoldParts] = []
     for k in range(PARTS // 2):
         test, validate = [str(2 * k), str(2 * k + 1)], [str((2 * k + 2) % PARTS)]
@@ -76,22 +80,22 @@ def write_split(
     dataset: str,
     rule: str,
     version: int,
-    about: str,
-    parts: Mapping[str, str],
-    by: str = "recipes/splits.py",
+    description: str,
+    id_to_part: Mapping[str, str],
+    written_by: str = "recipes/splits.py",
     folds: Sequence[FoldParts] | None = None,
 ) -> None:
-    """Write `rule.csv` and `rule.toml` of a split; without `folds`, the five of ten parts."""
-    lines = ["id,part", *(f"{name},{part}" for name, part in parts.items())]
+    """Write `rule.csv` and `rule.toml` of a split into `folder`; without `folds`, those of `five_folds`."""
+    lines = ["id,part", *(f"{name},{part}" for name, part in id_to_part.items())]
     content = ("\n".join(lines) + "\n").encode()
-    counts = {part: list(parts.values()).count(part) for part in sorted(set(parts.values()))}
+    counts = dict(sorted(Counter(id_to_part.values()).items()))
     always = ["train"] if "train" in counts else []
     toml = [
-        f"# Written by {by}",
+        f"# Written by {written_by}",
         f'dataset = "{dataset}"',
         f'rule = "{rule}"',
         f"version = {version}",
-        f'about = "{about}"',
+        f'about = "{description}"',
         f'sha256 = "{hashlib.sha256(content).hexdigest()}"',
         "",
         "[counts]",

@@ -1,4 +1,4 @@
-"""Splits: which ids train, validate and test. A file, verified by its digest, never drawn at run time.
+"""Splits: which ids train, validate and test. Files that are verified by a digest; nothing is drawn at run time.
 
 `splits/<dataset>/<rule>.csv` holds `id,part`; the TOML beside it holds the rule, its version, the counts, the digest
 of the CSV, and the parts of each fold. Ten parts `0` to `9`: fold k tests parts 2k and 2k+1, validates on part
@@ -20,28 +20,30 @@ from typing import Any
 import numpy as np
 
 from asugnn.errors import InputError, did_you_mean
+from asugnn.reading import reading
 from leaderboard.data import PACKAGE, Dataset, Source, Target
 
 SPLITS_FOLDER = PACKAGE.parent / "splits"
 PARTS = 10
+RESTORE = "restore the file from the release"
 SIDE_NAMES = ("train", "validate", "test")
 
 
 @dataclass(frozen=True)
 class Split:
-    """A verified split: `parts` maps id to part, `folds` maps a fold to side to parts."""
+    """A verified split of a data set."""
 
     dataset: str
-    rule: str
+    rule: str  # its name
     version: int
-    sha256: str
-    parts: Mapping[str, str]
-    folds: Mapping[int, Mapping[str, tuple[str, ...]]]
+    sha256: str  # of the CSV
+    id_to_part: Mapping[str, str]
+    folds: Mapping[int, Mapping[str, tuple[str, ...]]]  # the parts on each side (`SIDE_NAMES`) of each fold
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The ids of one fold that have the label, in the order of the data set."""
+    """The ids on each side of one fold that have the label, in the order of the data set."""
 
     train: tuple[str, ...]
     validate: tuple[str, ...]
@@ -49,51 +51,58 @@ class Sides:
 
 
 def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Split:
-    """Read and verify a split; raises `InputError` if it does not fit its digest, itself or the data set."""
+    """Read and verify a split.
+
+    Raises `InputError` if it does not match its digest or the ids of the data set, or if its parts overlap.
+    """
     home = split_folder(dataset.source, folder)
-    known = sorted(p.stem for p in home.glob("*.toml"))
-    if rule not in known:
-        raise InputError(f"data set {dataset.source.name} has no split '{rule}'{did_you_mean(rule, known)}")
-    table, described = home / f"{rule}.csv", home / f"{rule}.toml"
-    content = table.read_bytes()
-    about: dict[str, Any] = tomllib.loads(described.read_text(encoding="utf-8"))
-    if (digest := hashlib.sha256(content).hexdigest()) != about["sha256"]:
-        raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {described.name} says "
-                         f"{about['sha256'][:12]}...; restore the file from the release")  # fmt: skip
+    rules = sorted(p.stem for p in home.glob("*.toml"))
+    if rule not in rules:
+        raise InputError(f"data set {dataset.source.name} has no split '{rule}'{did_you_mean(rule, rules)}")
+    table, toml = home / f"{rule}.csv", home / f"{rule}.toml"
+    description = _read_toml(toml)
+    with reading(table, "a split", RESTORE):
+        content = table.read_bytes()
+    if (digest := hashlib.sha256(content).hexdigest()) != description["sha256"]:
+        raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {toml.name} says "
+                         f"{description['sha256'][:12]}...; {RESTORE}")  # fmt: skip
     rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]
-    parts = dict(rows)
-    if len(parts) != len(rows):
+    id_to_part = dict(rows)
+    if len(id_to_part) != len(rows):
         twice = next(name for name, _ in rows if sum(name == other for other, _ in rows) > 1)
         raise InputError(f"{table} lists id '{twice}' more than once: its parts overlap")
-    folds = {int(k): {side: tuple(fold[side]) for side in SIDE_NAMES} for k, fold in about["folds"].items()}
+    with reading(toml, "the description of a split", RESTORE):
+        folds = {int(k): {side: tuple(fold[side]) for side in SIDE_NAMES} for k, fold in description["folds"].items()}
     for k, fold in folds.items():
         used = [part for side in SIDE_NAMES for part in fold[side]]
         if len(set(used)) != len(used):
-            raise InputError(f"{described}: fold {k} uses a part on two sides")
-    if surplus := parts.keys() - dataset.rows.keys():
+            raise InputError(f"{toml}: fold {k} uses a part on two sides")
+    if surplus := id_to_part.keys() - dataset.rows.keys():
         raise InputError(f"{table} lists {len(surplus)} ids that {dataset.source.file} lacks, such as {min(surplus)}: "
                          "the file of the data set is of another version")  # fmt: skip
-    return Split(dataset.source.name, rule, about["version"], digest, parts, folds)
+    return Split(dataset.source.name, rule, description["version"], digest, id_to_part, folds)
 
 
 def split_folder(source: Source, folder: Path = SPLITS_FOLDER) -> Path:
-    """Where the splits of a data set are: of an imported one, beside it."""
+    """The folder of the splits of a data set: inside its own where it was imported or made, else in `folder`."""
     return source.folder / "splits" if source.folder else folder / source.name
 
 
 def list_rules(source: Source) -> list[str]:
-    """The splits of a data set, the usual one first."""
+    """The names of the splits of a data set, `random` first."""
     return sorted((p.stem for p in split_folder(source).glob("*.toml")), key=lambda rule: (rule != "random", rule))
 
 
 def split_size(source: Source, rule: str = "random") -> int:
     """How many ids a split lists, read from its TOML alone."""
-    about = tomllib.loads((split_folder(source) / f"{rule}.toml").read_text(encoding="utf-8"))
-    return sum(about["counts"].values())
+    return sum(_read_toml(split_folder(source) / f"{rule}.toml")["counts"].values())
 
 
 def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
-    """Who trains, validates and tests in one fold; a zero-shot target has every labelled row as its test."""
+    """The labelled ids that train, validate and test in one fold; all of them test for a zero-shot target.
+
+    Raises `InputError` where the split has no such fold.
+    """
     if fold not in split.folds:
         raise InputError(f"there is no fold {fold}: split {split.dataset}@{split.rule} has {len(split.folds)}, from 0")
     labels = dataset.labels(target)
@@ -101,5 +110,13 @@ def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sid
     if target.model_of:
         return Sides((), (), tuple(with_label))
     chosen = split.folds[fold]
-    found = (tuple(n for n in with_label if split.parts.get(n) in chosen[side]) for side in SIDE_NAMES)
-    return Sides(*found)
+    sides = (tuple(n for n in with_label if split.id_to_part.get(n) in chosen[side]) for side in SIDE_NAMES)
+    return Sides(*sides)
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    with reading(file, "the description of a split", RESTORE):
+        description = tomllib.loads(file.read_text(encoding="utf-8"))
+        for entry in ("version", "sha256", "counts", "folds"):
+            description[entry]
+        return description

@@ -29,11 +29,11 @@ def export_competition(task: Task, fold: int, out: Path, host: bool, columns: Co
     """
     measure = _metric(task, metric)
     data = load_dataset(task.source)
-    origin = load_dataset(task.trained.source)  # of a zero-shot task it may be another
-    sides = fold_sides(read_split(origin, task.rule), origin, task.trained.target, fold)
+    origin = load_dataset(task.training_task.source)  # of a zero-shot task it may be another
+    sides = fold_sides(read_split(origin, task.rule), origin, task.training_task.target, fold)
     held = load_ground_truth(task, fold)
     test = held.ids
-    labels = origin.labels(task.trained.target)
+    labels = origin.labels(task.training_task.target)
     home, name, target = out / "participants", columns.id, columns.target
     known = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
     mean = float(np.mean([labels[origin.rows[i]] for i, _ in known]))
@@ -97,9 +97,9 @@ def _frame(name: str, i: str, crystal: Crystal) -> str:
 
 def _page(task: Task, columns: ColumnNames, metric: Metric, known: int, test: int) -> str:
     target, source = task.target, task.source
-    unit = target.unit or "the probability of class 1: metal"
+    unit = target.unit or f"the probability of class 1: {target.positive}"
     zero = (
-        f"\nNo label of this target trains: `train.csv` holds {task.trained.target.name}, of the same unit.\n"
+        f"\nNo label of this target trains: `train.csv` holds {task.training_task.target.name}, of the same unit.\n"
         if target.model_of
         else ""
     )

@@ -102,8 +102,8 @@ def test_metal_is_a_task_where_the_database_has_gaps(server: StandIn, tmp_path: 
     made, _ = fetch_dataset("hm")
     assert [t.name for t in made.targets] == ["zero-shot", "metal"]
     metal = parse_task("hm/metal")
-    assert metal.trained.name == "mp-2024-1/metal"
-    assert parse_task("hm/zero-shot").trained.name == "mp-2024-1/formation-energy"
+    assert metal.training_task.name == "mp-2024-1/metal"
+    assert parse_task("hm/zero-shot").training_task.name == "mp-2024-1/formation-energy"
     data = load_dataset(made)
     gaps = data.table["band_gap"].to_numpy()
     assert np.array_equal(data.labels(metal.target), gaps == 0)

@@ -134,11 +134,36 @@ def test_splits_keep_together_what_belongs_together(home: Path):
     source = made(as_parquet(home, crystals), "E_hull:eV/atom")
     data = load_dataset(source)
     assert list_rules(source) == ["random", "formula"]
-    near = read_split(data, "random").parts
+    near = read_split(data, "random").id_to_part
     assert all(near[name] == near[f"{name}'"] for name in rocksalts(40))
-    formula = read_split(data, "formula").parts
+    formula = read_split(data, "formula").id_to_part
     groups = dict(zip(data.ids, data.groups(data.ids), strict=True))
     assert len({(groups[i], formula[i]) for i in data.ids}) == len(set(groups.values()))
+
+
+def test_high_energy_is_split_by_the_label_in_ev_per_atom(home: Path):
+    crystals = rocksalts(120)
+    table = pl.read_parquet(as_parquet(home, crystals)).with_columns(mass=pl.int_range(120).cast(float))
+    table.write_parquet(home / "toy.parquet")
+    source = made(home / "toy.parquet", "mass:u", "E_hull:eV/atom")
+    energies = list(labels(crystals).values())
+    low, high = np.quantile(energies, (0.65, 0.75)).round(1)
+    parts = read_split(load_dataset(source), "high-energy").id_to_part
+    assert parts == {
+        name: "train" if y <= low else "validate" if y <= high else "test"
+        for name, y in zip(crystals, energies, strict=True)
+    }
+
+
+def test_a_label_that_is_not_a_number_is_missing(home: Path):
+    table = pl.read_parquet(as_parquet(home, rocksalts(20)))
+    stable = [float("nan"), *table["stable"].cast(float)[1:]]
+    energy = [float("inf"), float("nan"), *table["E_hull"][2:]]
+    table.with_columns(stable=pl.Series(stable), E_hull=pl.Series(energy)).write_parquet(home / "toy.parquet")
+    source = made(home / "toy.parquet", "stable", "E_hull:eV/atom")
+    data = load_dataset(source)
+    assert [int(np.isfinite(data.labels(target)).sum()) for target in source.targets] == [19, 18]
+    assert data.table["E_hull"].null_count() == 2
 
 
 def test_what_is_wrong_is_said(home: Path):

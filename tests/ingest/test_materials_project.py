@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import materials
 import numpy as np
@@ -146,7 +147,7 @@ def test_what_falls_is_counted_and_listed(some: materials.Documents, home: Path,
     details = {name: detail for name, _, detail in excluded(home)}
     assert details["mp-9001"] == f"the same structure as mp-{base}"
     assert details["mp-9002"] == f"2 in the database, {first['symmetry']['number']} by spglib"
-    assert details["mp-9008"] == "-652384 GPa: the label alone is refused"
+    assert details["mp-9008"] == "-652384 GPa: only this label is left out"
     assert details["mp-9007"] == "it is neither a pymatgen structure nor an ASE database"
     assert counts["kept"] == kept
     assert counts["listed"] == sum(len(v) for v in some.values()) - 1
@@ -167,6 +168,15 @@ def test_a_crystal_without_symmetry_falls(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spglib, "get_symmetry_dataset", lambda *_, **__: None)
     row = screen_document("x", document)
     assert (row["rule"], row["detail"]) == ("broken-symmetry", "spglib finds none at 0.001 angstrom")
+
+
+@pytest.mark.parametrize(
+    ("modulus", "kept"), [(0.99, None), (1.0, 1.0), (500.0, 500.0), (500.1, None), (-652384.0, None)]
+)
+def test_a_bulk_modulus_from_1_to_500_gpa_is_kept(modulus: float, kept: float | None):
+    document = materials.document("mp-1", Crystal(4 * np.eye(3), [[0, 0, 0]], [26]), 0.0, None, modulus)
+    row = screen_document("x", document)
+    assert (row["rule"], row["modulus"], row["bulk_modulus_voigt"]) == ("", modulus, kept)
 
 
 def test_older_documents_name_the_modulus_otherwise():
@@ -217,7 +227,7 @@ def test_what_is_done_is_not_done_again(
     materials.bucket(some, server)
     other = SUMMARY + max(some)
     server.faults[other] = Fault("cut", 1, 10)
-    with pytest.raises(InputError, match=r"broke off after .* the same command goes on"):
+    with pytest.raises(InputError, match=r"broke off after .* repeat the command to resume"):
         build_dataset()
     assert not (home / "data.parquet").exists()
     done = {p.name for p in (home / "parts").glob("*.parquet")}
@@ -247,7 +257,9 @@ def test_a_damaged_file_is_gone_and_said(some: materials.Documents, home: Path, 
     content = bytearray(server.files[SUMMARY + key])
     content[len(content) // 2] ^= 0xFF
     whole, server.files[SUMMARY + key] = server.files[SUMMARY + key], bytes(content)
-    with pytest.raises(InputError, match=r"was damaged: .* the same command gets it again"):
+    with pytest.raises(
+        InputError, match=r"cannot be read as a file of documents: .* repeat the command to download it again"
+    ):
         build_dataset()
     server.files[SUMMARY + key] = whole
     _, counts = build_dataset()
@@ -257,7 +269,7 @@ def test_a_damaged_file_is_gone_and_said(some: materials.Documents, home: Path, 
 def test_a_bucket_of_another_layout_says_what_it_has(home: Path, server: StandIn):
     materials.bucket({}, server)
     with pytest.raises(
-        InputError, match=r"no collections/2023-11-01/summary/.* any more; there is: .*summary/, .*-01/"
+        InputError, match=r"no longer has collections/2023-11-01/summary/.*; there is: .*summary/, .*-01/"
     ):
         build_dataset()
     server.pages[f"{BUCKET}/"] = lambda *_: (200, b"<html>hello")
@@ -304,6 +316,24 @@ def test_an_api_that_changes_meanwhile_is_refused(
     with pytest.raises(InputError, match="serves version 2025-09-25 now, and 2024-01-01 before"):
         build_dataset(api=True)
     monkeypatch.undo()
+
+
+def test_an_api_that_leaves_documents_out_is_refused(
+    some: materials.Documents, home: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(materials_project, "PAGE", 3)
+    monkeypatch.setenv("MP_API_KEY", "k" * 32)
+    materials.api(some, server)
+    whole = server.pages["/materials/summary/"]
+
+    def short(query: dict[str, str], headers: Any) -> tuple[int, bytes]:
+        status, content = whole(query, headers)
+        page = json.loads(content)
+        return status, json.dumps({**page, "data": page["data"][: 1 if query["_limit"] == "2" else None]}).encode()
+
+    server.pages["/materials/summary/"] = short
+    with pytest.raises(InputError, match="gave 1 documents, not 2; finished downloads are kept"):
+        build_dataset(api=True)
 
 
 PROGRAM = """

@@ -65,6 +65,17 @@ def test_folders_of_other_names_are_named(tmp_path: Path):
     assert "there is no task 'open-dft/gap'" in list_runs(tmp_path)[1][0]
 
 
+def test_runs_of_an_imported_data_set_say_once_that_its_folder_must_be_named(tmp_path: Path):
+    for seed in range(3):
+        folder = tmp_path / "my-crystals" / "gap@random" / "quick" / "mean" / f"0-{seed}"
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"format": FORMAT, **record_fields(RUN)}))
+    runs, (fault,) = list_runs(tmp_path)
+    assert not runs
+    assert "runs of my-crystals/gap@random cannot be used: data set 'my-crystals' is not known here" in fault
+    assert fault.endswith("if it was imported, name the folder of data sets with --data-dir or BENCH_DATA")
+
+
 def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):
     with lock_folder(tmp_path, wait=False) as first:
         assert first

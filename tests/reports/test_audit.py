@@ -62,7 +62,7 @@ def test_a_split_that_leaks_is_told(
     source: Source, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     assert source.folder is not None
-    parts = dict(read_split(load_dataset(source), "random").parts) | {"c000": "0", "same": "5"}
+    parts = dict(read_split(load_dataset(source), "random").id_to_part) | {"c000": "0", "same": "5"}
     write_split(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
     found = audit_dataset("toy", "leaky")
     assert found.leaks == {0: {"c000": "same"}, 1: {}, 2: {"same": "c000"}, 3: {}, 4: {}}
@@ -71,13 +71,13 @@ def test_a_split_that_leaks_is_told(
         main()
     assert left.value.code == 1
     out, err = capsys.readouterr()
-    assert re.search(r"fold 0: 1 of \d+ tested crystals are, as structures, also in training or validation", out)
+    assert re.search(r"fold 0: 1 of \d+ test structures also appear in training or validation", out)
     assert "split leaky of toy leaks" in err
 
 
 def test_the_tables_and_figures_hold_all_that_was_found(source: Source, tmp_path: Path):
     assert source.folder is not None
-    parts = dict(read_split(load_dataset(source), "random").parts) | {"c000": "0", "same": "5"}
+    parts = dict(read_split(load_dataset(source), "random").id_to_part) | {"c000": "0", "same": "5"}
     del parts["c005"]
     write_split(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
     found = audit_dataset("toy", "leaky")

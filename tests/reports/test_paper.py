@@ -241,7 +241,7 @@ def test_notes_are_numbered_for_quotes_and_lettered_for_measurements():
 def test_a_data_set_without_the_targets_is_named():
     with pytest.raises(InputError, match="data set mp-2018 has no target zero-shot"):
         made("zero-shot", "mp-2018")
-    with pytest.raises(InputError, match="there is no data set 'mp-2019'"):
+    with pytest.raises(InputError, match="data set 'mp-2019' is not known here"):
         made("table-2", "mp-2019")
     assert paper_values()["table-1"][0]["rows"][0]["mae"] == "0.044"
 

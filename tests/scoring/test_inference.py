@@ -160,6 +160,14 @@ def test_holm_by_its_definition(values):
     )
 
 
+def test_holm_is_less_strict_with_each_pair_that_passes():
+    """Bonferroni would accept the first pair alone, no correction all three of the second table."""
+    assert holm_significant({("a", "b"): 0.03, ("a", "c"): 0.01, ("b", "c"): 0.02}) == {
+        ("a", "b"), ("a", "c"), ("b", "c"),
+    }  # fmt: skip
+    assert holm_significant({("a", "b"): 0.04, ("a", "c"): 0.01, ("b", "c"): 0.03}) == {("a", "c")}
+
+
 def test_without_a_difference_one_table_in_twenty_says_otherwise():
     """Ten equal models: without correction, most tables would name a winner."""
     rng = np.random.default_rng(0)
@@ -390,7 +398,7 @@ def test_a_million_rows_fit_a_small_machine():
 
 def test_scoring_imports_nothing_heavy():
     code = (
-        "import sys, leaderboard.statistics, leaderboard.submission;"
+        "import sys, leaderboard.scoring, leaderboard.records;"
         "print(sorted({'torch', 'scipy', 'sklearn', 'pandas', 'polars', 'pymatgen', 'ase'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

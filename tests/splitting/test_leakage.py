@@ -1,6 +1,7 @@
 """A split that tests structures which also train is refused, or run on demand and told on the board."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,23 @@ from leaderboard.board.board import rank_rows
 from leaderboard.cli.app import main
 from leaderboard.data.dataset import Dataset, load_dataset
 from leaderboard.data.registry import find_source
-from leaderboard.data.tasks import parse_task, suite_tasks
+from leaderboard.data.tasks import Task, parse_task, suite_tasks
 from leaderboard.ingest.local_files import import_dataset, parse_target
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.model_contract import rotation
 from leaderboard.running.plan import plan_runs
-from leaderboard.splitting import structure_match
-from leaderboard.splitting.leakage import find_duplicates, fold_leakage, known_duplicates
+from leaderboard.splitting import leakage
+from leaderboard.splitting.leakage import (
+    compare_dataset,
+    find_duplicates,
+    fold_leakage,
+    known_duplicates,
+    shared_between_sides,
+    store_comparison,
+)
 from leaderboard.splitting.make import write_split
-from leaderboard.splitting.split import fold_sides, list_rules, read_split
-from leaderboard.splitting.structure_match import same_structures
+from leaderboard.splitting.split import Sides, fold_sides, list_rules, read_split
+from leaderboard.splitting.structure_match import ComparedPair, same_structures
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 
@@ -49,7 +57,7 @@ def leaky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     source = import_dataset(tmp_path / "toy.parquet", "toy", [parse_target("y:eV")], about, False)
     data = load_dataset(source)
     assert source.folder
-    parts = dict(read_split(data, "random").parts) | {"c000": "9", "again": "0"}
+    parts = dict(read_split(data, "random").id_to_part) | {"c000": "9", "again": "0"}
     write_split(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
     return data
 
@@ -82,7 +90,7 @@ def test_with_allow_leaks_it_runs_and_the_board_says_so(leaky: Dataset, capsys: 
     task = parse_task("toy/y@leaky")
     rows, _ = rank_rows(Path("runs"), [task, parse_task("toy/y")], "quick")
     assert {row.task: row.leaks for row in rows} == {"toy/y@leaky": 1, "toy/y": 0}
-    words = f"toy/y@leaky: 1 of {rows[0].n} tested crystals are, as structures, also in training or validation"
+    words = f"toy/y@leaky: 1 of {rows[0].n} test structures also appear in training or validation"
     for form in ("table", "markdown"):
         assert words in " ".join(render_board(rows, [task], "quick", form, True).split())
     assert ",leaks," in render_board(rows, [task], "quick", "csv", True).splitlines()[0]
@@ -98,8 +106,19 @@ def test_what_was_found_is_kept_by_the_digest_of_the_data(leaky: Dataset, monkey
         assert known_duplicates(leaky) is None
         assert find_duplicates(leaky) == [("c000", "again")]
         assert json.loads(kept.read_text()) == about
-    monkeypatch.setattr(structure_match, "compared", lambda *_: pytest.fail("it was known"))
+    monkeypatch.setattr(leakage, "compare_structures", lambda *_: pytest.fail("it was known"))
     assert find_duplicates(leaky) == [("c000", "again")]
+
+
+def test_a_comparison_without_its_different_structures_is_made_again(leaky: Dataset):
+    """Published files leave them out, but an audit counts them."""
+    crystals = dict(zip(leaky.ids, leaky.crystals(leaky.ids), strict=True))
+    (stored,) = (Path("cache") / "duplicates").iterdir()
+    pairs = [*compare_dataset(leaky, crystals), ComparedPair("c001", "c013", "another structure", 0.03)]
+    store_comparison(leaky.sha256, pairs, stored)
+    assert "another structure" not in json.loads(stored.read_text())["pairs"][-1]
+    assert compare_dataset(leaky, crystals) == pairs[:-1]
+    assert json.loads(stored.read_text())["verdicts"] == {"same": 1}
 
 
 def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: Dataset):
@@ -113,9 +132,32 @@ def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: Data
 def test_a_zero_shot_task_leaks_into_the_training_of_its_model():
     data = load_dataset(find_source("open-dft"))
     zero_shot = next(t for t in suite_tasks("open-dft") if t.target.model_of)
-    trained = fold_sides(read_split(data, "random"), data, zero_shot.trained.target, 0).train
+    trained = fold_sides(read_split(data, "random"), data, zero_shot.training_task.target, 0).train
     assert fold_leakage(zero_shot, 0, data, [(trained[0], "zs-Ag-000")]).shared == {"zs-Ag-000": trained[0]}
     assert not fold_leakage(zero_shot, 0, data, [(trained[0], trained[1])]).shared
+
+
+@pytest.mark.parametrize("pair", [("t", "v"), ("v", "t")])
+def test_a_structure_in_validation_leaks_as_one_in_training_does(pair: tuple[str, str]):
+    sides = Sides(train=("a",), validate=("v",), test=("t", "u"))
+    assert shared_between_sides([pair, ("u", "nowhere"), ("a", "v")], sides) == {"t": "v"}
+
+
+def test_a_fold_counts_structures_that_only_validate(leaky: Dataset):
+    sides = fold_sides(read_split(leaky, "leaky"), leaky, leaky.source.targets[0], 0)
+    pairs = [(sides.test[0], sides.validate[0]), (sides.train[0], sides.validate[1])]
+    assert fold_leakage(parse_task("toy/y@leaky"), 0, leaky, pairs).shared == {sides.test[0]: sides.validate[0]}
+
+
+def test_a_zero_shot_task_on_another_data_set_leaks_nothing(leaky: Dataset, tmp_path: Path):
+    """Equal ids of two data sets are different crystals."""
+    about = {"title": "toy", "licence": "MIT", "citation": "nobody"}
+    other = import_dataset(tmp_path / "toy.parquet", "other", [parse_target("y:eV")], about, False)
+    same, another = (replace(leaky.source.targets[0], model_of=name) for name in ("y", f"{other.name}/y"))
+    for target, shared in ((same, {"again": "c000"}), (another, {})):
+        leakage = fold_leakage(Task(leaky.source, target, "leaky"), 0, leaky, [("again", "c000")])
+        assert leakage.tested == 61
+        assert {x: y for x, y in leakage.shared.items() if x == "again"} == shared
 
 
 def test_what_is_stored_of_open_dft_is_what_is_found():

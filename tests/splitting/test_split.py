@@ -18,7 +18,7 @@ from leaderboard.splitting.make import part_of_group, write_split
 from leaderboard.splitting.split import SIDE_NAMES, SPLITS_FOLDER, fold_sides, hashlib, list_rules, read_split
 from leaderboard.splitting.split_rules import (
     RULES,
-    HardBounds,
+    ExtrapolationBounds,
     choose_bounds,
     cluster_duplicates,
     make_splits,
@@ -88,13 +88,13 @@ def test_every_crystal_is_tested_once_over_the_folds():
     data = load_dataset(OPEN_DFT)
     parts = read_split(data, "random")
     tested = [i for k in range(5) for i in fold_sides(parts, data, OPEN_DFT.targets[1], k).test]
-    assert len(tested) == len(set(tested)) == sum(parts.parts[i].isdigit() for i in labelled(data, 1))
+    assert len(tested) == len(set(tested)) == sum(parts.id_to_part[i].isdigit() for i in labelled(data, 1))
 
 
 @pytest.mark.parametrize("rule", list_rules(MP_2018))
 def test_near_duplicates_of_mp_2018_share_a_part(rule: str, data: Path):
     loaded = load_dataset(MP_2018)
-    parts = read_split(loaded, rule).parts
+    parts = read_split(loaded, rule).id_to_part
     energy = loaded.labels(loaded.source.targets[0])
     cells = np.array(loaded.table["lattice"].to_list()).reshape(-1, 3, 3)
     size = loaded.table["atomic_numbers"].list.len().to_numpy()
@@ -177,14 +177,14 @@ def test_what_an_element_or_a_prototype_is_held_out_for_never_trains_in_open_dft
 @pytest.mark.parametrize("rule", list_rules(OPEN_DFT))
 def test_volumes_of_a_compound_share_a_part_of_open_dft(rule: str):
     data = load_dataset(OPEN_DFT)
-    parts = read_split(data, rule).parts
+    parts = read_split(data, rule).id_to_part
     for i in data.ids:
         if (compound := i.rpartition(":")[0]) and parts[i] != "withheld":
             first = next(j for j in data.ids if j.startswith(f"{compound}:") and parts[j] != "withheld")
             assert parts[i] == parts[first]
 
 
-def made(crystals: dict[str, Crystal], home: Path, held: HardBounds) -> dict[str, dict[str, str]]:
+def made(crystals: dict[str, Crystal], home: Path, held: ExtrapolationBounds) -> dict[str, dict[str, str]]:
     energies = {name: float(crystal.numbers.mean()) for name, crystal in crystals.items()}
     near = cluster_duplicates(crystals, energies, [])
     names = make_splits(home, "toy", crystals, energies, near, held, "a test")
@@ -215,7 +215,7 @@ def test_rows_that_are_added_move_nothing(tmp_path: Path):
 
 
 def test_splits_are_the_same_on_every_machine(tmp_path: Path):
-    made(toys(300), tmp_path, HardBounds((3, 9), (3, 4), (30.0, 35.0)))
+    made(toys(300), tmp_path, ExtrapolationBounds((3, 9), (3, 4), (30.0, 35.0)))
     digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest()[:12] for p in sorted(tmp_path.iterdir())}
     assert digests == DIGESTS
 
@@ -245,7 +245,7 @@ def test_a_changed_file_is_refused(copy: Path):
 
 
 def test_an_id_in_two_parts_is_refused(copy: Path):
-    parts = read_split(load_dataset(OPEN_DFT), "random").parts
+    parts = read_split(load_dataset(OPEN_DFT), "random").id_to_part
     write_split(copy / "open-dft", "open-dft", "random", 1, "", parts)
     file, toml = copy / "open-dft" / "random.csv", copy / "open-dft" / "random.toml"
     old = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -301,4 +301,4 @@ def test_an_id_may_hold_any_character_but_a_line_end(tmp_path: Path):
     name = "odd\u2028id"
     odd = replace(data, table=data.table.with_columns(polars.lit(name).alias("material_id"))[:1])
     write_split(tmp_path / "open-dft", "open-dft", "random", 1, "", {name: "0"})
-    assert dict(read_split(odd, "random", tmp_path).parts) == {name: "0"}
+    assert dict(read_split(odd, "random", tmp_path).id_to_part) == {name: "0"}

@@ -16,7 +16,7 @@ from asugnn.symmetry import space_group_number
 from leaderboard._util import parallel_map, show_progress
 from leaderboard.data import Dataset, Target, find_source, load_dataset, read_exclusions
 from leaderboard.splitting import (
-    ALSO,
+    LEAKAGE_PHRASE,
     SIDE_NAMES,
     ComparedPair,
     DuplicatePairs,
@@ -65,7 +65,7 @@ class Audit:
         """By fold, the tested crystals that are on another side too, whatever their labels."""
         found = {}
         for fold, sides in self.parts.folds.items():
-            ids = (tuple(i for i, part in self.parts.parts.items() if part in sides[s]) for s in SIDE_NAMES)
+            ids = (tuple(i for i, part in self.parts.id_to_part.items() if part in sides[s]) for s in SIDE_NAMES)
             found[fold] = shared_between_sides(self.same, Sides(*ids))
         return found
 
@@ -99,7 +99,7 @@ def audit_dataset(name: str, rule: str) -> Audit:
     parts = read_split(data, rule)
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
     dropped = [(i, f"when it was made: {reason}") for i, reason in read_exclusions(data.source)]
-    dropped += [(i, f"split {rule} does not list it") for i in crystals if i not in parts.parts]
+    dropped += [(i, f"split {rule} does not list it") for i in crystals if i not in parts.id_to_part]
     space_groups = {}
     with show_progress("space groups", len(crystals)) as bar:
         for i, number in zip(
@@ -178,7 +178,7 @@ def _labels(found: Audit, target: Target) -> Iterator[str]:
         yield f"{target.name}: no labels"
         return
     if target.kind == "binary":
-        yield f"{target.name}: {len(known):,} labels, {known.mean():.1%} of class 1"
+        yield f"{target.name}: {len(known):,} labels, {known.mean():.1%} of class 1, {target.positive}"
         return
     span = f"{known.min():.3g} to {known.max():.3g} {target.unit}, median {np.median(known):.3g}"
     yield f"{target.name}: {len(known):,} labels, {span}"
@@ -210,13 +210,13 @@ def _conflicts(found: Audit, target: Target) -> Iterator[str]:
 def _leaks(found: Audit) -> Iterator[str]:
     for fold, shared in found.leaks.items():
         parts = found.parts.folds[fold]["test"]
-        tested = sum(part in parts for part in found.parts.parts.values())
-        yield f"fold {fold}: {len(shared):,} of {tested:,} tested crystals are, as structures, {ALSO}"
+        tested = sum(part in parts for part in found.parts.id_to_part.values())
+        yield f"fold {fold}: {len(shared):,} of {tested:,} {LEAKAGE_PHRASE}"
 
 
 def _unseen(found: Audit) -> Iterator[str]:
     for fold, sides in found.parts.folds.items():
-        side = {name: [i for i, part in found.parts.parts.items() if part in some] for name, some in sides.items()}
+        side = {name: [i for i, part in found.parts.id_to_part.items() if part in some] for name, some in sides.items()}
         seen = _elements(found.crystals[i] for i in side["train"])
         new = Counter(z for i in side["test"] for z in set(found.crystals[i].numbers.tolist()) - seen)
         if new:

@@ -79,7 +79,7 @@ def _duplicates(found: Audit) -> Iterator[Sequence[object]]:
     ends = [f"{t.name}_{end}" for t in targets for end in "ab"]
     yield ("a", "b", "formula", "verdict", "volume_difference", "displacement_angstrom", "part_a", "part_b", *ends)
     for p in sorted(found.pairs, key=lambda p: p.verdict != "same"):
-        parts = [found.parts.parts.get(i, "") for i in (p.a, p.b)]
+        parts = [found.parts.id_to_part.get(i, "") for i in (p.a, p.b)]
         values = [y[found.data.rows[i]] for y in labels for i in (p.a, p.b)]
         told = ["" if np.isnan(v) else v for v in values]
         moved = "" if p.moved is None else p.moved
@@ -90,7 +90,7 @@ def _leaks(found: Audit) -> Iterator[Sequence[object]]:
     yield "fold", "tested", "same_as", "part"
     for fold, shared in found.leaks.items():
         for name, other in shared.items():
-            yield fold, name, other, found.parts.parts[other]
+            yield fold, name, other, found.parts.id_to_part[other]
 
 
 def _outliers(found: Audit) -> Iterator[Sequence[object]]:

@@ -155,7 +155,8 @@ def _panel_data(of: PaperRuns, word: str) -> Mapping[str, PanelData]:
         formulas = tuple(formula for _, names in runs.values() for formula in names)
         zero_shot = name == "zero-shot"
         quantity = "formation energy" if zero_shot else TARGETS[name]
-        found[name] = PanelData(row, y, p, formulas, _reference(of.tasks[0].source), quantity, zero_shot)
+        classes = next(task.target.class_names for task in of.tasks if task.target.name == name)
+        found[name] = PanelData(row, y, p, formulas, _reference(of.tasks[0].source), quantity, zero_shot, classes)
     return found
 
 

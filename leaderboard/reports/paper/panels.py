@@ -46,6 +46,7 @@ class PanelData:
     reference: str  # what the labels are: DFT
     name: str  # of the quantity, for an axis
     apart: bool  # whether Ag and Fe-C are drawn apart
+    classes: tuple[str, str] = ("class 0", "class 1")  # their names, of a binary target
 
     @property
     def unit(self) -> str:
@@ -118,7 +119,7 @@ def draw_roc(axis: Axes, shown: PanelData, letter: str) -> None:
     auc = shown.row.metrics["roc_auc"]
     panel_title(axis, letter, f"ROC-AUC {figure_number(auc.value)}", figure_interval(auc))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    axis.set(xlabel="false positive rate\n(metal is positive)", ylabel="true positive rate")
+    axis.set(xlabel=f"false positive rate\n({shown.classes[1]} is positive)", ylabel="true positive rate")
 
 
 def draw_confusion(axis: Axes, shown: PanelData) -> None:
@@ -130,7 +131,7 @@ def draw_confusion(axis: Axes, shown: PanelData) -> None:
     for i, j in np.ndindex(2, 2):
         colour = "w" if shares[i, j] < 0.5 else "k"
         axis.text(j, i, f"{counts[i, j]:,}\n{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour)
-    names = ("non-metal", "metal")
+    names = shown.classes
     axis.set(xticks=(0, 1), yticks=(0, 1), xticklabels=names, box_aspect=1, xlabel="predicted", ylabel=shown.reference)
     axis.set_yticklabels(names, rotation=90, va="center")
     accuracy = shown.row.metrics["accuracy"].value
