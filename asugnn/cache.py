@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal
+from asugnn.errors import InputError
 from asugnn.model import Progress, no_progress
+from asugnn.reading import reading
 
 Inputs = Mapping[str, NDArray[Any]]
 SHARD = 2000  # crystals a file
@@ -89,11 +91,11 @@ def _write_shard(home: Path, new: Mapping[str, Inputs]) -> None:
 
 
 def _read_shards(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     for path in sorted(home.glob("*.safetensors")):
         try:
-            with safe_open(path, framework="numpy") as shard:
+            with reading(path, "cached inputs"), safe_open(path, framework="numpy") as shard:
                 keys = shard.metadata()["keys"].split()
                 if not wanted & set(keys) - known.keys():
                     continue
@@ -104,9 +106,9 @@ def _read_shards(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None
                     ends = np.cumsum(shapes.prod(axis=1))
                     flat = np.split(shard.get_tensor(name), ends[:-1])
                     parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        except InputError:
             with suppress(OSError):
-                path.unlink()  # damaged: it is only a cache
+                path.unlink()  # damaged: its crystals are computed again
             continue
         for i, key in enumerate(keys):
             if key in wanted:

@@ -20,6 +20,7 @@ from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Context, Kind, Labelled, Progress, no_progress
 from asugnn.model_registry import model_settings
+from asugnn.reading import read_json, reading
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
     import torch
@@ -149,23 +150,37 @@ class TorchModel:
 
         weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
-        kept = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": model_settings(self)}
-        write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
+        content = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": model_settings(self)}
+        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         from safetensors.torch import load_file
 
-        try:
-            kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        what = f"a saved {cls.__name__} model"
+        with reading(folder, what):
+            saved = read_json(folder / "model.json", what)
             weights = load_file(folder / "weights.safetensors")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no {cls.__name__} model that can be read: {error}") from error
-        return cls(**kept["settings"])._with(weights, kept["kind"], kept["offset"], kept["scale"])
+            return cls(**saved["settings"]).with_weights(weights, saved["kind"], saved["offset"], saved["scale"])
+
+    def with_weights(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
+        """Give the model a network with these weights and return it, ready to predict; for `load` and `pretrained`.
+
+        `weights` is the network's state_dict. Predictions are `scale` times the network's output plus `offset`, both in
+        the unit of the target; for a `binary` kind, probabilities (offset 0, scale 1).
+        """
+        import torch
+
+        self._kind, self._offset, self._scale = kind, offset, scale
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = self.network()
+        self._network.load_state_dict(weights)
+        self._network.to(self._device)
+        return self
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters of the fitted network."""
+        """Number of trainable parameters of the fitted network."""
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
@@ -182,17 +197,6 @@ class TorchModel:
         return reasons
 
     # Details -------------------------------------------------------------------------------------------------------
-
-    def _with(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
-        """This model with a network of these weights, ready to predict."""
-        import torch
-
-        self._kind, self._offset, self._scale = kind, offset, scale
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = self.network()
-        self._network.load_state_dict(weights)
-        self._network.to(self._device)
-        return self
 
     def _inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
         chosen = {name: getattr(self, name) for name in self.input_fields}
