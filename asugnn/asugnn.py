@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class ASUGNN(TorchModel):
     """Asymmetric-unit-based graph neural network (Cao, Anderson & Davis, J. Appl. Cryst., 2025).
 
-    The defaults are the paper's; section or table stand beside each. Where a space group leaves the origin free,
-    predictions depend on where it was put, because the fractional coordinates do, unless `origin` is `settled`.
+    The defaults are the paper's, with its section or table beside each. Where a space group leaves the origin free,
+    predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`.
+    Supports hydrogen to californium.
     """
 
     epochs: int = 200  # section 4.4
@@ -37,18 +38,18 @@ class ASUGNN(TorchModel):
     heads: int = 8  # section 4.2
     codecs: int = 2  # section 3
     first: Literal["asuam", "dam"] = "asuam"  # adjacency of the first convolution, Table 1
-    second: Literal["asuam", "dam", "none"] = "dam"  # of the second convolution, or without one, Table 1
-    xrd: bool = True  # whether the powder pattern is seen; else it is masked, Table 1
-    windows: int = 14  # tokens that the powder pattern is cut into, 5 degrees each; ours, the authors' code has 1
-    term: Literal["before", "after"] = "before"  # structural term before the softmax, section 3; their code: after it
+    second: Literal["asuam", "dam", "none"] = "dam"  # of the second convolution; none: only one convolution, Table 1
+    xrd: bool = True  # whether the powder pattern is used; otherwise it is masked, Table 1
+    windows: int = 14  # tokens of the powder pattern, 5 degrees each; ours, the authors' code has 1
+    term: Literal["before", "after"] = "before"  # structural term before the softmax, section 3; authors' code: after
     readout: Literal["set2set", "recurrent"] = "set2set"  # section 3; the authors' code: recurrent over the atoms
     distance: Literal["nearest", "cell"] = "nearest"  # images; the authors' code: inside the cell
     mass: Literal["mean", "total"] = "mean"  # of the atoms, section 2; the authors' code: of the cell
     profile: Literal["integrated", "sampled"] = "integrated"  # of the pattern's peaks; the authors' code: sampled
-    origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: by the atoms
+    origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: settled
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
-    warmup: float = 0.05  # share of the steps over which the learning rate rises; ours
+    warmup: float = 0.05  # fraction of the steps during which the learning rate rises; ours
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
@@ -86,9 +87,9 @@ class ASUGNN(TorchModel):
 
     @classmethod
     def ablation(cls, preset: str) -> list[Mapping[str, str]]:
-        """The rows of Table 1: the order of the adjacencies, the width, and no powder pattern.
+        """List the variants of Table 1: order of the adjacencies, width, and no powder pattern.
 
-        The widths are three quarters and one and a half of the preset's, 384 and 768 beside 512 in `paper`.
+        The widths are 3/4 and 3/2 of the preset's: 384 and 768 beside 512 in `paper`.
         """
         width = cls(**cls.presets[preset]).width
         orders = [(a, b) for a in ("dam", "asuam") for b in ("dam", "asuam", "none") if (a, b) != ("asuam", "dam")]
@@ -102,15 +103,15 @@ class ASUGNN(TorchModel):
     def inputs(self, crystal: Crystal) -> Inputs:
         from asugnn.embedding import embed_crystal
 
-        chosen = {name: getattr(self, name) for name in self.input_fields}
-        return {name: value.astype(np.float32) for name, value in vars(embed_crystal(crystal, **chosen)).items()}
+        options = {name: getattr(self, name) for name in self.input_fields}
+        return {name: value.astype(np.float32) for name, value in vars(embed_crystal(crystal, **options)).items()}
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
 
         from asugnn.packed_batch import pack_batch
 
-        # A GPU takes few large groups with some padding; a processor takes exact ones.
+        # A GPU is fastest with few large groups and some padding, a processor with exact groups.
         return pack_batch(inputs, exact=not torch.cuda.is_available())
 
     def network(self) -> nn.Module:
@@ -137,7 +138,7 @@ class ASUGNN(TorchModel):
         )
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """A linear rise, then half a cosine down to zero; constant without `one_cycle`."""
+        """Build a linear rise, then half a cosine down to zero; None, a constant rate, without `one_cycle`."""
         import torch
 
         if not self.one_cycle:

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and the digests that tell whether they stayed so."""
+"""Write files and folders that appear complete or not at all, and compute the digest of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not."""
+    """Yield a temporary file beside `path`, which replaces it if the block succeeds and is removed if it raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -30,22 +30,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place, with all in it, when the block ends well."""
+    """Yield a temporary folder beside `path`, which replaces it with all its content if the block succeeds."""
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    before = temporary.with_name(f"{temporary.name}.before")
+    previous = temporary.with_name(f"{temporary.name}.before")
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
-            path.rename(before)
+            path.rename(previous)
         temporary.rename(path)
     finally:
-        if before.exists() and not path.exists():  # the second of the two steps failed
-            before.rename(path)
-        for left in (temporary, before):
-            shutil.rmtree(left, ignore_errors=True)
+        if previous.exists() and not path.exists():  # the second of the two renames failed
+            previous.rename(path)
+        for leftover in (temporary, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -55,7 +55,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

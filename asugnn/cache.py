@@ -1,8 +1,8 @@
-"""Crystals become model inputs once, kept by content.
+"""A cache of model inputs, in memory and on disk: every crystal is featurised once.
 
-The key is the crystal's content and the featuriser's name, settings and version: never a label, never a fitted
-scaler, so no task can poison another. Inputs are dicts of arrays. On disk a featuriser owns one folder of shards,
-each a safetensors file that appears whole or not at all, so several runs may fill it at once.
+The key is the content of the crystal and the name, version and settings of the featuriser: never a label or a fitted
+scaler, so that no task can influence another. Inputs are dicts of arrays. On disk a featuriser has a folder of shards,
+safetensors files that are written atomically, so that several runs may fill it at once.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from numpy.typing import NDArray
 
 from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal
+from asugnn.errors import InputError
 from asugnn.model import Progress, no_progress
+from asugnn.reading import reading
 
 Inputs = Mapping[str, NDArray[Any]]
-SHARD = 2000  # crystals a file
+SHARD = 2000  # crystals per file
 
-# The inputs of the featuriser used last. One is enough: runs go model by model, and memory stays bounded.
+# By featuriser, then by key of the crystal. Only the last featuriser is kept, so that memory is bounded: runs go model
+# by model.
 _memory: dict[str, dict[str, Inputs]] = {}
 
 
 def cache_folder() -> Path:
-    """Where inputs are kept: `BENCH_CACHE`, else `asugnn-bench` in the user's cache folder."""
-    if given := os.environ.get("BENCH_CACHE"):
-        return Path(given)
+    """Return the cache folder: `BENCH_CACHE`, else `asugnn-bench` in the user's cache folder."""
+    if folder := os.environ.get("BENCH_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asugnn-bench"
 
 
@@ -44,58 +47,59 @@ def cached_inputs(
     settings: Mapping[str, Any],
     progress: Progress = no_progress,
 ) -> list[Inputs]:
-    """The inputs of `crystals`, in order, computed only where content, `name` or `settings` are new.
+    """Return the inputs of `crystals`, in order; those that are not in the cache are computed by `featurise`.
 
-    `name` names the featuriser and its version: change it whenever its output changes. What `featurise` raises
-    for a crystal passes through.
+    `name` is the featuriser's name and version: change it whenever its output changes. `settings` are all other values
+    on which the output depends. An exception of `featurise` passes through.
     """
     identity = json.dumps([name, settings], sort_keys=True, default=str)
-    home = cache_folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    if home.name not in _memory:
+    folder = cache_folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    if folder.name not in _memory:
         _memory.clear()
-        _memory[home.name] = {}
-    known = _memory[home.name]
+        _memory[folder.name] = {}
+    loaded = _memory[folder.name]
     wanted = {c.key: c for c in crystals}
-    if any(key not in known for key in wanted):
-        _read_shards(home, known, set(wanted))
-    missing = [key for key in wanted if key not in known]
+    if any(key not in loaded for key in wanted):
+        _read_shards(folder, loaded, set(wanted))
+    missing = [key for key in wanted if key not in loaded]
     if missing:
         with progress(f"inputs {name}", len(missing)) as bar:
             for start in range(0, len(missing), SHARD):
-                new: dict[str, Inputs] = {}
+                computed: dict[str, Inputs] = {}
                 for key in missing[start : start + SHARD]:
-                    new[key] = featurise(wanted[key])
+                    computed[key] = featurise(wanted[key])
                     bar.advance()
-                known.update(new)
-                _write_shard(home, new)
-    return [known[c.key] for c in crystals]
+                loaded.update(computed)
+                _write_shard(folder, computed)
+    return [loaded[c.key] for c in crystals]
 
 
-def _write_shard(home: Path, new: Mapping[str, Inputs]) -> None:
-    """One shard: for every array name the values of all crystals end to end, and their shapes."""
+def _write_shard(folder: Path, inputs: Mapping[str, Inputs]) -> None:
+    """Write a shard: for every array the values of all crystals end to end, and their shapes under NAME/shape."""
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    keys, arrays = list(new), {}
-    for name in next(iter(new.values())):
-        values = [np.asarray(new[key][name]) for key in keys]
+    keys, arrays = list(inputs), {}
+    for name in next(iter(inputs.values())):
+        values = [np.asarray(inputs[key][name]) for key in keys]
         arrays[name] = np.concatenate([v.reshape(-1) for v in values])
         arrays[f"{name}/shape"] = np.array([v.shape for v in values], dtype=np.int64)
     try:
-        with atomic_write(home / f"{uuid.uuid4().hex}.safetensors") as path:
+        with atomic_write(folder / f"{uuid.uuid4().hex}.safetensors") as path:
             save_file(arrays, path, metadata={"keys": " ".join(keys)})
     except (OSError, SafetensorError):
-        pass  # a full or read-only disk costs the next run some time, and this one nothing
+        pass  # the disk is full or read-only: the next run computes these inputs again
 
 
-def _read_shards(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None:
-    from safetensors import SafetensorError, safe_open
+def _read_shards(folder: Path, loaded: dict[str, Inputs], wanted: set[str]) -> None:
+    """Add the wanted inputs that are on disk to `loaded`; a damaged shard is removed."""
+    from safetensors import safe_open
 
-    for path in sorted(home.glob("*.safetensors")):
+    for path in sorted(folder.glob("*.safetensors")):
         try:
-            with safe_open(path, framework="numpy") as shard:
+            with reading(path, "cached inputs"), safe_open(path, framework="numpy") as shard:
                 keys = shard.metadata()["keys"].split()
-                if not wanted & set(keys) - known.keys():
+                if not wanted & set(keys) - loaded.keys():
                     continue
                 names = [n for n in shard.keys() if not n.endswith("/shape")]  # noqa: SIM118, not a mapping
                 parts = {}
@@ -104,10 +108,10 @@ def _read_shards(home: Path, known: dict[str, Inputs], wanted: set[str]) -> None
                     ends = np.cumsum(shapes.prod(axis=1))
                     flat = np.split(shard.get_tensor(name), ends[:-1])
                     parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        except InputError:
             with suppress(OSError):
-                path.unlink()  # damaged: it is only a cache
+                path.unlink()  # damaged: its crystals are computed again
             continue
         for i, key in enumerate(keys):
             if key in wanted:
-                known.setdefault(key, {name: parts[name][i] for name in names})
+                loaded.setdefault(key, {name: parts[name][i] for name in names})

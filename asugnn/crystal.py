@@ -29,15 +29,18 @@ SYMBOLS = (
     "Lv", "Ts", "Og",
 )
 # fmt: on
+# Deuterium and tritium are read as hydrogen: no label here depends on the mass of a nucleus.
+ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS, 1)} | {"D": 1, "T": 1}
 
-LONGEST, FARTHEST = 1e4, 1e6  # angstrom, cells: beyond these it is a wrong unit, and float64 loses the positions
-SAME_PLACE = 0.05  # angstrom: two atoms closer than this are one atom written twice
-FLAT = 1e-3  # volume over the product of the three lengths, below which a cell is flat
+# A larger component of the lattice (angstrom) or coordinate (cells) is a wrong unit, and float64 loses the positions.
+MAX_LENGTH, MAX_COORDINATE = 1e4, 1e6
+MIN_DISTANCE = 0.05  # angstrom: two atoms closer than this are one atom written twice
+MIN_FLATNESS = 1e-3  # volume over the product of the three lengths, below which a cell counts as flat
 
 
 @dataclass(frozen=True, eq=False)
 class Crystal:
-    """A periodic arrangement of whole atoms.
+    """A periodic arrangement of atoms, each site fully occupied by one.
 
     Parameters
     ----------
@@ -48,8 +51,8 @@ class Crystal:
     numbers
         (n,) atomic numbers, 1 to 118.
 
-    The arrays are copies that cannot be written to. Raises `InputError` for a wrong shape, a value that is
-    not finite, a cell without volume, an unknown element, or two atoms on one place.
+    The arrays are read-only copies. Raises `InputError` for a wrong shape, a value that is not finite, a cell without
+    volume, an unknown element, or two atoms closer than 0.05 angstrom.
     """
 
     lattice: Floats
@@ -57,19 +60,22 @@ class Crystal:
     numbers: Ints
 
     def __init__(self, lattice: ArrayLike, frac_coords: ArrayLike, numbers: ArrayLike) -> None:
-        object.__setattr__(self, "lattice", _frozen(lattice, "lattice"))  # (3, 3)
-        object.__setattr__(self, "frac_coords", _frozen(frac_coords, "fractional coordinates"))  # (n, 3)
-        object.__setattr__(self, "numbers", _elements(_frozen(numbers, "atomic numbers")))  # (n,)
+        object.__setattr__(self, "lattice", _read_only_floats(lattice, "lattice"))  # (3, 3)
+        object.__setattr__(self, "frac_coords", _read_only_floats(frac_coords, "fractional coordinates"))  # (n, 3)
+        object.__setattr__(self, "numbers", _check_numbers(_read_only_floats(numbers, "atomic numbers")))  # (n,)
         self._check()
 
     @classmethod
     def checked(cls, lattice: Floats, frac_coords: Floats, numbers: Ints) -> Self:
-        """A crystal of new arrays that were made from one that is known to be right: nothing is checked or copied."""
-        made = object.__new__(cls)
+        """Make a crystal from arrays that were computed from a checked one, without checks or copies.
+
+        The arrays become read-only and must not be used elsewhere.
+        """
+        crystal = object.__new__(cls)
         for name, array in (("lattice", lattice), ("frac_coords", frac_coords), ("numbers", numbers)):
             array.flags.writeable = False
-            object.__setattr__(made, name, array)
-        return made
+            object.__setattr__(crystal, name, array)
+        return crystal
 
     def _check(self) -> None:
         n = len(self.numbers) if self.numbers.ndim == 1 else 0
@@ -83,18 +89,20 @@ class Crystal:
             raise InputError("the lattice holds a value that is not a finite number")
         if not (finite := np.isfinite(self.frac_coords).all(axis=1)).all():
             raise InputError(f"atom {int(np.argmin(finite)) + 1} has a coordinate that is not a finite number")
-        if np.abs(self.lattice).max() > LONGEST or np.abs(self.frac_coords).max() > FARTHEST:
-            raise InputError(f"the cell is longer than {LONGEST:g} angstrom, or an atom over {FARTHEST:g} cells away")
+        if np.abs(self.lattice).max() > MAX_LENGTH or np.abs(self.frac_coords).max() > MAX_COORDINATE:
+            raise InputError(
+                f"the cell is longer than {MAX_LENGTH:g} angstrom, or an atom over {MAX_COORDINATE:g} cells away"
+            )
         lengths = np.linalg.norm(self.lattice, axis=1)
-        if lengths.min() == 0 or self.volume < FLAT * lengths.prod():
+        if lengths.min() == 0 or self.volume < MIN_FLATNESS * lengths.prod():
             raise InputError("the cell has no volume: its three vectors lie in one plane")
         shift = self.frac_coords[:, None] - self.frac_coords[None]  # (n, n, 3)
-        # A pair on one place differs by a lattice vector, so rounding finds its shortest image in any cell.
-        close = np.linalg.norm((shift - np.round(shift)) @ self.lattice, axis=-1) < SAME_PLACE  # (n, n)
+        # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
+        close = np.linalg.norm((shift - np.round(shift)) @ self.lattice, axis=-1) < MIN_DISTANCE  # (n, n)
         if (pairs := np.argwhere(np.triu(close, 1))).size:
             i, j = (int(k) for k in pairs[0])
             names = f"{i + 1} ({SYMBOLS[self.numbers[i] - 1]}) and {j + 1} ({SYMBOLS[self.numbers[j] - 1]})"
-            raise InputError(f"atoms {names} are on one place (closer than {SAME_PLACE} angstrom): remove one of them")
+            raise InputError(f"atoms {names} coincide (closer than {MIN_DISTANCE} angstrom): remove one of them")
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -116,7 +124,7 @@ class Crystal:
 
     @cached_property
     def key(self) -> str:
-        """Digest of the content: equal for equal arrays and nothing else."""
+        """Digest of the content, 32 hexadecimal digits: equal arrays have equal keys, others do not."""
         digest = hashlib.sha256(self.lattice.tobytes())
         digest.update(self.frac_coords.tobytes())
         digest.update(self.numbers.tobytes())
@@ -124,13 +132,13 @@ class Crystal:
 
 
 def reduced_formula(numbers: Iterable[Any]) -> str:
-    """Composition in lowest terms, elements in alphabetical order, from atomic numbers."""
+    """Return the formula in lowest terms, elements in alphabetical order, of atoms given by their atomic numbers."""
     counts = Counter(SYMBOLS[int(z) - 1] for z in numbers)
     divisor = gcd(*counts.values())
     return "".join(f"{s}{n // divisor if n > divisor else ''}" for s, n in sorted(counts.items()))
 
 
-def _frozen(values: ArrayLike, what: str) -> Floats:
+def _read_only_floats(values: ArrayLike, what: str) -> Floats:
     try:
         array = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError, OverflowError) as error:
@@ -139,9 +147,9 @@ def _frozen(values: ArrayLike, what: str) -> Floats:
     return array
 
 
-def _elements(values: Floats) -> Ints:
-    if not (known := (values >= 1) & (values <= len(SYMBOLS)) & (values == np.rint(values))).all():
-        raise InputError(f"{values[~known][0]:g} is not the atomic number of a known element (1 to 118)")
+def _check_numbers(values: Floats) -> Ints:
+    if not (valid := (values >= 1) & (values <= len(SYMBOLS)) & (values == np.rint(values))).all():
+        raise InputError(f"{values[~valid][0]:g} is not the atomic number of a known element (1 to 118)")
     numbers = values.astype(np.int64)
     numbers.setflags(write=False)
     return numbers

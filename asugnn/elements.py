@@ -33,5 +33,5 @@ def check_elements(crystal: Crystal, model: str) -> None:
     if (heaviest := int(crystal.numbers.max())) > LAST:
         raise InputError(
             f"{model} knows the elements up to {SYMBOLS[LAST - 1]}, and {crystal.formula} has "
-            f"{SYMBOLS[heaviest - 1]}: leave this crystal out"
+            f"{SYMBOLS[heaviest - 1]}: remove this crystal"
         )

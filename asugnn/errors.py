@@ -1,21 +1,31 @@
-"""The exception whose message a user is meant to read, and how an unknown word is answered."""
+"""The exception whose message is written for the user, and helpers for such messages."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
     """A fault of the input: its message is a sentence for the person who can fix it.
 
-    The command line prints the message and exits with 1; anything else that reaches it is a bug.
+    The command line prints the message and exits with status 1; any other exception that reaches it is a bug.
     """
 
 
+@contextmanager
+def prefix_errors(prefix: str) -> Iterator[None]:
+    """Put "PREFIX: " before the message of an `InputError` that is raised in the block."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from error
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word: the nearest known one, and all there are."""
+    """Return the end of a sentence about an unknown word: the most similar known one, and the list of all."""
     names = sorted(known)
-    hits = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{hits[0]}'?" if hits else ""
+    similar = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{similar[0]}'?" if similar else ""
     return f"{hint} There is: {', '.join(names) if names else 'nothing'}" if hint else f"; there is: {', '.join(names)}"

@@ -1,16 +1,19 @@
-"""The interface of a model, and how models are found, named and configured."""
+"""The interface of a model: what it is given, what it must do, and what it may offer beyond that."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats
+
+if TYPE_CHECKING:
+    from asugnn.published_weights import PublishedWeights
 
 Kind = Literal["regression", "binary"]
 Precision = Literal["float32", "bfloat16"]
@@ -18,7 +21,11 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Crystals with their labels: `y` is (n,), a value or, for `binary`, 0 or 1."""
+    """n crystals with their ids and labels.
+
+    `y` is (n,): a value in the unit of the target or, where `kind` is `binary`, 0 or 1. Raises `ValueError` where the
+    lengths differ, a label is not finite, or a binary label is neither 0 nor 1.
+    """
 
     ids: tuple[str, ...]
     crystals: Sequence[Crystal]
@@ -38,7 +45,7 @@ class Labelled:
 
 
 class Bar(Protocol):
-    """A progress bar: `advance` by some steps, with a note such as the loss."""
+    """A progress bar: `advance` it by some steps, with a note such as the loss."""
 
     def advance(self, steps: int = 1, note: str = "") -> None: ...
 
@@ -53,39 +60,101 @@ class _NoBar:
 
 @contextmanager
 def no_progress(description: str, total: int) -> Any:
-    """The progress that shows nothing."""
+    """A `Progress` that shows nothing."""
     yield _NoBar()
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a run hands to a model beside the data."""
+    """Settings of a run that a model receives beside the data."""
 
     seed: int = 0
     device: str = "cpu"  # "cpu" or "cuda"
-    precision: Precision = "float32"  # of the matrix products in training; weights stay float32
-    folder: Path | None = None  # where checkpoints and the training history go; None: nowhere
+    precision: Precision = "float32"  # of matrix products during training; weights stay float32
+    folder: Path | None = None  # for checkpoints and the training history; None: they are not written
     progress: Progress = field(default=no_progress, repr=False)
 
 
 @runtime_checkable
 class Model(Protocol):
-    """What `fit`s and `predict`s. A model is a dataclass: its fields are its hyper-parameters.
+    """The four methods that every model has. A model is a dataclass: its fields are its hyper-parameters.
 
-    Optional class attributes: `presets`, name to overrides of the fields (without it, every preset is the
-    defaults); `invariances`, the names in `leaderboard.running.model_contract.INVARIANCES` under which predictions do
-    not change; `ablation(preset)`, the variants that its paper compares, each as fields to set from text.
+    Three attributes are optional:
+
+    - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
+      both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
+    - `invariances` (of the class): those of "rotation", "translation", "atom order", "cell choice" and "supercell" that
+      do not change predictions. `bench check` verifies them.
+    - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
+
+    Optional methods have protocols of their own: `HasDomain`, `HasReferences`, `HasPretrained`, `HasAblation`. A model
+    need not name them as base classes: whoever has the method has the ability.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         """Learn from `train`; only `val` may influence early stopping."""
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
-        """(n,) values in the unit of the labels, or probabilities of class 1."""
+        """Predict n crystals: (n,) values in the unit of the labels, or probabilities of class 1."""
 
     def save(self, folder: Path) -> None:
         """Write what `load` needs into an existing, empty folder."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The model that `save` wrote, ready to predict."""
+        """Read the model that `save` wrote, ready to predict; raises `InputError` where that cannot be done."""
+
+
+@runtime_checkable
+class HasDomain(Protocol):
+    """A model that cannot predict every crystal, such as one that knows some elements only."""
+
+    def outside(self, crystals: Sequence[Crystal]) -> Mapping[int, str]:
+        """List the crystals that `predict` would refuse: position in `crystals`, from 0, to the reason in a sentence.
+
+        Called before `predict`, which then gets the other crystals only. A run with published weights counts those left
+        out; a run that was trained here must predict its whole test set.
+        """
+
+
+@runtime_checkable
+class HasReferences(Protocol):
+    """A pretrained model that measures its predictions from reference crystals, such as energies from the elements'."""
+
+    def refer(self, crystals: Sequence[Crystal]) -> None:
+        """Take the references from these crystals, which come without labels.
+
+        Called once before `outside` and `predict`, with the crystals of the training side of the fold.
+        """
+
+
+@runtime_checkable
+class HasPretrained(Protocol):
+    """A model that published weights can be loaded into: `--pretrained FOLDER`."""
+
+    @classmethod
+    def pretrained(cls, files: Mapping[str, Path]) -> Model:
+        """Build a model that is ready to predict from files: name to path.
+
+        `files` are those of the user's folder, or those that `HasWeights.weights` lists under the user's name, verified
+        by their sha256. Raises `InputError` where they hold no such model. Nothing in a file may be executed.
+        """
+
+
+@runtime_checkable
+class HasWeights(HasPretrained, Protocol):
+    """A model that knows where weights for it were published: `--pretrained NAME`."""
+
+    weights: Mapping[str, PublishedWeights]  # of the class, by the name that users type
+
+
+@runtime_checkable
+class HasAblation(Protocol):
+    """A model whose publication compares variants of it: `bench run ablation --model NAME`."""
+
+    @classmethod
+    def ablation(cls, preset: str) -> Sequence[Mapping[str, str]]:
+        """List the variants of a preset: each maps names of fields to values as text, `{}` is the preset itself.
+
+        `preset` is one of `presets`.
+        """

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -14,14 +14,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import Model
+from asugnn.model import HasAblation, HasWeights, Model
+from asugnn.published_weights import PublishedWeights
 
 GROUP = "bench.models"  # the entry-point group in which models are found
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """An entry of `bench.models`: the class, or the reason why it cannot be had."""
+    """An entry point of the group `bench.models`: the model's class, or the reason why it cannot be loaded."""
 
     name: str
     source: str  # module:Class
@@ -31,7 +32,7 @@ class ModelEntry:
 
 
 def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
-    """The installed models, ours first, or those with the given names; a broken one hurts nobody."""
+    """List the installed models, ours first, or those with the given names; a broken one is listed with its reason."""
     points = importlib.metadata.entry_points(group=GROUP)
     if names is not None:
         points = importlib.metadata.EntryPoints(p for p in points if p.name in set(names))
@@ -43,41 +44,54 @@ def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
 
 
 def find_model(name: str) -> type[Model]:
-    """The class of an installed model, or of `path/to/file.py:Class`; raises `InputError`."""
+    """Return the class of an installed model, or of `path/to/file.py:Class`.
+
+    A file is executed: give only a name that the user typed. Raises `InputError` where there is no such model, or it
+    cannot be loaded.
+    """
     if ".py:" in name:
         return _model_from_file(name)
-    if not (hits := list_models([name])):
-        known = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
-        raise InputError(f"there is no model '{name}'{did_you_mean(name, known)}")
-    if hits[0].model is None:
-        raise InputError(f"model '{name}' ({hits[0].source}) cannot be loaded: {hits[0].reason}")
-    return hits[0].model
+    if not (entries := list_models([name])):
+        installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
+        raise InputError(f"there is no model '{name}'{did_you_mean(name, installed)}")
+    (entry,) = entries
+    if entry.model is None:
+        raise InputError(f"model '{name}' ({entry.source}) cannot be loaded: {entry.reason}")
+    return entry.model
 
 
 def model_presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
-    """Preset name to the fields it sets."""
+    """Map the name of each preset to the fields that it sets."""
     declared: Mapping[str, Mapping[str, Any]] | None = getattr(model, "presets", None)
     return declared if declared is not None else {"quick": {}, "paper": {}}
 
 
-def ablation_variants(name: str, preset: str) -> list[Mapping[str, str]]:
-    """What is varied in the ablation of a model, by a preset's fields; raises `InputError` for a model without one."""
+def model_weights(model: type[Model]) -> Mapping[str, PublishedWeights]:
+    """Map the names of a model's published weights to where they are; empty for a model without."""
+    return model.weights if isinstance(model, HasWeights) else {}
+
+
+def ablation_variants(name: str, preset: str) -> Sequence[Mapping[str, str]]:
+    """List the variants that the ablation of a model compares, each as fields to set from text.
+
+    Raises `InputError` for a model without an ablation, or an unknown preset.
+    """
     cls = find_model(name)
-    if not hasattr(cls, "ablation"):
+    if not issubclass(cls, HasAblation):
         raise InputError(f"model '{name}' has no ablation: choose one that has, such as asugnn")
-    if preset not in model_presets(cls):
-        raise InputError(f"model '{name}' has no preset '{preset}'{did_you_mean(preset, model_presets(cls))}")
-    chosen: list[Mapping[str, str]] = cls.ablation(preset)
-    return chosen
+    _check_preset(name, cls, preset)
+    return cls.ablation(preset)
 
 
 def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Model:
-    """An unfitted model of a preset with some fields set from text; raises `InputError`."""
+    """Make an unfitted model of a preset, with `overrides` (field to text) on top.
+
+    Raises `InputError` for a model that cannot be loaded, an unknown preset or field, or a value that does not fit.
+    """
     cls = find_model(name)
     if not model_presets(cls):
         raise InputError(f"model '{name}' is not trained here: it comes with published weights, --pretrained")
-    if preset not in model_presets(cls):
-        raise InputError(f"model '{name}' has no preset '{preset}'{did_you_mean(preset, model_presets(cls))}")
+    _check_preset(name, cls, preset)
     values = dict(model_presets(cls)[preset])
     if overrides and not dataclasses.is_dataclass(cls):
         raise InputError(f"model '{name}' has no fields to set: it is not a dataclass")
@@ -87,8 +101,13 @@ def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Mod
 
 
 def model_settings(model: Model) -> dict[str, Any]:
-    """The hyper-parameters of a model, by name."""
+    """Return the hyper-parameters of a model by name: its dataclass fields."""
     return dataclasses.asdict(model) if dataclasses.is_dataclass(model) and not isinstance(model, type) else {}
+
+
+def _check_preset(name: str, model: type[Model], preset: str) -> None:
+    if preset not in model_presets(model):
+        raise InputError(f"model '{name}' has no preset '{preset}'{did_you_mean(preset, model_presets(model))}")
 
 
 def _load_entry(point: importlib.metadata.EntryPoint) -> ModelEntry:
@@ -97,14 +116,17 @@ def _load_entry(point: importlib.metadata.EntryPoint) -> ModelEntry:
         loaded = point.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises, the others must go on
         return ModelEntry(point.name, point.value, package, None, f"{type(error).__name__}: {error}")
-    if missing := _missing_methods(loaded):
-        return ModelEntry(point.name, point.value, package, None, f"it is no model: it lacks {missing}")
+    if fault := _interface_fault(loaded):
+        return ModelEntry(point.name, point.value, package, None, f"it is no model: {fault}")
     return ModelEntry(point.name, point.value, package, loaded)
 
 
-def _missing_methods(loaded: object) -> str:
-    lacks = [m for m in ("fit", "predict", "save", "load") if not callable(getattr(loaded, m, None))]
-    return ", ".join(lacks)
+def _interface_fault(loaded: object) -> str:
+    """Why an object is not the class of a model; empty if it is."""
+    if not isinstance(loaded, type):
+        return "it is not a class"
+    lacking = [method for method in ("fit", "predict", "save", "load") if not callable(getattr(loaded, method, None))]
+    return f"it lacks {', '.join(lacking)}" if lacking else ""
 
 
 def _model_from_file(name: str) -> type[Model]:
@@ -122,8 +144,8 @@ def _model_from_file(name: str) -> type[Model]:
     loaded = getattr(module, attribute, None)
     if loaded is None:
         raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, vars(module))}")
-    if missing := _missing_methods(loaded):
-        raise InputError(f"{name} is no model: it lacks {missing}")
+    if fault := _interface_fault(loaded):
+        raise InputError(f"{name} is no model: {fault}")
     return loaded  # type: ignore[no-any-return]
 
 
@@ -131,21 +153,21 @@ def _parse_value(cls: Any, name: str, key: str, text: str) -> Any:
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
     if key not in fields:
         raise InputError(f"model '{name}' has no field '{key}'{did_you_mean(key, fields)}")
-    kind = get_type_hints(cls)[key]
-    if get_origin(kind) is Literal:
-        choices = {str(choice): choice for choice in get_args(kind)}
+    field_type = get_type_hints(cls)[key]
+    if get_origin(field_type) is Literal:
+        choices = {str(choice): choice for choice in get_args(field_type)}
         if text not in choices:
             raise InputError(f"{name}.{key} cannot be '{text}'{did_you_mean(text, choices)}")
         return choices[text]
-    if kind not in {int, float, bool, str}:
-        raise InputError(f"{name}.{key} cannot be set from text: it is a {kind}")
+    if field_type not in {int, float, bool, str}:
+        raise InputError(f"{name}.{key} cannot be set from text: it is a {field_type}")
     try:
-        if kind is bool:
+        if field_type is bool:
             return {"true": True, "false": False}[text.lower()]
-        value = kind(text)
+        value = field_type(text)
     except (KeyError, ValueError) as error:
-        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        wanted = {int: "a whole number", float: "a number", bool: "true or false"}[field_type]
         raise InputError(f"{name}.{key} must be {wanted}, not '{text}'") from error
-    if kind is float and not np.isfinite(value):
+    if field_type is float and not np.isfinite(value):
         raise InputError(f"{name}.{key} must be a finite number, not '{text}'")
     return value

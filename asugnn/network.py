@@ -1,13 +1,13 @@
 """The network of ASUGNN (paper, section 3), to be read from top to bottom.
 
-B crystals, A atoms and P ordered pairs of atoms of one crystal in all, d the width, H heads, T windows of the powder
-pattern. Crystals are sorted by size, and those of one size form a group: linear layers and norms run over the A atoms
-end to end, attention and read-out group by group, so that there is no padding, or little of it under masks where fewer
-groups serve better (`asugnn.layout.Layout`). No tensor holds a pair's 140 inputs. `benchmarks/literal.py` computes
-the same in the literal way, and both must agree.
+Shapes: B crystals, A atoms and P ordered pairs of atoms of one crystal in the batch; d the width, H heads, T windows of
+the powder pattern. Crystals are sorted by size, and those of one size form a group: linear layers and norms run over
+the A atoms end to end, attention group by group. So there is no padding, or a little under masks where fewer groups are
+faster (`asugnn.packed_batch.PackedLayout`). No tensor holds the 140 inputs of every pair. `benchmarks/literal.py`
+computes the same network without such measures, and a test holds that both agree.
 
-Where the paper is silent the choices are: the perceptrons of G and of the structural term have one hidden layer; a
-bias that cannot change the output (of keys under a softmax, or before a batch norm) is left out.
+Where the paper is silent: the perceptrons of G and of the structural term have one hidden layer; a bias that cannot
+change the output (of keys under a softmax, or before a batch norm) is omitted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from asugnn.fused_gated_conv import PairEdges, fused_gated_conv, gate_moments
 from asugnn.packed_batch import PackedLayout
+from asugnn.readout import Recurrent, Set2Set
 
 Adjacency = Literal["asuam", "dam", "none"]
 Term = Literal["before", "after"]
@@ -28,7 +29,8 @@ Readout = Literal["set2set", "recurrent"]
 
 NODE, ELEMENT, EDGE, ATOM, PATTERN = 106, 92, 12, 64, 140  # widths: of a node, its element, an edge, an atom, G
 
-# Middle and spread of the columns 92.. of a node over crystals at large. They bring what runs to 1e4 to order one.
+# Typical mean and spread of node columns 92 to 105 over many crystals: scaling by them brings values of up to 1e4 to
+# order one.
 # fmt: off
 MIDDLE = (0.5, 0.5, 0.5, 7.0, 7.0, 9.0, 90.0, 90.0, 95.0, 120.0, 20.0, 5.0, 400.0, 70.0)
 SPREAD = (0.3, 0.3, 0.3, 4.0, 4.0, 5.0, 10.0, 10.0, 15.0, 75.0, 20.0, 5.0, 500.0, 40.0)
@@ -41,13 +43,13 @@ class Network(nn.Module):
     Parameters
     ----------
     adjacencies
-        What the first and the second convolution see (Table 1: ASUAM, then DAM); with `none` there is no second one.
+        Input of the first and of the second convolution (Table 1: ASUAM, then DAM); with `none` there is no second one.
     width, heads, codecs
         d, H and the number of ASU-codec units.
     windows
-        T, into how many stretches of angle the pattern is cut: the tokens of the cross-attention. It must divide 140.
+        T, the number of angle ranges that the pattern is cut into: the tokens of the cross-attention. Divides 140.
     xrd
-        Whether the pattern is seen; otherwise it is masked by zeros (section 4.2).
+        Whether the pattern is used; otherwise it is replaced by zeros (section 4.2).
     term
         Whether the structural term enters attention before the softmax, as in the paper, or after it, as in the
         authors' code, scaled by a learnt factor.
@@ -56,9 +58,10 @@ class Network(nn.Module):
     steps
         Steps of Set2Set.
     drop_key
-        Probability with which a key is dropped in training (DropKey, Li et al. 2023).
+        Probability that a key is dropped during training (DropKey, Li et al. 2023).
     initial
-        Standard deviation with which linear weights start; 0 for PyTorch's, which suits a narrow network better.
+        Standard deviation of the initial linear weights; 0 for PyTorch's initialisation, which is better for a narrow
+        network.
     """
 
     def __init__(
@@ -94,10 +97,12 @@ class Network(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """What `arranged` made, to (B,) in the order in which it was given."""
+        """Map a batch of `pack_batch` to values (B,), in the order of its inputs."""
         layout = PackedLayout(batch["groups"], batch.get("place"), batch["crystal"])
         with torch.no_grad():
-            edges = {name: PairEdges.of(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}}
+            edges = {
+                name: PairEdges.from_values(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}
+            }
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
@@ -111,14 +116,14 @@ class Network(nn.Module):
 
 
 def gaussian_expansion(distance: Tensor) -> Tensor:
-    """(...) distances in angstrom to (..., 12) Gaussians, centred from 0 to 8 and as wide as their spacing."""
+    """Expand distances (...) in angstrom in 12 Gaussians (..., 12), centred from 0 to 8, as wide as their spacing."""
     centres = torch.linspace(0, 8, EDGE, device=distance.device)
     values = torch.exp(-(((distance[..., None] - centres) * (EDGE - 1) / 8) ** 2))
-    return functional.threshold(values, 1e-20, 0.0)  # numbers too small for float32's usual form are slow to multiply
+    return functional.threshold(values, 1e-20, 0.0)  # subnormal float32 numbers are slow to multiply
 
 
 def asuam_edges(asuam: Tensor) -> Tensor:
-    """(...) weights of the ASUAM to (..., 12): all ones within an orbit, else Gaussians of the distance 1/weight."""
+    """Expand ASUAM weights (...) to (..., 12): ones within an orbit, else Gaussians of the distance 1/weight."""
     return torch.where(asuam[..., None] == 1, 1.0, gaussian_expansion(1 / asuam))
 
 
@@ -126,7 +131,7 @@ EDGES: dict[str, Callable[[Tensor], Tensor]] = {"asuam": asuam_edges, "dam": gau
 
 
 class NodeEmbedding(nn.Module):
-    """Node values of any size to atoms: a fixed scale, then one linear layer, always in float32."""
+    """Nodes (A, 106) to atoms (A, 64): a fixed scaling, then one linear layer, always in float32."""
 
     middle: Tensor
     spread: Tensor
@@ -144,7 +149,7 @@ class NodeEmbedding(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A gated sum over all atoms of the crystal, itself included (Xie & Grossman 2018, equation 5)."""
+    """A gated sum over all atoms of the crystal, including the atom itself (Xie & Grossman 2018, equation 5)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,26 +158,26 @@ class Convolution(nn.Module):
         self.sum_norm = nn.BatchNorm1d(ATOM)
 
     def forward(self, x: Tensor, edges: PairEdges, layout: PackedLayout) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):  # few operations, and their variance needs the digits
-            of_centre, of_other, of_edge = torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
-            centre, other = x @ of_centre.T, x @ of_other.T  # (A, 128) each
-            mean, variance = self._moments(centre, other, of_edge, edges, layout)  # (128,) each
+        with torch.autocast(x.device.type, enabled=False):  # few operations, whose variance needs the precision
+            w_centre, w_partner, w_edge = torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
+            centre, partner = x @ w_centre.T, x @ w_partner.T  # (A, 128) each
+            mean, variance = self._batch_moments(centre, partner, w_edge, edges, layout)  # (128,) each
             scale = self.pair_norm.weight / torch.sqrt(variance + self.pair_norm.eps)
             centre = (centre - mean) * scale + self.pair_norm.bias
-            total = fused_gated_conv(centre, other * scale, of_edge * scale[:, None], edges, layout)  # (A, 64)
+            total = fused_gated_conv(centre, partner * scale, w_edge * scale[:, None], edges, layout)  # (A, 64)
             out: Tensor = x + functional.softplus(self.sum_norm(total))  # (A, 64)
         return out
 
-    def _moments(
-        self, centre: Tensor, other: Tensor, of_edge: Tensor, edges: PairEdges, layout: PackedLayout
+    def _batch_moments(
+        self, centre: Tensor, partner: Tensor, w_edge: Tensor, edges: PairEdges, layout: PackedLayout
     ) -> tuple[Tensor, Tensor]:
-        """Mean and variance that normalise the pairs: of the batch in training, which the running ones then follow."""
+        """Mean and variance (128,) of the pair norm: of the batch in training (which updates the running ones)."""
         norm = self.pair_norm
         assert norm.running_mean is not None and norm.running_var is not None
         assert norm.num_batches_tracked is not None and norm.momentum is not None
         if not self.training:
             return norm.running_mean, norm.running_var
-        mean, variance, count = gate_moments(centre, other, of_edge, edges, layout)
+        mean, variance, count = gate_moments(centre, partner, w_edge, edges, layout)
         with torch.no_grad():
             norm.num_batches_tracked += 1
             norm.running_mean.lerp_(mean, norm.momentum)
@@ -181,18 +186,18 @@ class Convolution(nn.Module):
 
 
 class PatternTokens(nn.Module):
-    """The powder pattern as T tokens: one perceptron reads each window of it in its place, the rest blanked.
+    """The powder pattern as T tokens: one perceptron of the pattern with all but one window set to zero.
 
     With T = 1 the token is the authors', a perceptron of the whole pattern. But the softmax over one key is always 1,
-    and their cross-attention cannot attend; with T > 1, "G serves as both V and K" (section 3) has a meaning.
+    so that their cross-attention cannot attend; with T > 1, "G serves as both V and K" (section 3) has a meaning.
     """
 
     windows: Tensor
 
     def __init__(self, width: int, windows: int) -> None:
         super().__init__()
-        blocks = torch.eye(windows).repeat_interleave(PATTERN // windows, dim=1)  # (T, 140)
-        self.register_buffer("windows", blocks, persistent=False)
+        masks = torch.eye(windows).repeat_interleave(PATTERN // windows, dim=1)  # (T, 140)
+        self.register_buffer("windows", masks, persistent=False)
         self.perceptron = nn.Sequential(nn.Linear(PATTERN, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, pxrd: Tensor) -> Tensor:
@@ -207,7 +212,7 @@ class Codec(nn.Module):
     def __init__(self, width: int, heads: int, term: Term, drop_key: float) -> None:
         super().__init__()
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(4)])
-        # Before the softmax a bias for all pairs of a head alike would not outlive it.
+        # A bias before the softmax, equal for all pairs of a head, would cancel.
         self.structure = nn.Sequential(nn.Linear(EDGE, EDGE), nn.GELU(), nn.Linear(EDGE, heads, bias=term == "after"))
         self.within = Attention(width, heads, drop_key, term)
         self.across = Attention(width, heads, drop_key)
@@ -224,12 +229,12 @@ class Codec(nn.Module):
 
 
 def feed_forward(width: int) -> nn.Sequential:
-    """Two linear layers, four times as wide between."""
+    """Build two linear layers with a hidden width four times as large."""
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
 
 class Attention(nn.Module):
-    """Attention of H heads (Vaswani et al. 2017), of atoms to each other with a structural term, or to tokens."""
+    """Attention of H heads (Vaswani et al. 2017): among atoms with a structural term, or from atoms to tokens."""
 
     def __init__(self, width: int, heads: int, drop_key: float, term: Term = "before") -> None:
         super().__init__()
@@ -238,94 +243,46 @@ class Attention(nn.Module):
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self.factor = nn.Parameter(torch.tensor(1e-5)) if term == "after" else None  # the authors' start
+        self.factor = nn.Parameter(torch.tensor(1e-5)) if term == "after" else None  # the authors' initial value
 
     def forward(self, x: Tensor, tokens: Tensor | None, term: Tensor | None, layout: PackedLayout) -> Tensor:
-        """Of atoms (A, d) to `tokens` (B, T, d) or, without them, to each other; `term` is (P, H)."""
+        """Attend from atoms `x` (A, d) to `tokens` (B, T, d) or, without them, to each other: (A, d).
+
+        `term` (P, H) is added to the scores of pairs of atoms.
+        """
         q, k, v = (
             layer(x if tokens is None or layer is self.query else tokens)
             for layer in (self.query, self.key, self.value)
         )  # (A, d), or keys and values (B, T, d)
-        queries = layout.views(layout.spread(q))  # (b, n, d) each
+        queries = layout.split_groups(layout.scatter_atoms(q))  # (b, n, d) each
         if tokens is None:
-            keys, values = layout.views(layout.spread(k)), layout.views(layout.spread(v))  # (b, n, d) each
+            keys, values = (layout.split_groups(layout.scatter_atoms(t)) for t in (k, v))  # (b, n, d) each
         else:
             keys, values = (iter(torch.split(t, [b for b, _ in layout.groups])) for t in (k, v))  # (b, T, d) each
-        terms = layout.pair_views(term) if term is not None else iter([None] * len(layout.groups))
-        real = layout.real(q) if tokens is None else None
-        masks = layout.views(real) if real is not None else iter([None] * len(layout.groups))
-        parts = [self._group(*group) for group in zip(queries, keys, values, terms, masks, strict=True)]
-        out: Tensor = self.out(layout.gather(torch.cat(parts)))  # (A, d)
+        terms = layout.split_pair_groups(term) if term is not None else iter([None] * len(layout.groups))
+        mask = layout.atom_mask(q) if tokens is None else None
+        masks = layout.split_groups(mask) if mask is not None else iter([None] * len(layout.groups))
+        parts = [self._attend_group(*group) for group in zip(queries, keys, values, terms, masks, strict=True)]
+        out: Tensor = self.out(layout.gather_atoms(torch.cat(parts)))  # (A, d)
         return out
 
-    def _group(self, q: Tensor, k: Tensor, v: Tensor, term: Tensor | None, real: Tensor | None) -> Tensor:
-        """(b, n, d) queries, keys and values, (b, n, n, H) term and (b, n) mask of keys to (b n, d)."""
+    def _attend_group(self, q: Tensor, k: Tensor, v: Tensor, term: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Attend within a group: queries, keys, values (b, n, d), term (b, n, n, H), mask of keys (b, n); (b n, d)."""
         q, k, v = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))  # (b, H, n or T, d/H)
         bias = term.permute(0, 3, 1, 2) if term is not None and self.factor is None else None  # (b, H, n, n)
-        # Not minus infinity: where every key is dropped, all are kept.
+        # Not minus infinity, so that where every key is dropped, all of them count.
         if self.training and self.drop_key:
             shape = (*q.shape[:3], k.shape[2])
             dropped = -1e9 * (torch.rand(shape, device=q.device) < self.drop_key).to(q.dtype)
             bias = dropped if bias is None else bias + dropped
-        if real is not None:
-            empty = -1e9 * (1 - real[:, None, None])  # (b, 1, 1, n)
+        if mask is not None:
+            empty = -1e9 * (1 - mask[:, None, None])  # (b, 1, 1, n)
             bias = empty if bias is None else bias + empty
         if self.factor is None or term is None:
             mixed = functional.scaled_dot_product_attention(q, k, v, bias)  # (b, H, n, d/H)
         else:
             scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
             weights = (scores if bias is None else scores + bias).softmax(dim=-1)
-            added = self.factor * term.permute(0, 3, 1, 2)
-            mixed = (weights + (added if real is None else added * real[:, None, None])) @ v
+            scaled_term = self.factor * term.permute(0, 3, 1, 2)
+            mixed = (weights + (scaled_term if mask is None else scaled_term * mask[:, None, None])) @ v
         return mixed.transpose(1, 2).flatten(2).flatten(0, 1)
-
-
-class Set2Set(nn.Module):
-    """The paper's pooling "based on long short-term memory, a weighted summation": Vinyals et al. 2016.
-
-    The order of the atoms plays no part in it, as it would in the authors' recurrent network over atoms.
-    """
-
-    def __init__(self, width: int, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-        self.lstm = nn.LSTMCell(2 * width, width)
-
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
-        pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
-        with torch.autocast(x.device.type, enabled=False):
-            for _ in range(self.steps):
-                q, memory = self.lstm(pooled, (q, memory))
-                scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
-                pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
-        return pooled
-
-
-class Recurrent(nn.Module):
-    """The authors' read-out: a recurrent network forth and back over the atoms, then a weighted sum of what it says.
-
-    Here it ends with the crystal's last atom; theirs reads on through the padding.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.gru = nn.GRU(width, width, bidirectional=True)
-        self.weight = nn.Linear(2 * width, 1, bias=False)
-
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            crystals = torch.split(x, torch.bincount(layout.crystal).tolist())
-            said, _ = self.gru(nn.utils.rnn.pack_sequence(list(crystals), enforce_sorted=False))
-            y = torch.cat(nn.utils.rnn.unpack_sequence(said))  # (A, 2d)
-            return weighted_sum(y, self.weight(y).squeeze(-1), layout)  # (B, 2d)
-
-
-def weighted_sum(x: Tensor, scores: Tensor, layout: PackedLayout) -> Tensor:
-    """(B, ...) sums of `x` (A, ...) over the atoms of each crystal, weighted by the softmax of their `scores` (A,)."""
-    highest = scores.detach().new_full((layout.crystals,), -torch.inf)
-    highest = highest.scatter_reduce(0, layout.crystal, scores.detach(), "amax")
-    share = torch.exp(scores - highest.index_select(0, layout.crystal))  # (A,)
-    total = share.new_zeros(layout.crystals).index_add(0, layout.crystal, share)
-    share = share / total.index_select(0, layout.crystal)
-    return x.new_zeros(layout.crystals, x.shape[-1]).index_add(0, layout.crystal, x * share[:, None])

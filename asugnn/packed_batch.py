@@ -1,10 +1,14 @@
-"""A batch of crystals of different sizes, end to end: where its atoms and pairs are."""
+"""A batch of crystals of different sizes, end to end, with little or no padding.
+
+Shapes: B crystals with A atoms in all. Crystals are sorted by size and grouped: a group of b crystals has b x n places
+for atoms, of which some may be empty. S places in all, and P ordered pairs of places of one crystal.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,16 +16,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
+class PairBlock(NamedTuple):
+    """A block of pairs: of `crystals` crystals with `places` places each, those of `rows` centre atoms."""
+
+    place: int  # the first place
+    crystals: int  # b
+    places: int  # n
+    row: int  # the first centre atom, from 0 to n - 1
+    rows: int  # r
+    pair: int  # the first pair
+
+
 @dataclass(frozen=True)
 class PackedLayout:
-    """Where the atoms of a batch are. Crystals are sorted by size; those of a group have equally many places.
+    """The places of the atoms in a batch.
 
     groups
-        Crystals and places of each: (b, n), (b', n'), ...
+        (b, n) for each group: its crystals, and the places of each of them.
     place
-        (A,) the place of every atom, where some places are empty; None where none is.
+        (A,) the place of every atom, from 0 to S - 1; None where no place is empty.
     crystal
-        (A,) the crystal of every atom.
+        (A,) the crystal of every atom, from 0 to B - 1.
     """
 
     groups: Sequence[tuple[int, int]]
@@ -30,85 +45,83 @@ class PackedLayout:
 
     @property
     def places(self) -> int:
-        """S, with the empty ones."""
+        """S, the number of places."""
         return sum(b * n for b, n in self.groups)
 
     @property
     def crystals(self) -> int:
-        """B."""
+        """B, the number of crystals."""
         return sum(b for b, _ in self.groups)
 
-    def spread(self, x: Tensor) -> Tensor:
-        """(A, ...) of atoms to (S, ...) of places, zero in empty ones."""
+    def scatter_atoms(self, x: Tensor) -> Tensor:
+        """Move values of atoms (A, ...) to their places (S, ...); empty places get zero."""
         if self.place is None:
             return x
         return x.new_zeros((self.places, *x.shape[1:])).index_copy(0, self.place, x)
 
-    def gather(self, x: Tensor) -> Tensor:
-        """(S, ...) of places to (A, ...) of atoms."""
+    def gather_atoms(self, x: Tensor) -> Tensor:
+        """Take the values of atoms (A, ...) from those of places (S, ...)."""
         return x if self.place is None else x.index_select(0, self.place)
 
-    def views(self, x: Tensor) -> Iterator[Tensor]:
-        """(S, ...) of places as (b, n, ...) for each group."""
+    def split_groups(self, x: Tensor) -> Iterator[Tensor]:
+        """View values of places (S, ...) as (b, n, ...) for each group."""
         parts = torch.split(x, [b * n for b, n in self.groups])
         return (part.view(*group, *x.shape[1:]) for part, group in zip(parts, self.groups, strict=True))
 
-    def pair_views(self, x: Tensor) -> Iterator[Tensor]:
-        """(P, ...) of pairs of places as (b, n, n, ...) for each group."""
+    def split_pair_groups(self, x: Tensor) -> Iterator[Tensor]:
+        """View values of pairs of places (P, ...) as (b, n, n, ...) for each group."""
         parts = torch.split(x, [b * n * n for b, n in self.groups])
         return (part.view(b, n, n, *x.shape[1:]) for part, (b, n) in zip(parts, self.groups, strict=True))
 
-    def real(self, like: Tensor) -> Tensor | None:
-        """(S,) one for an atom and zero for an empty place, or None where none is empty."""
-        return None if self.place is None else self.spread(like.new_ones(len(self.place)))
+    def atom_mask(self, like: Tensor) -> Tensor | None:
+        """Return a mask (S,) in the type of `like`: one for an atom, zero for an empty place; None if none is empty."""
+        return None if self.place is None else self.scatter_atoms(like.new_ones(len(self.place)))
 
-    def blocks(self, most: int) -> Iterator[tuple[int, int, int, int, int, int]]:
-        """First place, crystals b, places n, first row, rows r, first pair: blocks of at most about `most` pairs."""
+    def pair_blocks(self, most: int) -> Iterator[PairBlock]:
+        """Cut all pairs into blocks of at most about `most` pairs, in their order: some crystals, or rows of one."""
         place, pair = 0, 0
         for crystals, n in self.groups:
-            b = max(1, min(crystals, most // (n * n)))
-            r = n if b > 1 else min(n, max(1, most // n))
-            for i in range(0, crystals, b):
-                k = min(b, crystals - i)
-                for row in range(0, n, r):
-                    rows = min(r, n - row)
-                    yield place, k, n, row, rows, pair
-                    pair += k * rows * n
-                place += k * n
+            block_crystals = max(1, min(crystals, most // (n * n)))
+            block_rows = n if block_crystals > 1 else min(n, max(1, most // n))
+            for i in range(0, crystals, block_crystals):
+                b = min(block_crystals, crystals - i)
+                for row in range(0, n, block_rows):
+                    rows = min(block_rows, n - row)
+                    yield PairBlock(place, b, n, row, rows, pair)
+                    pair += b * rows * n
+                place += b * n
 
 
 def pack_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], exact: bool = True) -> dict[str, Any]:
-    """A batch of embeddings, sorted by size and end to end: what `asugnn.network.Network` takes.
+    """Pack embeddings, sorted by size and end to end, into the batch that `asugnn.network.Network` takes.
 
-    `nodes` (A, 106), `asuam` and `dam` (P,), `pxrd` (B, 140), the fields of a `Layout`, and `order` (B,), where each
-    crystal as it was given is among the sorted ones. Without `exact`, places are rounded up to a multiple of four, of
-    eight above 32 and so on, so that there are few groups.
+    Returns `nodes` (A, 106), `asuam` and `dam` (P,), `pxrd` (B, 140), the fields of a `PackedLayout`, and `order` (B,),
+    the position of each input among the sorted ones. Without `exact`, the number of places is rounded up to a multiple
+    of four, of eight above 32 and so on, so that there are few groups.
     """
     sizes = np.array([len(x["nodes"]) for x in inputs])
-    places = sizes if exact else np.array([_rounded(n) for n in sizes.tolist()])
-    by = np.argsort(places, kind="stable")
-    chosen = [inputs[i] for i in by]
-    number, count = np.unique(places, return_counts=True)
-    batch: dict[str, Any] = {"groups": tuple(zip(count.tolist(), number.tolist(), strict=True))}
-    batch["order"] = torch.from_numpy(np.argsort(by))
-    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), sizes[by]))
-    batch["nodes"] = torch.from_numpy(np.concatenate([x["nodes"] for x in chosen]))
-    batch["pxrd"] = torch.from_numpy(np.stack([x["pxrd"] for x in chosen]))
-    spare = places[by] - sizes[by]
+    places = sizes if exact else np.array([_round_up(n) for n in sizes.tolist()])
+    order = np.argsort(places, kind="stable")
+    sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
+    group_places, group_crystals = np.unique(places, return_counts=True)
+    batch: dict[str, Any] = {"groups": tuple(zip(group_crystals.tolist(), group_places.tolist(), strict=True))}
+    batch["order"] = torch.from_numpy(np.argsort(order))
+    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), sizes))
+    batch["nodes"] = torch.from_numpy(np.concatenate([x["nodes"] for x in ordered]))
+    batch["pxrd"] = torch.from_numpy(np.stack([x["pxrd"] for x in ordered]))
+    spare = places - sizes
     for name in ("asuam", "dam"):
         parts = [
-            np.pad(x[name], (0, k), constant_values=1) if k else x[name] for x, k in zip(chosen, spare, strict=True)
+            np.pad(x[name], (0, k), constant_values=1) if k else x[name] for x, k in zip(ordered, spare, strict=True)
         ]
         batch[name] = torch.from_numpy(np.concatenate([p.ravel() for p in parts]))
     if spare.any():
-        first = np.cumsum(places[by]) - places[by]
-        batch["place"] = torch.from_numpy(
-            np.concatenate([f + np.arange(n) for f, n in zip(first, sizes[by], strict=True)])
-        )
+        first = np.cumsum(places) - places
+        batch["place"] = torch.from_numpy(np.concatenate([f + np.arange(n) for f, n in zip(first, sizes, strict=True)]))
     return batch
 
 
-def _rounded(n: int) -> int:
-    """To the next multiple of 4, of 8 above 32, of 16 above 64, ..."""
+def _round_up(n: int) -> int:
+    """Round up to the next multiple of 4, of 8 above 32, of 16 above 64, ..."""
     step = 1 << max(2, (n - 1).bit_length() - 3)
     return -(-n // step) * step

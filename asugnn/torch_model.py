@@ -1,7 +1,7 @@
-"""What the torch models share beside the loop: inputs, scaling of the target, prediction, saving.
+"""A base class for torch models: cached inputs, scaling of the target, training, prediction, saving.
 
-A convenience, not a duty: a model needs only the four methods of `asugnn.Model`. One that is a torch network gets
-them from here by naming its inputs, its network and its optimiser.
+It is optional: a model needs only the four methods of `asugnn.Model`. A torch network gets them from here by defining
+its inputs, its network and, if needed, its optimiser.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Context, Kind, Labelled, Progress, no_progress
 from asugnn.model_registry import model_settings
+from asugnn.reading import read_json, reading
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
     import torch
@@ -36,41 +37,44 @@ class TorchModel:
     """
 
     epochs: int = 200
-    updates: int = 0  # most steps of the optimiser: a large training set gets fewer epochs; 0: no limit
+    updates: int = 0  # maximum number of optimiser steps: a large training set gets fewer epochs; 0: no limit
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    one_cycle: bool = False  # the learning rate rises to its value and falls to nothing, or else is constant
+    one_cycle: bool = False  # the learning rate rises to its value and falls to zero; otherwise it is constant
     patience: int = 50  # epochs without a better validation score before training stops
-    loss: Literal["mse", "l1"] = "mse"  # of a regression; a classifier has binary cross-entropy
+    loss: Literal["mse", "l1"] = "mse"  # of a regression; a classifier uses binary cross-entropy
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
     invariances: ClassVar[frozenset[str]] = frozenset()
-    input_fields: ClassVar[tuple[str, ...]] = ()  # the fields that change what `inputs` returns
-    input_version: ClassVar[int] = 1  # raise it when `inputs` returns something else for the same fields
-    clip: ClassVar[float | None] = None  # largest norm of a gradient
+    input_fields: ClassVar[tuple[str, ...]] = ()  # the fields on which the result of `inputs` depends
+    input_version: ClassVar[int] = 1  # increase it when `inputs` changes, so that cached inputs are not reused
+    clip: ClassVar[float | None] = None  # maximum norm of the gradient
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "patience"):
             if getattr(self, name) <= 0:
                 raise InputError(f"{type(self).__name__.lower()}.{name} must be above 0, not {getattr(self, name)}")
 
-    # What a model provides ---------------------------------------------------------------------------------------
+    # Defined by a model ---------------------------------------------------------------------------------------
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        """Named arrays from which `batch` builds what the network takes; raises `InputError` out of its domain."""
+        """Compute the arrays of one crystal, by name, that `batch` collates; they are cached on disk.
+
+        Raises `InputError` for a crystal that the model does not support, such as one with an unknown element.
+        """
         raise NotImplementedError
 
     def batch(self, inputs: Sequence[Inputs]) -> Batch:
-        """What the network takes."""
+        """Collate the inputs of some crystals to the input of the network; see `flat_batch`."""
         raise NotImplementedError
 
     def network(self) -> nn.Module:
-        """A new network with random weights: batch to (n,)."""
+        """Build the network with random weights; it maps a batch of n crystals to (n,)."""
         raise NotImplementedError
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        """Adam with decoupled weight decay, unless the publication has another."""
+        """Build the optimiser: AdamW here; override it where the publication has another."""
         import torch
 
         return torch.optim.AdamW(
@@ -78,7 +82,7 @@ class TorchModel:
         )
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Learning rate over `steps` optimiser steps: constant or one cycle, unless the publication has another."""
+        """Build the schedule of the learning rate over `steps` optimiser steps: one cycle, or None if constant."""
         import torch
 
         if not self.one_cycle:
@@ -100,9 +104,9 @@ class TorchModel:
             self._offset, self._scale = float(train.y.mean()), float(train.y.std()) or 1.0
         targets = [torch.tensor((part.y - self._offset) / self._scale, dtype=torch.float32) for part in (train, val)]
         batches = Batches(
-            self._named_inputs(train, context.progress),
+            self._side_inputs(train, context.progress),
             targets[0],
-            self._named_inputs(val, context.progress),
+            self._side_inputs(val, context.progress),
             targets[1],
             self.batch,
             self.batch_size,
@@ -113,13 +117,13 @@ class TorchModel:
         train_network(
             self._network,
             batches,
-            self._loss,
+            self._compute_loss,
             optimiser,
             self.schedule(optimiser, batches.steps * epochs),
             context,
             epochs=epochs,
             patience=self.patience,
-            score=self._score,
+            score=self._compute_score,
             clip=self.clip,
         )
 
@@ -130,49 +134,63 @@ class TorchModel:
 
         if not crystals:
             return np.empty(0)
-        inputs = self._inputs(crystals, no_progress)
-        # Crystals of one size go together, large ones few at a time: less padding, less memory.
+        inputs = self._cached_inputs(crystals, no_progress)
+        # Crystals of similar size go together, large ones few at a time: less padding, less memory.
         sizes = np.array([sum(a.size for a in x.values()) for x in inputs])
         order = np.argsort(sizes, kind="stable")
         chunks = np.cumsum(sizes[order]) // (2 * self.batch_size * max(1, int(np.median(sizes))))
-        out = np.empty(len(inputs))
+        values = np.empty(len(inputs))
         self._network.eval()
         with torch.inference_mode():
             for chunk in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
                 batch = move_batch(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
                 y = self._network(batch).float()
-                out[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
-        return out * self._scale + self._offset
+                values[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
+        return values * self._scale + self._offset
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
 
         weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
-        kept = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": model_settings(self)}
-        write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
+        content = {"kind": self._kind, "offset": self._offset, "scale": self._scale, "settings": model_settings(self)}
+        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         from safetensors.torch import load_file
 
-        try:
-            kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        what = f"a saved {cls.__name__} model"
+        with reading(folder, what):
+            saved = read_json(folder / "model.json", what)
             weights = load_file(folder / "weights.safetensors")
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder} holds no {cls.__name__} model that can be read: {error}") from error
-        return cls(**kept["settings"])._with(weights, kept["kind"], kept["offset"], kept["scale"])
+            return cls(**saved["settings"]).with_weights(weights, saved["kind"], saved["offset"], saved["scale"])
+
+    def with_weights(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
+        """Give the model a network with these weights and return it, ready to predict; for `load` and `pretrained`.
+
+        `weights` is the network's state_dict. Predictions are `scale` times the network's output plus `offset`, both in
+        the unit of the target; for a `binary` kind, probabilities (offset 0, scale 1).
+        """
+        import torch
+
+        self._kind, self._offset, self._scale = kind, offset, scale
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._network = self.network()
+        self._network.load_state_dict(weights)
+        self._network.to(self._device)
+        return self
 
     @property
     def parameters(self) -> int:
-        """Trainable parameters of the fitted network."""
+        """Number of trainable parameters of the fitted network."""
         return sum(p.numel() for p in self._network.parameters() if p.requires_grad)
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
-        """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
+        """List the crystals for which `inputs` raises `InputError`: position to its message."""
         reasons: dict[int, str] = {}
         try:
-            self._inputs(crystals, no_progress)  # which `predict` will want too
+            self._cached_inputs(crystals, no_progress)  # `predict` needs them, too
         except InputError:
             for i, crystal in enumerate(crystals):
                 try:
@@ -183,26 +201,15 @@ class TorchModel:
 
     # Details -------------------------------------------------------------------------------------------------------
 
-    def _with(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
-        """This model with a network of these weights, ready to predict."""
-        import torch
-
-        self._kind, self._offset, self._scale = kind, offset, scale
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = self.network()
-        self._network.load_state_dict(weights)
-        self._network.to(self._device)
-        return self
-
-    def _inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
-        chosen = {name: getattr(self, name) for name in self.input_fields}
+    def _cached_inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
+        settings = {name: getattr(self, name) for name in self.input_fields}
         name = f"{type(self).__name__.lower()}-{self.input_version}"
-        return cached_inputs(crystals, self.inputs, name, chosen, progress)
+        return cached_inputs(crystals, self.inputs, name, settings, progress)
 
-    def _named_inputs(self, side: Labelled, progress: Progress) -> list[Inputs]:
-        """The inputs of one side; raises `InputError` with the id of the first crystal that has none."""
+    def _side_inputs(self, side: Labelled, progress: Progress) -> list[Inputs]:
+        """Compute the inputs of one side; raises `InputError` with the id of the first unsupported crystal."""
         try:
-            return self._inputs(side.crystals, progress)
+            return self._cached_inputs(side.crystals, progress)
         except InputError:
             if not (reasons := self.outside(side.crystals)):
                 raise
@@ -210,34 +217,35 @@ class TorchModel:
             more = f" (and {len(reasons) - 1:,} more)" if len(reasons) > 1 else ""
             raise InputError(f"crystal '{side.ids[first]}': {reasons[first]}{more}") from None
 
-    def _loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def _compute_loss(self, output: Tensor, target: Tensor) -> Tensor:
         from torch.nn import functional
 
         if self._kind == "binary":
             return functional.binary_cross_entropy_with_logits(output, target)
         return functional.l1_loss(output, target) if self.loss == "l1" else functional.mse_loss(output, target)
 
-    def _score(self, output: Tensor, target: Tensor) -> Tensor:
-        """Mean absolute error in the unit of the label, or cross-entropy: what chooses among epochs."""
+    def _compute_score(self, output: Tensor, target: Tensor) -> Tensor:
+        """Mean absolute error in the unit of the label, or cross-entropy; it selects the best epoch."""
         if self._kind == "binary":
-            return self._loss(output, target)
+            return self._compute_loss(output, target)
         return (output - target).abs().mean() * self._scale
 
 
 def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] = ()) -> dict[str, Any]:
-    """A batch without padding: arrays end to end, atom indices in `index` shifted to their crystal's first atom.
+    """Collate inputs without padding: every array is concatenated along its first axis.
 
-    Adds `crystal`, (atoms,) the crystal of each atom counted by the rows of array `nodes`, and `size`, the number
-    of crystals.
+    `nodes` names an array with one row per atom. Arrays named in `index` hold atom indices from 0, which are shifted to
+    count over the whole batch. Adds `crystal` (atoms,), the position of each atom's crystal in `inputs`, and `size`,
+    the number of crystals. Returns tensors by name.
     """
     import torch
 
     counts = np.array([len(x[nodes]) for x in inputs])
-    first = np.cumsum(counts) - counts
-    out: dict[str, Any] = {}
+    starts = np.cumsum(counts) - counts
+    batch: dict[str, Any] = {}
     for name in inputs[0]:
-        parts = [x[name] + start if name in index else x[name] for x, start in zip(inputs, first, strict=True)]
-        out[name] = torch.from_numpy(np.concatenate(parts))
-    out["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts))
-    out["size"] = len(inputs)
-    return out
+        parts = [x[name] + start if name in index else x[name] for x, start in zip(inputs, starts, strict=True)]
+        batch[name] = torch.from_numpy(np.concatenate(parts))
+    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts))
+    batch["size"] = len(inputs)
+    return batch

@@ -1,4 +1,4 @@
-"""The one training loop, a function: mixed precision, early stopping, best checkpoint, resume, history.
+"""The training loop of all torch models: mixed precision, early stopping, best checkpoint, resuming, history.
 
 Every epoch is a pure function of the state at its start, the seed and its number. So a run that is killed and
 resumed from an older checkpoint ends with the same weights, bit for bit on one machine, as one never killed.
@@ -21,17 +21,18 @@ from torch import Tensor, nn
 from asugnn.atomic_write import atomic_write, write_text
 from asugnn.model import Context
 
-Batch = Any  # what a network takes: a dict of tensors, or an object with `.to(device)`
+Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
-SMOOTH = 5  # epochs whose mean score decides: with few validation crystals the best single epoch is a lucky one
-CHECKPOINT_EVERY = 15.0  # seconds of training that a killed run may lose
+SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
+CHECKPOINT_EVERY = 15.0  # seconds between checkpoints: what a killed run loses at most
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Model inputs and targets of the two sides, and how a list of inputs becomes a batch.
+    """Inputs and targets of the training and the validation side, and how inputs are collated to a batch.
 
-    `train` and `val` are lists of anything; `y_train` (n,) and `y_val` (m,) are in the unit of the network's output.
+    `train` (n inputs) and `val` (m inputs) are lists of anything that `collate` takes; `y_train` (n,) and `y_val` (m,)
+    are in the unit of the network's output; `size` is the number of inputs in a batch.
     """
 
     train: Sequence[Any]
@@ -41,18 +42,18 @@ class Batches:
     collate: Callable[[Sequence[Any]], Batch]
     size: int
 
-    def shuffled(self, seed: int, epoch: int) -> list[Any]:
-        """Index arrays of one epoch: the same for the same seed and epoch, whatever happened before."""
+    def shuffle_chunks(self, seed: int, epoch: int) -> list[Any]:
+        """Draw the batches of one epoch, as arrays of indices into `train`; they depend on seed and epoch only."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self.train))
         chunks = [order[i : i + self.size] for i in range(0, len(order), self.size)]
         if len(chunks) > 1 and len(chunks[-1]) < max(2, self.size // 4):
-            chunks[-2:] = [np.concatenate(chunks[-2:])]  # a last batch of one or two has no batch statistics
+            chunks[-2:] = [np.concatenate(chunks[-2:])]  # a batch of one or two has no useful batch statistics
         return chunks
 
     @property
     def steps(self) -> int:
-        """Optimiser steps in an epoch."""
-        return len(self.shuffled(0, 0))
+        """Number of optimiser steps in an epoch."""
+        return len(self.shuffle_chunks(0, 0))
 
 
 def train(
@@ -70,16 +71,19 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `module` in place and leave it with the weights that were best on the validation side.
 
-    `loss` drives the weights, `score` (default: `loss`) of all validation outputs at once chooses among epochs: the
-    lowest mean over an epoch and the four before it. `schedule` steps after every optimiser step. Stops after
-    `epochs`, or after `patience` epochs without a better score. With `context.folder`, keeps `checkpoint.pt` and
-    `history.csv` there and resumes from them. Returns the history: one dict an epoch with train, val, rate and seconds.
+    `loss` is minimised; `score` (default: `loss`), computed from all validation outputs at once, selects the epoch: the
+    lowest mean over an epoch and the four before it. `schedule` steps after every optimiser step; `clip` limits the
+    norm of the gradient. Training stops after `epochs`, or after `patience` epochs without a better score. With
+    `context.folder`, `checkpoint.pt` and `history.csv` are written there, and an interrupted run resumes from them.
+
+    Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
+    `seconds`. Raises `FloatingPointError` where the score was never a finite number.
     """
     device, score = torch.device(context.device), score or loss
     module.to(device)
     y_train, y_val = batches.y_train.to(device), batches.y_val.to(device)
     checkpoint = context.folder / "checkpoint.pt" if context.folder else None
-    state = _State(module, optimiser, schedule)
+    state = _TrainingState(module, optimiser, schedule)
     if checkpoint and checkpoint.exists():
         state.load(checkpoint, device)
     val_batches = [
@@ -89,12 +93,12 @@ def train(
     saved = time.monotonic()
     with context.progress("training", epochs) as bar:
         bar.advance(len(state.history))
-        while len(state.history) < epochs and not state.patient_for(patience):
+        while len(state.history) < epochs and not state.is_stalled(patience):
             epoch, started = len(state.history), time.monotonic()
             torch.manual_seed(int(np.random.SeedSequence([context.seed, epoch]).generate_state(1)[0]))  # for dropout
             module.train()
             total = torch.zeros((), device=device)
-            for chunk in batches.shuffled(context.seed, epoch):
+            for chunk in batches.shuffle_chunks(context.seed, epoch):
                 batch = move_batch(batches.collate([batches.train[i] for i in chunk]), device)
                 target = y_train[torch.from_numpy(chunk).to(device)]
                 optimiser.zero_grad(set_to_none=True)
@@ -114,7 +118,7 @@ def train(
             mean = float(total) / len(batches.train)
             rate = float(optimiser.param_groups[0]["lr"])
             seconds = time.monotonic() - started
-            state.add({"epoch": epoch + 1, "train": mean, "val": val, "rate": rate, "seconds": seconds})
+            state.add_epoch({"epoch": epoch + 1, "train": mean, "val": val, "rate": rate, "seconds": seconds})
             bar.advance(1, f"loss {mean:.4f}  val {val:.4f}  best {state.best:.4f}")
             if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY:
                 state.save(checkpoint)
@@ -130,21 +134,21 @@ def train(
 
 
 def autocast(context: Context) -> torch.autocast:
-    """Matrix products in the precision of the context; everything else as PyTorch's autocast has it."""
+    """Return PyTorch's autocast for the precision of the context: matrix products, and what it counts with them."""
     return torch.autocast(context.device, dtype=torch.bfloat16, enabled=context.precision == "bfloat16")
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """A batch on a device."""
+    """Move a batch to a device."""
     if isinstance(batch, Mapping):
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
     return batch.to(device)
 
 
-class _State:
-    """What an epoch starts from, and what is kept of the past."""
+class _TrainingState:
+    """All that an epoch depends on, and the best epoch so far: the content of a checkpoint."""
 
-    KEPT = ("history", "best", "best_epoch", "best_weights")
+    SAVED = ("history", "best", "best_epoch", "best_weights")
 
     def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
         self.parts: dict[str, Any] = {"module": module, "optimiser": optimiser}
@@ -154,10 +158,12 @@ class _State:
         self.best, self.best_epoch = float("inf"), 0
         self.best_weights: dict[str, Tensor] | None = None
 
-    def patient_for(self, patience: int) -> bool:
+    def is_stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs brought no better score."""
         return len(self.history) - self.best_epoch >= patience
 
-    def add(self, row: dict[str, float]) -> None:
+    def add_epoch(self, row: dict[str, float]) -> None:
+        """Append an epoch to the history, and remember its weights if its smoothed score is the best."""
         self.history.append(row)
         recent = [r["val"] for r in self.history[-SMOOTH:] if np.isfinite(r["val"])]
         score = float(np.mean(recent)) if np.isfinite(row["val"]) else np.inf
@@ -167,7 +173,7 @@ class _State:
 
     def save(self, path: Path) -> None:
         content = {name: part.state_dict() for name, part in self.parts.items()}
-        content |= {name: getattr(self, name) for name in self.KEPT}
+        content |= {name: getattr(self, name) for name in self.SAVED}
         with atomic_write(path) as temporary:
             torch.save(content, temporary)
 
@@ -175,7 +181,7 @@ class _State:
         content = torch.load(path, map_location=device, weights_only=True)
         for name, part in self.parts.items():
             part.load_state_dict(content[name])
-        for name in self.KEPT:
+        for name in self.SAVED:
             setattr(self, name, content[name])
 
 

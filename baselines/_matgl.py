@@ -1,10 +1,9 @@
-"""What MEGNet and M3GNet share: matgl's elements, graphs and file format, read without unpickling code."""
+"""Shared by MEGNet and M3GNet: matgl's elements, graphs and file format, which is read without executing code."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -20,24 +19,27 @@ from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS
 from asugnn.neighbours import Neighbours, nearest_neighbours, neighbours_within
 from asugnn.published_weights import PublishedWeights
+from asugnn.reading import reading
 
 if TYPE_CHECKING:
     from torch import Tensor
-UNKNOWN = {"Po", "At", "Rn", "Fr", "Ra"}  # and all beyond plutonium: matgl's networks have no place for them
-ELEMENTS = tuple(s for s in SYMBOLS[:94] if s not in UNKNOWN)
 
-
+UNSUPPORTED = {"Po", "At", "Rn", "Fr", "Ra"}  # and all beyond plutonium: matgl's networks have no embedding of them
+ELEMENTS = tuple(s for s in SYMBOLS[:94] if s not in UNSUPPORTED)  # in the order of matgl's embedding
 PUBLISHED = "https://raw.githubusercontent.com/materialsvirtuallab/matgl/v2.0.4/pretrained_models"
 
 
 def published_by_matgl(name: str, state: str, model: str, target: str, trained_on: str) -> PublishedWeights:
-    """Weights that matgl published, by the sha256 of their two files that hold numbers and settings."""
+    """Describe weights that matgl published; `state` and `model` are the sha256 of `state.pt` and `model.json`."""
     files = {"state.pt": state, "model.json": model}
     return PublishedWeights(f"matgl/{name}", files, f"{PUBLISHED}/{name}", target, trained_on)
 
 
 def matgl_neighbours(crystal: Crystal, cutoff: float, bind: bool, model: str) -> Neighbours:
-    """The pairs that a network of matgl sees; raises `InputError` where it would see none."""
+    """Find the pairs within `cutoff` angstrom, the edges of matgl's graph; with `bind`, no atom is without one.
+
+    Raises `InputError`, which names `model`, for a crystal without any pair.
+    """
     if bind:
         return bind_isolated_atoms(crystal, cutoff)
     pairs = neighbours_within(crystal, cutoff)
@@ -49,21 +51,22 @@ def matgl_neighbours(crystal: Crystal, cutoff: float, bind: bool, model: str) ->
 
 
 def bind_isolated_atoms(crystal: Crystal, cutoff: float) -> Neighbours:
-    """All neighbours within `cutoff` angstrom; for an atom that has none, its nearest shell.
+    """Find all neighbours within `cutoff` angstrom; for an atom that has none, its nearest shell.
 
-    So no graph is empty, in which these networks have no meaning: caesium's nearest atoms are 5.4 angstrom away.
+    Without this the graph of, for example, caesium is empty (its nearest atoms are 5.4 angstrom apart), for which these
+    networks are not defined.
     """
-    pairs, reach = neighbours_within(crystal, cutoff), cutoff
-    while len(alone := np.setdiff1d(np.arange(len(crystal)), pairs.centre)):
-        reach *= 1.5
-        far = nearest_neighbours(crystal, 1, reach)
-        rows = np.isin(far.centre, alone)
-        parts = [
-            np.concatenate([getattr(pairs, name), getattr(far, name)[rows]])
+    pairs, radius = neighbours_within(crystal, cutoff), cutoff
+    while len(isolated := np.setdiff1d(np.arange(len(crystal)), pairs.centre)):
+        radius *= 1.5
+        nearest = nearest_neighbours(crystal, 1, radius)
+        rows = np.isin(nearest.centre, isolated)
+        columns = [
+            np.concatenate([getattr(pairs, name), getattr(nearest, name)[rows]])
             for name in ("centre", "other", "image", "distance")
         ]
-        order = np.lexsort((parts[3], parts[0]))
-        pairs = Neighbours(*(part[order] for part in parts))
+        order = np.lexsort((columns[3], columns[0]))  # by centre, then by distance
+        pairs = Neighbours(*(column[order] for column in columns))
     return pairs
 
 
@@ -71,57 +74,50 @@ def bind_isolated_atoms(crystal: Crystal, cutoff: float) -> Neighbours:
 class SavedModel:
     """A model in matgl's format."""
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any]  # the arguments of matgl's class
     weights: dict[str, Tensor]
-    mean: float  # of the target: the network's output is standardised
-    scale: float
-    before_3: bool  # whether it is one that matgl published for its versions before 3, which computed otherwise
+    mean: float  # of the target, in its unit: the network's output is standardised
+    scale: float  # standard deviation of the target, in its unit
+    before_3: bool  # whether matgl published it for its versions before 3, which computed otherwise
 
 
-def read_saved_model(files: Mapping[str, Path], kind: str, known: Mapping[str, PublishedWeights]) -> SavedModel:
-    """Read a model in matgl's format; raises `InputError`.
+def read_saved_model(files: Mapping[str, Path], kind: str, published: Mapping[str, PublishedWeights]) -> SavedModel:
+    """Read a model of class `kind` in matgl's format from `model.json` and `state.pt`; raises `InputError`.
 
-    Mean and scale stand in `model.json` as text, so that nothing needs to be unpickled but tensors. What matgl
-    published long ago is told by its digest; anything else is taken for the work of the matgl of today.
+    Mean and scale are text in `model.json`, so that nothing but tensors needs to be unpickled. The models that matgl
+    published for its old versions are recognised by their digests; any other file is taken as of the current version.
     """
     import torch
 
-    try:
-        about = json.loads(files["model.json"].read_text(encoding="utf-8"))["kwargs"]
+    with reading(weights_folder(files), "a model in matgl's format"):
+        model = json.loads(files["model.json"].read_text(encoding="utf-8"))["kwargs"]
         state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
-        if (found := about["model"]["@class"]) != kind:
-            raise ValueError(f"it is a {found}, not a {kind}")
-        made = about["model"]["init_args"]
-        if tuple(made["element_types"] or ELEMENTS) != ELEMENTS:
+        if (saved_kind := model["model"]["@class"]) != kind:
+            raise ValueError(f"it is a {saved_kind}, not a {kind}")
+        settings = model["model"]["init_args"]
+        if tuple(settings["element_types"] or ELEMENTS) != ELEMENTS:
             raise ValueError("it has other elements than matgl's usual 89")
-        transformer = about["target_transformer"]
+        transformer = model["target_transformer"]
         numbers = [float(x) for x in re.findall(r"-?\d+\.?\d*(?:[eE][+-]?\d+)?", transformer)]
         if not transformer.startswith("Normalizer") or len(numbers) != 2:
-            raise ValueError(f"its target transformer is no Normalizer of two numbers, but {transformer}")
+            raise ValueError(f"its target transformer is not a Normalizer of two numbers, but {transformer}")
         weights = {name.removeprefix("model."): value for name, value in state.items()}
-        return SavedModel(made, weights, numbers[0], numbers[1], is_published(files["state.pt"], known))
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-        raise InputError(f"{folder_of(files)} holds no model in matgl's format: {first_line(error)}") from error
+        mean, scale = numbers
+        return SavedModel(settings, weights, mean, scale, matches_published(files["state.pt"], published))
 
 
-def is_published(state: Path, known: Mapping[str, PublishedWeights]) -> bool:
-    """Whether a file is that of one of some published weights."""
-    return file_sha256(state) in {w.files["state.pt"] for w in known.values()}
+def matches_published(state: Path, published: Mapping[str, PublishedWeights]) -> bool:
+    """Whether a file is the `state.pt` of one of the published weights, by its sha256."""
+    return file_sha256(state) in {weights.files["state.pt"] for weights in published.values()}
 
 
-def folder_of(files: Mapping[str, Path]) -> Path:
-    """Where some files lie."""
+def weights_folder(files: Mapping[str, Path]) -> Path:
+    """Return the folder in which the files of a model lie."""
     return next(iter(files.values())).parent
 
 
-def first_line(error: Exception) -> str:
-    """What an exception says, short; a missing file by its name."""
-    text = str(error).partition("\n")[0]
-    return f"there is no {text}" if isinstance(error, KeyError) else text
-
-
 def exchange_atoms(weight: Tensor, width: int) -> Tensor:
-    """(out, 2 width + rest) the weight of a layer that sees (v_i, v_j, ...), for one that sees (v_j, v_i, ...)."""
+    """Turn the weight (out, 2 width + rest) of a layer on [v_i, v_j, ...] into that of a layer on [v_j, v_i, ...]."""
     import torch
 
     first, second, rest = torch.split(weight, [width, width, weight.shape[1] - 2 * width], dim=1)
@@ -129,18 +125,18 @@ def exchange_atoms(weight: Tensor, width: int) -> Tensor:
 
 
 def element_index(crystal: Crystal, model: str) -> Any:
-    """(n,) positions in `ELEMENTS`; raises `InputError` for an element that is not there."""
+    """Return the positions (n,) of the atoms' elements in `ELEMENTS`; raises `InputError` for another element."""
     table = np.full(len(SYMBOLS) + 1, -1, dtype=np.int32)
     table[[SYMBOLS.index(symbol) + 1 for symbol in ELEMENTS]] = np.arange(len(ELEMENTS))
     index = table[crystal.numbers]
     if index.min() < 0:
         symbol = SYMBOLS[crystal.numbers[index.argmin()] - 1]
-        raise InputError(f"{model} does not know the element {symbol} of {crystal.formula}: leave this crystal out")
+        raise InputError(f"{model} does not know the element {symbol} of {crystal.formula}: remove this crystal")
     return index
 
 
 def import_matgl_models() -> ModuleType:
-    """The package's models, whose import takes seconds and warns of others' deprecations."""
+    """Import `matgl.models`, which takes seconds, without the deprecation warnings of its dependencies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return importlib.import_module("matgl.models")

@@ -25,11 +25,11 @@ class ALIGNN(TorchModel):
     """Atomistic Line Graph Neural Network (Choudhary & DeCost, npj Comput. Mater. 7, 185, 2021), by alignn.
 
     The network is alignn's, with the batch norms of the publication, on whole shells of neighbours and each bond
-    once in each direction; the quick preset is a quarter as wide and half as deep. Knows hydrogen to fermium.
+    once in each direction; the quick preset is a quarter as wide and half as deep. Supports hydrogen to fermium.
     """
 
     neighbours: int = 12  # nearest neighbours of an atom; the last one's shell is kept whole
-    radius: float = 8.0  # angstrom, beyond which there are none
+    radius: float = 8.0  # angstrom: atoms farther away are not neighbours
     width: int = 256
     alignn_layers: int = 4
     gcn_layers: int = 4
@@ -39,7 +39,7 @@ class ALIGNN(TorchModel):
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     one_cycle: bool = True
-    patience: int = 1000  # one cycle ends at its best: it is not cut short
+    patience: int = 1000  # no early stopping: one cycle of the learning rate is best at its end
 
     # quick: chosen on validation sides of open-dft, where formation energy takes 51 seconds on two cores.
     # hours: the published network; on the 23,100 crystals of mp-2018, one epoch in three hours of one core.
@@ -84,23 +84,23 @@ class ALIGNN(TorchModel):
 
 
 def pairs_both_ways(pairs: Neighbours) -> Neighbours:
-    """Each pair in both directions, once: b may be among a's nearest where a is not among b's."""
-    forth = np.column_stack([pairs.centre, pairs.other, pairs.image])
-    back = np.column_stack([pairs.other, pairs.centre, -pairs.image])
-    rows, at = np.unique(np.concatenate([forth, back]), axis=0, return_index=True)
-    return Neighbours(rows[:, 0], rows[:, 1], rows[:, 2:], pairs.distance[at % len(pairs)])
+    """List each pair in both directions, once: b may be among a's nearest where a is not among b's."""
+    forward = np.column_stack([pairs.centre, pairs.other, pairs.image])
+    backward = np.column_stack([pairs.other, pairs.centre, -pairs.image])
+    rows, index = np.unique(np.concatenate([forward, backward]), axis=0, return_index=True)
+    return Neighbours(rows[:, 0], rows[:, 1], rows[:, 2:], pairs.distance[index % len(pairs)])
 
 
 def line_graph(source: Ints, target: Ints, atoms: int) -> tuple[Ints, Ints]:
-    """The pairs of bonds (i to j, j to k), back to i included: (t,) the first and (t,) the second of each.
+    """List the pairs of bonds (i to j, j to k), including those back to i: the first (t,) and second bond (t,) of each.
 
-    `source` (m,) is sorted.
+    `source` (m,), the atoms i, must be sorted; `target` (m,) are the atoms j of the bonds.
     """
     start = np.searchsorted(source, np.arange(atoms + 1))  # where the bonds that leave an atom begin
-    count = (start[1:] - start[:-1])[target]  # (m,) bonds that go on from each
+    count = (start[1:] - start[:-1])[target]  # (m,) bonds that follow each bond
     first = np.repeat(np.arange(len(source)), count)
-    within = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)
-    return first, start[target[first]] + within
+    following = np.arange(len(first)) - np.repeat(np.cumsum(count) - count, count)  # (t,) 0, 1, ... for each bond
+    return first, start[target[first]] + following
 
 
 def _network(model: ALIGNN) -> nn.Module:

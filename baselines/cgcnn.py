@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +15,7 @@ from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.neighbours import merge_equivalent_atoms, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
+from asugnn.reading import reading
 from asugnn.torch_model import TorchModel, flat_batch
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 PUBLISHED = "https://raw.githubusercontent.com/txie-93/cgcnn/f42ab233c4ee0c416879d6bc2d22a264418413ad/pre-trained"
-STEP = 0.2  # angstrom between the Gaussians that a distance is expanded in, and their width
+STEP = 0.2  # angstrom: spacing and width of the Gaussians in which a distance is expanded
 
 
 def _published(name: str, sha256: str, target: str, trained_on: str) -> PublishedWeights:
@@ -37,28 +36,28 @@ def _published(name: str, sha256: str, target: str, trained_on: str) -> Publishe
 class CGCNN(TorchModel):
     """Crystal Graph Convolutional Neural Network (Xie & Grossman, Phys. Rev. Lett. 120, 145301, 2018).
 
-    The network is the published one. The shell of the last neighbour is whole, and its members share the weight that
-    the closer ones leave, so that nothing depends on which of them come first; where they are alike this is the
-    published sum. Atoms that are alike are computed once: batch norms and read-out count each as often as it
-    occurs. An atom with fewer than `neighbours` atoms within `radius` keeps those it has: nothing is padded. Knows
-    hydrogen to fermium.
+    The network is the published one. The shell of the last neighbour is kept whole, and its members share the weight
+    that the closer ones leave, so that predictions do not depend on which of them come first; where they are equivalent
+    this is the published sum. Equivalent atoms are computed once, and batch norms and read-out count each as often as
+    it occurs. An atom with fewer than `neighbours` atoms within `radius` keeps those it has: there is no padding.
+    Supports hydrogen to fermium.
     """
 
     neighbours: int = 12  # nearest neighbours of an atom
-    radius: float = 8.0  # angstrom, beyond which there are none
+    radius: float = 8.0  # angstrom: atoms farther away are not neighbours
     width: int = 64  # values of an atom
     convolutions: int = 3
     hidden: int = 128  # width of the head
     layers: int = 1  # hidden layers of the head
 
     momentum: float = 0.0  # of stochastic gradient descent, as published; 0: Adam
-    milestone: float = 1.0  # share of the training after which the learning rate is a tenth, without one_cycle
+    milestone: float = 1.0  # share of the training after which the learning rate is divided by ten, without one_cycle
     one_cycle: bool = True
-    patience: int = 1000  # training is not cut short
+    patience: int = 1000  # no early stopping
 
     # quick: chosen on validation sides of open-dft, where formation energy takes 20 seconds on two cores.
     # hours: the published network; on the 23,100 crystals of mp-2018, an hour of one core.
-    # paper: what the published weights of formation energy were trained with, by their own record.
+    # paper: the settings recorded in the published weights of formation energy.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"epochs": 60, "updates": 3000, "batch_size": 64, "learning_rate": 5e-3},
         "hours": {"convolutions": 4, "hidden": 32, "epochs": 80, "batch_size": 128, "learning_rate": 1e-2},
@@ -135,25 +134,27 @@ class CGCNN(TorchModel):
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """A model of the original code, from its one checkpoint; raises `InputError` where it cannot be read."""
+        """Load a model of the original code from its checkpoint, the one file `.pth.tar`; raises `InputError`."""
         checkpoints = [path for name, path in files.items() if name.endswith(".pth.tar")]
         if len(checkpoints) != 1:
             raise InputError(f"CGCNN's weights are one file .pth.tar, and there are {len(checkpoints)}: name the file")
         import torch
 
         scalar = (np._core.multiarray.scalar, "numpy.core.multiarray.scalar")  # type: ignore[attr-defined]
-        try:
+        with reading(checkpoints[0], "a CGCNN checkpoint"):
             # One checkpoint keeps its score as a NumPy scalar; beside that, only plain tensors are unpickled.
             with torch.serialization.safe_globals([np.dtype, np.dtypes.Float64DType, scalar]):
-                kept = torch.load(checkpoints[0], map_location="cpu", weights_only=True)
-            made, state, norm = kept["args"], kept["state_dict"], kept["normalizer"]
-            made = made if isinstance(made, dict) else vars(made)
+                checkpoint = torch.load(checkpoints[0], map_location="cpu", weights_only=True)
+            args, state, norm = checkpoint["args"], checkpoint["state_dict"], checkpoint["normalizer"]
+            args = args if isinstance(args, dict) else vars(args)
             model = cls(
-                convolutions=made["n_conv"], width=made["atom_fea_len"], hidden=made["h_fea_len"], layers=made["n_h"]
+                convolutions=args["n_conv"], width=args["atom_fea_len"], hidden=args["h_fea_len"], layers=args["n_h"]
             )
-            binary = made["task"] == "classification"
+            binary = args["task"] == "classification"
             weights = {
-                _renamed(name, model.layers): value for name, value in state.items() if not name.endswith("tracked")
+                _rename_weight(name, model.layers): value
+                for name, value in state.items()
+                if not name.endswith("tracked")
             }
             if binary:  # two outputs under a softmax are one under a sigmoid, their difference
                 head = f"head.{2 * model.layers + 1}"
@@ -161,23 +162,11 @@ class CGCNN(TorchModel):
                     weights[name] = weights[name][1:] - weights[name][:1]
             counts = {name: value for name, value in model.network().state_dict().items() if name.endswith("tracked")}
             offset, scale = (0.0, 1.0) if binary else (float(norm["mean"]), float(norm["std"]))
-            return model._with({**counts, **weights}, "binary" if binary else "regression", offset, scale)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            KeyError,
-            TypeError,
-            EOFError,
-            struct.error,
-            pickle.UnpicklingError,
-        ) as error:
-            reason = str(error).partition("\n")[0]
-            raise InputError(f"{checkpoints[0]} cannot be read as a CGCNN checkpoint: {reason}") from error
+            return model.with_weights({**counts, **weights}, "binary" if binary else "regression", offset, scale)
 
 
-def _renamed(name: str, layers: int) -> str:
-    """The name that a weight of the original code has here."""
+def _rename_weight(name: str, layers: int) -> str:
+    """Translate the name of a weight in the original code into its name here."""
     parts = {
         "embedding": "embed", "convs": "convolutions", "fc_full": "gate", "bn1": "norm_gate", "bn2": "norm_sum",
         "conv_to_fc": "head.1",
@@ -196,7 +185,7 @@ def _network(model: CGCNN) -> nn.Module:
     from torch.nn import functional
 
     class Norm(nn.BatchNorm1d):
-        """Batch norm of rows that stand for several: `share` (m,) sums to 1, `count` is how many there are."""
+        """Batch norm over weighted rows: `share` (m,) are their weights, of sum 1; `count` is the number of samples."""
 
         def forward(self, x: Tensor, share: Tensor, count: Tensor) -> Tensor:  # type: ignore[override]
             if not self.training:
@@ -204,13 +193,13 @@ def _network(model: CGCNN) -> nn.Module:
             with torch.autocast(x.device.type, enabled=False):  # sums over a million rows
                 x = x.to(share.dtype)
                 mean = share @ x
-                off = x - mean
-                variance = share @ (off * off)
+                deviation = x - mean
+                variance = share @ (deviation * deviation)
                 with torch.no_grad():
                     assert self.running_mean is not None and self.running_var is not None and self.momentum
                     self.running_mean.lerp_(mean, self.momentum)
                     self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
-                return torch.addcmul(self.bias, off, self.weight * torch.rsqrt(variance + self.eps))
+                return torch.addcmul(self.bias, deviation, self.weight * torch.rsqrt(variance + self.eps))
 
     class Convolution(nn.Module):
         """Equation 5 of the paper, with the batch norms of its code."""
@@ -223,12 +212,12 @@ def _network(model: CGCNN) -> nn.Module:
             self.norm_sum = Norm(width)
 
         def forward(self, x: Tensor, bond: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-            centre, other = batch["centre"], batch["other"]
-            # The linear map of (x_i, x_j, bond) is the sum of three, of which two are made once an atom.
-            w_centre, w_other, w_bond = torch.split(self.gate.weight, self.parts, dim=1)
+            centre, neighbour = batch["centre"], batch["other"]
+            # The linear map of [x_i, x_j, bond] is the sum of three, of which two are computed once per atom.
+            w_centre, w_neighbour, w_bond = torch.split(self.gate.weight, self.parts, dim=1)
             z = functional.linear(bond, w_bond, self.gate.bias)  # (e, 2F)
             z = z + functional.linear(x, w_centre).index_select(0, centre)
-            z = z + functional.linear(x, w_other).index_select(0, other)
+            z = z + functional.linear(x, w_neighbour).index_select(0, neighbour)
             gate, core = self.norm_gate(z, batch["pair_share"], batch["pairs"]).chunk(2, dim=1)  # (e, F) each
             message = torch.sigmoid(gate) * functional.softplus(core) * batch["weight"][:, None]
             total = torch.zeros_like(x).index_add(0, centre, message)  # (k, F)
@@ -244,26 +233,26 @@ def _network(model: CGCNN) -> nn.Module:
             self.convolutions = nn.ModuleList(Convolution(model.width, len(centres)) for _ in range(model.convolutions))
             widths = [model.width, *[model.hidden] * model.layers]
             self.head = nn.Sequential(nn.Softplus())
-            for a, b in pairwise(widths):
-                self.head.extend([nn.Linear(a, b), nn.Softplus()])
+            for width_in, width_out in pairwise(widths):
+                self.head.extend([nn.Linear(width_in, width_out), nn.Softplus()])
             self.head.append(nn.Linear(widths[-1], 1))
 
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
-            many = batch["multiplicity"]
-            pairs = batch["weight"] * many.index_select(0, batch["centre"])  # (e,) how many pairs each stands for
-            counts = {"pairs": pairs.sum(), "atoms": many.sum()}
+            multiplicity = batch["multiplicity"]  # (k,)
+            pairs = batch["weight"] * multiplicity.index_select(0, batch["centre"])  # (e,) how many each stands for
+            counts = {"pairs": pairs.sum(), "atoms": multiplicity.sum()}
             batch = {
                 **batch,
                 **counts,
                 "pair_share": pairs / counts["pairs"],
-                "atom_share": many / counts["atoms"],
+                "atom_share": multiplicity / counts["atoms"],
             }
             x = self.embed(self.elements).index_select(0, batch["numbers"])  # (k, F)
             bond = torch.exp(-(((batch["distance"][:, None] - self.centres) / STEP) ** 2))  # (e, 41)
             for convolution in self.convolutions:
                 x = convolution(x, bond, batch)  # (k, F)
-            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x * many[:, None])
-            atoms = many.new_zeros(batch["size"]).index_add(0, batch["crystal"], many)
+            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x * multiplicity[:, None])
+            atoms = multiplicity.new_zeros(batch["size"]).index_add(0, batch["crystal"], multiplicity)
             y: Tensor = self.head(total / atoms[:, None])  # (crystals, 1)
             return y[:, 0]
 

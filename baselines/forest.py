@@ -1,4 +1,4 @@
-"""Extremely randomised trees on the composition and the volume: what a network must beat."""
+"""Extremely randomised trees on composition and volume, which a network that sees the structure must beat."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.model_registry import model_settings
+from asugnn.reading import reading
 
-MISSING = -9999.0  # the table's mark of a value that nobody has measured
+MISSING = -9999.0  # stands in the table for a value that was never measured
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Forest:
     """Extremely randomised trees (Geurts et al. 2006) on Magpie's composition statistics (Ward et al. 2016) and volume.
 
     Mean, standard deviation, minimum and maximum over the atoms of 22 properties of their elements; volume per atom,
-    and its ratio to that of the elements and to the cube of their radii. Blind to the structure otherwise. Knows
+    and its ratio to that of the elements and to the cube of their radii. Positions of atoms are not used. Supports
     hydrogen to copernicium.
     """
 
@@ -42,20 +43,20 @@ class Forest:
         # On labels 0 and 1 the squared error is the Gini impurity, and the mean of a leaf a probability.
         forest = ExtraTreesRegressor(self.trees, min_samples_leaf=self.leaf, random_state=context.seed, n_jobs=-1)
         forest.fit(composition_features(train.crystals), train.y)
-        self._nodes = _nodes([tree.tree_ for tree in forest.estimators_])
+        self._nodes = _join_trees([tree.tree_ for tree in forest.estimators_])
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
         x = composition_features(crystals)  # (n, columns)
         rows, total = np.arange(len(x)), np.zeros(len(x))
         feature, threshold, left, right, value, roots = (self._nodes[name] for name in NODES)
         for root in roots:
-            at = np.full(len(x), root)  # (n,) the node that each crystal has come to
+            node = np.full(len(x), root)  # (n,) the node that each crystal has reached
             while True:
-                below = np.where(x[rows, feature[at]] <= threshold[at], left[at], right[at])
-                if np.array_equal(below, at):  # a leaf is its own child
+                child = np.where(x[rows, feature[node]] <= threshold[node], left[node], right[node])
+                if np.array_equal(child, node):  # a leaf is its own child
                     break
-                at = below
-            total += value[at]
+                node = child
+            total += value[node]
         return total / len(roots)
 
     def save(self, folder: Path) -> None:
@@ -65,27 +66,25 @@ class Forest:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
 
-        try:
-            with safe_open(folder / "trees.safetensors", framework="numpy") as file:
-                model = cls(**json.loads(file.metadata()["settings"]))
-                model._nodes = {name: file.get_tensor(name) for name in NODES}
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no forest that can be read: {error}") from error
+        path = folder / "trees.safetensors"
+        with reading(path, "a saved forest"), safe_open(path, framework="numpy") as file:
+            model = cls(**json.loads(file.metadata()["settings"]))
+            model._nodes = {name: file.get_tensor(name) for name in NODES}
         return model
 
     @property
     def parameters(self) -> int:
-        """Thresholds and leaf values."""
+        """Number of thresholds and leaf values."""
         return len(self._nodes["feature"])
 
 
 NODES = ("feature", "threshold", "left", "right", "value", "roots")
 
 
-def _nodes(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
-    """The nodes of all trees end to end: (nodes,) arrays, and (trees,) the roots."""
+def _join_trees(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
+    """Join scikit-learn's trees end to end: arrays (nodes,) by the names in `NODES`, and the `roots` (trees,)."""
     counts = np.array([tree.node_count for tree in trees])
     roots = np.cumsum(counts) - counts
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in NODES[:-1]}
@@ -100,17 +99,20 @@ def _nodes(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
 
 
 def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
-    """(n, 91) statistics of composition and volume; raises `InputError` for an element beyond copernicium."""
+    """Compute the features (n, 91): 4 statistics of 22 properties, volume per atom in cubic angstrom, 2 ratios of it.
+
+    Raises `InputError` for an element beyond copernicium.
+    """
     table, names = element_properties()
     volumes, radii = names.index("GSvolume_pa"), names.index("CovalentRadius")
-    out = np.empty((len(crystals), 4 * len(names) + 3), dtype=np.float32)
-    for row, crystal in zip(out, crystals, strict=True):
+    features = np.empty((len(crystals), 4 * len(names) + 3), dtype=np.float32)
+    for row, crystal in zip(features, crystals, strict=True):
         if (heaviest := int(crystal.numbers.max())) >= len(table):
             raise InputError(
                 f"the forest knows the elements up to {SYMBOLS[len(table) - 2]}, and {crystal.formula} has "
-                f"{SYMBOLS[heaviest - 1]}: leave this crystal out"
+                f"{SYMBOLS[heaviest - 1]}: remove this crystal"
             )
-        # Through the elements, so that neither the order of the atoms nor the size of the cell leaves a trace.
+        # Sums over elements, not atoms: rounding then does not depend on the order of atoms or the size of the cell.
         numbers, counts = np.unique(crystal.numbers, return_counts=True)
         share, values = counts / len(crystal), table[numbers]  # (e,), (e, properties)
         mean = share @ values
@@ -118,14 +120,14 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
         volume = crystal.volume / len(crystal)
         packing = [volume, volume / mean[volumes], volume / (share @ (values[:, radii] / 100) ** 3)]  # pm to angstrom
         row[:] = np.concatenate([mean, spread, values.min(axis=0), values.max(axis=0), packing])
-    return out
+    return features
 
 
 @cache
 def element_properties() -> tuple[Floats, tuple[str, ...]]:
-    """(113, 22) properties by atomic number, row 0 unused, and their names: Magpie's, as jarvis-tools has them.
+    """Return properties (113, 22) by atomic number (row 0 is unused) and their names: Magpie's, from jarvis-tools.
 
-    A missing value becomes the mean of the elements that have one.
+    A missing value is replaced by the mean of the elements that have one.
     """
     from jarvis.core.specie import chem_data_magpie
 

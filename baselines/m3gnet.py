@@ -34,19 +34,19 @@ class M3GNet(TorchModel):
     """Three-body materials graph network (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022), by matgl.
 
     The network is matgl's for intensive properties, with its set2set read-out, on whole shells of neighbours. An atom
-    without a neighbour within `cutoff` is bound to its nearest shell. Knows hydrogen to plutonium but for Po, At, Rn,
+    without a neighbour within `cutoff` is bound to its nearest shell. Supports hydrogen to plutonium except Po, At, Rn,
     Fr and Ra.
     """
 
     cutoff: float = 5.0  # angstrom
-    threebody_cutoff: float = 4.0  # angstrom, of the two bonds of an angle
+    threebody_cutoff: float = 4.0  # angstrom: longest bonds that form angles
     blocks: int = 3
     width: int = 64
-    bind: bool = True  # an atom without a neighbour within `cutoff` to its nearest shell
+    bind: bool = True  # bind an atom without a neighbour within `cutoff` to its nearest shell
     as_2023: bool = False  # sum messages as matgl did when its published weights were trained
 
     one_cycle: bool = True
-    patience: int = 1000  # training is not cut short
+    patience: int = 1000  # no early stopping
 
     # quick: chosen on validation sides of open-dft, where formation energy takes 38 seconds on two cores.
     # hours: the published network; on the 23,100 crystals of mp-2018, eight epochs in two hours of one core.
@@ -119,28 +119,29 @@ class M3GNet(TorchModel):
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """A model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
-        kept = read_saved_model(files, "M3GNet", cls.weights)
-        made = kept.settings
+        """Load a model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
+        saved = read_saved_model(files, "M3GNet", cls.weights)
+        settings = saved.settings
         model = cls(
-            cutoff=made["cutoff"],
-            threebody_cutoff=made["threebody_cutoff"],
-            blocks=made["nblocks"],
-            width=made["units"],
+            cutoff=settings["cutoff"],
+            threebody_cutoff=settings["threebody_cutoff"],
+            blocks=settings["nblocks"],
+            width=settings["units"],
             bind=False,
-            as_2023=kept.before_3,
+            as_2023=saved.before_3,
         )
-        weights = {f"m3gnet.{name}": value for name, value in renew_weights(kept.weights, made, kept.before_3).items()}
-        return model._with({**cutoff_constants(model.network()), **weights}, "regression", kept.mean, kept.scale)
+        renewed = renew_weights(saved.weights, settings, saved.before_3)
+        weights = cutoff_constants(model.network()) | {f"m3gnet.{name}": value for name, value in renewed.items()}
+        return model.with_weights(weights, "regression", saved.mean, saved.scale)
 
 
 def network_outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-    """(size,) what a network of matgl makes of a batch of `M3GNet`."""
+    """Apply a network of matgl to a batch of `M3GNet`: outputs (crystals,)."""
     import torch
     from matgl.graph._compute import create_line_graph_torch
 
     g, bonds = matgl_graph(batch, batch["bonds"]), batch["bonds"]
-    # The forward pass makes its own line graph, but atom by atom in Python.
+    # The forward pass would build the line graph itself, but atom by atom in Python.
     cutoff = network.threebody_cutoff
     lines = create_line_graph_torch(g.edge_index, torch.norm(bonds, dim=1), bonds, len(g.pos), cutoff)
     y: Tensor = network(g, l_g=lines)
@@ -148,49 +149,52 @@ def network_outputs(network: nn.Module, batch: Mapping[str, Any]) -> Tensor:
 
 
 def cutoff_constants(network: nn.Module) -> dict[str, Tensor]:
-    """What a network keeps beside its weights today, and did not when the published ones were saved."""
+    """Select the cutoffs in the state of a network: the published weights were saved without them."""
     return {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
 
 
 def matgl_graph(batch: Mapping[str, Any], bonds: Any) -> SimpleNamespace:
-    """What matgl's networks read of a graph: every atom at the origin, its neighbours at the ends of its bonds."""
+    """Build what matgl's networks read of a graph; `bonds` is (m, 3), in angstrom from centre to neighbour.
+
+    Every atom is put at the origin and its neighbours at the ends of its bonds: the networks see differences alone.
+    """
     import torch
 
     return SimpleNamespace(
         node_type=batch["elements"],
         pos=bonds.new_zeros(len(batch["elements"]), 3),
         pbc_offshift=bonds,
-        edge_index=torch.stack([batch["centre"], batch["other"]]).long(),  # what each use would convert it to
+        edge_index=torch.stack([batch["centre"], batch["other"]]).long(),  # converted here once, not at every use
         batch=batch["crystal"],
         num_graphs=batch["size"],
     )
 
 
-def renew_weights(weights: Mapping[str, Tensor], made: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
-    """Weights for the network of today; those of versions before 3 with the two atoms of a bond exchanged."""
-    out = {name.replace("readout.set2set.lstm.", "readout.lstm."): value for name, value in weights.items()}
+def renew_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
+    """Convert saved weights for the current network; those `before_3` get the two atoms of a bond exchanged."""
+    renewed = {name.replace("readout.set2set.lstm.", "readout.lstm."): value for name, value in weights.items()}
     if before_3:
-        for name, value in out.items():
+        for name, value in renewed.items():
             if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
-                out[name] = exchange_atoms(value, made["dim_node_embedding"])
-    return out
+                renewed[name] = exchange_atoms(value, settings["dim_node_embedding"])
+    return renewed
 
 
 def sum_as_of_2023(network: nn.Module) -> None:
-    """Let a new network of matgl sum its messages where the one of version 0.8.0 did.
+    """Make a network of matgl sum its messages where version 0.8.0 did.
 
-    The message of a bond went to the atom at its end, and comes in `exchanged` weights. That of two bonds went to
-    the second, whose length and end atom it also takes, now it goes to the first: the order of the triples changed in
-    version 0.8.4.
+    The message of a bond went to the atom at its end; its weights need `exchange_atoms`. The message of two bonds went
+    to the second bond and used that one's length and end atom; since version 0.8.4, in which the order of the triples
+    changed, it goes to the first.
     """
     from torch import nn
 
     class ThreeBody(nn.Module):
-        """Equations 2 and 3 of the paper, as they were computed."""
+        """Equations 2 and 3 of the paper, as version 0.8.0 computed them."""
 
-        def __init__(self, now: Any) -> None:
+        def __init__(self, layer: Any) -> None:
             super().__init__()
-            self.update_network_atom, self.update_network_bond = now.update_network_atom, now.update_network_bond
+            self.update_network_atom, self.update_network_bond = layer.update_network_atom, layer.update_network_bond
 
         def forward(self, end: Tensor, pairs: Tensor, _: Any, bonds: int, basis: Tensor, cutoff: Tensor,
                     atoms: Tensor, x: Tensor) -> Tensor:  # fmt: skip
@@ -201,10 +205,10 @@ def sum_as_of_2023(network: nn.Module) -> None:
             y: Tensor = x + self.update_network_bond(total.to(x.dtype))
             return y
 
-    def at_the_end(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    def swap_edge_ends(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         return arguments[0].flip(0), *arguments[1:]
 
     layers: Any = network
     layers.three_body_interactions = nn.ModuleList(ThreeBody(layer) for layer in layers.three_body_interactions)
     for block in layers.graph_layers:
-        block.conv.register_forward_pre_hook(at_the_end)
+        block.conv.register_forward_pre_hook(swap_edge_ends)

@@ -1,9 +1,8 @@
-"""A universal potential as a model of formation energy: zero-shot, from energies alone."""
+"""A universal potential used as a model of formation energy: zero-shot, from total energies."""
 
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.published_weights import PublishedWeights
-from baselines._matgl import PUBLISHED, first_line, folder_of, import_matgl_models, is_published
+from asugnn.reading import read_json, reading
+from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
 from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights, sum_as_of_2023
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class M3GNetPotential:
     """M3GNet universal potential (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022): its energy minus that of the elements.
 
     Nothing is fitted. The formation energy per atom is the potential's energy minus those of the elements by the same
-    potential, each in the lowest of its crystals on the training side; no label is read. Energies are those of the
-    structures as they are given. Knows the elements of M3GNet.
+    potential, each taken from its lowest-energy crystal on the training side; no label is read. Structures are not
+    relaxed. Supports the elements of M3GNet.
     """
 
     batch_size: int = 64
@@ -54,45 +54,43 @@ class M3GNetPotential:
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """An M3GNet potential in matgl's format; raises `InputError` where it cannot be read."""
+        """Load an M3GNet potential in matgl's format; raises `InputError` where it cannot be read."""
         import torch
 
-        try:
-            about = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
+        with reading(weights_folder(files), "an M3GNet potential in matgl's format"):
+            potential = torch.load(files["model.pt"], map_location="cpu", weights_only=True)
             state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
             # Built here by name: matgl's loader would call whatever class a file names.
-            if (kind := about["model"]["@class"]) != "M3GNet":
+            if (kind := potential["model"]["@class"]) != "M3GNet":
                 raise ValueError(f"it is a potential of {kind}, not of M3GNet")
-            if about.get("calc_repuls"):
+            if potential.get("calc_repuls"):
                 raise ValueError("it has a nuclear repulsion, which is not supported")
-            made = dict(about["model"]["init_args"])
+            made = dict(potential["model"]["init_args"])
             made["element_types"] = list(made["element_types"])
-            old = is_published(files["state.pt"], cls.weights)
+            old = matches_published(files["state.pt"], cls.weights)
             weights = {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
             weights = renew_weights(weights, made, old)
             offsets = state.get("element_refs.property_offset", torch.zeros(len(made["element_types"]))).double()
             mean, scale = (float(state[f"data_{name}"]) for name in ("mean", "std"))
-            return cls()._with(weights, {"made": made, "old": old, "mean": mean, "scale": scale,
-                                         "offsets": offsets.tolist()})  # fmt: skip
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise InputError(f"{folder_of(files)} holds no M3GNet potential: {first_line(error)}") from error
+            about = {"made": made, "old": old, "mean": mean, "scale": scale, "offsets": offsets.tolist()}
+            return cls()._with_weights(weights, about)
 
     def refer(self, crystals: Sequence[Crystal]) -> None:
-        """Take the energy per atom of each element from the lowest of its crystals; labels are not needed."""
+        """Compute the energy per atom of each element from its lowest-energy crystal among these."""
         pure = [c for c in crystals if len(set(c.numbers.tolist())) == 1]
-        outside = self._graph.outside(pure)
-        pure = [c for i, c in enumerate(pure) if i not in outside]
+        unsupported = self._graph.outside(pure)
+        pure = [c for i, c in enumerate(pure) if i not in unsupported]
         self._elements.clear()
         for crystal, energy in zip(pure, self._energies(pure), strict=True):
             z = int(crystal.numbers[0])
             self._elements[z] = min(float(energy), self._elements.get(z, np.inf))
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
-        """Positions of the crystals that are out of the model's domain, and why: it will not predict them."""
+        """List the crystals with unsupported elements, or with elements of which no reference is known."""
         reasons = self._graph.outside(crystals)
         for i, crystal in enumerate(crystals):
-            if lacking := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
-                symbols = ", ".join(SYMBOLS[z - 1] for z in lacking)
+            if missing := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
+                symbols = ", ".join(SYMBOLS[z - 1] for z in missing)
                 reasons.setdefault(
                     i, f"{crystal.formula}: no crystal of pure {symbols} to refer to on the training side"
                 )
@@ -110,33 +108,33 @@ class M3GNetPotential:
 
         weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
         save_file(weights, folder / "weights.safetensors")
-        kept = {"about": self._about, "elements": self._elements, "batch_size": self.batch_size}
-        write_text(folder / "model.json", json.dumps(kept, indent=1) + "\n")
+        content = {"about": self._about, "elements": self._elements, "batch_size": self.batch_size}
+        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         from safetensors.torch import load_file
 
-        try:
-            kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(kept["batch_size"])._with(load_file(folder / "weights.safetensors"), kept["about"])
-            model._elements = {int(z): energy for z, energy in kept["elements"].items()}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no potential that can be read: {error}") from error
+        with reading(folder, "a saved M3GNet potential"):
+            content = read_json(folder / "model.json", "a saved M3GNet potential")
+            model = cls(content["batch_size"])
+            model._with_weights(load_file(folder / "weights.safetensors"), content["about"])
+            model._elements = {int(z): energy for z, energy in content["elements"].items()}
         return model
 
     @property
     def parameters(self) -> int:
-        """Parameters of the network."""
+        """Number of parameters of the network."""
         return sum(p.numel() for p in self._network.parameters())
 
     # Details -------------------------------------------------------------------------------------------------------
 
-    def _with(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
+    def _with_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
+        """Give the model a network with these weights; `about` holds its settings, as `model.json` stores them."""
         import torch
 
         self._about = about
-        self._elements: dict[int, float] = {}
+        self._elements: dict[int, float] = {}  # atomic number to eV/atom
         made = about["made"]
         self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
         network: nn.Module = import_matgl_models().M3GNet(**made)
@@ -148,13 +146,13 @@ class M3GNetPotential:
         return self
 
     def _energies(self, crystals: Sequence[Crystal]) -> Floats:
-        """(n,) eV/atom."""
+        """Compute the potential's total energies (n,) in eV/atom."""
         import torch
 
         from asugnn.training import move_batch
 
         offsets = torch.tensor(self._about["offsets"], dtype=torch.float64)
-        out = np.empty(len(crystals))
+        energies = np.empty(len(crystals))
         for start in range(0, len(crystals), self.batch_size):
             inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
             batch = self._graph.batch(inputs)
@@ -162,5 +160,5 @@ class M3GNetPotential:
                 total = network_outputs(self._network, move_batch(batch, torch.device(self._device))).double().cpu()
             total = total * self._about["scale"] + self._about["mean"]
             total = total.index_add(0, batch["crystal"], offsets[batch["elements"].long()])
-            out[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()
-        return out
+            energies[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()
+        return energies

@@ -1,4 +1,4 @@
-"""The mean of the training labels: what any model must beat."""
+"""The mean of the training labels, which every model must beat."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from asugnn import Context, Crystal, InputError, Labelled
+from asugnn import Context, Crystal, Labelled
 from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
+from asugnn.reading import read_json, reading
 
 
 @dataclass
 class Mean:
-    """Mean of the training labels; of a binary target, the frequency of class 1."""
+    """Mean of the training labels; for a binary target, the frequency of class 1."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
     invariances: ClassVar[frozenset[str]] = frozenset(
@@ -35,9 +36,7 @@ class Mean:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        model = cls()
-        try:
-            model._mean = float(json.loads((folder / "model.json").read_text(encoding="utf-8"))["mean"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{folder} holds no mean that can be read: {error}") from error
+        model, path = cls(), folder / "model.json"
+        with reading(path, "a saved mean"):
+            model._mean = float(read_json(path, "a saved mean")["mean"])
         return model

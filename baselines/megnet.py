@@ -27,24 +27,24 @@ from baselines._matgl import (
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STEPS = 2  # of the read-out, matgl's number
+STEPS = 2  # iterations of the read-out, as in matgl
 
 
 @dataclass
 class MEGNet(TorchModel):
     """MatErials Graph Network (Chen et al., Chem. Mater. 31, 3564, 2019), by matgl.
 
-    The network is matgl's with its published sizes, on whole shells of neighbours; atoms that are alike are computed
-    once. An atom without a neighbour within `cutoff` is bound to its nearest shell. Knows hydrogen to plutonium but for
-    Po, At, Rn, Fr and Ra.
+    The network is matgl's with its published sizes, on whole shells of neighbours; equivalent atoms are computed once.
+    An atom without a neighbour within `cutoff` is bound to its nearest shell. Supports hydrogen to plutonium except Po,
+    At, Rn, Fr and Ra.
     """
 
     cutoff: float = 4.0  # angstrom
     blocks: int = 3
-    bind: bool = True  # an atom without a neighbour within `cutoff` to its nearest shell
+    bind: bool = True  # bind an atom without a neighbour within `cutoff` to its nearest shell
 
     one_cycle: bool = True
-    patience: int = 1000  # training is not cut short
+    patience: int = 1000  # no early stopping
 
     # quick: chosen on validation sides of open-dft, where formation energy takes 77 seconds on two cores.
     # hours: the published network; on the 23,100 crystals of mp-2018, half an hour of one core.
@@ -83,18 +83,18 @@ class MEGNet(TorchModel):
 
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
-        """A model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
-        kept = read_saved_model(files, "MEGNet", cls.weights)
-        model = cls(cutoff=kept.settings["cutoff"], blocks=kept.settings["nblocks"], bind=False)
-        if kept.before_3:
-            # Messages met at the end of a bond, now they meet at its start. Every bond is there in both directions,
-            # so it is enough to exchange the two atoms in the first layer that sees them.
-            for name in kept.weights:
+        """Load a model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
+        saved = read_saved_model(files, "MEGNet", cls.weights)
+        model = cls(cutoff=saved.settings["cutoff"], blocks=saved.settings["nblocks"], bind=False)
+        if saved.before_3:
+            # Messages were summed at the end of a bond, now they are at its start. Every bond is there in both
+            # directions, so it is enough to exchange the two atoms in the first layer that sees them.
+            for name in saved.weights:
                 if name.endswith("conv.edge_func.layers.0.weight"):
-                    width = kept.settings["hidden_layer_sizes_conv"][-1]
-                    kept.weights[name] = exchange_atoms(kept.weights[name], width)
-        weights = {f"megnet.{name}": value for name, value in kept.weights.items()}
-        return model._with(weights, "regression", kept.mean, kept.scale)
+                    width = saved.settings["hidden_layer_sizes_conv"][-1]
+                    saved.weights[name] = exchange_atoms(saved.weights[name], width)
+        weights = {f"megnet.{name}": value for name, value in saved.weights.items()}
+        return model.with_weights(weights, "regression", saved.mean, saved.scale)
 
 
 def _network(model: MEGNet) -> nn.Module:
@@ -104,7 +104,7 @@ def _network(model: MEGNet) -> nn.Module:
     network = import_matgl_models().MEGNet(element_types=ELEMENTS, cutoff=model.cutoff, nblocks=model.blocks)
 
     class Network(nn.Module):
-        """The layers of matgl's network, in its order, over atoms and bonds that stand for several."""
+        """The layers of matgl's network, in its order, over atoms and bonds that each stand for equivalent ones."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -112,17 +112,17 @@ def _network(model: MEGNet) -> nn.Module:
 
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
             layers, size = self.megnet, batch["size"]
-            centre, other, crystal = (batch[name].long() for name in ("centre", "other", "crystal"))
-            atoms, within = batch["multiplicity"], batch["weight"]  # (k,), (e,) bonds of one atom
-            bonds = within * atoms[centre]  # (e,) how many bonds each stands for
-            of_bond = crystal[centre]  # (e,)
+            centre, neighbour, crystal = (batch[name].long() for name in ("centre", "other", "crystal"))
+            atoms, atom_bonds = batch["multiplicity"], batch["weight"]  # (k,), and (e,) bonds of one of the atoms
+            bonds = atom_bonds * atoms[centre]  # (e,) bonds in all
+            bond_crystal = crystal[centre]  # (e,)
 
             def mean(values: Tensor, weight: Tensor, index: Tensor, rows: int) -> Tensor:
                 total = values.new_zeros(rows, values.shape[1]).index_add(0, index, values * weight[:, None])
                 return total / weight.new_zeros(rows).index_add(0, index, weight).clamp(min=1e-6)[:, None]
 
-            def pooled(reader: nn.Module, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
-                """Set2Set, whose softmax counts a row as often as it weighs."""
+            def set2set(reader: nn.Module, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
+                """Set2Set (size, 2F), whose softmax counts a row as often as its weight says."""
                 lstm: Any = reader.lstm
                 shape = (lstm.num_layers, size, lstm.hidden_size)
                 hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
@@ -137,7 +137,7 @@ def _network(model: MEGNet) -> nn.Module:
                     star = torch.cat([q, read], dim=1)
                 return star
 
-            # Nothing is known of a crystal beside its structure: its state is zero.
+            # The state describes a crystal beyond its structure, of which nothing is known: it is zero.
             state = batch["distance"].new_zeros(size, 2)
             x, e, u = layers.embedding(batch["elements"], layers.bond_expansion(batch["distance"]), state)
             x, e, u = layers.node_encoder(x), layers.edge_encoder(e), layers.state_encoder(u)
@@ -145,13 +145,13 @@ def _network(model: MEGNet) -> nn.Module:
                 before = x, e, u
                 x, e, u = block.node_func(x), block.edge_func(e), block.state_func(u)
                 conv = block.conv
-                e = conv.edge_func(torch.cat([x[centre], x[other], e, u[of_bond]], dim=1))
-                x = conv.node_func(torch.cat([x, mean(e, within, centre, len(x)), u[crystal]], dim=1))
-                means = mean(e, bonds, of_bond, size), mean(x, atoms, crystal, size)
+                e = conv.edge_func(torch.cat([x[centre], x[neighbour], e, u[bond_crystal]], dim=1))
+                x = conv.node_func(torch.cat([x, mean(e, atom_bonds, centre, len(x)), u[crystal]], dim=1))
+                means = mean(e, bonds, bond_crystal, size), mean(x, atoms, crystal, size)
                 u = conv.state_func(torch.cat([u, *means], dim=1))
                 x, e, u = x + before[0], e + before[1], u + before[2]
-            read = pooled(layers.node_s2s, x, atoms, crystal), pooled(layers.edge_s2s, e, bonds, of_bond)
-            y: Tensor = layers.output_proj(torch.cat([*read, u], dim=1))
+            pooled = set2set(layers.node_s2s, x, atoms, crystal), set2set(layers.edge_s2s, e, bonds, bond_crystal)
+            y: Tensor = layers.output_proj(torch.cat([*pooled, u], dim=1))
             return y[:, 0]
 
     return Network()

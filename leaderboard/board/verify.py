@@ -15,7 +15,7 @@ import numpy as np
 
 from asugnn.errors import InputError
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
-from leaderboard.data import Task, data_file, load_dataset, parse_task
+from leaderboard.data import Task, data_file, load_dataset
 from leaderboard.records import (
     SUBMITTED,
     StoredRun,
@@ -40,11 +40,11 @@ class CheckedRun:
 def verify_runs(root: Path) -> Iterator[CheckedRun]:
     """Check the runs under `root` one by one, then the log of submissions."""
     log = SubmissionLog(root)
-    find_task, load_truth = cache(parse_task), cache(load_ground_truth)
+    load_truth = cache(load_ground_truth)
     submitted: list[StoredRun] = []
     for folder in run_folders(root):
         try:
-            stored = open_run(folder, find_task)
+            stored = open_run(folder)
         except InputError as error:
             yield CheckedRun(str(folder), (str(error),))
             continue

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from asugnn.model_registry import ModelEntry, model_presets
+from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.wording import (
@@ -133,7 +133,7 @@ def render_models(found: Sequence[ModelEntry]) -> str:
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
     for m in found:
-        for name, about in getattr(m.model, "weights", {}).items():
+        for name, about in (model_weights(m.model) if m.model else {}).items():
             weights.add_row(name, m.name, about.target, about.trained_on)
     parts = [draw_terminal(table)]
     if weights.row_count:

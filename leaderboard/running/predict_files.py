@@ -10,6 +10,7 @@ import numpy as np
 
 from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
+from asugnn.model import HasDomain
 from asugnn.model_registry import find_model
 from asugnn.structure_files import read_crystals
 from leaderboard._util import show_progress
@@ -48,7 +49,7 @@ def load_run_model(folder: Path) -> tuple[str, Model]:
 
 def outside_domain(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]) -> dict[str, str]:
     """Ids of the crystals that the model says it cannot predict, with its reasons."""
-    reasons: Mapping[int, str] = model.outside(crystals) if hasattr(model, "outside") else {}
+    reasons: Mapping[int, str] = model.outside(crystals) if isinstance(model, HasDomain) else {}
     return {ids[i]: reason for i, reason in reasons.items()}
 
 

@@ -8,25 +8,24 @@ from typing import Any
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import Model
-from asugnn.model_registry import find_model, list_models
+from asugnn.model import HasPretrained, Model
+from asugnn.model_registry import find_model, list_models, model_weights
 from asugnn.published_weights import PublishedWeights, locate_weights
 
 
 def published_weights(model: str) -> Mapping[str, PublishedWeights]:
     """The published weights of an installed model, by name."""
-    weights: Mapping[str, PublishedWeights] = getattr(find_model(model), "weights", {})
-    return weights
+    return model_weights(find_model(model))
 
 
 def models_with_weights() -> list[str]:
     """The installed models that can take published weights."""
-    return [m.name for m in list_models() if m.model is not None and hasattr(m.model, "pretrained")]
+    return [m.name for m in list_models() if m.model is not None and issubclass(m.model, HasPretrained)]
 
 
 def weights_owner(models: Sequence[str], weights: str) -> str:
     """The one model whose weights lie at a path, or have a name; raises `InputError` where that is not clear."""
-    able = [m for m in models if hasattr(find_model(m), "pretrained")]
+    able = [m for m in models if issubclass(find_model(m), HasPretrained)]
     if named := [m for m in able if weights in published_weights(m)]:
         return named[0]
     if not Path(weights).exists():
@@ -41,9 +40,10 @@ def weights_owner(models: Sequence[str], weights: str) -> str:
 
 def load_pretrained(model: str, weights: str) -> Model:
     """A model with published weights, by name or path, ready to predict; raises `InputError`."""
-    cls: Any = find_model(model)
-    ready: Model = cls.pretrained(_files(model, weights))
-    return ready
+    cls = find_model(model)
+    if not issubclass(cls, HasPretrained):
+        raise InputError(f"model '{model}' takes no published weights: it has no method 'pretrained'")
+    return cls.pretrained(_files(model, weights))
 
 
 def describe_weights(model: str, weights: str) -> dict[str, Any]:

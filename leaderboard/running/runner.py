@@ -18,6 +18,7 @@ import numpy as np
 from asugnn import Context, InputError, Labelled, Model
 from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
+from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
 from leaderboard._util import current_workspace, lock_folder
 from leaderboard.data import Dataset, Target, load_dataset
@@ -146,7 +147,7 @@ def _train_and_predict(job: Job, out: Path) -> str:
     with measure_memory(about):
         if job.weights:
             model = load_pretrained(job.model, job.weights)
-            if hasattr(model, "refer"):  # to crystals of the training side, without their labels
+            if isinstance(model, HasReferences):  # to crystals of the training side, without their labels
                 origin = run.task.training_task
                 of = load_dataset(origin.source)
                 model.refer(of.crystals(fold_sides(read_split(of, origin.rule), of, origin.target, run.fold).train))

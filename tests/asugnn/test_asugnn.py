@@ -130,7 +130,7 @@ def test_the_authors_readings_train(fields):
 
 
 def test_a_crystal_without_symmetry_is_named():
-    """Two atoms nearly on one place, which a Crystal refuses but for its tolerance."""
+    """Two nearly coinciding atoms, which a Crystal would refuse."""
     close = Crystal.checked(4 * np.eye(3), np.array([[0, 0, 0], [0, 0, 1e-4]]), np.array([11, 11]))
     data = labelled()
     bad = Labelled(data.ids, [*CRYSTALS[:5], close, *CRYSTALS[6:]], data.y, "regression")

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asugnn import Crystal, InputError
-from asugnn.crystal import SAME_PLACE, SYMBOLS, reduced_formula
+from asugnn.crystal import MIN_DISTANCE, SYMBOLS, reduced_formula
 
 CUBE = np.eye(3) * 4.0
 ORIGIN = [[0.0, 0, 0]]
@@ -36,8 +36,8 @@ BAD = {
     "vector of zeros": ([[0, 0, 0], [0, 4, 0], [0, 0, 4]], ORIGIN, [11], "cell has no volume"),
     "cell in other units": (CUBE * 1e200, ORIGIN, [11], "the cell is longer than 10000 angstrom"),
     "atom far away": (CUBE, [[1e300, 0, 0]], [11], "cells away"),
-    "one place": (CUBE, [[0, 0, 0], [0.5, 0, 0], [0, 0, 0]], [11, 17, 19], r"atoms 1 \(Na\) and 3 \(K\) are on"),
-    "one place, cells apart": (CUBE, [[0.1, 0, 0], [-1.9, 3, 0.001]], [11, 17], "are on one place"),
+    "one place": (CUBE, [[0, 0, 0], [0.5, 0, 0], [0, 0, 0]], [11, 17, 19], r"atoms 1 \(Na\) and 3 \(K\) coincide"),
+    "one place, cells apart": (CUBE, [[0.1, 0, 0], [-1.9, 3, 0.001]], [11, 17], "coincide"),
 }  # fmt: skip
 
 
@@ -130,12 +130,12 @@ def test_two_atoms_are_on_one_place_as_their_distance_says(lattice, place, direc
     step = distance * np.array(direction) / np.linalg.norm(direction) @ np.linalg.inv(lattice)
     around = np.stack(np.meshgrid(*[range(-4, 5)] * 3), -1).reshape(-1, 3)
     shortest = np.linalg.norm((step + around) @ lattice, axis=1).min()
-    assume(abs(shortest - SAME_PLACE) > 1e-6)
+    assume(abs(shortest - MIN_DISTANCE) > 1e-6)
     itself = np.linalg.norm(around[around.any(axis=1)] @ lattice, axis=1).min()
     assume(itself > 1)
     coords = [place, np.array(place) + step + image]
-    if shortest < SAME_PLACE:
-        with pytest.raises(InputError, match="on one place"):
+    if shortest < MIN_DISTANCE:
+        with pytest.raises(InputError, match="coincide"):
             Crystal(lattice, coords, [11, 17])
     else:
         Crystal(lattice, coords, [11, 17])

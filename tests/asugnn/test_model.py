@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from asugnn import Context, Crystal, InputError, Labelled, Model
-from asugnn.model import no_progress
-from asugnn.model_registry import configure_model, find_model, list_models, model_presets, model_settings
+from asugnn.model import HasAblation, HasDomain, HasPretrained, HasReferences, HasWeights, no_progress
+from asugnn.model_registry import (
+    ablation_variants,
+    configure_model,
+    find_model,
+    list_models,
+    model_presets,
+    model_settings,
+    model_weights,
+)
 
 PLUGIN = """
 from __future__ import annotations
@@ -84,6 +92,7 @@ def test_a_model_from_elsewhere_is_found_as_ours_are(installed):
         ("broken:A", "import sys; sys.exit('bye')", "SystemExit: bye"),
         ("broken:A", "B = 1", "AttributeError: "),
         ("broken:A", "class A: fit = predict = lambda self: None", "it is no model: it lacks save, load"),
+        ("broken:A", "class B: fit = predict = save = load = print\nA = B()", "it is no model: it is not a class"),
         ("nowhere:A", "", "ModuleNotFoundError: No module named 'nowhere'"),
     ],
 )
@@ -147,6 +156,46 @@ def test_a_preset_is_a_set_of_fields(plugin):
     assert configure_model(plugin, "paper", {"epochs": "7"}).value == 3.0
     with pytest.raises(InputError, match="has no preset 'papper'; did you mean 'paper'"):
         configure_model(plugin, "papper", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "hooks"),
+    [
+        ("mean", set()),
+        ("asugnn", {HasDomain, HasAblation}),
+        ("alignn", {HasDomain}),
+        ("cgcnn", {HasDomain, HasPretrained, HasWeights}),
+        ("m3gnet-potential", {HasDomain, HasReferences, HasPretrained, HasWeights}),
+    ],
+)
+def test_the_optional_hooks_of_a_model_are_recognised_by_their_names(name, hooks):
+    model = find_model(name)
+    assert {hook for hook in (HasDomain, HasReferences, HasPretrained, HasAblation) if issubclass(model, hook)} == (
+        hooks - {HasWeights}
+    )
+    assert isinstance(model, HasWeights) is bool(model_weights(model)) is (HasWeights in hooks)
+
+
+def test_a_plug_in_offers_hooks_by_having_them(installed):
+    hooks = (
+        "    def outside(self, crystals): return {0: 'too heavy'}\n"
+        "    @classmethod\n"
+        "    def pretrained(cls, files): return cls()\n"
+        "    @classmethod\n"
+        "    def ablation(cls, preset): return [{}, {'epochs': '3'}]\n"
+    )
+    installed(
+        {"constant": "plug:Constant"},
+        plug=PLUGIN.replace("\n@dataclass\nclass Half", f"{hooks}\n@dataclass\nclass Half"),
+    )
+    model = configure_model("constant", "quick", {})
+    assert isinstance(model, HasDomain)
+    assert model.outside([CRYSTAL]) == {0: "too heavy"}
+    assert issubclass(find_model("constant"), HasPretrained)
+    assert model_weights(find_model("constant")) == {}
+    assert ablation_variants("constant", "paper") == [{}, {"epochs": "3"}]
+    with pytest.raises(InputError, match="has no preset 'papper'; did you mean 'paper'"):
+        ablation_variants("constant", "papper")
 
 
 def test_a_model_without_presets_has_both(plugin):

@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from asugnn.embedding import embed_crystal
 from asugnn.fused_gated_conv import PairEdges, fused_gated_conv, gate_moments
-from asugnn.network import Network, Set2Set, asuam_edges, gaussian_expansion
+from asugnn.network import Network, asuam_edges, gaussian_expansion
 from asugnn.packed_batch import PackedLayout, pack_batch
+from asugnn.readout import Set2Set
 from leaderboard.data.dataset import crystal_from_row
 
 SMALL = {"width": 32, "heads": 4, "initial": 0.0}
@@ -128,7 +129,7 @@ def test_every_pair_is_in_one_block(sizes, exact, most):
     assert sum(sizes) <= layout.places <= sum(n + max(3, n / 4) for n in sizes)
     assert exact <= (layout.place is None)
     pairs, seen = 0, 0
-    for place, b, n, row, rows, pair in layout.blocks(most):
+    for place, b, n, row, rows, pair in layout.pair_blocks(most):
         assert pair == pairs
         assert b == 1 or (rows == n and b * n * n <= most)
         assert rows == 1 or rows * n <= most or b > 1
@@ -149,7 +150,7 @@ def test_the_gated_sum_by_every_pair(seed):
         inputs.append({"nodes": np.zeros((n, 1)), "asuam": np.ones((n, n)), "dam": d + d.T, "pxrd": np.zeros(1)})
     batch = pack_batch(inputs, bool(seed % 2))
     layout = PackedLayout(batch["groups"], batch.get("place"), batch["crystal"])
-    edges = PairEdges.of(gaussian_expansion(batch["dam"]), layout)
+    edges = PairEdges.from_values(gaussian_expansion(batch["dam"]), layout)
     c, o = (torch.randn(79, 6, generator=generator, dtype=torch.float64, requires_grad=True) for _ in range(2))
     w = torch.randn(6, 12, generator=generator, dtype=torch.float64, requires_grad=True)
     down = torch.randn(79, 3, generator=generator, dtype=torch.float64)

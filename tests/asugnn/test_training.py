@@ -157,7 +157,7 @@ def test_a_finished_run_does_not_train_again(tmp_path):
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
     assert bits(run()[0]) == bits(run()[0])
-    orders = [[made().shuffled(seed, epoch)[0].tolist() for epoch in (0, 1)] for seed in (0, 0, 1)]
+    orders = [[made().shuffle_chunks(seed, epoch)[0].tolist() for epoch in (0, 1)] for seed in (0, 0, 1)]
     assert orders[0] == orders[1]
     assert orders[0] != orders[2]
     assert orders[0][0] != orders[0][1]
@@ -267,7 +267,7 @@ def test_gradients_are_clipped():
 @given(n=st.integers(1, 200), size=st.integers(1, 32), epoch=st.integers(0, 3))
 def test_every_row_is_seen_once_an_epoch_and_no_batch_is_tiny(n, size, epoch):
     batches = Batches(range(n), torch.zeros(n), [], torch.zeros(0), list, size)
-    chunks = batches.shuffled(1, epoch)
+    chunks = batches.shuffle_chunks(1, epoch)
     assert sorted(np.concatenate(chunks)) == list(range(n))
     assert len(chunks) == batches.steps
     if n >= 2:
@@ -277,8 +277,8 @@ def test_every_row_is_seen_once_an_epoch_and_no_batch_is_tiny(n, size, epoch):
 
 
 def test_a_last_batch_of_one_joins_its_neighbour():
-    assert [len(c) for c in made(n=17).shuffled(0, 0)] == [8, 9]
-    assert [len(c) for c in made(n=18).shuffled(0, 0)] == [8, 8, 2]
+    assert [len(c) for c in made(n=17).shuffle_chunks(0, 0)] == [8, 9]
+    assert [len(c) for c in made(n=18).shuffle_chunks(0, 0)] == [8, 8, 2]
     run(batches=made(n=17), epochs=1)  # batch norm refuses a batch of one
 
 

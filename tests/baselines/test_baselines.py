@@ -120,7 +120,7 @@ def test_forest_gives_the_probabilities_of_a_classifier():
 def test_forest_refuses_what_it_does_not_know(tmp_path: Path):
     with pytest.raises(InputError, match=r"up to Cn, and NaNh has Nh"):
         composition_features([rocksalt(11, 113, 6)])
-    with pytest.raises(InputError, match="holds no forest"):
+    with pytest.raises(InputError, match="cannot be read as a saved forest"):
         Forest.load(tmp_path)
 
 

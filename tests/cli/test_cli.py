@@ -211,7 +211,7 @@ def test_crystals_from_files_are_predicted(done: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="0 0 0"), "are on one place"),
+        ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="0 0 0"), "coincide"),
         ("x.vasp", POSCAR.format(title="x", lattice=SALT, second="nan 0 0"), "not a finite number"),
         ("x.vasp", POSCAR.format(title="x", lattice="1 0 0\n2 0 0\n0 0 3", second="0.5 0.5 0.5"), "no volume"),
         ("x.cif", CIF.format(element="Na", occupancy="0.5"), "0.5"),

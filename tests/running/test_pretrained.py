@@ -165,6 +165,12 @@ def test_crystals_outside_the_domain_are_said_to_be_so(tmp_path: Path):
         model.predict([fine, lonely])
 
 
+def test_a_model_that_takes_no_weights_is_refused(tmp_path: Path):
+    (tmp_path / "weights.bin").write_bytes(b"")
+    with pytest.raises(InputError, match="model 'mean' takes no published weights"):
+        load_pretrained("mean", str(tmp_path))
+
+
 @pytest.mark.parametrize("files", [{}, {"state.pt": b"junk", "model.json": b"{}"}, {"a.pth.tar": b"junk"}])
 @pytest.mark.parametrize("kind", [CGCNN, MEGNet, M3GNet, M3GNetPotential])
 def test_files_that_hold_no_model(kind, files: dict[str, bytes], tmp_path: Path):

@@ -1,0 +1,64 @@
+"""The read-outs of ASUGNN's network (paper, section 3): from the atoms of each crystal to one vector.
+
+A atoms of B crystals, d the width; see `asugnn.network`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from asugnn.packed_batch import PackedLayout
+
+
+class Set2Set(nn.Module):
+    """The paper's pooling "based on long short-term memory, a weighted summation": Vinyals et al. 2016.
+
+    It does not depend on the order of the atoms, unlike the authors' recurrent network over atoms.
+    """
+
+    def __init__(self, width: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.lstm = nn.LSTMCell(2 * width, width)
+
+    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+        """Pool atoms (A, d) to crystals (B, 2d)."""
+        q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
+        pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
+        with torch.autocast(x.device.type, enabled=False):
+            for _ in range(self.steps):
+                q, memory = self.lstm(pooled, (q, memory))
+                scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
+                pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
+        return pooled
+
+
+class Recurrent(nn.Module):
+    """The authors' read-out: a bidirectional recurrent network over the atoms, then a weighted sum of its outputs.
+
+    Here it ends with the crystal's last atom; theirs continues through the padding.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(width, width, bidirectional=True)
+        self.weight = nn.Linear(2 * width, 1, bias=False)
+
+    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
+        """Pool atoms (A, d) to crystals (B, 2d)."""
+        with torch.autocast(x.device.type, enabled=False):
+            crystals = torch.split(x, torch.bincount(layout.crystal).tolist())
+            states, _ = self.gru(nn.utils.rnn.pack_sequence(list(crystals), enforce_sorted=False))
+            y = torch.cat(nn.utils.rnn.unpack_sequence(states))  # (A, 2d)
+            return weighted_sum(y, self.weight(y).squeeze(-1), layout)  # (B, 2d)
+
+
+def weighted_sum(x: Tensor, scores: Tensor, layout: PackedLayout) -> Tensor:
+    """Sum atoms `x` (A, F) over each crystal, weighted by the softmax of their `scores` (A,): (B, F)."""
+    highest = scores.detach().new_full((layout.crystals,), -torch.inf)
+    highest = highest.scatter_reduce(0, layout.crystal, scores.detach(), "amax")
+    share = torch.exp(scores - highest.index_select(0, layout.crystal))  # (A,)
+    total = share.new_zeros(layout.crystals).index_add(0, layout.crystal, share)
+    share = share / total.index_select(0, layout.crystal)
+    return x.new_zeros(layout.crystals, x.shape[-1]).index_add(0, layout.crystal, x * share[:, None])
