@@ -74,7 +74,8 @@ class Model(Protocol):
 
     Optional class attributes: `presets`, name to overrides of the fields (without it, every preset is the
     defaults); `invariances`, the names in `leaderboard.running.model_contract.INVARIANCES` under which predictions do
-    not change; `ablation(preset)`, the variants that its paper compares, each as fields to set from text.
+    not change; `requires`, the names of the packages that it imports, so that a missing one is named;
+    `ablation(preset)`, the variants that its paper compares, each as fields to set from text.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:

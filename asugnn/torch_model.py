@@ -46,6 +46,7 @@ class TorchModel:
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
     invariances: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors")
     input_fields: ClassVar[tuple[str, ...]] = ()  # the fields that change what `inputs` returns
     input_version: ClassVar[int] = 1  # raise it when `inputs` returns something else for the same fields
     clip: ClassVar[float | None] = None  # largest norm of a gradient

@@ -73,6 +73,7 @@ class CGCNN(TorchModel):
             "one_cycle": False,
         },
     }
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )

@@ -3,6 +3,12 @@
 Any room may import from here; this room imports none.
 """
 
+from leaderboard._util.extras import (
+    missing_extra,
+    missing_sentence,
+    require_model_packages,
+    require_packages,
+)
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME, safe_name
 from leaderboard._util.processes import parallel_map, start_worker
@@ -23,7 +29,11 @@ __all__ = [
     "console_progress",
     "current_workspace",
     "lock_folder",
+    "missing_extra",
+    "missing_sentence",
     "parallel_map",
+    "require_model_packages",
+    "require_packages",
     "safe_name",
     "set_workspace",
     "show_progress",

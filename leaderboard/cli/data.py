@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
+from leaderboard._util.extras import require_packages
 from leaderboard.cli.options import DataDir, progress_bars
 
 if TYPE_CHECKING:
     from leaderboard.data import Source
+
+STRUCTURES = ("pymatgen", "spglib", "ase")  # packages that read and compare structures
 
 app = typer.Typer(help="List, fetch, build, import and audit data sets.", no_args_is_help=True)
 
@@ -41,6 +44,7 @@ def build(
     """
     from leaderboard.ingest import build_dataset, screening_report
 
+    require_packages(STRUCTURES, "audit")
     with progress_bars(name):
         made, counts = build_dataset(api)
     typer.echo(screening_report(counts))
@@ -59,6 +63,7 @@ def fetch(
     """
     from leaderboard.ingest import fetch_dataset
 
+    require_packages(STRUCTURES, "audit")
     with progress_bars(name):
         made, excluded = fetch_dataset(name)
     if excluded:
@@ -81,6 +86,7 @@ def audit(
     """
     from leaderboard.reports.audit import audit_dataset, write_audit
 
+    require_packages((*STRUCTURES, "matplotlib") if out else STRUCTURES, "audit")
     with progress_bars(name):
         found = audit_dataset(name, rule)
     for title, lines in found.sections:
@@ -118,6 +124,7 @@ def import_(
     """
     from leaderboard.ingest import import_dataset, parse_target
 
+    require_packages(STRUCTURES, "audit")
     name = name or path.stem
     about = {"title": title or f"imported from {path.name}", "licence": licence, "citation": citation}
     with progress_bars(name):

@@ -79,8 +79,10 @@ def embed(
 
     Example: bench embed *.cif --out crystals.npz
     """
+    from leaderboard._util import require_packages
     from leaderboard.running import embed_files
 
+    require_packages(("moyopy", "jarvis", "ase", "scipy"), "models")
     with progress_bars("embed"):
         count = embed_files(files, out)
     typer.echo(f"{count} crystals in {out}")

@@ -11,6 +11,7 @@ from asugnn.errors import InputError, did_you_mean
 from asugnn.model import Model
 from asugnn.model_registry import find_model, list_models
 from asugnn.published_weights import PublishedWeights, locate_weights
+from leaderboard._util import require_model_packages
 
 
 def published_weights(model: str) -> Mapping[str, PublishedWeights]:
@@ -42,6 +43,7 @@ def weights_owner(models: Sequence[str], weights: str) -> str:
 def load_pretrained(model: str, weights: str) -> Model:
     """A model with published weights, by name or path, ready to predict; raises `InputError`."""
     cls: Any = find_model(model)
+    require_model_packages(cls)
     ready: Model = cls.pretrained(_files(model, weights))
     return ready
 
