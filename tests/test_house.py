@@ -88,17 +88,3 @@ print(json.dumps(sorted(sys.modules)), file=sys.stderr)
     assert not loaded & HEAVY
     if call in ("bench('models')", "bench('data', 'list')", "bench('--help')"):
         assert "polars" not in loaded
-
-
-@pytest.mark.slow
-def test_the_wheel_carries_data_and_splits(tmp_path: Path):
-    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(tmp_path)]
-    subprocess.run([*build, str(ROOT)], check=True)
-    import zipfile
-
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {"leaderboard/_data/open-dft/open_dft.parquet", "splits/open-dft/random.csv", "splits/mp-2018/random.toml"}
-    wanted |= {"leaderboard/reports/paper/paper.toml"}
-    wanted |= {f"leaderboard/site/{name}" for name in ("index.html", "layout.html", "site.css", "site.js")}
-    assert wanted <= names

@@ -85,8 +85,8 @@ INVARIANCES: dict[str, Callable[[Crystal, np.random.Generator], Crystal]] = {
 def check_model(name: str, preset: str = "quick", seed: int = 0) -> Iterator[Finding]:
     """Fit the model twice for a moment on a few real crystals, and look at what it does, point by point.
 
-    Raises `InputError` for a model that cannot be loaded, `ModuleNotFoundError` where a package that it needs is missing.
-    An exception of the model itself is a finding.
+    Raises `InputError` for a model that cannot be loaded, `ModuleNotFoundError` where a package that it needs is not
+    installed. An exception of the model itself is a finding.
     """
     require_model_packages(find_model(name))
     yield from _check_kind(name, preset, seed, "regression")
