@@ -10,11 +10,20 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+STEPS = {step["name"]: step["run"] for step in CI["jobs"]["checks"]["steps"] if "run" in step}
 RUN = "leaderboard/runs/open-dft/metal@random/quick/forest/0-0"
 NOT_SHIPPED = ("model/weights.safetensors", "checkpoint.pt", "started.json")
 PREDICTIONS = "runs/open-dft/metal@random/quick/mean/0-0/predictions.csv"
+
+
+def step(name: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a step of ci.yml as a runner does, in the copy of this tree."""
+    env = {**os.environ, "RUNNER_TEMP": str(home)}
+    return call("bash", "-e", "-c", STEPS[name], cwd=home / "tree", env=env)
 
 
 def call(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
@@ -22,17 +31,24 @@ def call(*words: str | Path, **options: object) -> subprocess.CompletedProcess[s
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The wheel and the sdist of a copy of this tree, in which a run lies with what must not be shipped."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of this tree, in which a run lies with what must not be shipped, and what ci.yml builds."""
     home = tmp_path_factory.mktemp("built")
     skipped = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis", ".nox", "dist", "build")
     shutil.copytree(ROOT, home / "tree", ignore=skipped, symlinks=True)
+    (home / "tree" / ".venv").symlink_to(sys.prefix)
     for name in NOT_SHIPPED:
         (home / "tree" / RUN / name).parent.mkdir(exist_ok=True)
         (home / "tree" / RUN / name).write_text("of the person who ran it")
-    done = call(sys.executable, "-m", "hatchling", "build", "-d", home / "dist", cwd=home / "tree")
+    done = step("build", home)
     assert done.returncode == 0, done.stderr
-    return next((home / "dist").glob("*.whl")), next((home / "dist").glob("*.tar.gz"))
+    return home
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (file,) = (built / "dist").glob("*.whl")
+    return file
 
 
 def wheel_names(wheel: Path) -> set[str]:
@@ -40,8 +56,8 @@ def wheel_names(wheel: Path) -> set[str]:
         return set(file.namelist())
 
 
-def test_the_wheel_holds_data_splits_stored_runs_and_templates(built: tuple[Path, Path]):
-    names = wheel_names(built[0])
+def test_the_wheel_holds_data_splits_stored_runs_and_templates(wheel: Path):
+    names = wheel_names(wheel)
     tracked = {
         path.relative_to(ROOT).as_posix()
         for folder in ("leaderboard", "splits", "asugnn", "baselines")
@@ -62,8 +78,8 @@ def test_the_wheel_holds_data_splits_stored_runs_and_templates(built: tuple[Path
     assert {name for name in names if ".dist-info/" not in name} == tracked
 
 
-def test_the_sdist_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path):
-    wheel, sdist = built
+def test_the_sdist_builds_the_same_wheel(built: Path, wheel: Path, tmp_path: Path):
+    (sdist,) = (built / "dist").glob("*.tar.gz")
     with tarfile.open(sdist) as file:
         file.extractall(tmp_path, filter="data")
     (tree,) = tmp_path.iterdir()
@@ -75,19 +91,14 @@ def test_the_sdist_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Pat
 
 
 @pytest.fixture(scope="module")
-def core(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel and what it depends on; skipped where pip can install nothing at all."""
-    home = tmp_path_factory.mktemp("core") / "venv"
-    assert call(sys.executable, "-m", "venv", "--without-pip", home).returncode == 0
-    pip = [sys.executable, "-m", "pip", "--python", home / "bin" / "python", "install", "-q", "--retries", "0"]
-    done = call(*pip, "-c", ROOT / "constraints.txt", built[0])
-    if (
-        done.returncode
-        and call(*pip, "--dry-run", "--ignore-installed", "--no-deps", "--no-cache-dir", "rich").returncode
-    ):
+def core(built: Path) -> Path:
+    """The environment that ci.yml makes of the wheel; skipped where pip can install nothing at all."""
+    done = step("core", built)
+    pip = [built / "core/bin/python", "install", "-q", "--dry-run", "--ignore-installed", "--no-deps", "--no-cache-dir"]
+    if done.returncode and call(sys.executable, "-m", "pip", "--python", *pip, "--retries", "0", "rich").returncode:
         pytest.skip("pip cannot reach an index of packages: the wheel was not tried with the core alone")
     assert done.returncode == 0, done.stderr
-    return home
+    return built / "core"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +114,13 @@ def bench(core: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[
 
 def test_it_is_small(core: Path):
     assert sum(path.lstat().st_size for path in core.rglob("*")) < 350e6
+
+
+@pytest.mark.usefixtures("core")
+def test_ci_scores_a_csv(built: Path):
+    done = step("score", built)
+    assert done.returncode == 0, done.stderr
+    assert "metal" in done.stdout
 
 
 def test_score_needs_the_core_alone(core: Path, folder: Path):
