@@ -16,31 +16,33 @@ nox.options.default_venv_backend = "none"
 
 HERE = Path(__file__).resolve().parent
 TOOLS = Path(sys.executable).parent
-SHARED = {"BENCH_DATA": HERE.parent / "shared" / "data", "BENCH_WEIGHTS": HERE.parent / "shared" / "weights"}
+# Other people's data, weights and boards, where they lie beside the checkout; the environment comes first.
+SHARED = {f"BENCH_{name.upper()}": HERE.parent / "shared" / name for name in ("data", "weights", "boards")}
 DEFAULTS = {name: str(folder) for name, folder in SHARED.items() if name not in os.environ and folder.is_dir()}
 
 
-def tool(session: nox.Session, name: str, *words: str) -> None:
+def run_tool(session: nox.Session, name: str, *words: str) -> None:
+    """Run a program of this environment."""
     session.run(str(TOOLS / name), *words, env=DEFAULTS, external=True)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Format and style, by ruff."""
-    tool(session, "ruff", "format", "--check", ".")
-    tool(session, "ruff", "check", ".")
+    run_tool(session, "ruff", "format", "--check", ".")
+    run_tool(session, "ruff", "check", ".")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Types, by mypy in strict mode."""
-    tool(session, "mypy")
+    run_tool(session, "mypy")
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, offline; `nox -s tests -- -m slow` runs the long ones."""
-    tool(session, "pytest", *session.posargs)
+    run_tool(session, "pytest", *session.posargs)
 
 
 @nox.session
@@ -48,52 +50,52 @@ def evaluate(session: nox.Session) -> None:
     """Train and score all models on two small tasks; fails if one that learns is no better than the mean."""
     tasks = ("--task", "open-dft/bulk-modulus,open-dft/metal")
     with tempfile.TemporaryDirectory() as out:
-        tool(session, "bench", "run", *tasks, "--out", out)
+        run_tool(session, "bench", "run", *tasks, "--out", out)
         board = [str(TOOLS / "bench"), "leaderboard", *tasks, "--runs", out, "--format", "json"]
         rows = json.loads(session.run(*board, external=True, silent=True, stderr=None) or "[]")
     names = {model.name for model in list_models() if model.model and model_presets(model.model)}
     for task, metric, sign in (("open-dft/bulk-modulus", "mae", -1), ("open-dft/metal", "roc_auc", 1)):
         values = {row["model"]: sign * row["metrics"][metric]["value"] for row in rows if row["task"] == task}
-        lost = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])
-        if lost:
-            session.error(f"{task}: no better than the mean: {', '.join(lost)}")
+        no_better = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])
+        if no_better:
+            session.error(f"{task}: no better than the mean: {', '.join(no_better)}")
     session.log(f"all {len(names) - 1} models that learn are better than the mean on both tasks")
 
 
 @nox.session
 def propose(session: nox.Session) -> None:
-    """Prepare proposals as a pull request does: `nox -s propose -- submissions/NAME`, or `-- --base COMMIT`."""
-    tool(session, "python", "-m", "leaderboard.submissions.pull_request_prepare", *session.posargs)
+    """Make the predictions of proposals, as a pull request does: `-- submissions/NAME`, or `-- --base COMMIT`."""
+    run_tool(session, "python", "-m", "leaderboard.submissions.pull_request_prepare", *session.posargs)
 
 
 @nox.session
 def judge(session: nox.Session) -> None:
-    """Score the archive of prepared proposals: `nox -s judge -- proposed.zip`."""
-    tool(session, "python", "-m", "leaderboard.submissions.pull_request_score", *session.posargs)
+    """Score the predictions in an archive that `propose` made: `nox -s judge -- proposed.zip`."""
+    run_tool(session, "python", "-m", "leaderboard.submissions.pull_request_score", *session.posargs)
 
 
 @nox.session
 def speed(session: nox.Session) -> None:
     """Ratios of speed against the packages, stored with the machine in benchmarks/results."""
-    tool(session, "python", "benchmarks/speed.py")
+    run_tool(session, "python", "benchmarks/speed.py")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; draw asugnn.svg and architecture.svg."""
-    tool(session, "python", "docs/write_baselines.py")
-    tool(session, "python", "docs/draw_asugnn.py")
-    tool(session, "python", "docs/draw_architecture.py")
+    run_tool(session, "python", "docs/write_baselines.py")
+    run_tool(session, "python", "docs/draw_asugnn.py")
+    run_tool(session, "python", "docs/draw_architecture.py")
 
 
 @nox.session
 def figures(session: nox.Session) -> None:
     """Draw the figure of the README from the stored runs."""
-    where = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")
-    tool(session, "bench", "paper", "figure-4", *where, "--format", "svg")
+    source = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")
+    run_tool(session, "bench", "paper", "figure-4", *source, "--format", "svg")
 
 
 @nox.session
 def screenshots(session: nox.Session) -> None:
     """Take docs/site.png, the picture of the site in the README; needs Chromium, and BENCH_DATA for all boards."""
-    tool(session, "python", "docs/shoot_site.py")
+    run_tool(session, "python", "docs/shoot_site.py")

@@ -73,6 +73,7 @@ class ASUGNN(TorchModel):
         },
         "paper": {},
     }
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin")
     input_version: ClassVar[int] = 2

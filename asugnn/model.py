@@ -79,12 +79,14 @@ class Context:
 class Model(Protocol):
     """The four methods that every model has. A model is a dataclass: its fields are its hyper-parameters.
 
-    Three attributes are optional:
+    Four attributes are optional:
 
     - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
       both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
     - `invariances` (of the class): those of "rotation", "translation", "atom order", "cell choice" and "supercell" that
       do not change predictions. `bench check` verifies them.
+    - `requires` (of the class): names of the packages that it imports when it works. One that is missing is named to
+      the user before anything is trained.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
     Optional methods have protocols of their own: `HasDomain`, `HasReferences`, `HasPretrained`, `HasAblation`. A model

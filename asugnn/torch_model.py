@@ -47,6 +47,7 @@ class TorchModel:
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}}
     invariances: ClassVar[frozenset[str]] = frozenset()
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors")
     input_fields: ClassVar[tuple[str, ...]] = ()  # the fields on which the result of `inputs` depends
     input_version: ClassVar[int] = 1  # increase it when `inputs` changes, so that cached inputs are not reused
     clip: ClassVar[float | None] = None  # maximum norm of the gradient

@@ -57,6 +57,7 @@ class ALIGNN(TorchModel):
         "hours": {"epochs": 5, "updates": 1000, "batch_size": 32, "learning_rate": 2e-3},
         "paper": {},
     }
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "alignn", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )

@@ -72,6 +72,7 @@ class CGCNN(TorchModel):
             "one_cycle": False,
         },
     }
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )

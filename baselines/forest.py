@@ -33,6 +33,7 @@ class Forest:
     leaf: int = 2  # fewest training crystals in a leaf
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
+    requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )

@@ -35,6 +35,7 @@ class M3GNetPotential:
     batch_size: int = 64
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    requires: ClassVar[tuple[str, ...]] = M3GNet.requires
     invariances: ClassVar[frozenset[str]] = M3GNet.invariances
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "M3GNet-MP-2021.2.8-PES": PublishedWeights(

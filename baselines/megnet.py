@@ -54,6 +54,7 @@ class MEGNet(TorchModel):
         "hours": {"epochs": 60, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
+    requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "matgl", "torch_geometric", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )

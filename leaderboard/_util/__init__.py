@@ -3,7 +3,7 @@
 Any room may import from here; this room imports none.
 """
 
-from leaderboard._util.extras import missing_extra
+from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME, safe_name
 from leaderboard._util.processes import parallel_map, start_worker
@@ -26,6 +26,8 @@ __all__ = [
     "lock_folder",
     "missing_extra",
     "parallel_map",
+    "require_model_packages",
+    "require_packages",
     "safe_name",
     "set_workspace",
     "show_progress",

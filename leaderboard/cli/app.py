@@ -1,4 +1,4 @@
-"""The command `bench`: its groups of commands, and what becomes of an error."""
+"""The command `bench`: its groups of commands, and its exit status and messages for errors."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from asugnn import __version__
 from asugnn.errors import InputError
 from leaderboard._util import missing_extra
 from leaderboard.cli import competition, data, models, report, run
+from leaderboard.cli.usage import usage_message
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # of the click that typer uses, its own or the installed one
@@ -38,7 +39,9 @@ app.add_typer(data.app, name="data", rich_help_panel="Data")
 @app.callback(invoke_without_command=True)
 def bench(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; also after a command.")
+    ] = False,
 ) -> None:
     """Compare crystal-property models on identical fixed splits, with honest error bars."""
     if version:
@@ -51,13 +54,12 @@ def main() -> None:
     # Threads that wait shall sleep: spinning beside another busy process, small networks train ten times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     words = [word for word in sys.argv[1:] if word != "--debug"]
-    debug = len(words) < len(sys.argv) - 1  # wherever it stands
+    debug = len(words) < len(sys.argv) - 1  # at any place on the command line
     try:
-        sys.exit(app(words, standalone_mode=False) or 0)
+        sys.exit(app(words, prog_name="bench", standalone_mode=False) or 0)
     except USAGE_ERROR as error:
-        told, command = error.format_message(), error.ctx.command_path if error.ctx else "bench"
-        if told:
-            typer.echo(f"Error: {told}\nTry '{command} --help'.", err=True)
+        if message := usage_message(error, app, words):
+            typer.echo(message, err=True)
         sys.exit(2)
     except typer.Abort:
         typer.echo("\nInterrupted. Repeat the command to resume.", err=True)
@@ -75,7 +77,7 @@ def main() -> None:
 
 
 def _sentence(error: Exception) -> str | None:
-    """What a user can do about an error; None for one that is a bug."""
+    """The sentence for a user about an error; None for an error that is a bug."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, ImportError):

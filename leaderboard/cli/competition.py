@@ -1,4 +1,4 @@
-"""`bench export`, `bench score`, `bench submit`: what competitions and their participants need."""
+"""`bench export`, `bench score`, `bench submit`: for competitions and their participants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Columns, DataDir, Fold, OwnRuns, TaskName, parse_columns
+from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns
 
 
 def score(
@@ -18,14 +18,18 @@ def score(
     ],
     task: TaskName,
     fold: Fold = 0,
-    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="How the score is printed.")] = "table",
+    format_: Annotated[Literal["table", "json"], typer.Option("--format", help="Output format.")] = "table",
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     columns: Columns = "",
     data_dir: DataDir = None,
 ) -> None:  # fmt: skip
-    """Validate a CSV of predictions and score it. Nothing is changed.
+    """Validate and score a CSV of predictions.
 
-    Example: bench score predictions.csv --task open-dft/band-gap
+    Nothing is written.
+
+    Example:
+
+    bench score predictions.csv --task open-dft/band-gap
     """
     from leaderboard.board import score_file
     from leaderboard.data import parse_task
@@ -40,23 +44,26 @@ def submit(
         list[Path], typer.Argument(help="Predictions: CSVs with the header id,<target>.", show_default=False)
     ],
     task: TaskName,
-    name: Annotated[str, typer.Option("--name", help="Name on the board. [default: that of the file]",
-                                      show_default=False)] = "",
+    name: Annotated[str, typer.Option("--name", help="Name on the board.", show_default="that of the file")] = "",
     fold: Fold = 0,
-    runs: OwnRuns = Path("runs"),
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs.")] = Path("runs"),
     columns: Columns = "",
     data_dir: DataDir = None,
 ) -> None:  # fmt: skip
-    """Enter predictions on the board: they are validated, scored, kept, and logged.
+    """Validate and score predictions, and enter them on the board.
 
-    Example: bench submit predictions.csv --task open-dft/band-gap --name mine
+    The board shows the latest file of each name; the log keeps every submission.
+
+    Example:
+
+    bench submit predictions.csv --task open-dft/band-gap --name mine
     """
     from leaderboard.data import parse_task
     from leaderboard.reports import render_entry
     from leaderboard.submissions import enter_submission
 
     if name and len(files) > 1:
-        raise typer.BadParameter("--name is for one file; of several, each goes by the name of its file")
+        raise typer.BadParameter("--name takes one file; several files are named after themselves")
     refused = 0
     for file in files:
         try:
@@ -75,17 +82,23 @@ def submit(
 def export(
     task: TaskName,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
-    host: Annotated[bool, typer.Option("--host", help="Add what the host keeps: solution and Kaggle metric.")] = False,
+    host: Annotated[
+        bool, typer.Option("--host", help="Add the solution and a Kaggle metric, for the host alone.")
+    ] = False,
     fold: Fold = 0,
     columns: Columns = "",
     metric: Annotated[
-        str, typer.Option("--metric", help="Metric of the competition. [default: the task's own]", show_default=False)
+        str, typer.Option("--metric", help="Metric of the competition.", show_default="the task's first")
     ] = "",
     data_dir: DataDir = None,
 ) -> None:
-    """Write the files of a competition: labelled rows, structures, ids to predict, and what the host keeps.
+    """Write the files of a competition.
 
-    Example: bench export --task open-dft/metal --out competition --host
+    Participants get labelled rows, structures, and the ids to predict.
+
+    Example:
+
+    bench export --task open-dft/metal --out competition --host
     """
     from leaderboard.data import parse_task
     from leaderboard.records import ColumnNames

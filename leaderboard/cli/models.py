@@ -1,4 +1,4 @@
-"""`bench models`, `check`, `predict`, `embed`: models, and crystals as they see them."""
+"""`bench models`, `check`, `predict`, `embed`: models, and what they make of crystals in files."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from leaderboard.cli.options import Crystals, Preset, parse_list, progress_bars
 
 
 def models() -> None:
-    """List the installed models, and the published weights that they can take.
+    """List the installed models and their published weights.
 
-    Example: bench models
+    Example:
+
+    bench models
     """
     from asugnn.model_registry import list_models
     from leaderboard.reports import render_models
@@ -23,12 +25,14 @@ def models() -> None:
 
 
 def check(
-    name: Annotated[str, typer.Argument(help="A model, or FILE.py:CLASS.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Model, or FILE.py:CLASS for a class in a file.", show_default=False)],
     preset: Preset = "quick",
 ) -> None:
-    """Check that a model keeps the contract: shapes, seeds, saving, batches, and the invariances it claims.
+    """Check a model: shapes, seeds, saving, batches, claimed invariances.
 
-    Example: bench check my_model.py:Nearest
+    Example:
+
+    bench check my_model.py:Nearest
     """
     from leaderboard.running import check_model, failed_findings
 
@@ -51,36 +55,48 @@ def predict(
     weights: Annotated[
         str, typer.Option("--pretrained", help="Published weights: a name, or a folder.", show_default=False)
     ] = "",
-    model: Annotated[str, typer.Option("--model", help="The model that a folder of weights belongs to.")] = "all",
+    model: Annotated[str, typer.Option("--model", help="Model that a folder of weights belongs to.")] = "all",
 ) -> None:  # fmt: skip
-    """Predict crystals from files, by a stored run or published weights; prints id,<target> as CSV.
+    """Predict the crystals in files, by a stored run or published weights.
 
-    Example: bench predict *.cif --pretrained M3GNet-MP-2018.6.1-Eform
+    The predictions are printed as CSV with the header id,<target>.
+
+    Example:
+
+    bench predict *.cif --pretrained M3GNet-MP-2018.6.1-Eform
     """
     from leaderboard.records import predictions_text
     from leaderboard.running import load_predictor, predict_files
 
     if (run is None) == (not weights):
-        raise typer.BadParameter("name what predicts: --run FOLDER of a run, or --pretrained NAME of published weights")
+        raise typer.BadParameter(
+            "choose a model: --run FOLDER of a stored run, or --pretrained NAME of published weights"
+        )
     target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
     values, reasons = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
     for name, reason in reasons.items():
         typer.echo(f"skipped: {name}: {reason}", err=True)
     if reasons:
-        raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see the lines above")
+        raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see above")
 
 
 def embed(
     files: Crystals,
-    out: Annotated[Path, typer.Option("--out", help="The .npz file to write.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="File to write, .npz.", show_default=False)],
 ) -> None:
-    """Embed crystals as ASUGNN sees them: nodes, asuam, dam, pxrd; of several crystals as ID/nodes and so on.
+    """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, pxrd.
 
-    Example: bench embed *.cif --out crystals.npz
+    The arrays of several crystals are named ID/nodes, ID/asuam and so on.
+
+    Example:
+
+    bench embed *.cif --out crystals.npz
     """
+    from leaderboard._util import require_packages
     from leaderboard.running import embed_files
 
+    require_packages(("moyopy", "jarvis", "ase", "scipy"), "models")
     with progress_bars("embed"):
         count = embed_files(files, out)
     typer.echo(f"{count} crystals in {out}")

@@ -1,4 +1,4 @@
-"""What several commands share: their options, and how the words of an option become names and numbers."""
+"""Options that several commands share, and the parsing of lists, numbers and column names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in 
     from leaderboard.data import Task
     from leaderboard.records import ColumnNames
 
-ABLATION = "ablation"  # a suite not of tasks but of variants: Table 1 of ASUGNN's paper, on any task
+ABLATION = "ablation"  # a suite of variants instead of tasks: Table 1 of ASUGNN's paper, on any task
 
 
 def _use_data_folder(ctx: typer.Context, folder: Path | None) -> Path | None:
-    """Put the folder in force until the command ends; what the environment names is in force anyway."""
+    """Use the folder of --data-dir until the command ends; that of BENCH_DATA is used without this."""
     source = ctx.get_parameter_source("data_dir")
     if folder and source and source.name == "COMMANDLINE":
         ctx.with_resource(use_workspace(data=folder))
@@ -39,19 +39,20 @@ DataDir = Annotated[
 ]
 StoredRuns = Annotated[
     Path | None,
-    typer.Option("--runs", help="Folder of the runs. [default: ./runs, else those of the package]", show_default=False),
+    typer.Option("--runs", help="Folder of the runs.", show_default="./runs, else the package's"),
 ]
-OwnRuns = Annotated[Path, typer.Option("--runs", "--out", help="Folder of the runs.")]
-TaskName = Annotated[str, typer.Option("--task", help="A task, such as open-dft/band-gap.", show_default=False)]
+TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/band-gap.", show_default=False)]
 TaskNames = Annotated[
-    str, typer.Option("--task", help="Tasks instead of a suite, separated by commas.", show_default=False)
+    str, typer.Option("--task", help="Tasks, separated by commas, instead of a suite.", show_default=False)
 ]
-Suite = Annotated[str, typer.Argument(help="Tasks that are run together: a data set's, or paper.")]
+Suite = Annotated[str, typer.Argument(help="Suite of tasks: the name of a data set, or paper.")]
 Fold = Annotated[int, typer.Option("--fold", min=0, help="Fold whose test set is predicted.")]
 Columns = Annotated[
-    str, typer.Option("--columns", help="Names of the two columns. [default: id,<target>]", show_default=False)
+    str, typer.Option("--columns", help="Names of the two columns, ID,TARGET.", show_default="id and the target's name")
 ]
-Preset = Annotated[str, typer.Option("--preset", help="Named hyper-parameters; presets are never ranked together.")]
+Preset = Annotated[
+    str, typer.Option("--preset", help="Named set of hyper-parameters; presets are never ranked together.")
+]
 Crystals = Annotated[
     list[Path],
     typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.", show_default=False),
@@ -74,12 +75,12 @@ def progress_bars(title: str = "") -> Iterator[None]:
 
 
 def parse_list(text: str) -> list[str]:
-    """The words between commas, each once."""
+    """Split a text at commas: the words in order, each once."""
     return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
 
 
 def parse_numbers(option: str, text: str) -> list[int]:
-    """The whole numbers between commas; wrong usage raises `typer.BadParameter`, which exits with 2."""
+    """Split a text at commas into whole numbers; raises `typer.BadParameter` for anything else."""
     try:
         numbers = [int(part) for part in parse_list(text)]
     except ValueError as error:
@@ -90,7 +91,7 @@ def parse_numbers(option: str, text: str) -> list[int]:
 
 
 def parse_columns(text: str) -> ColumnNames | None:
-    """The two names of `--columns`; None where it was not given."""
+    """The two names given with `--columns`, or None without that option; raises `typer.BadParameter`."""
     from leaderboard.records import ColumnNames
 
     if not text:
@@ -102,7 +103,7 @@ def parse_columns(text: str) -> ColumnNames | None:
 
 
 def parse_tasks(suite: str, task: str) -> list[Task]:
-    """The tasks that were asked for, by suite or by name; raises `InputError`."""
+    """The tasks named by `--task`, else those of a suite; raises `InputError`."""
     from leaderboard.data import parse_task, suite_tasks
 
     if suite == ABLATION and not task:
@@ -111,7 +112,7 @@ def parse_tasks(suite: str, task: str) -> list[Task]:
 
 
 def stored_runs(runs: Path | None) -> Path:
-    """The folder of the stored runs; raises `InputError` where it does not exist."""
+    """The folder of the stored runs; raises `InputError` if it does not exist."""
     from leaderboard.records import default_runs_folder
 
     root = runs or default_runs_folder()
@@ -121,6 +122,6 @@ def stored_runs(runs: Path | None) -> Path:
 
 
 def print_notes(notes: list[str] | tuple[str, ...]) -> None:
-    """What could not be used, on standard error."""
+    """Print notes on standard error."""
     for note in notes:
         typer.echo(f"note: {note}", err=True)

@@ -1,4 +1,4 @@
-"""`bench leaderboard`, `errors`, `site`, `paper`, `verify`: what stored runs say."""
+"""`bench leaderboard`, `errors`, `site`, `paper`, `verify`: reports on stored runs."""
 
 from __future__ import annotations
 
@@ -31,16 +31,20 @@ def leaderboard(
     suite: Suite = "open-dft",
     task: TaskNames = "",
     preset: Preset = "quick",
-    format_: Annotated[TableFormat, typer.Option("--format", help="How the board is printed.")] = "table",
+    format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = "table",
     private: Annotated[
-        bool, typer.Option("--private", help="Score the private rows of the host's solution (BENCH_SOLUTION).")
+        bool, typer.Option("--private", help="Score the private rows of the solution that BENCH_SOLUTION names.")
     ] = False,
     runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Rank the stored runs. Every number is computed anew from predictions, labels and split.
+    """Rank the stored runs.
 
-    Example: bench leaderboard --task open-dft/metal --format markdown
+    Every number is computed from predictions, labels and split.
+
+    Example:
+
+    bench leaderboard --task open-dft/metal --format markdown
     """
     root = stored_runs(runs)
     print_board(root, parse_tasks(suite, task), format_, preset, detailed=bool(task), private=private)
@@ -49,7 +53,7 @@ def leaderboard(
 def print_board(
     root: Path, tasks: list[Task], format_: str, preset: str, detailed: bool = False, private: bool = False
 ) -> None:
-    """Print the board of some tasks, and on standard error what could not be used."""
+    """Print the board of some tasks, and on standard error notes on runs that could not be used."""
     from leaderboard.board import rank_rows
     from leaderboard.reports import render_board
 
@@ -61,18 +65,21 @@ def print_board(
 def errors(
     task: TaskName,
     by: Annotated[
-        Literal["element", "space-group", "size", "label"], typer.Option("--by", help="What the classes are.")
+        Literal["element", "space-group", "size", "label"],
+        typer.Option("--by", help="Property by which crystals are grouped."),
     ] = "element",
     preset: Preset = "quick",
-    format_: Annotated[
-        Literal["table", "markdown", "csv"], typer.Option("--format", help="How the table is printed.")
-    ] = "table",
+    format_: Annotated[Literal["table", "markdown", "csv"], typer.Option("--format", help="Output format.")] = "table",
     runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Break errors down by element, space group, size or label: mean absolute errors, or accuracies.
+    """Break errors down by element, space group, size or label.
 
-    Example: bench errors --task open-dft/band-gap --by element
+    Cells show mean absolute errors, for binary targets accuracies.
+
+    Example:
+
+    bench errors --task open-dft/band-gap --by element
     """
     from leaderboard.board import break_down_errors
     from leaderboard.data import parse_task
@@ -86,14 +93,18 @@ def errors(
 
 def site(
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of the site; an older site in it is replaced.")
+        Path, typer.Option("--out", help="Folder of the site; an older site there is replaced.")
     ] = Path("site"),
     runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:  # fmt: skip
-    """Write the stored runs as a site: one folder of static pages that needs no server.
+    """Write a site about the stored runs: a folder of static pages.
 
-    Example: bench site --out public
+    It needs no server: open its index.html in a browser.
+
+    Example:
+
+    bench site --out public
     """
     from leaderboard.site import build_site
 
@@ -106,62 +117,67 @@ def site(
 def paper(
     item: Annotated[
         Literal["table-1", "table-2", "zero-shot", "figure-3", "figure-4", "figure-5"],
-        typer.Argument(help="The table or figure.", show_default=False),
+        typer.Argument(help="Table or figure.", show_default=False),
     ],
     on: Annotated[
-        str, typer.Option("--data", help="Data set for the measured columns. [default: the paper's]",
-                          show_default=False)
+        str, typer.Option("--data", help="Data set for the measured columns.", show_default="the paper's")
     ] = "",
     preset: Annotated[
-        str, typer.Option("--preset", help="Runs of this preset. [default: the longest-trained stored one]",
-                          show_default=False)
+        str, typer.Option("--preset", help="Preset of the measured runs.", show_default="the longest-trained stored")
     ] = "",
     model: Annotated[
-        str, typer.Option("--model", help="Models, separated by commas, NAME or NAME:PRESET; figure-4 shows one, "
-                          "figure-5 two.", show_default=False)
+        str, typer.Option("--model", help="Models, separated by commas, each NAME or NAME:PRESET; figure-4 takes one, "
+                          "figure-5 two.", show_default="all")
     ] = "",
     format_: Annotated[
         Literal["table", "markdown", "latex", "json", "svg", "png"] | None,
-        typer.Option("--format", help="Format of a table, or svg or png of a figure. [default: all, with --out]",
-                     show_default=False),
+        typer.Option("--format", help="Output format: svg or png of a figure, the others of a table.",
+                     show_default="table on the terminal, all in files"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write into; without it, tables are printed.",
-                                  show_default=False)
+        Path | None,
+        typer.Option("--out", help="Folder to write into; without it tables are printed, figures written here.",
+                     show_default=False),
     ] = None,
     runs: StoredRuns = None,
     data_dir: DataDir = None,
 ) -> None:  # fmt: skip
-    """Make a table or figure of the ASUGNN paper: published values with their source, measured ones with their runs.
+    """Make a table or figure of the ASUGNN paper.
 
-    Example: bench paper table-2 --data open-dft
+    Published values are shown with their source, measured ones with their runs.
+
+    Example:
+
+    bench paper table-2 --data open-dft
     """
     from leaderboard.reports import TABLE_FORMATS, draw_table, write_table
     from leaderboard.reports.paper import FIGURE_FORMATS, FIGURES, TABLES, draw_figure
 
     root, models = stored_runs(runs), parse_list(model)
-    known = FIGURE_FORMATS if item in FIGURES else TABLE_FORMATS
-    if format_ and format_ not in known:
-        raise typer.BadParameter(f"--format of {item} is one of {', '.join(known)}, not '{format_}'")
+    allowed = FIGURE_FORMATS if item in FIGURES else TABLE_FORMATS
+    if format_ and format_ not in allowed:
+        raise typer.BadParameter(f"--format of {item} is one of {', '.join(allowed)}, not '{format_}'")
     if item in FIGURES:
         formats = [format_] if format_ else [*FIGURE_FORMATS]
         caption, written, faults = draw_figure(item, on, preset, models, root, out or Path(), formats)
         typer.echo(caption)
     else:
         formats = [format_] if format_ else [*TABLE_FORMATS] if out else ["table"]
-        made, faults = TABLES[item](on, preset, models, root)
+        table, faults = TABLES[item](on, preset, models, root)
         if out is None:
-            typer.echo(draw_table(made, formats[0]))
-        written = write_table(made, out, formats) if out else []
+            typer.echo(draw_table(table, formats[0]))
+        written = write_table(table, out, formats) if out else []
     for file in written:
         typer.echo(str(file))
     print_notes([*faults])
 
 
 def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
-    """Recompute every row from its files, and name each file that was changed.
+    """Recompute every row from its files, and report files that were changed.
 
-    Example: bench verify --runs runs
+    Example:
+
+    bench verify --runs runs
     """
     from leaderboard.board import verify_runs
 

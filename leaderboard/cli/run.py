@@ -11,7 +11,6 @@ from asugnn.errors import InputError
 from leaderboard.cli.options import (
     ABLATION,
     DataDir,
-    OwnRuns,
     Preset,
     TaskNames,
     parse_list,
@@ -27,18 +26,19 @@ if TYPE_CHECKING:
 
 def run(
     suite: Annotated[
-        str, typer.Argument(help="Tasks that are run together: a data set's, or paper; or ablation, ASUGNN's variants.")
+        str,
+        typer.Argument(help="Suite of tasks: the name of a data set, or paper; or ablation, for variants of ASUGNN."),
     ] = "open-dft",
     task: TaskNames = "",
     model: Annotated[
-        str, typer.Option("--model", help="Models, separated by commas, or all; FILE.py:CLASS works too.")
+        str, typer.Option("--model", help="Models, separated by commas, or all; FILE.py:CLASS for a class in a file.")
     ] = "all",
     preset: Preset = "quick",
     fold: Annotated[str, typer.Option("--fold", help="Folds of the split, separated by commas, or all.")] = "0",
     seed: Annotated[str, typer.Option("--seed", help="Seeds, separated by commas.")] = "0",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="MODEL.FIELD=VALUE: one hyper-parameter; repeatable.", show_default=False),
+        typer.Option("--set", help="MODEL.FIELD=VALUE: override a hyper-parameter; repeatable.", show_default=False),
     ] = None,
     weights: Annotated[
         str,
@@ -47,12 +47,13 @@ def run(
             show_default=False,
         ),
     ] = "",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where models train.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device for training.")] = "auto",
     precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option("--precision", help="Matrix-multiplication precision in training.")
+        Literal["float32", "bfloat16"],
+        typer.Option("--precision", help="Matrix-multiplication precision during training."),
     ] = "float32",
-    runs: OwnRuns = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at a time, which share the cores.")] = 1,
+    runs: Annotated[Path, typer.Option("--runs", "--out", help="Folder of the runs.")] = Path("runs"),
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of runs at a time; they share the cores.")] = 1,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
     ] = False,
@@ -62,7 +63,9 @@ def run(
 
     Finished runs are skipped, interrupted ones resumed.
 
-    Example: bench run --model mean,forest,cgcnn --seed 0,1,2
+    Example:
+
+    bench run --model mean,forest,cgcnn --seed 0,1,2
     """
     from rich.console import Console
 
@@ -78,17 +81,15 @@ def run(
 
     if weights and (set_ or suite == ABLATION):
         word = "--set" if set_ else ABLATION
-        raise typer.BadParameter(
-            f"{word} changes how a model is trained, and with --pretrained none is: leave one of them out"
-        )
-    asked = parse_tasks(suite, task)
+        raise typer.BadParameter(f"{word} changes training, and --pretrained does not train: leave one of them out")
+    tasks = parse_tasks(suite, task)
     if model == "all" and suite == ABLATION:
         model = "asugnn"
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
     for sentence in skipped:
         typer.echo(f"skipped: {sentence}", err=True)
     request = RunRequest(
-        tasks=tuple(t.name for t in asked),
+        tasks=tuple(t.name for t in tasks),
         models=tuple(models),
         preset=preset,
         folds=None if fold == "all" else tuple(parse_numbers("--fold", fold)),
@@ -101,13 +102,13 @@ def run(
     console = Console(stderr=True, highlight=False)
     with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
         planned = request.jobs()
-        width, seen = len(str(len(planned))), 0
+        width, reported = len(str(len(planned))), 0
 
-        def report(done: Run, outcome: str, note: str) -> None:
-            nonlocal seen
-            seen += 1
+        def report(job_run: Run, outcome: str, note: str) -> None:
+            nonlocal reported
+            reported += 1
             words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
-            line = f"[{seen:{width}}/{len(planned)}] {done.title:60} {words}"
+            line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
             console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
         if jobs == 1:
@@ -115,12 +116,12 @@ def run(
         else:
             with use_workspace(title="all runs"), show_progress("done", len(planned)) as bar:
 
-                def counted(done: Run, outcome: str, note: str) -> None:
-                    report(done, outcome, note)
+                def report_and_count(job_run: Run, outcome: str, note: str) -> None:
+                    report(job_run, outcome, note)
                     bar.advance()
 
-                counts = run_in_processes(request, runs, min(jobs, len(planned)), counted)
+                counts = run_in_processes(request, runs, min(jobs, len(planned)), report_and_count)
     if counts["done"] + counts["kept"]:
-        print_board(runs, asked, "table", preset)
+        print_board(runs, tasks, "table", preset)
     if counts["failed"]:
-        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see the lines above; the others are kept")
+        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above; the others are kept")

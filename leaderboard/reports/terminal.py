@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
+from leaderboard._util import require_model_packages
 from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.wording import (
@@ -135,10 +136,21 @@ def render_models(found: Sequence[ModelEntry]) -> str:
     for m in found:
         for name, about in (model_weights(m.model) if m.model else {}).items():
             weights.add_row(name, m.name, about.target, about.trained_on)
-    parts = [draw_terminal(table)]
+    parts = [draw_terminal(table), *_missing_packages(found)]
     if weights.row_count:
         parts += [draw_terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
     return "\n".join(parts)
+
+
+def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
+    """A line for each package that is not installed, with the models that need it."""
+    lacking: dict[str, list[str]] = {}
+    for entry in models:
+        try:
+            require_model_packages(entry.model or object)
+        except ModuleNotFoundError as error:
+            lacking.setdefault(str(error), []).append(entry.name)
+    return [f"{', '.join(names)}: {sentence}" for sentence, names in lacking.items()]
 
 
 def render_datasets() -> str:

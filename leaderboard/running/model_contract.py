@@ -14,7 +14,8 @@ import numpy as np
 from asugnn import Context, Crystal, Labelled, Model
 from asugnn.crystal import Floats
 from asugnn.model import Kind
-from asugnn.model_registry import configure_model, model_settings
+from asugnn.model_registry import configure_model, find_model, model_settings
+from leaderboard._util import missing_extra, require_model_packages
 from leaderboard.data import find_source, load_dataset
 
 TOLERANCE = 1e-4  # of the larger of 1 and the largest prediction: float32 through a network
@@ -84,8 +85,10 @@ INVARIANCES: dict[str, Callable[[Crystal, np.random.Generator], Crystal]] = {
 def check_model(name: str, preset: str = "quick", seed: int = 0) -> Iterator[Finding]:
     """Fit the model twice for a moment on a few real crystals, and look at what it does, point by point.
 
-    Raises `InputError` for a model that cannot be had. An exception of the model itself is a finding.
+    Raises `InputError` for a model that cannot be loaded, `ModuleNotFoundError` where a package that it needs is not
+    installed. An exception of the model itself is a finding.
     """
+    require_model_packages(find_model(name))
     yield from _check_kind(name, preset, seed, "regression")
     yield from _check_kind(name, preset, seed, "binary")
 
@@ -98,6 +101,8 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         model = _fitted(fresh, train, val, seed)
         values = model.predict(tested)
     except Exception as error:  # the finding of all findings
+        if isinstance(error, ImportError) and missing_extra(error):
+            raise
         yield Finding(f"{kind}: fits and predicts", False, f"{type(error).__name__}: {error}")
         return
     right = isinstance(values, np.ndarray) and values.shape == (len(tested),)

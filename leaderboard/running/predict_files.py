@@ -13,7 +13,7 @@ from asugnn.atomic_write import atomic_write
 from asugnn.model import HasDomain
 from asugnn.model_registry import find_model
 from asugnn.structure_files import read_crystals
-from leaderboard._util import show_progress
+from leaderboard._util import require_model_packages, show_progress
 from leaderboard.records import (
     StoredRun,
     open_run,
@@ -57,7 +57,9 @@ def fitted_model(record: StoredRun) -> Model:
     """The model of a stored run."""
     if not (record.folder / "model").is_dir():
         raise InputError(f"{record.folder} has no folder 'model': delete its run.json, and the run is made again")
-    return find_model(record.record.entry).load(record.folder / "model")
+    model = find_model(record.record.entry)
+    require_model_packages(model)
+    return model.load(record.folder / "model")
 
 
 def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tuple[str, Model]:

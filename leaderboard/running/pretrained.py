@@ -11,6 +11,7 @@ from asugnn.errors import InputError, did_you_mean
 from asugnn.model import HasPretrained, Model
 from asugnn.model_registry import find_model, list_models, model_weights
 from asugnn.published_weights import PublishedWeights, locate_weights
+from leaderboard._util import require_model_packages
 
 
 def published_weights(model: str) -> Mapping[str, PublishedWeights]:
@@ -43,6 +44,7 @@ def load_pretrained(model: str, weights: str) -> Model:
     cls = find_model(model)
     if not issubclass(cls, HasPretrained):
         raise InputError(f"model '{model}' takes no published weights: it has no method 'pretrained'")
+    require_model_packages(cls)
     return cls.pretrained(_files(model, weights))
 
 

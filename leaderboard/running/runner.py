@@ -20,7 +20,7 @@ from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
-from leaderboard._util import current_workspace, lock_folder
+from leaderboard._util import current_workspace, lock_folder, missing_extra, require_model_packages
 from leaderboard.data import Dataset, Target, load_dataset
 from leaderboard.records import (
     Run,
@@ -79,6 +79,8 @@ def _attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
     except InputError as error:
         return "failed", str(error)
     except Exception as error:  # a model's own failure: told, kept, and the others go on
+        if isinstance(error, ImportError) and (sentence := missing_extra(error)):
+            return "failed", sentence
         write_text(folder / "error.txt", traceback.format_exc())
         return "failed", f"{type(error).__name__}: {error}; the traceback is in {folder / 'error.txt'}"
 
@@ -130,6 +132,7 @@ def _is_kept(job: Job, out: Path) -> bool:
 
 def _train_and_predict(job: Job, out: Path) -> str:
     run, folder = job.run, job.run.folder(out)
+    require_model_packages(find_model(job.model))
     commit = checkout_commit()
     data = load_dataset(run.task.source)
     identity = _identity(job, data)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,10 +81,21 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
         ("errors --task open-dft/metal --by colour", "'colour' is not one of"),
         ("paper figure-6", "'figure-6' is not one of"),
         ("paper figure-4 --format latex", "--format of figure-4 is one of svg, png, not 'latex'"),
-        ("predict x.cif", "name what predicts: --run FOLDER of a run, or --pretrained NAME"),
+        ("predict x.cif", "choose a model: --run FOLDER of a stored run, or --pretrained NAME"),
         ("score x.csv --task open-dft/metal --columns a", "--columns takes two names, ID,TARGET, not 'a'"),
         ("score", "Missing argument"),
-        ("rnu", "No such command 'rnu'"),
+        ("paper", "Missing argument 'item'. Choose from: table-1, table-2, zero-shot,"),
+        ("score x.csv --task open-dft/metal --fold x", "Invalid value for '--fold': 'x' "),
+        ("score x.csv --task open-dft/metal --fold -1", "Invalid value for '--fold': '-1' "),
+        ("score x.csv y.csv --task open-dft/metal", "unexpected extra argument"),
+        ("score x.csv --task", "Option '--task' requires an argument.\nTry 'bench score --help'."),
+        ("data import x --target", "Option '--target' requires an argument.\nTry 'bench data import --help'."),
+        ("submit a.csv b.csv --task open-dft/metal --name me", "Error: --name takes one file"),
+        ("rnu", "No such command 'rnu'. Did you mean 'run'?"),
+        ("data lst", "No such command 'lst'. Did you mean 'list'?"),
+        ("run --modle mean", "No such option: --modle. Did you mean '--model'?"),
+        ("leaderboard --format jsn", "'jsn' is not one of 'table', 'markdown', 'csv', 'json'. Did you mean 'json'?"),
+        ("data fetch hmm", "Did you mean 'hm'?"),
     ],
 )
 def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, tmp_path: Path):
@@ -92,7 +104,8 @@ def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, tmp_p
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: ")
     assert sentence in result.stderr
-    assert "--help'." in result.stderr
+    assert re.fullmatch(r"Error: [^\n]*[.?]\nTry 'bench[a-z ]* --help'\.\n", result.stderr)
+    assert "Value error" not in result.stderr
 
 
 @pytest.mark.parametrize("place", [0, 5])

@@ -103,7 +103,23 @@ def test_actions_are_pinned_and_no_expression_reaches_a_shell():
             used += 1
         else:
             assert "${{" not in step["run"], step
-    assert used == 8
+    assert used == 10
+
+
+def test_ci_runs_what_a_newcomer_is_told_to_on_every_python_that_is_supported():
+    flow = WORKFLOWS["ci"]
+    assert flow[True] == {"push": {"branches": ["main"]}, "pull_request": None}
+    assert flow["permissions"] == {"contents": "read"}
+    assert "secrets" not in (ROOT / ".github/workflows/ci.yml").read_text()
+    (job,) = flow["jobs"].values()
+    assert "permissions" not in job
+    lines = (ROOT / ".ci/run").read_text().splitlines()
+    assert all(RUN["ci", "checks", name]["run"] in lines for name in ("install", "checks"))
+    pythons = [tuple(map(int, version.split("."))) for version in job["strategy"]["matrix"]["python"]]
+    bounds = re.search(r"\((\d+), (\d+)\) <= sys.version_info < \((\d+), (\d+)\)", (ROOT / "install").read_text())
+    assert bounds
+    major, lowest, _, end = map(int, bounds.groups())
+    assert pythons == [(major, minor) for minor in range(lowest, end)]
 
 
 # The way of a pull request -------------------------------------------------------------------------------------------
