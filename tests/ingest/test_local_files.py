@@ -143,7 +143,7 @@ def test_splits_keep_together_what_belongs_together(home: Path):
 
 def test_high_energy_is_split_by_the_label_in_ev_per_atom(home: Path):
     crystals = rocksalts(120)
-    table = pl.read_parquet(as_parquet(home, crystals)).with_columns(mass=pl.int_range(120).cast(float))
+    table = pl.read_parquet(as_parquet(home, crystals)).with_columns(mass=-pl.int_range(120).cast(float))
     table.write_parquet(home / "toy.parquet")
     source = made(home / "toy.parquet", "mass:u", "E_hull:eV/atom")
     energies = list(labels(crystals).values())
