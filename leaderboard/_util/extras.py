@@ -1,4 +1,4 @@
-"""Packages that are not part of the core, and the extra that brings each."""
+"""Packages that the core does not need, and the extra of this project that installs each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXTRAS = {
 
 
 def missing_extra(error: ImportError) -> str | None:
-    """The sentence about a package that is not installed; None where the package is no part of an extra."""
+    """What to install for an import that failed; None where the package belongs to no extra."""
     package = (error.name or "").partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or package not in EXTRAS:
         return None

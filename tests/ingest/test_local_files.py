@@ -198,8 +198,8 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
     with pytest.raises(InputError) as caught:
         made(folder, "E_hull:eV")
     text = str(caught.value)
-    assert "4 rows cannot be used; --skip leaves them out" in text
-    for part in ("'c003'", "'c007'", "'c001': it comes twice", "has 2 cells, the header 3"):
+    assert "4 rows cannot be used; --skip excludes them" in text
+    for part in ("'c003'", "'c007'", "'c001': it occurs twice", "has 2 cells, the header 3"):
         assert part in text
     source = made(folder, "E_hull:eV", skip=True)
     assert len(load_dataset(source).ids) == 18
