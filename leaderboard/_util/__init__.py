@@ -1,4 +1,4 @@
-"""Small things with no opinion about crystals: names, locks, processes, progress bars, the workspace.
+"""Helpers that know nothing of crystals: names, locks, processes, progress bars, the workspace.
 
 Any room may import from here; this room imports none.
 """

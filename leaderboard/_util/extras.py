@@ -1,4 +1,4 @@
-"""Packages beyond the core, and the extra of asugnn-bench that installs each."""
+"""Packages that the core does not need, and the extra of this project that installs each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def missing_sentence(package: str, extra: str = "") -> str:
 
 
 def missing_extra(error: ImportError) -> str | None:
-    """The sentence about a package that is not installed; None where the package belongs to no extra."""
+    """What to install for an import that failed; None where the package belongs to no extra."""
     if isinstance(error, MissingPackageError):
         return str(error)
     package = (error.name or "").partition(".")[0]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def lock_folder(folder: Path, wait: bool) -> Iterator[bool]:
-    """Hold the folder against other processes; False where another holds it and `wait` is not set.
+    """Lock a folder against other processes; yields False where another process holds it and `wait` is not set.
 
-    The lock ends with the process that holds it, however that ends.
+    The lock ends with its process, however that ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:

@@ -1,4 +1,4 @@
-"""Names that fit a path and a link."""
+"""Names that are safe in a path and in a link."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=+-]*")
 
 
 def safe_name(name: str) -> str:
-    """A name that fits a path and a link: itself where it does, else what fits of it, and a digest."""
+    """The name itself where it is safe in a path and in a link, else its safe characters and a digest."""
     if SAFE_NAME.fullmatch(name) and len(name) <= 100:
         return name
     short = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""Progress bars on a terminal, silence elsewhere."""
+"""Progress bars on a terminal; nothing is shown elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def console_progress(console: Console, title: str) -> Progress:
-    """A progress whose bars appear on `console` under a title, and vanish when done."""
+    """A `Progress` whose bars appear on a console with a title, and vanish when they are complete."""
     if not console.is_terminal:
         return no_progress
 
@@ -34,26 +34,29 @@ def console_progress(console: Console, title: str) -> Progress:
         with RichProgress(*columns, console=console, transient=True, refresh_per_second=5) as bars:
             task = bars.add_task(description, total=total, title=title, note="")
 
-            class _Shown:
+            class _ConsoleBar:
                 def advance(self, steps: int = 1, note: str = "") -> None:
                     bars.advance(task, steps)
                     if note:
                         bars.update(task, note=note)
 
-            yield _Shown()
+            yield _ConsoleBar()
 
     return progress
 
 
 @contextmanager
 def byte_progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar that is told bytes and counts kilobytes; `size` is in bytes, 0 where it is not known."""
-    came = 0
+    """A progress bar in kilobytes: yields a function that takes the number of new bytes.
+
+    `size` is the total in bytes, 0 where it is not known.
+    """
+    received = 0
     with show_progress("kB", size // 1000) as bar:
 
         def advance(n: int) -> None:
-            nonlocal came
-            bar.advance((came + n) // 1000 - came // 1000)
-            came += n
+            nonlocal received
+            bar.advance((received + n) // 1000 - received // 1000)
+            received += n
 
         yield advance

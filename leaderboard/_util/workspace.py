@@ -1,7 +1,7 @@
-"""The workspace of a process: where data and caches lie, how progress is shown, and on what models train.
+"""The workspace of a process: folders of data and caches, display of progress, device and precision of training.
 
 It is set once, by the command line or by a program, and read where it is needed, so that no function passes it on.
-What is not set follows the environment: BENCH_DATA, BENCH_CACHE.
+Folders that are not set follow the environment variables BENCH_DATA and BENCH_CACHE.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asugnn.model import Bar, Precision, Progress, no_progress
 
 
 def silent(_: str) -> Progress:
-    """No progress, whatever the title."""
+    """A `Progress` that shows nothing, for every title."""
     return no_progress
 
 
@@ -83,6 +83,6 @@ def use_workspace(**changes: Any) -> Iterator[Workspace]:
 
 
 def show_progress(description: str, total: int) -> AbstractContextManager[Bar]:
-    """A progress bar of `total` steps in the workspace in force."""
+    """A progress bar of `total` steps, as the workspace in force displays it."""
     workspace = current_workspace()
     return workspace.progress(workspace.title)(description, total)

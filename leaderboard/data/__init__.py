@@ -1,7 +1,7 @@
 """Crystals with labels: data sets, their targets, and the tasks that are made of them.
 
 targets.py     a label: its unit, kind and metrics, and how it is read from a table
-registry.py    which data sets there are, and where their files lie
+registry.py    which data sets there are, and where their files are
 dataset.py     a data set in memory, read from one Parquet layout
 tasks.py       `dataset/target[@split]`, and suites of tasks
 exclusions.py  the rows that were left out when a data set was made

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set in memory. Crystals are built, and so checked, when they are asked for."""
+    """A data set in memory. Crystals are built and checked when `crystals` is called."""
 
     source: Source
     table: pl.DataFrame
-    sha256: str  # of its content; of one that was brought or is in the package, of the file
+    sha256: str  # of crystals and labels where it was made here, else of the file
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -45,83 +45,83 @@ class Dataset:
         return {name: i for i, name in enumerate(self.ids)}
 
     def labels(self, target: Target) -> Floats:
-        """(n,) labels of all rows, nan where there is none."""
+        """Labels (n,) of all rows, nan where there is none."""
         return target.column(self.table)
 
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """What belongs together in splits and in resampling: the reduced formula of each id."""
+        """The reduced formula of each id: rows of one formula are split and resampled together."""
         numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
         return tuple(reduced_formula(n) for n in numbers)
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
-        """The crystals of some ids; raises `InputError` naming the first that is none."""
+        """The crystals of some ids; raises `InputError` that names the first invalid one."""
         names = list(ids)
-        some = self.table[[self.rows[i] for i in names]]
-        columns = (some[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
-        out = []
+        selected = self.table[[self.rows[i] for i in names]]
+        columns = (selected[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
+        crystals = []
         for name, lattice, frac, numbers in zip(names, *columns, strict=True):
             try:
-                out.append(crystal_from_row(lattice, frac, numbers))
+                crystals.append(crystal_from_row(lattice, frac, numbers))
             except Exception as error:  # a damaged row may hold anything
                 raise InputError(f"{self.source.file}, crystal '{name}': {reason(error)}") from error
-        return out
+        return crystals
 
 
 _opened: dict[Path, Dataset] = {}
 
 
-def load_dataset(of: Source) -> Dataset:
-    """Read a data set, once a process; raises `InputError` where it is not at hand or not in the layout."""
-    file = data_file(of)
-    if file is None and of.command:
-        raise InputError(f"data set {of.name} is not there yet: {how_to_get(of)}")
+def load_dataset(source: Source) -> Dataset:
+    """Read a data set, once per process; raises `InputError` where it is not available or not in the layout."""
+    file = data_file(source)
+    if file is None and source.command:
+        raise InputError(f"data set {source.name} is not available yet: {how_to_get(source)}")
     if file is None:
         folder = current_workspace().data
-        where = f", and '{folder}' does not hold it" if folder else ""
-        raise InputError(f"data set {of.name} is not in the package{where}: {how_to_get(of)}")
+        where = f", nor in '{folder}'" if folder else ""
+        raise InputError(f"data set {source.name} is not in the package{where}: {how_to_get(source)}")
     if file not in _opened:
-        _opened[file] = _read_dataset(of, file)
+        _opened[file] = _read_dataset(source, file)
     return _opened[file]
 
 
 LAYOUT = ("material_id", "lattice", "frac_coords", "atomic_numbers")
 
 
-def read_layout(file: Path, content: bytes, needs: str) -> pl.DataFrame:
-    """A table in the layout, from the bytes of a file; raises `InputError`, which ends with `needs` for a column."""
+def read_layout(file: Path, content: bytes, hint: str) -> pl.DataFrame:
+    """A table in the layout from the bytes of a file; raises `InputError`, with `hint` where a column is missing."""
     import polars as pl
 
     with reading(file, "Parquet"):
         table = pl.read_parquet(content)
     if missing := [c for c in LAYOUT if c not in table.columns]:
-        raise InputError(f"{file} has no column {', '.join(missing)}: {needs}")
+        raise InputError(f"{file} has no column {', '.join(missing)}: {hint}")
     return table
 
 
 def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:
-    """A row of the layout; raises `InputError` or `ValueError` where it is no crystal."""
+    """The crystal of a row of the layout (9, 3 n and n values); raises `InputError` or `ValueError`."""
     return Crystal(
         np.asarray(lattice, float).reshape(3, 3), np.asarray(frac_coords, float).reshape(-1, 3), atomic_numbers
     )
 
 
-def _read_dataset(of: Source, file: Path) -> Dataset:
+def _read_dataset(source: Source, file: Path) -> Dataset:
     import polars as pl
 
     content = file.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()
-    about = read_description(of.folder) if of.folder else {}
-    if stated := about.get("file_sha256"):
+    description = read_description(source.folder) if source.folder else {}
+    if stated := description.get("file_sha256"):
         if stated != sha256:
             raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
-        sha256 = about["sha256"]
-    table = read_layout(file, content, f"data set {of.name} needs {', '.join(LAYOUT)}")
+        sha256 = description["sha256"]
+    table = read_layout(file, content, f"data set {source.name} needs {', '.join(LAYOUT)}")
     if (ids := table["material_id"]).is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
-    dataset = Dataset(of, table, sha256)
-    for target in of.targets:
+    dataset = Dataset(source, table, sha256)
+    for target in source.targets:
         try:
             target.column(table)
         except pl.exceptions.ColumnNotFoundError as error:
-            raise InputError(f"{file} has no column for {of.name}/{target.name}: {error}") from error
+            raise InputError(f"{file} has no column for {source.name}/{target.name}: {error}") from error
     return dataset

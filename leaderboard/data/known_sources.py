@@ -1,4 +1,4 @@
-"""The data sets that are known by name: where each comes from, its labels, and what they are."""
+"""The data sets that are known by name, with origin, licence, citation and targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from leaderboard.data.targets import Column, Source, Target, log10_of, values_of
 
 
 def _targets(energy: Column, gap: Column, modulus: Column, meanings: Sequence[str]) -> tuple[Target, ...]:
-    """The four targets that every data set of inorganic crystals has here."""
+    """Formation energy, band gap, bulk modulus and metal, from three columns and the four meanings."""
     return (
         Target("formation-energy", "regression", "eV/atom", meanings[0], energy),
         Target("band-gap", "regression", "eV", meanings[1], gap),

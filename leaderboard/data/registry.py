@@ -1,4 +1,4 @@
-"""Which data sets there are, and where their files lie."""
+"""Which data sets there are, and where their files are."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Stamp = tuple[int, int, int]  # modification time in ns, size, inode of a file: 
 
 
 def data_folder() -> Path:
-    """Where data sets that were imported or made are: BENCH_DATA, else `asugnn-bench` in the user's folder of data."""
+    """The folder of imported and downloaded data sets: that of the workspace, else the user's `asugnn-bench`."""
     if named := current_workspace().data:
         return named
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "asugnn-bench"
@@ -54,7 +54,7 @@ def find_source(name: str) -> Source:
 
 
 def source_provenance(source: Source) -> dict[str, str]:
-    """Where a data set is from, as far as is known: source, version, date, licence, citation."""
+    """Source, version and date of a data set, as far as they are known, its licence and citation."""
     record: Mapping[str, Any] = {}
     if source.embedded:
         record = tomllib.loads((PACKAGE / source.file).with_name("provenance.toml").read_text("utf-8"))
@@ -85,7 +85,7 @@ def data_file(source: Source) -> Path | None:
 
 
 def how_to_get(source: Source) -> str:
-    """What to do about a data set that is not available."""
+    """How to get a data set that is not available, as the end of a sentence."""
     return f"`{source.command}` makes it" if source.command else HINT.format(source.file)
 
 

@@ -1,6 +1,6 @@
-"""What data sets there are: where each comes from, its labels, and what they are.
+"""Sources of data sets, and their targets: what is predicted, in which unit, from which column.
 
-A label is a function of the table: `Target.column` takes it to (n,) values, nan where there is none.
+`Target.column` maps the table of a data set to the labels (n,), nan where there is none.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ class Target:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """All that it is scored by, the one that ranks first."""
+        """The metrics by which it is scored; models are ranked by the first."""
         return metrics_for(self.kind, self.ranked_by)
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from and what it holds."""
+    """A data set that is known here, whether or not its files are available."""
 
     name: str
     title: str
@@ -78,23 +78,23 @@ class Source:
     licence: str
     citation: str
     targets: tuple[Target, ...]
-    folder: Path | None = None  # of one that was imported or made: where its files and its splits are
-    command: str = ""  # what makes it, where it neither is in the package nor must be brought
+    folder: Path | None = None  # of files and splits, where it was imported or made by a command
+    command: str = ""  # command that creates it
 
 
 def values_of(name: str) -> Column:
-    """The column of that name, nan where it is null."""
+    """The column of a name, nan where it is null."""
     return lambda table: table[name].cast(float).fill_null(float("nan")).to_numpy().copy()
 
 
 def where(column: Column, *conditions: tuple[str, Sequence[object]]) -> Column:
-    """The column where each condition (name, allowed values) holds, nan elsewhere."""
+    """A column where each condition (column name, allowed values) holds, nan elsewhere."""
 
-    def chosen(table: pl.DataFrame) -> Floats:
+    def select_rows(table: pl.DataFrame) -> Floats:
         keep = np.all([table[name].is_in(list(allowed)).to_numpy() for name, allowed in conditions], axis=0)
         return np.where(keep, column(table), np.nan)
 
-    return chosen
+    return select_rows
 
 
 def log10_of(column: Column) -> Column:
@@ -105,15 +105,15 @@ def log10_of(column: Column) -> Column:
 def zero_gap(gap: Column) -> Column:
     """1 for a gap of exactly 0 as stored, 0 for any other."""
 
-    def metal(table: pl.DataFrame) -> Floats:
+    def is_zero(table: pl.DataFrame) -> Floats:
         values = gap(table)
         return np.where(np.isnan(values), np.nan, (values == 0).astype(float))
 
-    return metal
+    return is_zero
 
 
 def described_target(described: Mapping[str, str]) -> Target:
-    """A target as dataset.json describes it; a class 1 that is not named is what the target's name says.
+    """A target as dataset.json describes it; where `positive` is missing, the name of the target names class 1.
 
     Raises `KeyError` for an entry that is missing or not known, `ValueError` for a class without a name.
     """

@@ -1,9 +1,9 @@
-"""From the world to a data set: local files, downloads, the Materials Project.
+"""Make data sets from local files, from downloads and from the Materials Project.
 
 local_files.py        `bench data import`: Parquet, CIF folders, ASE databases, extended XYZ
 fetch.py              `bench data fetch`, with a file for each source: hmdataset.py, nomad2018.py
 materials_project.py  `bench data build`, with screening.py, the paper's exclusion criteria
-write.py              what all of them end in: table, splits, dataset.json
+write.py              write table, splits and dataset.json, for all of them
 """
 
 from leaderboard.ingest.fetch import fetch_dataset

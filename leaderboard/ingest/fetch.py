@@ -1,4 +1,4 @@
-"""Data sets that are downloaded as they are, a file for each source."""
+"""`bench data fetch`: data sets that are downloaded as they are, with a module for each source."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leaderboard.ingest.nomad2018 import make_nomad2018
 
 
 def fetch_dataset(name: str) -> tuple[Source, int]:
-    """Make a data set, unless it is there; returns it, and how many rows were excluded. Raises `InputError`."""
+    """Download a data set, unless it is available; returns it and the number of excluded rows. Raises `InputError`."""
     home = data_folder() / name
     if not (home / "dataset.json").is_file():
         with lock_folder(home, wait=True):

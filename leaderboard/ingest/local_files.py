@@ -1,4 +1,4 @@
-"""Make a data set, its tasks and its splits of somebody's own crystals and labels."""
+"""Import crystals and labels from local files as a data set, with tasks and splits."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from leaderboard._util import SAFE_NAME, show_progress
 from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
 from leaderboard.ingest.write import Labels, NewDataset, write_dataset
 
-SHOWN = 5  # faults that are spelt out
+SHOWN = 5  # faults that are listed
 IMPORT_FORMATS = (
     "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
 )
-Faults = list[tuple[str, str]]  # ids of rows that cannot be used, and why
+Faults = list[tuple[str, str]]  # id and fault of rows that cannot be used
 
 
 @dataclass(frozen=True)
 class ImportTarget:
-    """A label to import: the column it is in, and its unit, empty for a binary one."""
+    """A label to import: its column, and its unit, which is empty for a binary label."""
 
     column: str
     unit: str
 
     @property
     def name(self) -> str:
-        """As it is called in tasks."""
+        """The name of the target: that of the column in lower case, with `-` between words."""
         return re.sub(r"[^a-z0-9]+", "-", self.column.lower()).strip("-")
 
 
 def parse_target(text: str) -> ImportTarget:
-    """`column:unit`, or `column` of a binary label; raises `InputError`."""
+    """Read `COLUMN:UNIT`, or `COLUMN` for a binary label; raises `InputError`."""
     column, _, unit = text.partition(":")
     wanted = ImportTarget(column.strip(), unit.strip())
     if not wanted.name:
@@ -53,32 +53,32 @@ def import_dataset(
 ) -> Source:
     """Read `path`, write the data set `name` into the folder of data sets, and return it.
 
-    `about` has title, licence and citation. With `skip`, rows that are no crystal are left out, else they are an
-    error; either way `InputError` names them. A data set that is there already is not replaced.
+    `about` has title, licence and citation. Rows that cannot be used are excluded with `skip`, else they raise
+    `InputError`. An existing data set is not replaced.
     """
     if not SAFE_NAME.fullmatch(name) or name in {s.name for s in list_sources()}:
-        taken = "is taken" if SAFE_NAME.fullmatch(name) else "takes letters, digits and . _ + = - alone"
-        raise InputError(f"the name '{name}' {taken}: choose another with --name")
+        fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
+        raise InputError(f"the name '{name}' {fault}: choose another with --name")
     if len({w.name for w in wanted}) < len(wanted) or not wanted:
         raise InputError("name each label once, with --target COLUMN:UNIT")
-    rows, faults = _rows(path)
+    rows, faults = _read_rows(path)
     if faults and not skip:
-        raise InputError(_told(path, [f"'{i}': {reason}" for i, reason in faults], "--skip leaves them out"))
+        raise InputError(_list_faults(path, [f"'{i}': {fault}" for i, fault in faults]))
     if not rows:
         raise InputError(f"{path} has no crystal that can be read")
     for w in wanted:
-        found = [labels[w.column] for _, labels in rows.values() if w.column in labels]
-        if not found:
+        values = [labels[w.column] for _, labels in rows.values() if w.column in labels]
+        if not values:
             columns = sorted({c for _, labels in rows.values() for c in labels})
             raise InputError(f"{path} has no label '{w.column}'; there is: {', '.join(columns) or 'none'}")
-        if not w.unit and not set(found) <= {0.0, 1.0}:
+        if not w.unit and not set(values) <= {0.0, 1.0}:
             raise InputError(f"label '{w.column}' has other values than 0 and 1: give its unit, --target {w.column}:eV")
     targets = [
         {"name": w.name, "column": w.column, "unit": w.unit}
         | ({"kind": "regression"} if w.unit else {"kind": "binary", "positive": w.name.replace("-", " ")})
         for w in wanted
     ]
-    excluded = [(i, "unreadable", reason) for i, reason in faults]
+    excluded = [(i, "unreadable", fault) for i, fault in faults]
     return write_dataset(
         NewDataset(
             name=name,
@@ -92,26 +92,26 @@ def import_dataset(
     )
 
 
-def _told(path: Path, faults: Sequence[str], hint: str) -> str:
+def _list_faults(path: Path, faults: Sequence[str]) -> str:
     more = f"\n  and {len(faults) - SHOWN:,} more" if len(faults) > SHOWN else ""
-    return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; {hint}", *faults[:SHOWN]]) + more
+    return "\n  ".join([f"{path}: {len(faults):,} rows cannot be used; --skip excludes them", *faults[:SHOWN]]) + more
 
 
-def _rows(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
-    """Crystals and labels by id, and the rows that are none."""
+def _read_rows(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+    """Crystals and labels by id, and the rows that cannot be used."""
     if path.is_dir():
-        return _folder(path)
+        return _read_folder(path)
     if not path.is_file():
         raise InputError(f"there is no {path}; import {IMPORT_FORMATS}")
     if path.suffix == ".parquet":
-        return _parquet(path)
+        return _read_parquet(path)
     if path.suffix in {".db", ".xyz", ".extxyz"}:
         crystals = read_crystals(path)
-        return dict(zip(crystals, zip(crystals.values(), _infos(path), strict=True), strict=True)), []
+        return dict(zip(crystals, zip(crystals.values(), _read_labels(path), strict=True), strict=True)), []
     raise InputError(f"{path} cannot be imported: give {IMPORT_FORMATS}")
 
 
-def _folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+def _read_folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     tables = sorted(path.glob("*.csv"))
     if len(tables) != 1:
         raise InputError(
@@ -127,7 +127,7 @@ def _folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
             name = line[0].strip().removesuffix(".cif")
             try:
                 if name in rows:
-                    raise InputError("it comes twice")
+                    raise InputError("it occurs twice")
                 if len(line) != len(header):
                     raise InputError(
                         f"line {number} of {tables[0].name} has {len(line)} cells, the header {len(header)}"
@@ -142,7 +142,7 @@ def _folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     return rows, faults
 
 
-def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
+def _read_parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     import polars as pl
 
     table = read_layout(path, path.read_bytes(), f"the layout is {', '.join(LAYOUT)}, then labels")
@@ -155,7 +155,7 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
         name = str(row["material_id"])
         try:
             if name in rows:
-                raise InputError("it comes twice")
+                raise InputError("it occurs twice")
             with reading(path, f"a crystal in row {number}"):
                 crystal = crystal_from_row(row["lattice"], row["frac_coords"], row["atomic_numbers"])
             rows[name] = crystal, {c: float(row[c]) for c in numeric if row[c] is not None and np.isfinite(row[c])}
@@ -164,14 +164,16 @@ def _parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     return rows, faults
 
 
-def _infos(path: Path) -> Iterator[Labels]:
+def _read_labels(path: Path) -> Iterator[Labels]:
     """The numbers that an ASE database or an extended XYZ file holds of each structure, in order."""
     from ase.db import connect
     from ase.io import iread
 
     if path.suffix == ".db":
-        kept: Iterator[Mapping[str, Any]] = (row.key_value_pairs for row in connect(path).select())
+        records: Iterator[Mapping[str, Any]] = (row.key_value_pairs for row in connect(path).select())
     else:
-        kept = ({**atoms.info, **(atoms.calc.results if atoms.calc else {})} for atoms in iread(path, format="extxyz"))
-    for pairs in kept:
+        records = (
+            {**atoms.info, **(atoms.calc.results if atoms.calc else {})} for atoms in iread(path, format="extxyz")
+        )
+    for pairs in records:
         yield {k: float(v) for k, v in pairs.items() if isinstance(v, (int, float, np.number)) and np.isfinite(v)}

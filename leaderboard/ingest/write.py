@@ -29,9 +29,9 @@ from leaderboard.splitting import (
     store_comparison,
 )
 
-Labels = Mapping[str, float]  # column to label; a column that is not there has none
+Labels = Mapping[str, float]  # by column; a column without an entry has no label
 Rows = Mapping[str, tuple[Crystal, Labels]]  # by id
-Excluded = Sequence[tuple[str, str, str]]  # id, rule, detail of a row that is left out
+Excluded = Sequence[tuple[str, str, str]]  # id, rule, detail of an excluded row
 
 
 @dataclass(frozen=True)
@@ -39,26 +39,26 @@ class NewDataset:
     """A data set as it is to be written.
 
     name
-        That of its folder, and of its tasks.
+        The name of its folder, and in its tasks.
     rows
         Crystals and labels by id.
     columns
-        The labels that are kept.
+        The columns of the table beside crystals and ids.
     targets
         As dataset.json lists them: name, column, unit and kind; optional are meaning, label (`value`, `log10` or
         `zero`) and positive, the name of class 1.
     about
-        What dataset.json says beside targets, date and digests.
+        The entries of dataset.json beside targets, date and digests.
     command
         The command that makes it.
     excluded
-        The rows that are left out.
+        The rows that are excluded.
     pairs
-        The crystals that were compared, where that is done already.
+        The compared crystals, where that was done already.
     usual_splits
-        Whether the rules of `make_splits` are applied.
+        Whether splits by the rules of `make_splits` are written.
     own_splits
-        Writes further splits into the folder it is given.
+        A function that writes further splits into a folder.
     """
 
     name: str
@@ -74,7 +74,7 @@ class NewDataset:
 
 
 def write_dataset(new: NewDataset) -> Source:
-    """Write a data set into the folder of data sets: table, splits and, last, dataset.json, which makes it complete."""
+    """Write a data set into the folder of data sets; dataset.json is written last, and makes it complete."""
     home = data_folder() / new.name
     _write_table(home / "data.parquet", new.rows, new.columns)
     lines = io.StringIO()
@@ -119,15 +119,15 @@ def _write_table(path: Path, rows: Rows, columns: Sequence[str]) -> None:
 
 
 def _content_sha256(rows: Rows, columns: Sequence[str]) -> str:
-    """Digest of crystals and labels: equal on every machine, which the bytes of a Parquet file need not be."""
-    found = hashlib.sha256()
+    """Digest of crystals and labels, which is the same on every machine, unlike the bytes of a Parquet file."""
+    digest = hashlib.sha256()
     for name, (crystal, labels) in rows.items():
         values = [None if labels.get(c) is None else float(labels[c]) for c in columns]
-        found.update(json.dumps([name, crystal.key, values]).encode())
-    return found.hexdigest()
+        digest.update(json.dumps([name, crystal.key, values]).encode())
+    return digest.hexdigest()
 
 
 def _energy_labels(rows: Rows, targets: Sequence[Mapping[str, str]]) -> dict[str, float]:
-    """The first label in eV/atom, by id, where there is one."""
+    """The first target in eV/atom by id; empty where there is none."""
     column = next((t["column"] for t in targets if t.get("unit") == "eV/atom"), None)
     return {i: labels[column] for i, (_, labels) in rows.items() if column in labels} if column else {}

@@ -154,11 +154,17 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
 
 
 def render_datasets() -> str:
-    """Data sets with their tasks, and whether they are at hand."""
+    """Data sets with their tasks, and whether they are available."""
     parts = []
     for source in list_sources():
-        at_hand = data_file(source) is not None
-        where = "in the package" if source.embedded else "at hand" if at_hand else f"not at hand: {how_to_get(source)}"
+        available = data_file(source) is not None
+        where = (
+            "in the package"
+            if source.embedded
+            else "available"
+            if available
+            else f"not available: {how_to_get(source)}"
+        )
         table = new_table()
         for column in ("task", "unit", "what the label is"):
             table.add_column(column)

@@ -1,8 +1,8 @@
 """Numbers from labels and predictions: metrics, their intervals, and significance tests.
 
-metrics.py           what is computed from labels (n,) and predictions (n,)
+metrics.py           MAE, RMSE, R2, RMSLE; ROC-AUC, accuracy, F1
 inference.py         confidence intervals, paired tests and ranks over groups of test crystals
-chemical_systems.py  the same by chemical system, for zero-shot tasks
+chemical_systems.py  scores by chemical system, for zero-shot tasks
 """
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system

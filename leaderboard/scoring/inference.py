@@ -1,10 +1,15 @@
-"""Error bars and ranks, over groups: what other formulas of the same kind would give.
+"""Confidence intervals, paired tests and ranks: how much scores would change with other test formulas.
 
-Rows of one group (a reduced formula) resemble each other, so all that is uncertain is drawn by groups. The interval of
-a mean, and of what is made of means, is BCa (Efron 1987) over a bootstrap of whole groups (Davison & Hinkley 1997,
-section 3.8); that of the ROC-AUC is DeLong's, for groups, on the scale of the logit. Two models on the same rows are
-compared by what each group contributes to the difference, a paired t-test over groups, and the p-values of all pairs
-of a table are corrected together (Holm 1979): of tables in which no model is better, one in twenty says otherwise.
+Rows of one group (a reduced formula) are correlated, so groups are resampled, not rows:
+
+- Metrics that are functions of means (all but the ROC-AUC) have BCa intervals (Efron, J. Am. Stat. Assoc. 82, 171
+  (1987)) from a bootstrap of whole groups (Davison & Hinkley, Bootstrap Methods and their Application (1997), section
+  3.8).
+- The ROC-AUC has the interval of DeLong et al. (Biometrics 44, 837 (1988)) with the variance of clustered data by
+  Obuchowski (Biometrics 53, 567 (1997)), symmetric on the logit scale.
+- Two models are compared by a t-test over groups of the differences of their influence (see `Metric`), paired where
+  both are scored on the same groups. The p-values of all pairs of models on a board are corrected together (Holm,
+  Scand. J. Stat. 6, 65 (1979)): among boards of equally good models, one in twenty shows a significant difference.
 """
 
 from __future__ import annotations
@@ -25,38 +30,52 @@ from asugnn.model import Kind
 from leaderboard.scoring.metrics import Metric, metrics_for
 
 RESAMPLES = 1000
-LEVEL = 0.95  # of every interval
-FEWEST = 6  # groups: with fewer, no test is made
-BLOCKS = 10_000  # groups are merged into no more than these, which are as independent: a million would take minutes
-CHUNK = 2**20  # weights in memory at once
+LEVEL = 0.95  # of every confidence interval
+MIN_GROUPS = 6  # for a test: with fewer, models are never told apart
+BLOCKS = 10_000  # groups are merged into at most this many blocks: resampling a million groups would take minutes
+CHUNK = 2**20  # weights in memory at a time
 NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class PredictedFold:
-    """Labels, predictions and groups of the test rows of one fold and seed: all (n,)."""
+    """The test rows of one fold and seed."""
 
-    y: Floats
-    p: Floats
-    groups: Sequence[str]
+    y: Floats  # (n,) labels
+    p: Floats  # (n,) predictions, in the unit of the labels; probabilities of class 1 for a binary target
+    groups: Sequence[str]  # (n,) names of groups, such as reduced formulas
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric with its 95 % interval; None, with the reason, where there is none."""
+    """A metric of one model, with its 95 % confidence interval over test groups.
+
+    value
+        The metric, the mean over runs; None where it is undefined.
+    low, high
+        Ends of the interval; None where there is none.
+    groups
+        The number of groups that were resampled.
+    reason
+        Why value or interval is missing; empty where nothing is.
+    influence
+        (blocks,) the contribution of each block of groups to the deviation of `value`, see `Metric.influence`.
+    population
+        sha256 of the names of the groups: two estimates with the same one can be compared in pairs.
+    """
 
     value: float | None
     low: float | None
     high: float | None
-    groups: int  # how many were resampled
+    groups: int
     reason: str = ""
-    influence: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)  # (blocks,) see `Metric`
-    population: str = field(default="", repr=False, compare=False)  # which groups those are
+    influence: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
+    population: str = field(default="", repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Rank:
-    """Between which places a model stands, and the models that it cannot be told from."""
+    """The range of ranks that a model can have, and the models from which it does not differ significantly."""
 
     low: int  # 1 + number of models significantly better
     high: int  # number of models - number significantly worse
@@ -64,9 +83,10 @@ class Rank:
 
 
 class GroupResamples:
-    """The resamples of a set of groups: how often each block of its `names`, sorted, is drawn in each of 1000 draws.
+    """1000 bootstrap resamples of a set of groups, drawn with a seed that follows from their names.
 
-    A block is one group, unless there are more than `BLOCKS`: then neighbours by name go to different ones.
+    What is resampled are blocks. A block is one group, unless there are more than `BLOCKS` groups: then the i-th of the
+    sorted names belongs to block i modulo `BLOCKS`.
     """
 
     def __init__(self, groups: Sequence[str]) -> None:
@@ -79,11 +99,14 @@ class GroupResamples:
         return min(BLOCKS, len(self.names))
 
     def index(self, groups: Sequence[str]) -> Ints:
-        """(n,) the block of each group."""
+        """(n,) the index of the block of each row, from the group of each row."""
         return np.fromiter(map(self._index.__getitem__, groups), np.int64, len(groups))
 
     def weights(self, width: int = 1) -> Iterator[Floats]:
-        """The counts, some rows (b, groups) of the 1000 at a time: no more than fit memory beside `width` columns."""
+        """Yield how often each block is drawn, as arrays (b, blocks) whose rows add up to the 1000 resamples.
+
+        b is chosen so that an array (b, `width`) fits in memory too.
+        """
         step = max(1, CHUNK // max(len(self), width))
         if step >= RESAMPLES:
             yield _all_weights(self._seed, len(self))
@@ -111,30 +134,34 @@ def _all_weights(seed: int, size: int) -> Floats:
 
 
 def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str = "") -> dict[str, Estimate]:
-    """Every metric of a target, by name, the primary one first: of each run, then the mean over the runs.
+    """Every metric of a target by name, the one that ranks first: the mean over the runs, with its interval.
 
-    The runs are resampled together, over all their groups, so that a group that two of them test counts as one.
+    The runs (folds, seeds) of a model are resampled together, over the groups of all of them, so that a group in the
+    test sets of two runs is drawn for both or for none.
     """
     resamples = GroupResamples([group for run in runs for group in run.groups])
     rows = [(run.y, run.p, resamples.index(run.groups), len(resamples)) for run in runs]
-    found = metrics_for(kind, ranked_by)
-    drawn = [metric for metric in found if metric.resampled]
-    prepared = {metric.name: [metric.prepare(*row) for row in rows] for metric in drawn}
-    parts: dict[str, list[Floats]] = {name: [] for name in prepared}
+    metrics = metrics_for(kind, ranked_by)
+    prepared = {metric.name: [metric.prepare(*row) for row in rows] for metric in metrics if metric.resampled}
+    chunks: dict[str, list[Floats]] = {name: [] for name in prepared}
     for weights in resamples.weights(max(len(run.y) for run in runs)):
         for name, of_runs in prepared.items():
-            parts[name].append(np.mean([weighted(weights) for weighted in of_runs], axis=0))
-    out = {}
-    for metric in found:
+            chunks[name].append(np.mean([weighted(weights) for weighted in of_runs], axis=0))
+    estimates = {}
+    for metric in metrics:
         value = float(np.mean([metric(run.y, run.p) for run in runs]))
         influence = np.mean([metric.influence(*row) for row in rows], axis=0)
-        replicates = np.concatenate(parts[metric.name]) if metric.name in parts else None
-        out[metric.name] = _estimate(metric, value, influence, replicates, resamples)
-    return out
+        replicates = np.concatenate(chunks[metric.name]) if metric.name in chunks else None
+        estimates[metric.name] = _estimate(metric, value, influence, replicates, resamples)
+    return estimates
 
 
 def bca_interval(value: float, replicates: Floats, influence: Floats) -> tuple[float, float] | None:
-    """The bias-corrected and accelerated interval; None if every twentieth resample or more has no value."""
+    """The bias-corrected and accelerated (BCa) bootstrap interval (Efron 1987).
+
+    `replicates` (b,) are the values of the resamples, nan where undefined; the acceleration follows from `influence`
+    (blocks,). None if 5 % of the resamples or more are undefined.
+    """
     defined = np.sort(replicates[np.isfinite(replicates)])
     if len(defined) <= LEVEL * len(replicates):
         return None
@@ -154,7 +181,10 @@ def bca_interval(value: float, replicates: Floats, influence: Floats) -> tuple[f
 
 
 def delong_interval(value: float, influence: Floats) -> tuple[float, float] | None:
-    """The interval of an area under the curve, on the scale of the logit; None where all areas are alike."""
+    """The interval of an area under the ROC curve from its `influence` (blocks,), symmetric on the logit scale.
+
+    None for an area of 0 or 1, and where the influence is zero.
+    """
     error = float(_standard_errors(influence[None])[0])
     if not (0 < value < 1 and error > 0):
         return None
@@ -164,9 +194,9 @@ def delong_interval(value: float, influence: Floats) -> tuple[float, float] | No
 
 
 def paired_p_value(a: Estimate, b: Estimate) -> float:
-    """How likely models of equal worth would differ at least as much: a t-test over groups, paired if they share them.
+    """The two-sided p-value of the difference of two models: a t-test over groups, paired if the groups are the same.
 
-    1 where there are too few groups to tell, or one of the models has no value.
+    1 where one of the models has no value, or fewer than `MIN_GROUPS` groups.
     """
     return float(paired_p_values([a, b])[0])
 
@@ -182,7 +212,7 @@ def paired_p_values(estimates: Sequence[Estimate]) -> Floats:
     error = _paired_errors(estimates)[first, second]
     difference = abs(values[first] - values[second])
     fewest = np.minimum(groups[first], groups[second])
-    tested = (fewest >= FEWEST) & np.isfinite(error) & (difference > 0)  # False where one has no value
+    tested = (fewest >= MIN_GROUPS) & np.isfinite(error) & (difference > 0)  # False where one has no value
     p = np.where(tested, 0.0, 1.0)  # 0 is that of an error of 0
     uncertain = tested & (error > 0)
     t, dof = difference[uncertain] / error[uncertain], fewest[uncertain] - 1
@@ -193,7 +223,7 @@ def paired_p_values(estimates: Sequence[Estimate]) -> Floats:
 
 
 def _paired_errors(estimates: Sequence[Estimate]) -> Floats:
-    """(k, k) the standard error of the difference of each two models; above the diagonal."""
+    """The standard errors (k, k) of the difference of each two models, above the diagonal."""
     own = np.array([_standard_errors(e.influence[None])[0] for e in estimates])
     errors: Floats = np.hypot(own[:, None], own)
     shared: dict[str, list[int]] = {}  # models that were tested on the same groups, with a value
@@ -208,7 +238,7 @@ def _paired_errors(estimates: Sequence[Estimate]) -> Floats:
 
 
 def holm_significant(p: Floats) -> NDArray[np.bool_]:
-    """Which of some p-values (n,) are significant when all are judged together: (n,)."""
+    """Which of the p-values (n,) are significant after Holm's correction: (n,)."""
     order = np.argsort(p, kind="stable")
     passed = p[order] <= (1 - LEVEL) / np.arange(len(p), 0, -1)
     significant = np.zeros(len(p), dtype=bool)
@@ -217,7 +247,7 @@ def holm_significant(p: Floats) -> NDArray[np.bool_]:
 
 
 def rank_models(estimates: Mapping[str, Estimate], higher_is_better: bool) -> dict[str, Rank]:
-    """The places of the models that have a value: by name, in the order given."""
+    """The ranks of the models that have a value, by name, in the given order."""
     known = {name: e for name, e in estimates.items() if e.value is not None}
     names, values = list(known), np.array([e.value for e in known.values()], dtype=float)
     differ = np.zeros((len(names), len(names)), dtype=bool)
@@ -237,7 +267,7 @@ def rank_models(estimates: Mapping[str, Estimate], higher_is_better: bool) -> di
 
 
 def _standard_errors(influence: Floats) -> Floats:
-    """(k,) the standard errors that belong to k influences (k, n)."""
+    """The standard errors (k,) of metrics with the influences (k, blocks)."""
     n = influence.shape[1]
     out: Floats = np.sqrt((influence**2).sum(axis=1) * n / (n - 1)) if n > 1 else np.zeros(len(influence))
     return out
@@ -249,8 +279,8 @@ def _estimate(
     groups = len(resamples.names)
     if not np.isfinite(value):
         return Estimate(None, None, None, groups, metric.undefined)
-    made = Estimate(value, None, None, groups, "too few rows for an interval", influence, resamples.sha256)
+    estimate = Estimate(value, None, None, groups, "too few rows for an interval", influence, resamples.sha256)
     if groups < 2:
-        return replace(made, reason="one group of rows has no interval")
+        return replace(estimate, reason="one group of rows has no interval")
     ends = delong_interval(value, influence) if replicates is None else bca_interval(value, replicates, influence)
-    return replace(made, low=ends[0], high=ends[1], reason="") if ends else made
+    return replace(estimate, low=ends[0], high=ends[1], reason="") if ends else estimate

@@ -1,4 +1,4 @@
-"""Which crystals of a data set are one structure, written more than once.
+"""Find the crystals of a data set that are the same structure.
 
 Two crystals are the same structure if all of this holds:
 
@@ -7,12 +7,12 @@ Two crystals are the same structure if all of this holds:
 - pymatgen's StructureMatcher with `scale=False` maps one onto the other, in either order;
 - it still does when cells may differ in lengths by `LENGTH` and in angles by `ANGLE` alone: its own 20 % and
   5 degrees would call a distorted crystal the same as the one it was made from;
-- they are no two points of a series of volumes. What `SERIES` or more volumes of exactly one shape have in common is
-  that somebody varied the volume; of such a series only what is within `SAME_VOLUME` is the same.
+- they are not two points of a series of volumes, such as an equation of state. `SERIES` or more volumes of exactly one
+  shape are such a series; in it only volumes within `SAME_VOLUME` are the same.
 
-The first two and the number of atoms in the reduced cell are a fingerprint that costs nothing and that no two crystals
-pass which the matcher then could confirm, and the matcher is fast once every cell is reduced only once: no coarser cut
-is made, so nothing that it would confirm is lost. Every pair that shares formula and volume is kept with its verdict.
+Only pairs that pass the first two tests are given to the matcher, which is fast enough when each cell is reduced only
+once. No further prefilter is used, so that no pair that the matcher would confirm is lost. Every pair that shares
+formula and volume is stored with its verdict.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from asugnn.crystal import Crystal, Floats
 from asugnn.neighbours import nearest_neighbours
 from leaderboard._util import parallel_map, show_progress
 
-MATCH_VERSION = 1  # of this module: a stored result of another one is not used
+MATCH_VERSION = 1  # of this module: stored results of another version are not used
 VOLUME = 0.031  # relative difference in volume per atom, above which crystals are different
-LENGTH, ANGLE = 0.03, 2.0  # relative, degrees: what the cells of one structure may differ by
+LENGTH, ANGLE = 0.03, 2.0  # relative, degrees: the most by which cells of one structure differ
 SERIES = 4  # volumes of one shape that make a series
 SAME_VOLUME = 0.005  # relative: closer volumes are one
 SAME_SHAPE = 1e-3  # of distances, in units of the cube root of the volume per atom
-EXACT = 0.05  # angstrom: within this, what repeats inside a cell makes it a supercell
-FEW = 2000  # pairs, below which a second process would cost more than it saves
+EXACT = 0.05  # angstrom: tolerance within which atoms repeat in a supercell
+PARALLEL_FROM = 2000  # pairs, below which a second process would cost more than it saves
 
 Verdict = Literal["same", "volume of a series", "another cell", "another structure"]
 
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two crystals of one formula and nearly one volume, and what they were found to be."""
+    """The verdict on two crystals (ids) of one formula and nearly one volume."""
 
     a: str
     b: str
@@ -54,26 +54,29 @@ class ComparedPair:
 
 
 def same_structures(crystals: Mapping[str, Crystal], formulas: Sequence[str]) -> Iterator[ComparedPair]:
-    """All pairs of the same structure, among crystals by id and their reduced formulas (n,)."""
+    """All pairs of the same structure among crystals by id with reduced formulas (n,)."""
     return (pair for pair in compare_structures(crystals, formulas) if pair.verdict == "same")
 
 
 def compare_structures(crystals: Mapping[str, Crystal], formulas: Sequence[str]) -> list[ComparedPair]:
-    """Every pair that shares its formula and nearly its volume, with its verdict, in the order of the crystals."""
+    """The verdict on every pair of crystals (by id) that shares its reduced formula (n,) and nearly its volume.
+
+    The pairs are in the order of the crystals.
+    """
     place = {name: i for i, name in enumerate(crystals)}
     by_formula: dict[str, dict[str, Crystal]] = {}
     for (name, crystal), formula in zip(crystals.items(), formulas, strict=True):
         by_formula.setdefault(formula, {})[name] = crystal
     groups = [(group, pairs) for group in by_formula.values() if (pairs := _pairs_of_close_volume(group))]
     total = sum(len(pairs) for _, pairs in groups)
-    found: list[ComparedPair] = []
+    compared: list[ComparedPair] = []
     with show_progress("comparing structures", total) as bar:
-        # The dearest groups first, so that no core is left alone with one at the end.
+        # The slowest groups first, so that no core works alone on one of them at the end.
         groups.sort(key=lambda group: -sum(len(group[0][a]) ** 2 for a, _ in group[1]))
-        for some in parallel_map(_verdicts, groups, chunk=4, alone=total < FEW):
-            found += some
-            bar.advance(len(some))
-    return sorted(found, key=lambda pair: (place[pair.a], place[pair.b]))
+        for verdicts in parallel_map(_compare_group, groups, chunk=4, alone=total < PARALLEL_FROM):
+            compared += verdicts
+            bar.advance(len(verdicts))
+    return sorted(compared, key=lambda pair: (place[pair.a], place[pair.b]))
 
 
 Group = tuple[dict[str, Crystal], list[tuple[str, str]]]  # the crystals of a formula, and which are to be compared
@@ -90,37 +93,40 @@ def _relative_difference(v: float, w: float) -> float:
     return max(v, w) / min(v, w) - 1
 
 
-def _verdicts(group: Group) -> list[ComparedPair]:
+def _compare_group(group: Group) -> list[ComparedPair]:
     """The verdicts on the pairs of one formula."""
     crystals, pairs = group
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cells = _Cells(crystals)
-        found = [_compare(cells, a, b) for a, b in pairs]
-    scaled = [pair for pair in found if pair.verdict == "same" and pair.volume > SAME_VOLUME]
+        compared = [_compare(cells, a, b) for a, b in pairs]
+    scaled = [pair for pair in compared if pair.verdict == "same" and pair.volume > SAME_VOLUME]
     if not scaled:
-        return found
+        return compared
     shapes = {name: crystal_shape(crystal) for name, crystal in crystals.items()}
-    series = {pair for pair in scaled if _volumes(crystals, shapes, pair) >= SERIES}
-    return [ComparedPair(p.a, p.b, "volume of a series", p.volume, p.moved) if p in series else p for p in found]
+    series = {pair for pair in scaled if _count_volumes(crystals, shapes, pair) >= SERIES}
+    return [ComparedPair(p.a, p.b, "volume of a series", p.volume, p.moved) if p in series else p for p in compared]
 
 
-def _volumes(crystals: Mapping[str, Crystal], shapes: Mapping[str, Floats], pair: ComparedPair) -> int:
-    """How many volumes there are of the one shape of a pair; 0 where it has two."""
-    one = shapes[pair.a]
-    if abs(shapes[pair.b] - one).max() > SAME_SHAPE:
+def _count_volumes(crystals: Mapping[str, Crystal], shapes: Mapping[str, Floats], pair: ComparedPair) -> int:
+    """The number of different volumes of the shape that both crystals of a pair have; 0 where their shapes differ."""
+    shape = shapes[pair.a]
+    if abs(shapes[pair.b] - shape).max() > SAME_SHAPE:
         return 0
-    alike = [crystals[name] for name, other in shapes.items() if abs(other - one).max() <= SAME_SHAPE]
-    counted: list[float] = []
+    alike = [crystals[name] for name, other in shapes.items() if abs(other - shape).max() <= SAME_SHAPE]
+    distinct: list[float] = []
     for volume in sorted(crystal.volume / len(crystal) for crystal in alike):
-        if not counted or _relative_difference(volume, counted[-1]) > SAME_VOLUME:
-            counted.append(volume)
-    return len(counted)
+        if not distinct or _relative_difference(volume, distinct[-1]) > SAME_VOLUME:
+            distinct.append(volume)
+    return len(distinct)
 
 
 def crystal_shape(crystal: Crystal) -> Floats:
-    """(12 elements,) mean distance of the k-th nearest neighbour of each element, k up to 12, over the cube root of
-    the volume per atom: equal for a crystal in any cell, turned, shifted, or scaled."""
+    """Mean distance (12 elements,) of the k-th nearest neighbour, k = 1 to 12, around the atoms of each element.
+
+    Distances are in units of the cube root of the volume per atom, so that the result does not depend on the cell, nor
+    on rotation, translation and scale.
+    """
     unit, far = (crystal.volume / len(crystal)) ** (1 / 3), 4.0
     pairs = nearest_neighbours(crystal, 12, far * unit)
     first = np.searchsorted(pairs.centre, np.arange(len(crystal)))
@@ -132,7 +138,7 @@ def crystal_shape(crystal: Crystal) -> Floats:
 
 
 class _Cells:
-    """The cells of some crystals that the matcher compares, each reduced once, when it is first asked for."""
+    """The cells of crystals that the matcher compares, each reduced once, when it is first needed."""
 
     def __init__(self, crystals: Mapping[str, Crystal]) -> None:
         self.crystals = crystals
@@ -140,12 +146,12 @@ class _Cells:
         self.exact = cache(self._exact)
 
     def _loose(self, name: str) -> Any:
-        """As the matcher reduces it: within a quarter of an angstrom, atoms repeat."""
+        """The cell that the matcher would reduce to, which takes atoms within 0.25 angstrom as repeated."""
         c = self.crystals[name]
         return _structure(c.lattice, c.frac_coords, c.numbers).get_reduced_structure().get_primitive_structure()
 
     def _exact(self, name: str) -> Any:
-        """The primitive cell by its symmetry."""
+        """The primitive cell by spglib, within `EXACT`."""
         import spglib
 
         c = self.crystals[name]
@@ -162,7 +168,7 @@ def _structure(lattice: Any, frac_coords: Any, numbers: Any) -> Any:
 
 @cache
 def _matchers() -> tuple[Any, Any]:
-    """StructureMatcher with its own tolerances, and with ours of the cell."""
+    """StructureMatcher with its own tolerances, and with `LENGTH` and `ANGLE`."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     return StructureMatcher(scale=False), StructureMatcher(scale=False, ltol=LENGTH, angle_tol=ANGLE)
@@ -172,7 +178,7 @@ def _compare(cells: _Cells, a: str, b: str) -> ComparedPair:
     v, w = (cells.crystals[n].volume / len(cells.crystals[n]) for n in (a, b))
     volume = round(_relative_difference(v, w), 6)
     one, other = cells.loose(a), cells.loose(b)
-    if len(one) != len(other):  # a cell that is nearly, not quite, a supercell is reduced or not by the last digit
+    if len(one) != len(other):  # rounding decides whether an approximate supercell is reduced
         one, other = cells.exact(a), cells.exact(b)
     own, tight = _matchers()
     if len(one) != len(other) or not _fit(own, one, other):

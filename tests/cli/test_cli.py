@@ -53,7 +53,7 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run --model forest --set cgcnn.epochs=3", "model 'cgcnn' is not among those to run"),
         ("run --model mean --fold 5", "there is no fold 5"),
         ("run mp-2018 --model mean", "mp-2018 is not in the package: name the folder of mp_subset.parquet"),
-        ("run mp-2018 --model mean --data-dir .", "and '.' does not hold it"),
+        ("run mp-2018 --model mean --data-dir .", "nor in '.'"),
         ("score none.csv --task open-dft/metal", "there is no such file"),
         ("leaderboard --runs none", "there is no folder 'none'"),
         ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
@@ -126,7 +126,7 @@ def test_models_are_listed_with_presets(tmp_path: Path):
 def test_data_sets_are_listed_with_what_to_do(tmp_path: Path):
     shown = bench("data", "list", cwd=tmp_path).stdout
     assert "1,505 rows, in the package" in shown
-    assert "33,032 rows, not at hand: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
+    assert "33,032 rows, not available: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
 
 
 def test_score_prints_one_object_and_nothing_else(done: Path):

@@ -70,7 +70,7 @@ def test_a_data_set_that_is_not_at_hand_says_how_to_name_it(monkeypatch: pytest.
     monkeypatch.delenv("BENCH_DATA", raising=False)
     with pytest.raises(InputError, match=r"mp-2018 is not in the package: name the folder of mp_subset\.parquet"):
         load_dataset(find_source("mp-2018"))
-    with pytest.raises(InputError, match="does not hold it"), use_workspace(data=tmp_path):
+    with pytest.raises(InputError, match="is not in the package, nor in"), use_workspace(data=tmp_path):
         load_dataset(find_source("mp-2018"))
 
 

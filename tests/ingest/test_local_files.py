@@ -143,7 +143,7 @@ def test_splits_keep_together_what_belongs_together(home: Path):
 
 def test_high_energy_is_split_by_the_label_in_ev_per_atom(home: Path):
     crystals = rocksalts(120)
-    table = pl.read_parquet(as_parquet(home, crystals)).with_columns(mass=pl.int_range(120).cast(float))
+    table = pl.read_parquet(as_parquet(home, crystals)).with_columns(mass=-pl.int_range(120).cast(float))
     table.write_parquet(home / "toy.parquet")
     source = made(home / "toy.parquet", "mass:u", "E_hull:eV/atom")
     energies = list(labels(crystals).values())
@@ -198,8 +198,8 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
     with pytest.raises(InputError) as caught:
         made(folder, "E_hull:eV")
     text = str(caught.value)
-    assert "4 rows cannot be used; --skip leaves them out" in text
-    for part in ("'c003'", "'c007'", "'c001': it comes twice", "has 2 cells, the header 3"):
+    assert "4 rows cannot be used; --skip excludes them" in text
+    for part in ("'c003'", "'c007'", "'c001': it occurs twice", "has 2 cells, the header 3"):
         assert part in text
     source = made(folder, "E_hull:eV", skip=True)
     assert len(load_dataset(source).ids) == 18

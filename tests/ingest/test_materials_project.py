@@ -277,7 +277,7 @@ def test_a_bucket_of_another_layout_says_what_it_has(home: Path, server: StandIn
         build_dataset()
     xml = f"<Contents><Key>{materials.PREFIX}../../../x;.jsonl.gz</Key><ETag>1</ETag><Size>1</Size></Contents>"
     server.pages[f"{BUCKET}/"] = lambda *_: (200, materials._xml(xml, ""))
-    with pytest.raises(InputError, match="cannot be the name of a file here"):
+    with pytest.raises(InputError, match="which is not a safe name of a file"):
         build_dataset()
 
 

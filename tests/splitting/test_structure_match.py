@@ -178,6 +178,6 @@ def test_several_processes_find_what_one_finds(monkeypatch: pytest.MonkeyPatch):
     some |= {f"{name} again": by_one_percent(c, np.random.default_rng(0)) for name, c in some.items()}
     formulas = [c.formula for c in some.values()]
     one = compare_structures(some, formulas)
-    monkeypatch.setattr(structure_match, "FEW", 0)
+    monkeypatch.setattr(structure_match, "PARALLEL_FROM", 0)
     assert compare_structures(some, formulas) == one
     assert list(same_structures(some, formulas)) == [p for p in one if p.verdict == "same"]
