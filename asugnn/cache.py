@@ -108,6 +108,8 @@ def _read_shards(folder: Path, loaded: dict[str, Inputs], wanted: set[str]) -> N
                     ends = np.cumsum(shapes.prod(axis=1))
                     flat = np.split(shard.get_tensor(name), ends[:-1])
                     parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
+                    if len(parts[name]) != len(keys):
+                        raise ValueError(f"array '{name}' is of {len(parts[name])} crystals, not {len(keys)}")
         except InputError:
             with suppress(OSError):
                 path.unlink()  # damaged: its crystals are computed again

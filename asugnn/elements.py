@@ -1,4 +1,4 @@
-"""The element values of CGCNN, which ASUGNN, CGCNN and ALIGNN start from."""
+"""CGCNN's values of the elements, the atom features of ASUGNN, CGCNN and ALIGNN."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from asugnn.crystal import SYMBOLS, Crystal, Floats
 from asugnn.errors import InputError
 
-LAST = 100  # the heaviest element in the table: fermium
+HEAVIEST = 100  # the last element of the table: fermium
 
 
 @cache
 def element_values() -> Floats:
-    """(101, 92) values of each element by atomic number, row 0 unused: group, period, radius, valence, ... one-hot.
+    """Return one-hot values (101, 92) by atomic number (row 0 is unused): group, period, radius, valence, ...
 
     Taken from jarvis-tools, whose table equals CGCNN's `atom_init.json` (Xie & Grossman 2018, Table II).
     """
     from jarvis.core.specie import cgcnn_feature_json
 
     table = json.loads(Path(cgcnn_feature_json).read_text(encoding="utf-8"))
-    values = np.array([np.zeros(92), *(table[str(z)] for z in range(1, LAST + 1))])
+    values = np.array([np.zeros(92), *(table[str(z)] for z in range(1, HEAVIEST + 1))])
     values.setflags(write=False)
     return values
 
 
 def check_elements(crystal: Crystal, model: str) -> None:
-    """Raise `InputError` for an element that the table does not have."""
-    if (heaviest := int(crystal.numbers.max())) > LAST:
+    """Raise `InputError`, which names `model`, for an element beyond the table."""
+    if (heaviest := int(crystal.numbers.max())) > HEAVIEST:
         raise InputError(
-            f"{model} knows the elements up to {SYMBOLS[LAST - 1]}, and {crystal.formula} has "
+            f"{model} knows the elements up to {SYMBOLS[HEAVIEST - 1]}, and {crystal.formula} has "
             f"{SYMBOLS[heaviest - 1]}: remove this crystal"
         )

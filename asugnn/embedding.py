@@ -17,13 +17,13 @@ from asugnn.symmetry import Origin, conventional_cell
 Distance = Literal["nearest", "cell"]
 Mass = Literal["mean", "total"]
 
-STRONGEST = 1.1  # largest weight of an edge (section 2.2)
-_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # one of each two opposite neighbours
+MAX_WEIGHT = 1.1  # 1/angstrom, largest weight of an edge (section 2.2)
+_HALF_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # (13, 3), one of each opposite pair
 
 
 @dataclass(frozen=True, eq=False)
 class Embedding:
-    """A crystal as the network takes it, over the N atoms of its conventional cell.
+    """Input of the network for one crystal, over the N atoms of its conventional cell.
 
     nodes
         (N, 106): 92 element values of CGCNN; fractional x, y, z; a, b, c in angstrom; alpha, beta, gamma in degrees;
@@ -33,7 +33,7 @@ class Embedding:
     dam
         (N, N): d, the shortest distance between any images of the two atoms in angstrom; 0 on the diagonal.
     pxrd
-        (140,): the powder pattern of `asugnn.diffraction.pattern`.
+        (140,): the powder pattern of `asugnn.diffraction.powder_pattern`.
     """
 
     nodes: Floats
@@ -50,66 +50,66 @@ def embed_crystal(
     profile: Profile = "integrated",
     origin: Origin = "given",
 ) -> Embedding:
-    """The embedding of a crystal given in any cell; raises `InputError` out of its domain (elements beyond Cf).
+    """Compute the embedding of a crystal, given in any cell; raises `InputError` for elements beyond californium.
 
     Parameters
     ----------
     distance
-        `nearest` images of two atoms, or inside the `cell`, as in the authors' code.
+        Between `nearest` images of two atoms, or inside the `cell`, as in the authors' code.
     mass
         The `mean` of the atoms (paper), or the `total` of the cell (authors' code).
     profile
-        Of the peaks of the pattern, `integrated` over bins, or `sampled` at points (authors' code).
+        Peaks of the pattern are `integrated` over bins, or `sampled` at points (authors' code).
     origin
         Where the space group leaves it free: as `given`, or `settled` by the atoms, so that nothing depends on it.
     """
     from ase.data import atomic_masses
 
     check_elements(crystal, "ASUGNN")
-    found = conventional_cell(crystal, origin)
-    cell = found.crystal
-    dam = _shortest(cell) if distance == "nearest" else _inside(cell)  # (N, N)
-    one = found.orbits[:, None] == found.orbits  # (N, N)
-    asuam = np.minimum(1 / np.where(one, 1, dam), STRONGEST)
+    conventional = conventional_cell(crystal, origin)
+    cell, orbits = conventional.crystal, conventional.orbits
+    dam = _shortest_distances(cell) if distance == "nearest" else _cell_distances(cell)  # (N, N)
+    same_orbit = orbits[:, None] == orbits  # (N, N)
+    asuam = np.minimum(1 / np.where(same_orbit, 1, dam), MAX_WEIGHT)
     metric = cell.lattice @ cell.lattice.T
     a, b, c = np.sqrt(metric.diagonal())
     angles = np.degrees(np.arccos(np.clip(metric[(1, 0, 0), (2, 2, 1)] / (b * c, a * c, a * b), -1, 1)))
     masses = atomic_masses[cell.numbers]
-    shared = (a, b, c, *angles, found.space_group, len(cell), found.orbits.max() + 1, cell.volume)
+    shared = (a, b, c, *angles, conventional.space_group, len(cell), orbits.max() + 1, cell.volume)
     nodes = np.empty((len(cell), 106))
     nodes[:, :92] = element_values()[cell.numbers]
     nodes[:, 92:95] = cell.frac_coords
     nodes[:, 95:105] = shared
     nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
-    return Embedding(nodes, asuam, dam, powder_pattern(found.primitive, profile))
+    return Embedding(nodes, asuam, dam, powder_pattern(conventional.primitive, profile))
 
 
-def _inside(crystal: Crystal) -> Floats:
-    """(N, N) distances inside the cell."""
-    apart = crystal.cart_coords[:, None] - crystal.cart_coords
-    distance: Floats = np.sqrt((apart**2).sum(axis=-1))
+def _cell_distances(crystal: Crystal) -> Floats:
+    """Compute distances (N, N) in angstrom between atoms inside the cell."""
+    separation = crystal.cart_coords[:, None] - crystal.cart_coords
+    distance: Floats = np.sqrt((separation**2).sum(axis=-1))
     return distance
 
 
-def _shortest(crystal: Crystal) -> Floats:
-    """(N, N) distances by minimum image, exact in any cell; 0 on the diagonal.
+def _shortest_distances(crystal: Crystal) -> Floats:
+    """Compute distances (N, N) in angstrom by minimum image, exact in any cell; 0 on the diagonal.
 
-    In a Minkowski-reduced cell the nearest image of a point wrapped to the middle lies in one of the 27 cells about
+    In a Minkowski-reduced cell the nearest image of a point wrapped to the middle lies in one of the 27 cells around
     it (Nguyen & Stehle 2009). Of two opposite cells T and -T the nearer image has the square d^2 + T^2 - 2 |d . T|,
     and where no d in the middle cell can make this less than d^2, as in a rectangular one, they need not be tried.
     """
     n = len(crystal)
-    first, second = _pairs(n)
-    lattice = _reduced(crystal.lattice)
+    first, second = _atom_pairs(n)
+    lattice = _reduce_lattice(crystal.lattice)
     frac = crystal.frac_coords @ (crystal.lattice @ np.linalg.inv(lattice))
-    apart = frac[first] - frac[second]  # (pairs, 3)
-    apart -= np.rint(apart)
-    cells = _CELLS @ lattice  # (13, 3)
+    separation = frac[first] - frac[second]  # (pairs, 3)
+    separation -= np.rint(separation)
+    cells = _HALF_CELLS @ lattice  # (13, 3)
     squares, along = (cells**2).sum(axis=1), lattice @ cells.T  # (13,), (3, 13)
     tried = abs(along).sum(axis=0) > squares * (1 + 1e-12)
-    square = ((apart @ lattice) ** 2).sum(axis=1)  # (pairs,)
+    square = ((separation @ lattice) ** 2).sum(axis=1)  # (pairs,)
     if tried.any():
-        nearer = squares[tried] - 2 * abs(apart @ along[:, tried])  # (pairs, at most 13)
+        nearer = squares[tried] - 2 * abs(separation @ along[:, tried])  # (pairs, at most 13)
         square += np.minimum(nearer.min(axis=1), 0)
     distance = np.zeros((n, n))
     distance[first, second] = distance[second, first] = np.sqrt(square)
@@ -117,13 +117,13 @@ def _shortest(crystal: Crystal) -> Floats:
 
 
 @lru_cache(256)
-def _pairs(n: int) -> tuple[Ints, Ints]:
-    """The first and second atoms of all pairs."""
+def _atom_pairs(n: int) -> tuple[Ints, Ints]:
+    """List the first and the second atom of all n (n - 1) / 2 pairs."""
     first, second = np.triu_indices(n, 1)
     return first, second
 
 
-def _reduced(lattice: Floats) -> Floats:
+def _reduce_lattice(lattice: Floats) -> Floats:
     import moyopy
 
     reduced: Floats = np.array(moyopy.minkowski_reduce(lattice.tolist())[0])

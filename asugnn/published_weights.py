@@ -1,7 +1,7 @@
-"""Published weights: which there are, where they lie, and that they are what they were.
+"""Find the files of published weights, download them where needed, and verify them.
 
 Files are looked for in the folder that BENCH_WEIGHTS names, then in the cache; else they are downloaded from where
-their authors keep them. Wherever they come from, their sha256 decides.
+their authors publish them. In each case their sha256 is verified.
 """
 
 from __future__ import annotations
@@ -18,20 +18,24 @@ from asugnn.errors import InputError
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """What one set of published weights is, and what it predicts."""
+    """One set of published weights."""
 
-    folder: str  # below BENCH_WEIGHTS
+    folder: str  # below the folder that BENCH_WEIGHTS names
     files: Mapping[str, str]  # name to sha256
     url: str  # of the folder that holds the files
-    target: str  # the target of the board that they predict
-    trained_on: str  # for the reader of a board
+    target: str  # name of the target that they predict, such as `formation-energy`
+    trained_on: str  # the training data, as the board describes it
 
 
 def locate_weights(name: str, weights: PublishedWeights) -> Path:
-    """The folder that holds the files, complete and verified; raises `InputError` where it cannot be had."""
+    """Return the folder that holds the files, complete and verified; they are downloaded if needed.
+
+    `name` is the name that the user typed, for the message. Raises `InputError` for a file that cannot be downloaded or
+    has another sha256.
+    """
     roots = [Path(os.environ["BENCH_WEIGHTS"])] if os.environ.get("BENCH_WEIGHTS") else []
-    kept = cache_folder() / "weights"
-    for root in (*roots, kept):
+    cached = cache_folder() / "weights"
+    for root in (*roots, cached):
         folder = root / weights.folder
         if all((folder / file).is_file() for file in weights.files):
             for file, sha256 in weights.files.items():
@@ -42,5 +46,5 @@ def locate_weights(name: str, weights: PublishedWeights) -> Path:
 
     hint = "try again later, or put the file into a folder that BENCH_WEIGHTS names"
     for file, sha256 in weights.files.items():
-        download_file(f"{weights.url}/{file}", kept / weights.folder / file, sha256=sha256, hint=hint)
-    return kept / weights.folder
+        download_file(f"{weights.url}/{file}", cached / weights.folder / file, sha256=sha256, hint=hint)
+    return cached / weights.folder

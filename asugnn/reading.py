@@ -1,4 +1,4 @@
-"""Read a file as what it should be, or say in one sentence why that cannot be done."""
+"""Turn failures to read a file into one sentence for the user."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
 
 
 def reason(error: Exception) -> str:
-    """What an exception says, in one line: a missing entry by its name, a failed system call in words."""
+    """Return the message of an exception in one line: a missing key by its name, a failed system call in words."""
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
     text = str(error).strip().partition("\n")[0]
@@ -42,7 +42,7 @@ def reason(error: Exception) -> str:
 
 
 def read_json(path: Path, what: str, hint: str = "") -> dict[str, Any]:
-    """The object in a JSON file; raises `InputError` where there is none."""
+    """Read the object in a JSON file; raises `InputError` where it is missing, damaged, or holds no object."""
     with reading(path, what, hint):
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

@@ -1,8 +1,8 @@
-"""ASUGNN written down as in the paper, without any thought of speed: the oracle of the fast network, and its yardstick.
+"""ASUGNN written as in the paper, without regard to speed: the reference in tests and benchmarks of the fast network.
 
-Every crystal is padded to the same number of atoms (220 in the authors' code), every pair gets its 140 inputs, and
-masks keep padding from all that matters. Parameters have the names that `asugnn.network.Network` gives them, so the
-weights of one load into the other. Two faults of the authors' code can be switched on, to see what they do.
+Every crystal is padded to the same number of atoms (220 in the authors' code), every pair has its 140 inputs, and masks
+exclude the padding. The parameters are those of `asugnn.network.Network`. Two faults of the authors' code can be
+switched on, to see their effect.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from torch.nn import functional
 
 from asugnn.network import EDGES, Network
 
-LONGEST = 220  # atoms, the authors'
+PADDED_ATOMS = 220  # per crystal, as in the authors' code
 
 
-def padded(inputs: Sequence[Mapping[str, NDArray[Any]]], n: int = LONGEST) -> dict[str, Tensor]:
-    """`nodes` (B, N, 106), `asuam` and `dam` (B, N, N), `pxrd` (B, 140), and `real` (B, N), true for atoms."""
+def pad_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], n: int = PADDED_ATOMS) -> dict[str, Tensor]:
+    """Pad embeddings to n atoms: `nodes` (B, n, 106), `asuam` and `dam` (B, n, n), `pxrd` (B, 140).
+
+    `real` (B, n) is true for atoms and false for padding.
+    """
     sizes = np.array([len(x["nodes"]) for x in inputs])
     shapes = {"nodes": (n, inputs[0]["nodes"].shape[1]), "asuam": (n, n), "dam": (n, n), "pxrd": (140,)}
-    out = {name: np.zeros((len(inputs), *shape), dtype=np.float32) for name, shape in shapes.items()}
-    for name, array in out.items():
+    batch = {name: np.zeros((len(inputs), *shape), dtype=np.float32) for name, shape in shapes.items()}
+    for name, array in batch.items():
         for i, x in enumerate(inputs):
             array[i][tuple(slice(k) for k in x[name].shape)] = x[name]
-    return {k: torch.from_numpy(v) for k, v in {**out, "real": np.arange(n) < sizes[:, None]}.items()}
+    return {k: torch.from_numpy(v) for k, v in {**batch, "real": np.arange(n) < sizes[:, None]}.items()}
 
 
 class Literal(nn.Module):
-    """A `Network` of the same settings, computed in the literal way.
+    """A `Network` with the same settings, computed as the formulas are written.
 
     Parameters
     ----------
     norms_see_padding
-        The authors' batch norms do, so that predictions change with the number 220.
+        As the authors' batch norms do, so that predictions depend on the number 220.
     readout_sees_padding
-        The authors' recurrent read-out does; for `readout="recurrent"` alone.
+        As the authors' recurrent read-out does; only with `readout="recurrent"`.
     options
         Of `Network`.
     """
@@ -51,7 +54,7 @@ class Literal(nn.Module):
         self.network = Network(**options)
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """What `padded` made, to (B,)."""
+        """Map a batch of `pad_batch` to values (B,)."""
         net, real = self.network, batch["real"]  # (B, N)
         both = real[:, :, None] & real[:, None]  # (B, N, N)
         edges = {name: edge(batch[name]) for name, edge in EDGES.items()}  # (B, N, N, 12)
@@ -66,7 +69,9 @@ class Literal(nn.Module):
             x = x + functional.softplus(self._norm(layer.sum_norm, message.sum(2), real))  # (B, N, 64)
         x = net.widen(x)  # (B, N, d)
         g = net.pattern(batch["pxrd"] if net.xrd else 0 * batch["pxrd"])  # (B, T, d)
-        keys = both | torch.eye(real.shape[1], dtype=torch.bool)  # a place of padding sees itself, and stays finite
+        keys = both | torch.eye(
+            real.shape[1], dtype=torch.bool
+        )  # padding attends to itself, so that its softmax is finite
         for codec in net.codecs:
             y = codec.norms[0](x)
             x = x + self._attend(codec.within, y, y, codec.structure(edges["asuam"]), keys)
@@ -79,17 +84,17 @@ class Literal(nn.Module):
         return out
 
     def _norm(self, norm: nn.Module, z: Tensor, real: Tensor) -> Tensor:
-        """(..., F) normalised over the `real` places, or over all of them."""
+        """Normalise z (..., F) over the `real` places, or over all with `norms_see_padding`."""
         if self.norms_see_padding:
             out: Tensor = norm(z.flatten(0, -2)).view_as(z)
             return out
         return torch.zeros_like(z).index_put(torch.where(real), norm(z[real]))
 
     def _attend(self, a: Any, x: Tensor, source: Tensor, term: Tensor | None, keys: Tensor | None) -> Tensor:
-        """(B, N, d), with a `term` (B, N, N, H) before the softmax or, scaled, after it."""
+        """Attend from x (B, N, d) to `source`, with a `term` (B, N, N, H) before the softmax or, scaled, after it."""
         q, k, v = (
-            layer(of).unflatten(-1, (a.heads, -1)).transpose(1, 2)
-            for layer, of in ((a.query, x), (a.key, source), (a.value, source))
+            layer(values).unflatten(-1, (a.heads, -1)).transpose(1, 2)
+            for layer, values in ((a.query, x), (a.key, source), (a.value, source))
         )  # (B, H, N or T, d/H)
         scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5  # (B, H, N, N or T)
         if term is not None and a.factor is None:

@@ -1,9 +1,9 @@
-"""How much it matters where the origin is put, where the space group leaves it free.
+"""Measure how much predictions depend on the origin, where the space group leaves it free.
 
     python benchmarks/origin.py RUN       RUN is the folder of a run of asugnn; print, and store in benchmarks/results/
 
-The nodes of ASUGNN carry fractional coordinates, so that predictions of crystals in polar groups and in P1 change when
-all atoms are moved together. Here the tested crystals of a run are moved at random, four times.
+The nodes of ASUGNN contain fractional coordinates, so that predictions of crystals in polar groups and in P1 change
+when all atoms are moved together. Here the test crystals of a run are moved at random, four times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOVES = 4
 
 
 def main(folder: str) -> None:
-    """Measure one run."""
+    """Measure the run in `folder`."""
     record = open_run(Path(folder))
     task = record.run.task
     data = load_dataset(task.source)
@@ -41,7 +41,7 @@ def main(folder: str) -> None:
         for _ in range(MOVES)
     ])  # (MOVES, n)  # fmt: skip
     moved = abs(after - before)
-    found = {
+    result = {
         "run": record.run.title,
         "tested": len(crystals),
         "origin free": int(free.sum()),
@@ -53,11 +53,11 @@ def main(folder: str) -> None:
         "mae": float(abs(before - labels).mean()),
         "mae, moved": float(abs(after - labels).mean()),
     }
-    for name, value in found.items():
+    for name, value in result.items():
         print(f"{name:34} {value}")
     file = Path(__file__).parent / "results" / "origin.json"
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    file.write_text(json.dumps({**known, record.run.model: found}, indent=1) + "\n", encoding="utf-8")
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps({**results, record.run.model: result}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

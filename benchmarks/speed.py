@@ -1,10 +1,10 @@
-"""Speed, as ratios of one run: what a package takes for a piece of work, over what it takes here.
+"""Measure speed as ratios: the time of another package for a piece of work, divided by the time here.
 
     python benchmarks/speed.py            print, and store with the machine in benchmarks/results/
-    python benchmarks/speed.py ASUGNN     print what begins with this
+    python benchmarks/speed.py ASUGNN     print the cases whose name begins with this
 
-Both sides do the same work on the same crystals, by turns; the ratio is the median over the turns. Only ratios are kept
-to be compared: seconds depend on the day. ASUGNN's network is measured against `literal.py`, its features against the
+Both sides do the same work on the same crystals, in turns; the ratio is the median over the turns. Compare ratios only:
+seconds depend on the machine and its load. ASUGNN's network is measured against `literal.py`, its features against the
 authors' package where that is installed: `pip install -e .[speed]`.
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from literal import LONGEST, Literal, padded
+from literal import PADDED_ATOMS, Literal, pad_batch
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -54,8 +54,10 @@ Work = Callable[[], Any]
 def main(only: str = "") -> None:
     """Measure all cases, or those whose name begins with `only`; print a table; store a file of all."""
     warnings.simplefilter("ignore", DeprecationWarning)
-    data = _data()
-    rows = [_measured(case) for case in track([c for c in _cases(data) if c.work.startswith(only)], "measuring")]
+    data = _load_crystals()
+    rows = [
+        _measure_case(case) for case in track([c for c in _list_cases(data) if c.work.startswith(only)], "measuring")
+    ]
     table = Table(box=box.SIMPLE_HEAD, title=f"crystals of {data.source.name}")
     for column in ("work", "crystals", "threads", "here ms/crystal", "there ms/crystal", "ratio", "lowest-highest"):
         table.add_column(column, justify="left" if column == "work" else "right")
@@ -66,7 +68,7 @@ def main(only: str = "") -> None:
         table.add_row(row["work"], str(n), str(row["threads"]), ours, theirs, ratio, span)
     Console(width=100).print(table)
     packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "moyopy", "numpy")
-    about = {
+    report = {
         "machine": processor_name(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
@@ -77,14 +79,14 @@ def main(only: str = "") -> None:
     if only:
         return
     RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{about['machine'].replace(' ', '-').replace('/', '-')}.json"
-    file.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    file = RESULTS / f"{report['machine'].replace(' ', '-').replace('/', '-')}.json"
+    file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"stored in {file}")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A piece of work as it is done here and as it is done there, made when it is wanted."""
+    """A piece of work; `make` prepares it as it is done here and as the other package does it."""
 
     work: str
     crystals: Sequence[Crystal]
@@ -93,18 +95,18 @@ class Case:
     turns: int = 7
 
 
-def _measured(case: Case) -> dict[str, Any]:
+def _measure_case(case: Case) -> dict[str, Any]:
     with threadpool_limits(case.threads):  # of numpy too
-        return _timed(case)
+        return _time_case(case)
 
 
-def _timed(case: Case) -> dict[str, Any]:
+def _time_case(case: Case) -> dict[str, Any]:
     torch.set_num_threads(case.threads)
     ours, theirs = case.make(case.crystals)
     for _ in range(min(3, case.turns)):
         ours()  # first calls compile and fill caches
     theirs()
-    # Of one thread the processor's time, so that another process beside it does not count.
+    # With one thread, processor time, so that other processes do not count.
     clock = time.process_time if case.threads == 1 else time.perf_counter
     seconds = np.array([[_seconds(ours, clock), _seconds(theirs, clock)] for _ in range(case.turns)])
     ratios = seconds[:, 1] / seconds[:, 0]
@@ -120,27 +122,27 @@ def _seconds(work: Work, clock: Callable[[], float]) -> float:
     return clock() - started
 
 
-def _data() -> Dataset:
-    """Real crystals where they are at hand, else those of open-dft."""
-    named = find_source("mp-2018")
-    return load_dataset(named if data_file(named) else find_source("open-dft"))
+def _load_crystals() -> Dataset:
+    """Load mp-2018 where it is available, else open-dft."""
+    source = find_source("mp-2018")
+    return load_dataset(source if data_file(source) else find_source("open-dft"))
 
 
-def _cases(data: Dataset) -> Iterator[Case]:
+def _list_cases(data: Dataset) -> Iterator[Case]:
     sizes = data.table["atomic_numbers"].list.len().to_numpy()
     rng = np.random.default_rng(0)
 
-    def some(n: int, most: int) -> list[Crystal]:
+    def sample(n: int, most: int) -> list[Crystal]:
         return data.crystals(np.array(data.ids)[rng.choice(np.flatnonzero(sizes <= most), n, replace=False)])
 
-    small = some(64, 40)
+    small = sample(64, 40)
     yield Case("graphs of ALIGNN", small, _alignn_graphs)
     yield Case("training step of MEGNet", small, partial(_matgl_step, MEGNet()))
     yield Case("training step of M3GNet", small, partial(_matgl_step, M3GNet()))
     yield Case("training step of ALIGNN", small[:8], _alignn_step)
     yield Case("training step of CGCNN, against every atom", small, _cgcnn_step)
-    any_size = [c for c in some(240, 220) if len(conventional_cell(c).crystal) <= LONGEST][:200]
-    # As many as memory holds padded: the middles of sixteen classes of 200 by size, which has their distribution.
+    any_size = [c for c in sample(240, 220) if len(conventional_cell(c).crystal) <= PADDED_ATOMS][:200]
+    # As many as fit into memory when padded: 16 of the 200, evenly spaced in the order of size.
     by_size = sorted(any_size, key=lambda c: len(conventional_cell(c).crystal))
     sixteen = [by_size[int((i + 0.5) * len(by_size) / 16)] for i in range(16)]
     for threads in (1, 2):
@@ -148,12 +150,12 @@ def _cases(data: Dataset) -> Iterator[Case]:
     if find_spec("ASUkit"):
         yield Case("ASUGNN: embedding, against ASUkit", any_size[:100], _asukit, turns=3)
     else:
-        print("not measured: ASUGNN's embedding against ASUkit, which pip install -e .[speed] brings", file=sys.stderr)
+        print("not measured: ASUGNN's embedding against ASUkit (pip install -e .[speed])", file=sys.stderr)
     print("not measured: anything on a GPU" if not torch.cuda.is_available() else "", file=sys.stderr)
 
 
-def _step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
-    """What the training loop does with one batch."""
+def _training_step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
+    """Prepare one step of the training loop, with a new batch each time."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     network.train()
 
@@ -171,7 +173,7 @@ def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     from jarvis.core.atoms import Atoms
 
     model = ALIGNN()
-    atoms = [_jarvis(Atoms, c) for c in crystals]
+    atoms = [_jarvis_atoms(Atoms, c) for c in crystals]
 
     def theirs() -> None:
         for a in atoms:
@@ -181,7 +183,7 @@ def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     return lambda: [model.inputs(c) for c in crystals], theirs
 
 
-def _jarvis(kind: Any, crystal: Crystal) -> Any:
+def _jarvis_atoms(kind: Any, crystal: Crystal) -> Any:
     from asugnn.crystal import SYMBOLS
 
     symbols = [SYMBOLS[z - 1] for z in crystal.numbers.tolist()]
@@ -216,7 +218,9 @@ def _alignn_step(few: Sequence[Crystal]) -> tuple[Work, Work]:
             out: torch.Tensor = self.alignn((*batch, None))["out"]
             return out
 
-    return _step(ours, lambda: model.batch(inputs)), _step(Theirs(), lambda: batch_torch_graph_pairs(pairs))
+    return _training_step(ours, lambda: model.batch(inputs)), _training_step(
+        Theirs(), lambda: batch_torch_graph_pairs(pairs)
+    )
 
 
 def _matgl_step(model: MEGNet | M3GNet, crystals: Sequence[Crystal]) -> tuple[Work, Work]:
@@ -245,7 +249,7 @@ def _matgl_step(model: MEGNet | M3GNet, crystals: Sequence[Crystal]) -> tuple[Wo
         results["Total_Loss"].backward()
         optimiser.step()
 
-    return _step(wrapped, lambda: model.batch(inputs)), theirs
+    return _training_step(wrapped, lambda: model.batch(inputs)), theirs
 
 
 def _cgcnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
@@ -263,14 +267,18 @@ def _cgcnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
             "distance": pairs.distance.astype(np.float32),
             "weight": shell_weights(pairs, model.neighbours).astype(np.float32),
         })  # fmt: skip
-    return _step(model.network(), lambda: model.batch(few)), _step(model.network(), lambda: model.batch(every))
+    return _training_step(model.network(), lambda: model.batch(few)), _training_step(
+        model.network(), lambda: model.batch(every)
+    )
 
 
 def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """The published network in float32, on conventional cells of up to 220 atoms; there all are padded to 220."""
     model = ASUGNN()
     inputs = [model.inputs(c) for c in crystals]
-    return _step(model.network(), lambda: pack_batch(inputs)), _step(Literal(), lambda: padded(inputs))
+    return _training_step(model.network(), lambda: pack_batch(inputs)), _training_step(
+        Literal(), lambda: pad_batch(inputs)
+    )
 
 
 def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:

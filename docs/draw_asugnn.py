@@ -16,7 +16,7 @@ from asugnn.symmetry import conventional_cell
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-U = 0.3048  # of oxygen
+U = 0.3048  # the coordinate of oxygen
 RUTILE = Crystal(
     np.diag([4.594, 4.594, 2.959]),
     [[0, 0, 0], [0.5, 0.5, 0.5], [U, U, 0], [-U, -U, 0], [0.5 + U, 0.5 - U, 0.5], [0.5 - U, 0.5 + U, 0.5]],
@@ -25,12 +25,12 @@ RUTILE = Crystal(
 
 
 def draw(path: Path) -> None:
-    """Three panels, as wide as two columns of a journal."""
-    found, cell = embed_crystal(RUTILE), conventional_cell(RUTILE)
+    """Draw ASUAM, DAM and powder pattern in three panels, as wide as two columns of a journal."""
+    embedding, cell = embed_crystal(RUTILE), conventional_cell(RUTILE)
     names = ["Ti" if z == 22 else "O" for z in cell.crystal.numbers]
     plt.rcParams.update({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "rutile", "axes.linewidth": 0.6})
     figure, axes = plt.subplots(1, 3, figsize=(7.0, 2.3), width_ratios=[1, 1, 1.7], layout="constrained")
-    for axis, values, title in ((axes[0], found.asuam, "ASUAM (1/Å)"), (axes[1], found.dam, "DAM (Å)")):
+    for axis, values, title in ((axes[0], embedding.asuam, "ASUAM (1/Å)"), (axes[1], embedding.dam, "DAM (Å)")):
         image = axis.imshow(values, cmap="viridis")
         for i, j in np.ndindex(values.shape):
             dark = values[i, j] < 0.6 * values.max()
@@ -39,13 +39,13 @@ def draw(path: Path) -> None:
         axis.tick_params(length=0)
         image.set_clim(0, values.max())
     middle = (EDGES[:-1] + EDGES[1:]) / 2
-    axes[2].stairs(100 * found.pxrd, EDGES, fill=True, color="#3b528b")
+    axes[2].stairs(100 * embedding.pxrd, EDGES, fill=True, color="#3b528b")
     axes[2].set(
         title="G, the powder pattern", xlabel="2θ of Cu Kα (degrees)", ylabel="share of the area (%)", xlim=(10, 80)
     )
     axes[2].spines[["top", "right"]].set_visible(False)
-    top = int(found.pxrd.argmax())
-    axes[2].annotate("110", (middle[top], 100 * found.pxrd[top]), (4, -2), textcoords="offset points", va="top")
+    top = int(embedding.pxrd.argmax())
+    axes[2].annotate("110", (middle[top], 100 * embedding.pxrd[top]), (4, -2), textcoords="offset points", va="top")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=200)
 
 

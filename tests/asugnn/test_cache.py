@@ -124,15 +124,29 @@ def foreign(path: Path):
     save_file({"a": np.zeros(3)}, path)
 
 
-@pytest.mark.parametrize("damage", [truncated, emptied, garbled, foreign])
-def test_a_damaged_shard_is_computed_again(damage, monkeypatch, home):
+def with_a_key_too_many(path: Path):
+    """A key of a crystal whose arrays are not there."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    with safe_open(path, framework="numpy") as shard:
+        keys = shard.metadata()["keys"]
+    missing = next(c.key for c in CRYSTALS if c.key not in keys)
+    save_file(load_file(path), path, metadata={"keys": f"{keys} {missing}"})
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("damage", [truncated, emptied, garbled, foreign, with_a_key_too_many])
+def test_a_damaged_shard_is_removed_and_computed_again(damage, which, monkeypatch, home):
     monkeypatch.setattr(cache, "SHARD", 3)
     expected = cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
-    damage(shards(home)[0])
+    damage(damaged := shards(home)[which])
     forget()
     again = Featuriser()
     assert all(map(equal, cached_inputs(CRYSTALS, again, "f-1", {}), expected))
     assert 1 <= len(again.calls) <= 3
+    assert not damaged.exists()  # else every later run would read it in vain
+    assert len(shards(home)) == 3
     forget()
     assert all(map(equal, cached_inputs(CRYSTALS, (late := Featuriser()), "f-1", {}), expected))
     assert not late.calls

@@ -58,11 +58,11 @@ def test_cut_off_at_any_byte_it_goes_on(cuts: list[int], etags: bool, tmp_path_f
         for after in cuts:
             server.faults["/file"] = Fault("cut", 1, after)
             attempt = _Attempt(f"{server.url}/file", folder / "a", None, lambda _: None)
-            before = attempt.reached()
+            before = attempt.received()
             if before + after < len(CONTENT):
                 with pytest.raises(ConnectionError, match="broke off"):
                     attempt()
-                assert attempt.reached() == (before + after if etags else 0)
+                assert attempt.received() == (before + after if etags else 0)
                 assert not (folder / "a").exists()
             server.faults.clear()
         server.asked.clear()
@@ -104,7 +104,7 @@ def test_the_pause_is_as_long_as_the_server_asks(server: StandIn, tmp_path: Path
 @pytest.mark.parametrize(
     ("fault", "sentence"),
     [
-        (Fault("403", 99), "is not given out .HTTP 403.: it needs a permission, or was withdrawn; call us"),
+        (Fault("403", 99), "cannot be accessed .HTTP 403.: it needs a permission, or was withdrawn; call us"),
         (Fault("404", 99), "there is no http.*/file .HTTP 404.: it was moved or removed; call us"),
         (Fault("418", 99), "cannot be downloaded: the server says 418"),
         (Fault("429", 99), "the server says 429 .*, 6 times in a row; call us"),

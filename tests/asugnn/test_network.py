@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from literal import Literal, padded
+from literal import Literal, pad_batch
 from test_symmetry import KNOWN
 from torch.nn import functional
 
@@ -62,7 +62,7 @@ def test_the_fast_network_is_the_literal_one(options, exact):
     fast = copy.deepcopy(slow.network)
     with torch.no_grad():
         rounded = copy.deepcopy(fast).float()(pack_batch(EMBEDDED, exact))
-    one, other = slow(double(padded(EMBEDDED, 17))), fast(double(pack_batch(EMBEDDED, exact)))
+    one, other = slow(double(pad_batch(EMBEDDED, 17))), fast(double(pack_batch(EMBEDDED, exact)))
     assert one.std() > 1e-3
     torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(rounded, one.float(), rtol=1e-5, atol=1e-6)
@@ -73,7 +73,7 @@ def test_the_fast_network_is_the_literal_one(options, exact):
     for (name, p), q in zip(slow.network.named_buffers(), fast.buffers(), strict=True):
         torch.testing.assert_close(q, p, rtol=1e-10, atol=1e-12, msg=name)
     with torch.no_grad():
-        one, other = slow.eval()(double(padded(EMBEDDED, 9))), fast.eval()(double(pack_batch(EMBEDDED, exact)))
+        one, other = slow.eval()(double(pad_batch(EMBEDDED, 9))), fast.eval()(double(pack_batch(EMBEDDED, exact)))
     torch.testing.assert_close(other, one, rtol=1e-10, atol=1e-12)
 
 
@@ -87,7 +87,7 @@ def test_the_published_network_on_real_crystals(data):
     torch.manual_seed(0)
     slow = Literal(drop_key=0.0)
     fast, exact = copy.deepcopy(slow.network), copy.deepcopy(slow.network).double()
-    outputs = slow(padded(inputs)), fast(pack_batch(inputs)), exact(double(pack_batch(inputs)))
+    outputs = slow(pad_batch(inputs)), fast(pack_batch(inputs)), exact(double(pack_batch(inputs)))
     for out in outputs:
         out.pow(2).sum().backward()
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-5, atol=1e-5)
@@ -104,7 +104,7 @@ def test_the_faults_of_the_authors_code_can_be_seen(flaw):
     for options in ({}, {flaw: True}):
         slow = Literal(**SMALL, drop_key=0.0, readout="recurrent", **options)
         with torch.no_grad():
-            one, other = slow(padded(EMBEDDED, 12)), slow(padded(EMBEDDED, 24))
+            one, other = slow(pad_batch(EMBEDDED, 12)), slow(pad_batch(EMBEDDED, 24))
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6) is not options.get(flaw, False)
 
 

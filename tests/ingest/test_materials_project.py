@@ -223,7 +223,7 @@ def test_faults_that_pass_do_not_show(fault: Fault, some: materials.Documents, h
 def test_what_is_done_is_not_done_again(
     some: materials.Documents, home: Path, server: StandIn, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(download, "PATIENCE", 1)
+    monkeypatch.setattr(download, "MAX_ATTEMPTS", 1)
     materials.bucket(some, server)
     other = SUMMARY + max(some)
     server.faults[other] = Fault("cut", 1, 10)
@@ -448,7 +448,7 @@ def test_the_bucket_as_another_s3_has_it(
             chunks = iter([50])
             patch.setattr(attempt, "advance", lambda _: next(chunks, None) or _cut())
             attempt()
-        assert attempt.reached() > 0
+        assert attempt.received() > 0
         download_file(file.url, tmp_path / "a", size=file.size)
         assert gzip.decompress((tmp_path / "a").read_bytes())
         _, counts = build_dataset()
