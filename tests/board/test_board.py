@@ -199,3 +199,15 @@ def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
         write_record(file.parent, {**raw, "seconds": {"predict": 1.0}})
     (row,) = rank_rows(tmp_path, [BULK], "quick")[0]
     assert (row.seconds_train, row.trained) == (None, 0)
+
+
+def test_published_weights_come_last_however_good(one_fold: Path, tmp_path: Path):
+    """Below rows without a rank, too."""
+    source = {model: Run(BULK, "quick", model, 0, 0).folder(one_fold) for model in ("forest", "mean")}
+    weights = {"name": "w", "trained_on": "other data"}
+    copy_run(source["forest"], Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
+    copy_run(source["forest"], Run(BULK, "quick", "a", 0, 0), tmp_path)
+    copy_run(source["forest"], Run(BULK, "quick", "b", 0, 0), tmp_path)
+    copy_run(source["mean"], Run(BULK, "quick", "other-seed", 0, 1), tmp_path)
+    rows, _ = rank_rows(tmp_path, [BULK], "quick")
+    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-seed", None), ("best", None)]

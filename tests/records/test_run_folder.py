@@ -76,9 +76,9 @@ def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):
 
 @pytest.mark.parametrize(("before", "last", "flat"), [(1.0, 0.992, True), (1.0, 0.98, False), (1.0, 1.5, True)])
 def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: float, flat: bool, tmp_path: Path):
-    """18 epochs, of which half come down from 10, then two that gain as much as is given."""
+    """18 epochs, of which twelve learn nothing, then two, of which one gains as much as is given."""
     write_record(RUN.folder(tmp_path), record_fields(RUN))
-    val = [*range(10, 1, -1), *[before] * 9, last, 2.0]
+    val = [*[10.0] * 12, *[before] * 6, last, 2.0]
     (RUN.folder(tmp_path) / "history.csv").write_text("\n".join(["val", *map(str, val)]) + "\n")
     convergence = list_runs(tmp_path)[0][0].read_convergence()
     assert convergence is not None

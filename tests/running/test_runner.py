@@ -240,7 +240,7 @@ def test_two_at_once_share_the_work(tmp_path: Path):
     both = [subprocess.Popen([*BENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert sum(text.count("there already") for text in told) == 4
+    assert sum(text.count("finished before") for text in told) == 4
     found, faults = list_runs(tmp_path)
     assert (len(found), faults) == (4, [])
 
@@ -289,7 +289,7 @@ def test_an_interrupt_of_several_is_one_sentence(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     told = process.communicate(timeout=30)[1]
     assert process.returncode == 130, told
-    assert "Interrupted. The same command goes on from here." in told
+    assert "Interrupted. Repeat the command to resume." in told
     assert "Traceback" not in told
 
 
