@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from made import record_fields
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from asugnn import InputError
-from leaderboard.board.board import rank_rows
+from leaderboard.board.board import pareto_front, rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
 from leaderboard.data.tasks import Task, parse_task
@@ -152,3 +153,61 @@ def test_labels_that_are_not_at_hand_are_a_note(tmp_path: Path, monkeypatch: pyt
     rows, notes = rank_rows(tmp_path, [task], "quick")
     assert rows == []
     assert "mp-2018 is not in the package" in notes[0]
+
+
+def copy_run(source: Path, run: Run, root: Path, **changes: object) -> None:
+    """A stored run as another one."""
+    folder = run.folder(root)
+    shutil.copytree(source, folder)
+    raw = json.loads((folder / "run.json").read_text())
+    write_record(folder, {**raw, "model": run.model, "fold": run.fold, "seed": run.seed, **changes})
+
+
+def test_the_commonest_folds_and_seeds_are_ranked(one_fold: Path, tmp_path: Path):
+    """Whichever comes first: the first model has another seed, the last has two."""
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
+    for model, seeds in {"a": [1], "b": [0], "c": [0], "d": [0, 1]}.items():
+        for seed in seeds:
+            copy_run(source, Run(BULK, "quick", model, 0, seed), tmp_path)
+    rows, notes = rank_rows(tmp_path, [BULK], "quick")
+    assert {r.model: (r.rank, r.tied_with) for r in rows} == {
+        "a": (None, ()),
+        "b": (1, ("c",)),
+        "c": (1, ("b",)),
+        "d": (None, ()),
+    }
+    assert notes == ["open-dft/bulk-modulus: a, d not ranked: other folds or seeds than the rest"]
+
+
+def test_the_front_by_hand():
+    """As good in both is no reason to leave it; as good in one and worse in the other is."""
+    assert pareto_front([(1, 1), (1, 1), (1, 2), (2, 1), (2, 2), (0, 3)]) == [0, 1, 5]
+
+
+def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
+    """Means of the seconds that are known, the largest memory, all unsupported crystals."""
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
+    seconds = [{"train": 1.0, "predict": 2.0}, {"train": 4.0, "predict": 3.0}, {"train": 4.0}]
+    for seed, memory in enumerate((300, 700, 500)):
+        run = Run(BULK, "quick", "forest", 0, seed)
+        copy_run(source, run, tmp_path, seconds=seconds[seed], peak_memory_mb=memory)
+    (row,) = rank_rows(tmp_path, [BULK], "quick")[0]
+    assert (row.seconds_train, row.seconds_predict, row.peak_memory_mb) == (3.0, 2.5, 700)
+    assert row.trained > 0
+    for file in tmp_path.rglob("run.json"):
+        raw = json.loads(file.read_text())
+        write_record(file.parent, {**raw, "seconds": {"predict": 1.0}})
+    (row,) = rank_rows(tmp_path, [BULK], "quick")[0]
+    assert (row.seconds_train, row.trained) == (None, 0)
+
+
+def test_published_weights_come_last_however_good(one_fold: Path, tmp_path: Path):
+    """Below rows without a rank, too."""
+    source = {model: Run(BULK, "quick", model, 0, 0).folder(one_fold) for model in ("forest", "mean")}
+    weights = {"name": "w", "trained_on": "other data"}
+    copy_run(source["forest"], Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
+    copy_run(source["forest"], Run(BULK, "quick", "a", 0, 0), tmp_path)
+    copy_run(source["forest"], Run(BULK, "quick", "b", 0, 0), tmp_path)
+    copy_run(source["mean"], Run(BULK, "quick", "other-seed", 0, 1), tmp_path)
+    rows, _ = rank_rows(tmp_path, [BULK], "quick")
+    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-seed", None), ("best", None)]

@@ -83,3 +83,15 @@ def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):
             assert not second
     with lock_folder(tmp_path, wait=True) as third:
         assert third
+
+
+@pytest.mark.parametrize(("before", "last", "flat"), [(1.0, 0.992, True), (1.0, 0.98, False), (1.0, 1.5, True)])
+def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: float, flat: bool, tmp_path: Path):
+    """18 epochs, of which twelve learn nothing, then two, of which one gains as much as is given."""
+    write_record(RUN.folder(tmp_path), record_fields(RUN))
+    val = [*[10.0] * 12, *[before] * 6, last, 2.0]
+    (RUN.folder(tmp_path) / "history.csv").write_text("\n".join(["val", *map(str, val)]) + "\n")
+    convergence = list_runs(tmp_path)[0][0].read_convergence()
+    assert convergence is not None
+    assert (convergence.epochs, convergence.flat) == (20, flat)
+    assert convergence.gain == pytest.approx(max(0, 1 - last))

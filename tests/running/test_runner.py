@@ -65,6 +65,18 @@ class Short(Nan):
     def predict(self, crystals): return np.zeros(3)
 class Sure(Nan):
     def predict(self, crystals): return np.full(len(crystals), 1.5)
+class Long(Nan):
+    '''Fits at once, and its history says that it took 100 s.'''
+    def fit(self, train, val, context):
+        (context.folder / "history.csv").write_text("epoch,val,seconds\\n1,2.0,40\\n2,1.0,60\\n")
+    def predict(self, crystals): return np.zeros(len(crystals))
+    def save(self, folder): (folder / "model.json").write_text("{}")
+class Interrupted(Long):
+    def fit(self, train, val, context):
+        if not (context.folder / "checkpoint.pt").exists():
+            (context.folder / "checkpoint.pt").write_text("")
+            raise RuntimeError("killed")
+        super().fit(train, val, context)
 """
 
 
@@ -228,7 +240,7 @@ def test_two_at_once_share_the_work(tmp_path: Path):
     both = [subprocess.Popen([*BENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert sum(text.count("there already") for text in told) == 4
+    assert sum(text.count("finished before") for text in told) == 4
     found, faults = list_runs(tmp_path)
     assert (len(found), faults) == (4, [])
 
@@ -277,5 +289,16 @@ def test_an_interrupt_of_several_is_one_sentence(tmp_path: Path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     told = process.communicate(timeout=30)[1]
     assert process.returncode == 130, told
-    assert "Interrupted. The same command goes on from here." in told
+    assert "Interrupted. Repeat the command to resume." in told
     assert "Traceback" not in told
+
+
+def test_seconds_of_a_resumed_run_are_those_of_its_history(broken: str, tmp_path: Path):
+    """What the interrupted process spent counts; of a run in one piece, the clock does."""
+    names = [broken + "Interrupted", broken + "Long"]
+    assert [x[2] for x in run(tmp_path / "runs", "bulk-modulus", names)] == ["failed", "done"]
+    assert [x[2] for x in run(tmp_path / "runs", "bulk-modulus", names)] == ["done", "kept"]
+    resumed, whole = (stored.record for stored in list_runs(tmp_path / "runs")[0])
+    assert (resumed.resumed, resumed.seconds.train) == (True, 100)
+    assert whole.resumed is False
+    assert whole.seconds.train < 50

@@ -75,6 +75,9 @@ def test_the_log_keeps_every_try(root: Path, tmp_path: Path):
     assert entries[0]["metrics"]["mae"] > entries[2]["metrics"]["mae"]  # a climbed the hill, and it is seen
     assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
     assert faults(root) == []
+    truth = load_ground_truth(TASK, 1)
+    write_predictions(tmp_path / "other.csv", truth.ids, "bulk-modulus", truth.y)
+    assert enter_submission(tmp_path / "other.csv", TASK, "a", 1, root)["tries"] == 1  # on this fold
 
 
 def test_what_is_refused_leaves_no_trace(root: Path, tmp_path: Path):

@@ -1,0 +1,44 @@
+"""What `verify` says of runs that were made from something else."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from leaderboard.board.verify import verify_runs
+from leaderboard.data import PACKAGE
+from leaderboard.records.run_folder import open_run, write_record
+from leaderboard.records.run_record import record_text
+
+HOME = Path("open-dft/bulk-modulus@random/quick/forest/0-0")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A stored run, copied."""
+    shutil.copytree(PACKAGE / "runs" / HOME, tmp_path / HOME)
+    return tmp_path / HOME
+
+
+def faults(folder: Path) -> list[str]:
+    return [fault for checked in verify_runs(folder.parents[4]) for fault in checked.faults]
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"), [("data", "another version of the data set open-dft"), ("split", "of the split random")]
+)
+def test_another_version_of_what_a_run_was_made_from_is_named(folder: Path, field: str, sentence: str):
+    raw = open_run(folder).record.raw
+    write_record(folder, {**raw, field: {**raw[field], "sha256": "0" * 64}})
+    (fault,) = faults(folder)
+    assert fault.startswith(str(folder))
+    assert fault.endswith(sentence)
+
+
+@pytest.mark.parametrize("field", ["model", "preset", "fold"])
+def test_a_record_of_another_run_is_named(folder: Path, field: str):
+    other = {"model": "mean", "preset": "hours", "fold": 3}[field]
+    text = record_text({**json.loads((folder / "run.json").read_text()), field: other})
+    (folder / "run.json").write_text(text)
+    assert any(f"says {field} {other}, and lies where" in fault for fault in faults(folder))
