@@ -51,9 +51,8 @@ def enter_submission(
             }
             if solution := load_ground_truth(task, fold).solution:
                 entry["solution"] = solution  # the digest of the solution whose public rows gave the score
-            (folder / "run.json").unlink(
-                missing_ok=True
-            )  # the folder counts as a run only once the new record is there
+            # The folder counts as a run only once the new record is there.
+            (folder / "run.json").unlink(missing_ok=True)
             line = append_entry(root, entry)
         record = {
             "task": task.name,

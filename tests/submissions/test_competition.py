@@ -100,8 +100,8 @@ def test_formulas_are_public_or_private_as_a_whole(home: Path):
 
 def test_three_tenths_of_the_formulas_are_public():
     task = parse_task("open-dft/band-gap")
-    public = sum(competition._usage(task, 0, f"formula {i}") == "Public" for i in range(10_000))
-    assert abs(public - 3000) < 5 * (10_000 * 0.3 * 0.7) ** 0.5
+    public = sum(competition._usage(task, 0, f"formula {i}") == "Public" for i in range(100_000))
+    assert abs(public - 30_000) < 5 * (100_000 * 0.3 * 0.7) ** 0.5
 
 
 def test_the_public_rows_of_a_solution_are_fixed_and_differ_by_task_and_fold(home: Path, tmp_path: Path):
