@@ -1,9 +1,9 @@
-"""What strangers hand in, and what they are given: competitions, submissions, pull requests.
+"""Competitions, submissions to the board, and proposals in pull requests.
 
-enter.py                 `bench submit`
-competition.py           `bench export`, with kaggle_metric.py
-pull_request_prepare.py  untrusted: makes predictions of what a pull request proposes
-pull_request_score.py    trusted: scores those predictions
+enter.py                 `bench submit`: predictions become a row of the board and a line of the log
+competition.py           `bench export`: files for participants and host, with kaggle_metric.py
+pull_request_prepare.py  untrusted: makes the predictions of the proposals in a pull request
+pull_request_score.py    trusted: scores those predictions and writes the comment
 """
 
 from leaderboard.submissions.competition import export_competition

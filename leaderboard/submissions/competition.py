@@ -1,4 +1,4 @@
-"""What a competition needs, from a task: the files of the participants, and those of the host."""
+"""Export a task as a competition: the files for participants, and those for the host."""
 
 from __future__ import annotations
 
@@ -18,74 +18,78 @@ from leaderboard.records import COMPETITION_FILE, ColumnNames, csv_cell
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
 
-PUBLIC = 0.3  # share of the formulas that the public score shows
+PUBLIC_SHARE = 0.3  # of the groups of test crystals (reduced formulas), on which the public score is computed
 
 
 def export_competition(task: Task, fold: int, out: Path, host: bool, columns: ColumnNames, metric: str) -> list[Path]:
-    """Write the files into `out/participants`, and with `host` into `out/host`; returns them.
+    """Write the files into `out/participants`, and with `host` into `out/host`; return their paths.
 
     The participants get labelled rows to train and validate, structures of all rows, the ids to predict, a sample
-    submission and a page about the data. The host gets the solution with Kaggle's column Usage, and a metric file.
+    submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
+    task and fold of the solution. `metric` names one of the target's metrics, and is empty for the first of them.
+    Raises `InputError` for an unknown metric or fold.
     """
-    measure = _metric(task, metric)
+    measure = _find_metric(task, metric)
     data = load_dataset(task.source)
-    origin = load_dataset(task.training_task.source)  # of a zero-shot task it may be another
-    sides = fold_sides(read_split(origin, task.rule), origin, task.training_task.target, fold)
-    held = load_ground_truth(task, fold)
-    test = held.ids
-    labels = origin.labels(task.training_task.target)
-    home, name, target = out / "participants", columns.id, columns.target
-    known = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
-    mean = float(np.mean([labels[origin.rows[i]] for i, _ in known]))
+    training = load_dataset(task.training_task.source)  # a zero-shot task may train on another data set
+    sides = fold_sides(read_split(training, task.rule), training, task.training_task.target, fold)
+    truth = load_ground_truth(task, fold)
+    test = truth.ids
+    labels = training.labels(task.training_task.target)
+    folder, name, target = out / "participants", columns.id, columns.target
+    labelled = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
+    mean = float(np.mean([labels[training.rows[i]] for i, _ in labelled]))
+    train_rows = ((i, float(labels[training.rows[i]]), side) for i, side in labelled)
     written = [
-        _csv(home / "train.csv", (name, target, "side"), ((i, float(labels[origin.rows[i]]), s) for i, s in known)),
-        _csv(home / "test.csv", (name,), ((i,) for i in test)),
-        _csv(home / "sample_submission.csv", (name, target), ((i, mean) for i in test)),
-        _structures(home / "structures.extxyz", name, ((origin, [i for i, _ in known]), (data, test))),
+        _write_csv(folder / "train.csv", (name, target, "side"), train_rows),
+        _write_csv(folder / "test.csv", (name,), ((i,) for i in test)),
+        _write_csv(folder / "sample_submission.csv", (name, target), ((i, mean) for i in test)),
+        _write_structures(folder / "structures.extxyz", name, ((training, [i for i, _ in labelled]), (data, test))),
     ]
-    write_text(home / "data.md", _page(task, columns, measure, len(known), len(test)))
-    written.append(home / "data.md")
+    write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test)))
+    written.append(folder / "data.md")
     if host:
-        rows = ((i, y, _usage(task, fold, g)) for i, y, g in zip(held.ids, held.y.tolist(), held.groups, strict=True))
-        written.append(_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
+        solution = zip(truth.ids, truth.y.tolist(), truth.groups, strict=True)
+        rows = ((i, y, _usage(task, fold, group)) for i, y, group in solution)
+        written.append(_write_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
         write_text(out / "host" / "metric.py", kaggle_metric_file(columns, measure))
-        whose = out / "host" / COMPETITION_FILE
-        write_text(whose, json.dumps({"task": task.name, "fold": fold}) + "\n")
-        written += [out / "host" / "metric.py", whose]
+        identity = out / "host" / COMPETITION_FILE
+        write_text(identity, json.dumps({"task": task.name, "fold": fold}) + "\n")
+        written += [out / "host" / "metric.py", identity]
     return written
 
 
-def _metric(task: Task, name: str) -> Metric:
-    known = {m.name: m for m in task.target.metrics}
+def _find_metric(task: Task, name: str) -> Metric:
+    metrics = {m.name: m for m in task.target.metrics}
     if not name:
         return task.target.metrics[0]
-    if name not in known:
-        raise InputError(f"--metric cannot be '{name}' for {task.name}{did_you_mean(name, known)}")
-    return known[name]
+    if name not in metrics:
+        raise InputError(f"--metric cannot be '{name}' for {task.name}{did_you_mean(name, metrics)}")
+    return metrics[name]
 
 
 def _usage(task: Task, fold: int, group: str) -> str:
-    """Public or Private, by group: rows of one formula are never in both."""
+    """Public or Private, by the digest of the group, so that all rows of one formula are on the same side."""
     digest = hashlib.sha256(f"usage/{task.name}/{fold}:{group}".encode()).digest()
-    return "Public" if int.from_bytes(digest[:8], "big") < PUBLIC * 2**64 else "Private"
+    return "Public" if int.from_bytes(digest[:8], "big") < PUBLIC_SHARE * 2**64 else "Private"
 
 
-def _csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Path:
     lines = [",".join(csv_cell(x) if isinstance(x, str) else repr(x) for x in row) for row in rows]
     write_text(path, "\n".join([",".join(header), *lines]) + "\n")
     return path
 
 
-def _structures(path: Path, name: str, wanted: Iterable[tuple[Dataset, Sequence[str]]]) -> Path:
-    """Extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as `name`."""
+def _write_structures(path: Path, name: str, chosen: Iterable[tuple[Dataset, Sequence[str]]]) -> Path:
+    """Write extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as the field `name`."""
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        for data, ids in wanted:
+        for data, ids in chosen:
             for i, crystal in zip(ids, data.crystals(ids), strict=True):
-                file.write(_frame(name, i, crystal))
+                file.write(_extxyz_frame(name, i, crystal))
     return path
 
 
-def _frame(name: str, i: str, crystal: Crystal) -> str:
+def _extxyz_frame(name: str, i: str, crystal: Crystal) -> str:
     lattice = " ".join(repr(x) for x in crystal.lattice.ravel().tolist())
     positions = (crystal.frac_coords @ crystal.lattice).tolist()
     atoms = [
@@ -95,38 +99,38 @@ def _frame(name: str, i: str, crystal: Crystal) -> str:
     return "\n".join([str(len(atoms)), head, *atoms]) + "\n"
 
 
-def _page(task: Task, columns: ColumnNames, metric: Metric, known: int, test: int) -> str:
+def _data_page(task: Task, columns: ColumnNames, metric: Metric, labelled: int, test: int) -> str:
     target, source = task.target, task.source
     unit = target.unit or f"the probability of class 1: {target.positive}"
     zero = (
-        f"\nNo label of this target trains: `train.csv` holds {task.training_task.target.name}, of the same unit.\n"
+        f"\nThis target has no training labels: `train.csv` holds {task.training_task.target.name}, in the same unit.\n"
         if target.model_of
         else ""
     )
-    better = "more" if metric.higher_is_better else "less"
+    better = "higher" if metric.higher_is_better else "lower"
     return f"""# {task.name}
 
 Predict `{columns.target}` of {test:,} crystals ({unit}): {target.meaning}.
 
 | file | |
 |---|---|
-| `train.csv` | {known:,} crystals with labels; `side` says which of them the bench's models train on |
+| `train.csv` | {labelled:,} crystals with labels; `side`: those that models of the bench train on, and validate on |
 | `test.csv` | the ids to predict |
 | `structures.extxyz` | the structures of all of them, each with its `{columns.id}`; angstrom, extended XYZ |
-| `sample_submission.csv` | what a submission looks like: the mean of the training labels |
+| `sample_submission.csv` | a submission that predicts the mean of the training labels |
 {zero}
 A submission is a CSV with the header `{columns.id},{columns.target}` and a row for every id of `test.csv`, in any
 order. It is scored by {metric.title}: {better} is better.
 
-The labels of the test rows are public, in the data set below: this is for learning and comparing, and nothing stops
-somebody who looks them up.
+The labels of the test rows are public, in the data set below. This competition is for learning and comparing: it cannot
+prevent anybody from looking them up.
 
 {source.title}. {source.licence}. {source.citation}.
 """
 
 
 def kaggle_metric_file(columns: ColumnNames, metric: Metric) -> str:
-    """A file that Kaggle takes as the metric of a competition: `kaggle_metric` with its two names."""
+    """Return the text of a metric for Kaggle: `kaggle_metric.py` with the names of target and metric filled in."""
     text = Path(__file__).with_name("kaggle_metric.py").read_text(encoding="utf-8")
     for old, new in (
         ('TARGET = "target"', f'TARGET = "{columns.target}"'),

@@ -1,4 +1,4 @@
-"""Enter predictions of somebody on the board: validated, scored, kept, and written into the log."""
+"""Enter a file of predictions on the board: validate it, score it, store it, and add a line to the log."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from leaderboard.splitting import read_split
 def enter_submission(
     file: Path, task: Task, name: str, fold: int, root: Path, columns: ColumnNames | None = None
 ) -> dict[str, Any]:
-    """Score a file and enter it; returns the score, with `tries`, how often this name has handed in.
+    """Score a file and enter it on the board of the runs in `root`; return the score, `name` and `tries`.
 
-    A name stands for its latest file. Nothing is written unless everything is right; raises `InputError`.
+    The board shows the latest file of a name; `tries` counts its submissions to this task and fold. Raises `InputError`
+    before anything is written if the name, the file or the log is not valid.
     """
     if not SAFE_NAME.fullmatch(name) or len(name) > 60:
         raise InputError(
-            f"'{name[:60]}' cannot be a name: take letters, digits and . _ + = -, a letter or digit first, "
-            "no more than 60; --name sets it"
+            f"'{name[:60]}' cannot be a name: use up to 60 letters, digits and . _ + = -, beginning with a letter or "
+            "digit; --name sets it"
         )
     data = load_dataset(task.source)
     parts = read_split(data, task.rule)
@@ -36,7 +37,7 @@ def enter_submission(
     folder = run.folder(root)
     with lock_folder(root, wait=True):
         log = SubmissionLog(root)
-        tries = log.count_tries(task.name, fold, name) + 1  # nothing is added to a log that was changed
+        tries = log.count_tries(task.name, fold, name) + 1  # refuses a log that was changed
         with atomic_write(folder / "predictions.csv") as temporary:
             shutil.copyfile(file, temporary)
             sha256 = file_sha256(temporary)
@@ -51,10 +52,11 @@ def enter_submission(
                 "metrics": values,
             }
             if solution := load_ground_truth(task, fold).solution:
-                entry["solution"] = solution  # by whose public rows it was scored
-            (folder / "run.json").unlink(missing_ok=True)  # until the new one is there, the run is not complete
+                entry["solution"] = solution  # the digest of the solution whose public rows gave the score
+            # The folder counts as a run only once the new record is there.
+            (folder / "run.json").unlink(missing_ok=True)
             line = log.append(entry)
-        about = {
+        record = {
             "task": task.name,
             "model": name,
             "preset": SUBMITTED,
@@ -68,5 +70,5 @@ def enter_submission(
             "log": asdict(line),
             "finished": now,
         }
-        write_record(folder, about)
+        write_record(folder, record)
         return {**scored, "name": name, "tries": tries}

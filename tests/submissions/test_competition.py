@@ -1,6 +1,7 @@
 """What a competition gets, and that its metric in Kaggle's form gives the number of `bench score`."""
 
 import csv
+import hashlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import ColumnNames, write_predictions
 from leaderboard.scoring.metrics import METRICS
-from leaderboard.submissions import kaggle_metric
+from leaderboard.submissions import competition, kaggle_metric
 from leaderboard.submissions.competition import export_competition
 
 METRIC_NAMES = [(kind, m.name) for kind, metrics in METRICS.items() for m in metrics]
@@ -65,7 +66,7 @@ def test_participants_get_all_but_the_labels_of_the_test(home: Path):
     assert {row["side"] for row in train} == {"train", "validate"}
     everything = b"".join(p.read_bytes() for p in (home / "participants").iterdir())
     assert b"Usage" not in everything
-    assert "more" not in (home / "participants" / "data.md").read_text(encoding="utf-8").split("MAE: ")[1][:12]
+    assert "MAE: lower is better" in (home / "participants" / "data.md").read_text(encoding="utf-8")
 
 
 def test_structures_are_those_of_the_data_set(home: Path):
@@ -95,8 +96,30 @@ def test_formulas_are_public_or_private_as_a_whole(home: Path):
     for row, group in zip(rows, held.groups, strict=True):
         usage.setdefault(group, set()).add(row["Usage"])
     assert all(len(words) == 1 for words in usage.values())
-    public = sum(row["Usage"] == "Public" for row in rows)
-    assert 0.1 * len(rows) < public < 0.6 * len(rows)
+
+
+def test_three_tenths_of_the_formulas_are_public():
+    task = parse_task("open-dft/band-gap")
+    public = sum(competition._usage(task, 0, f"formula {i}") == "Public" for i in range(100_000))
+    assert abs(public - 30_000) < 5 * (100_000 * 0.3 * 0.7) ** 0.5
+
+
+def test_the_public_rows_of_a_solution_are_fixed_and_differ_by_task_and_fold(home: Path, tmp_path: Path):
+    """A host who exports again, years later, gets the solution that participants are scored by."""
+    rows = [(row["material_id"], row["Usage"]) for row in table(home / "host" / "solution.csv")]
+    digest = hashlib.sha256("".join(f"{i},{usage}\n" for i, usage in rows).encode()).hexdigest()
+    assert digest == "9622dd9ac935bc0061607bde2938641fc92ee0a49ebf438ddeef1f84f8909512"
+    groups = [f"formula {i}" for i in range(200)]
+    gap, metal = parse_task("open-dft/band-gap"), parse_task("open-dft/metal")
+    chosen = [tuple(competition._usage(task, fold, g) for g in groups) for task in (gap, metal) for fold in (0, 1)]
+    assert len(set(chosen)) == 4
+
+
+def test_the_sample_predicts_the_mean_of_all_labelled_rows(home: Path):
+    labels = [float(row["gap_eV"]) for row in table(home / "participants" / "train.csv")]
+    sample = {float(row["gap_eV"]) for row in table(home / "participants" / "sample_submission.csv")}
+    assert len(sample) == 1
+    assert sample.pop() == pytest.approx(np.mean(labels), rel=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "name"), METRIC_NAMES)
@@ -142,7 +165,7 @@ def test_every_formula_bit_by_bit(seed: int, n: int, ties: bool):
     [
         (lambda s: s.rename(columns={"target": "x"}), "no column 'target'"),
         (lambda s: s.iloc[1:], "1 ids have no row, such as 'a'"),
-        (lambda s: pd.concat([s, s.iloc[:1]]), "id 'a' comes more than once"),
+        (lambda s: pd.concat([s, s.iloc[:1]]), "id 'a' occurs more than once"),
         (lambda s: s.assign(target=["x", 1, 2]), "the value for id 'a' is not a finite number"),
         (lambda s: s.assign(target=[1, np.inf, 2]), "the value for id 'b' is not a finite number"),
     ],
@@ -159,7 +182,7 @@ def test_participants_are_told(change, sentence: str):
 
 def test_a_zero_shot_task_can_be_exported(tmp_path: Path):
     export_competition(parse_task("open-dft/zero-shot"), 0, tmp_path, False, ColumnNames("id", "zero-shot"), "")
-    assert "No label of this target trains" in (tmp_path / "participants" / "data.md").read_text(encoding="utf-8")
+    assert "This target has no training labels" in (tmp_path / "participants" / "data.md").read_text(encoding="utf-8")
     assert not (tmp_path / "host").exists()
 
 

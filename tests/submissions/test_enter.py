@@ -23,6 +23,7 @@ from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.runner import run_jobs
+from leaderboard.submissions import enter
 from leaderboard.submissions.competition import export_competition
 from leaderboard.submissions.enter import enter_submission
 
@@ -125,6 +126,21 @@ def test_files_that_vanish_or_appear_are_named(root: Path):
     file.write_bytes(kept)
     (file.parent / "more.csv").write_text("x", encoding="utf-8")
     assert any("more.csv was added later" in f for f in faults(root))
+
+
+def test_an_interrupted_submission_leaves_no_row_with_another_files_predictions(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(enter, "append_entry", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        enter_submission(handed_in(tmp_path / "a.csv", 0.01, seed=5), TASK, "a", 0, root)
+    assert [r.model for r in rank_rows(root, [TASK], "quick")[0]] == ["b", "mean"]
+    monkeypatch.undo()
+    assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
+    assert faults(root) == []
 
 
 def test_a_shortened_log_is_found(root: Path):

@@ -60,16 +60,16 @@ TASK = 'task = "open-dft/bulk-modulus"\n'
         ("x", TASK, {"predictions_csv": CSV, "model_py": ""}, "either predictions.csv or model.py"),
         ("x", TASK, {"predictions_csv": CSV, "setup_py": ""}, "there is a file 'setup.py'"),
         ("x", "a" * 10_001, {"predictions_csv": CSV}, "about.toml has 10,001 bytes, more than 10,000"),
-        ("x", "task = ", {"predictions_csv": CSV}, "about.toml is not TOML"),
-        ("x", "a = " + "[" * 4000, {"predictions_csv": CSV}, "about.toml is not TOML"),
+        ("x", "task = ", {"predictions_csv": CSV}, "about.toml cannot be read as TOML"),
+        ("x", "a = " + "[" * 4000, {"predictions_csv": CSV}, "about.toml cannot be read as TOML"),
         ("x", "task = 3", {"predictions_csv": CSV}, "about.toml needs task"),
         ("x", "task = []", {"model_py": ""}, "about.toml needs task"),
-        ("x", f"task = {['open-dft/metal'] * 6}", {"model_py": ""}, "a list of no more than 5"),
-        ("x", "task = ['open-dft/metal', 'open-dft/band-gap']", {"predictions_csv": CSV}, "is of one task"),
+        ("x", f"task = {['open-dft/metal'] * 6}", {"model_py": ""}, "a list of up to 5"),
+        ("x", "task = ['open-dft/metal', 'open-dft/band-gap']", {"predictions_csv": CSV}, "holds one task"),
         ("x", 'task = "open-dft/gap"', {"predictions_csv": CSV}, "did you mean 'open-dft/band-gap'"),
         ("x", TASK + "fold = true", {"predictions_csv": CSV}, "fold in about.toml must be a whole number"),
-        ("x", TASK + "preset = 'paper'", {"predictions_csv": CSV}, "about.toml has 'preset'"),
-        ("x", TASK + "model = 'A'", {"predictions_csv": CSV}, "without that file none"),
+        ("x", TASK + "preset = 'paper'", {"predictions_csv": CSV}, "about.toml has an unknown entry 'preset'"),
+        ("x", TASK + "model = 'A'", {"predictions_csv": CSV}, "is left out without model.py"),
         ("x", TASK + "model = 'A --out /'", {"model_py": ""}, "the name of the class in model.py"),
         ("x", TASK, {"model_py": ""}, "the name of the class in model.py"),
     ],
@@ -97,14 +97,14 @@ def test_links_and_giants_are_refused(tmp_path: Path):
         [tmp_path / n for n in ("linked", "folder-link", "giant", "pipe", "none")], tmp_path / "out"
     )
     assert [text.partition(",")[0] for text in faults.values()] == [
-        "predictions.csv is a link or no plain file",
-        "submissions/folder-link is no folder with files",
+        "predictions.csv is not a regular file",
+        "submissions/folder-link is not a folder with files",
         "predictions.csv has 20",
-        "predictions.csv is a link or no plain file",
-        "submissions/none is no folder with files",
+        "predictions.csv is not a regular file",
+        "submissions/none is not a folder with files",
     ]
     assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file()] == ["fault.txt"] * 5
-    with pytest.raises(InputError, match="6 proposals at once: no more than 5"):
+    with pytest.raises(InputError, match="there are 6 proposals: a pull request may have up to 5"):
         prepare_proposals([linked] * 6, tmp_path / "out")
 
 
@@ -128,14 +128,14 @@ def test_only_what_was_added_is_proposed(tmp_path: Path):
     assert found == [odd, "new"]
     assert not (tmp_path / "pwned").exists()
     for wrong in ("--output=x", "nothing"):
-        with pytest.raises(InputError, match="git knows no changes since"):
+        with pytest.raises(InputError, match="git cannot list the changes since"):
             added_proposals(wrong, tmp_path)
     assert not (tmp_path / "x...HEAD").exists()
 
 
 @pytest.mark.slow
 def test_training_without_end_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pull_request_prepare, "SECONDS", 15)
+    monkeypatch.setattr(pull_request_prepare, "TRAINING_SECONDS", 15)
     early, late = tmp_path / "early", tmp_path / "late"
     endless = (
         MODEL

@@ -13,6 +13,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from asugnn.errors import InputError
+from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import run_jobs
+from leaderboard.submissions import pull_request_score
+from leaderboard.submissions.enter import enter_submission
 from leaderboard.submissions.pull_request_score import _join_comment, quote_as_code, score_proposals, unpack_archive
 
 EVIL = "<img src=x onerror=alert(1)> @everyone [here](http://evil.example) ```` #1 \u202e"
@@ -44,7 +51,7 @@ def test_an_entry_out_of_place_refuses_the_archive(name: str, tmp_path: Path):
     if name.endswith("/"):
         unpack_archive(archive, out)  # an empty folder is none
     else:
-        with pytest.raises(InputError, match="which has no place in it"):
+        with pytest.raises(InputError, match="which does not belong in it"):
             unpack_archive(archive, out)
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"a.zip", "predictions.csv"}
     assert list((tmp_path / "in").iterdir()) == [out]
@@ -66,7 +73,7 @@ def test_bombs_links_doubles_and_rubbish_are_refused(tmp_path: Path):
     for content, sentence in (
         (bomb.read_bytes(), "is too large"),
         (bytes(lying), "is too large|cannot be read"),
-        (double.read_bytes(), "there twice"),
+        (double.read_bytes(), "occurs twice"),
         (many.read_bytes(), "it has 200 entries"),
         (linked.read_bytes(), "is a link"),
         (bytes(locked), "encrypted"),
@@ -80,6 +87,33 @@ def test_bombs_links_doubles_and_rubbish_are_refused(tmp_path: Path):
         with pytest.raises(InputError, match=sentence):
             unpack_archive(tmp_path / "x.zip", tmp_path / "out")
         assert sum(p.stat().st_size for p in (tmp_path / "out").rglob("*")) < 21_000_000
+
+
+def test_all_entries_together_are_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pull_request_score, "UNPACKED_BYTES", 1000)
+    entries = [(f"a/{i}/predictions.csv", bytes(400)) for i in range(3)]
+    unpack_archive(packed(tmp_path / "two.zip", *entries[:2]), tmp_path / "two")
+    with pytest.raises(InputError, match=r"'a/2/predictions.csv' is too large"):
+        unpack_archive(packed(tmp_path / "three.zip", *entries), tmp_path / "three")
+
+
+def test_the_comment_shows_no_submission_of_others_and_changes_no_run(tmp_path: Path):
+    task, runs = parse_task("open-dft/bulk-modulus"), tmp_path / "runs"
+    run_jobs(plan_runs([task], ["mean"], "quick", [0], [0], {}), runs, lambda *_: None)
+    truth = load_ground_truth(task, 0)
+    for name, offset in (("secret", 0.01), ("mine", 0.5)):
+        write_predictions(tmp_path / f"{name}.csv", truth.ids, "bulk-modulus", truth.y + offset)
+    enter_submission(tmp_path / "secret.csv", task, "secret", 0, runs)
+    before = {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()}
+    entry = tmp_path / "proposed" / "mine" / "0"
+    entry.mkdir(parents=True)
+    (entry / "about.json").write_text('{"task": "open-dft/bulk-modulus", "fold": 0}')
+    shutil.copy(tmp_path / "mine.csv", entry / "predictions.csv")
+    comment = score_proposals(tmp_path / "proposed", runs)
+    assert "**`mine`**, submitted" in comment
+    assert "| mean |" in comment
+    assert "secret" not in comment
+    assert {path: path.read_bytes() for path in runs.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
