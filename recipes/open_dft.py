@@ -1,21 +1,21 @@
-"""The recipe of open-dft: what is computed, how, and what becomes of it. Anyone can repeat or extend it.
+"""The recipe of open-dft: which structures are computed, how, and how the data set is made of the results.
 
-    python recipes/open_dft.py run FOLDER [--only PATTERN] [--jobs N]   compute; goes on where it was cut off
+    python recipes/open_dft.py run FOLDER [--only PATTERN] [--jobs N]   compute, or resume
     python recipes/open_dft.py assemble FOLDER                          results.jsonl -> open_dft.jsonl
     python recipes/open_dft.py table FOLDER                             open_dft.jsonl -> the Parquet of the package
 
 `open_dft.toml` lists prototypes and compounds, `open_dft_groups.py` makes the structures. A group is one substance in
 one prototype: its energy is computed at about five volumes, shape and internal coordinates fixed, until the minimum is
 bracketed; a third-order Birch-Murnaghan curve through the points gives equilibrium volume and bulk modulus. Formation
-energies are counted from the elements, which are groups of their own. Zero-shot structures are single calculations of
+energies are relative to the elements, which are groups of their own. Zero-shot structures are single calculations of
 distorted Ag and Fe-C, drawn with fixed seeds. No structure comes from a data base.
 
 To extend: add a name to a list of the TOML file (a new element needs a volume there, and a reference in `ELEMENTS`),
-run into the same folder, which keeps what is done, assemble, make the table. Run needs GPAW 22.8 or later with its PBE
-data sets, which is not among this project's dependencies; `--calculator emt` does the same with ASE's EMT potential for
-Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it works: never mix the two in one folder.
+run in the same folder, where finished calculations are skipped, assemble, and make the table. Run needs GPAW 22.8 or
+later with its PBE data sets, which is not among this project's dependencies; `--calculator emt` does the same with
+ASE's EMT potential for Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it works: never mix the two in one folder.
 
-Of the settings, kept for all rows: plane waves to 400 eV; PBE; Fermi-Dirac smearing 0.1 eV (molecules 0.01), energies
+Settings, the same for all rows: plane waves to 400 eV; PBE; Fermi-Dirac smearing 0.1 eV (molecules 0.01), energies
 extrapolated to zero; Gamma-centred mesh of 3.2 A x |b_i|, rounded up for elements and to even numbers for compounds,
 2.5 and nearest for zero-shot; ferromagnetic start where there is Fe, Co or Ni, else no spin.
 """
@@ -59,7 +59,7 @@ NO_GAP = 0.01  # eV: a gap on the mesh below is none
 
 @dataclass(frozen=True)
 class Result:
-    """Of one calculation: energy against free atoms, gap on the mesh, magnetic moment of the cell, time taken."""
+    """Result of one calculation: energy relative to free atoms, gap on the mesh, magnetic moment of the cell, time."""
 
     energy_ev_per_atom: float
     band_gap_ev: float
@@ -74,7 +74,7 @@ Calculator = Callable[[Group, Atoms], Result]
 
 
 def gpaw(group: Group, atoms: Atoms) -> Result:
-    """One self-consistent calculation by GPAW; what GPAW raises passes through, and `TimeoutError` after `LIMIT`."""
+    """Run one self-consistent calculation with GPAW; raises what GPAW raises, and `TimeoutError` after `LIMIT`."""
     from gpaw import GPAW, PW, FermiDirac
 
     atoms, symbols = atoms.copy(), atoms.get_chemical_symbols()
@@ -123,7 +123,7 @@ def _valence(symbol: str) -> tuple[int, int]:
 
 
 def _bands(symbols: Sequence[str]) -> int:
-    """GPAW's number, but with empty bands: by itself it leaves none for Ca, Sr and Ba, an error of 20 meV/atom."""
+    """The number of bands: GPAW's, but with empty ones, without which Ca, Sr and Ba are wrong by 20 meV/atom."""
     electrons, default = (sum(_valence(s)[i] for s in symbols) for i in (0, 1))
     return max(default, math.ceil(electrons / 2) + len(symbols) + 2)
 
@@ -150,7 +150,7 @@ def mesh_gap(calc: Any) -> float:
 
 
 def emt(_: Group, atoms: Atoms) -> Result:
-    """A stand-in: ASE's effective-medium potential, which knows a few metals and no gap."""
+    """Compute with ASE's effective-medium potential, for tests and examples: it has a few metals and no gaps."""
     from ase.calculators.emt import EMT
 
     atoms, started = atoms.copy(), time.monotonic()
@@ -175,8 +175,8 @@ class Curve:
     rms: float
 
 
-def fit(points: Mapping[float, float]) -> Curve | None:
-    """Third-order Birch-Murnaghan, of three points a parabola in ln V; None where there is no minimum."""
+def fit_equation_of_state(points: Mapping[float, float]) -> Curve | None:
+    """Fit a third-order Birch-Murnaghan curve, or a parabola in ln V to three points; None without a minimum."""
     from ase.eos import EquationOfState
 
     x, e = np.array(list(points)), np.array(list(points.values()))
@@ -200,7 +200,7 @@ def fit(points: Mapping[float, float]) -> Curve | None:
 
 
 def nearest(points: Mapping[float, float], x: float, n: int) -> dict[float, float]:
-    """The `n` points nearest to x."""
+    """The n points nearest to x."""
     return {q: points[q] for q in sorted(points, key=lambda q: abs(q - x))[:n]}
 
 
@@ -229,9 +229,9 @@ def search(
             if not evaluate(low + (1 if low == xs[-1] else -1) * _jump(points, low)):
                 break
             continue
-        curve = fit(nearest(points, low, 5))
+        curve = fit_equation_of_state(nearest(points, low, 5))
         if curve is None or not xs[0] - 0.05 < curve.x < xs[-1] + 0.05:
-            curve = fit(nearest(points, low, 3))
+            curve = fit_equation_of_state(nearest(points, low, 3))
             if curve is None:
                 break
         target = curve.x
@@ -246,15 +246,15 @@ def search(
 
 
 def _jump(points: Mapping[float, float], low: float) -> float:
-    """How far to walk downhill."""
+    """The step in ln V towards lower energies."""
     if len(points) < 3:
         return STEP
-    curve = fit(nearest(points, low, 3))
+    curve = fit_equation_of_state(nearest(points, low, 3))
     return min(max(abs(curve.x - low) + 0.03, STEP), 0.26) if curve else 1.6 * STEP
 
 
 def _emptier(xs: Iterable[float], middle: float) -> float:
-    """A new point on the side of the minimum that has fewer."""
+    """A new point on the side of the minimum that has fewer points."""
     right = [q - middle for q in xs if 0.03 < q - middle < NEAR]
     left = [middle - q for q in xs if 0.03 < middle - q < NEAR]
     side, sign = (right, 1) if len(right) <= len(left) else (left, -1)
@@ -265,7 +265,7 @@ def _emptier(xs: Iterable[float], middle: float) -> float:
 
 
 def compute(group: Group, folder: Path, calculator: str) -> str:
-    """Compute what is missing of a group, append it to the log, and return what went wrong, if anything."""
+    """Compute what is missing of a group, append it to the log, and return the error, empty without one."""
     done = {row["id"]: row for row in read(folder) if row.get("id")}
     slowest, n = 0.0, len(group.atoms)
 
@@ -276,11 +276,11 @@ def compute(group: Group, folder: Path, calculator: str) -> str:
             atoms = group.atoms if group.set == "zero_shot" else group.at(x)
             result = CALCULATORS[calculator](group, atoms)
             slowest = max(slowest, result.wall_s)
-            done[name] = {"id": name, **described(group, atoms), **asdict(result), "calculator": calculator}
+            done[name] = {"id": name, **describe_structure(group, atoms), **asdict(result), "calculator": calculator}
             append(folder, done[name])
         return float(done[name]["energy_ev_per_atom"]) * n
 
-    about: dict[str, Any] = {"group_done": group.name}
+    record: dict[str, Any] = {"group_done": group.name}
     try:
         if group.set == "zero_shot":
             energy_at(0.0)
@@ -290,20 +290,20 @@ def compute(group: Group, folder: Path, calculator: str) -> str:
         else:
             enough = partial(lambda: 4 if group.set == "compound" and slowest > SLOW else 5)
             points, curve = search(energy_at, math.log(group.atoms.get_volume()), 8 if n < 6 else 5, enough)
-            about |= finished(group, points, curve)
-    except Exception as error:  # of the calculator: told in the log, and the other groups go on
-        about["error"] = f"{type(error).__name__}: {error}"[:200]
-    append(folder, about)
-    return str(about.get("error", ""))
+            record |= summarise_group(group, points, curve)
+    except Exception as error:  # of the calculator: it is logged, and the other groups are computed
+        record["error"] = f"{type(error).__name__}: {error}"[:200]
+    append(folder, record)
+    return str(record.get("error", ""))
 
 
-def finished(group: Group, points: Mapping[float, float], curve: Curve | None) -> dict[str, Any]:
-    """What the points of a group give; nothing where the minimum is not among them."""
+def summarise_group(group: Group, points: Mapping[float, float], curve: Curve | None) -> dict[str, Any]:
+    """Equilibrium and bulk modulus of a group from its points; empty where the minimum is not among them."""
     xs, low = sorted(points), min(points, key=lambda q: points[q])
     if curve is None or low in (xs[0], xs[-1]):
         return {}
     near = {q: points[q] for q in xs if abs(q - curve.x) < NEAR}
-    final = fit(near) if len(near) >= 4 else curve
+    final = fit_equation_of_state(near) if len(near) >= 4 else curve
     if final is None or abs(final.x - low) >= 0.1:
         return {}
     best, n = min(xs, key=lambda q: abs(q - final.x)), len(group.atoms)
@@ -316,8 +316,8 @@ def finished(group: Group, points: Mapping[float, float], curve: Curve | None) -
     }
 
 
-def described(group: Group, atoms: Atoms) -> dict[str, Any]:
-    """Of a structure, what a row holds."""
+def describe_structure(group: Group, atoms: Atoms) -> dict[str, Any]:
+    """The entries of a row that describe a structure."""
     return {
         "set": group.set,
         "group": group.name,
@@ -331,14 +331,14 @@ def described(group: Group, atoms: Atoms) -> dict[str, Any]:
 
 
 def append(folder: Path, row: Mapping[str, Any]) -> None:
-    """Add a line to the log, whole, whoever else is at it."""
+    """Append a line to the log, under a lock against other processes."""
     with (folder / LOG).open("a", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.write(json.dumps(row) + "\n")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the log; one that was cut off in writing is computed again."""
+    """The lines of the log; an incomplete one is skipped, and computed again."""
     if not (folder / LOG).exists():
         return []
     rows = []
@@ -346,7 +346,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except ValueError:
-            print(f"left out: a line of {LOG} that was cut off: {line[:60]}", file=sys.stderr)
+            print(f"skipped an incomplete line of {LOG}: {line[:60]}", file=sys.stderr)
     return rows
 
 
@@ -360,8 +360,8 @@ def run(folder: Path, only: str, calculator: str, jobs: int) -> None:
     todo = [group for group in groups(only) if group.name not in done]
     work = partial(compute, folder=folder, calculator=calculator)
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        told = zip(todo, pool.map(work, todo) if jobs > 1 else map(work, todo), strict=True)
-        for group, error in track(told, "groups", total=len(todo)):
+        results = zip(todo, pool.map(work, todo) if jobs > 1 else map(work, todo), strict=True)
+        for group, error in track(results, "groups", total=len(todo)):
             if error:
                 print(f"{group.name}: {error}", file=sys.stderr)
 
@@ -389,10 +389,10 @@ def assemble(folder: Path) -> None:
         if abs(formation) > HIGHEST:
             dropped.append((row["id"], f"a formation energy of {formation:.1f} eV/atom"))
             continue
-        about = groups_done.get(row["group"], {})
-        lowest = row["group"].startswith("ref-") and "equilibrium_id" not in about and abs(formation) < 1e-9
-        equilibrium = about.get("equilibrium_id") == row["id"] or lowest
-        modulus = about.get("bulk_modulus_gpa") if equilibrium else None
+        fitted = groups_done.get(row["group"], {})
+        lowest = row["group"].startswith("ref-") and "equilibrium_id" not in fitted and abs(formation) < 1e-9
+        equilibrium = fitted.get("equilibrium_id") == row["id"] or lowest
+        modulus = fitted.get("bulk_modulus_gpa") if equilibrium else None
         kept.append(
             {
                 **row,
@@ -408,7 +408,7 @@ def assemble(folder: Path) -> None:
     (folder / "open_dft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     lines = [f"{name},{reason}\n" for name, reason in [("id", "reason"), *dropped]]
     (folder / "dropped.csv").write_text("".join(lines), encoding="utf-8")
-    print(f"{len(kept)} rows, {len(dropped)} left out: {folder}/dropped.csv says why")
+    print(f"{len(kept)} rows, {len(dropped)} dropped: see {folder}/dropped.csv")
 
 
 def table(folder: Path, home: Path = PACKAGE) -> None:
@@ -450,7 +450,7 @@ citation = "The asugnn-bench developers: open-dft, version 1 (2026)"
 
 
 def main() -> None:
-    """Parse the command line, and do it."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=["run", "assemble", "table"])
     parser.add_argument("folder", type=Path)

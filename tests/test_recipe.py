@@ -99,7 +99,9 @@ def test_curves_through_the_published_energies_give_the_published_moduli(
         group = known[group_of(name)]
         points = energies[group.name]
         low = min(points, key=lambda q: points[q])
-        found = open_dft.finished(group, points, open_dft.fit(open_dft.nearest(points, low, 5)))
+        found = open_dft.summarise_group(
+            group, points, open_dft.fit_equation_of_state(open_dft.nearest(points, low, 5))
+        )
         assert found["equilibrium_id"] == name
         assert found["bulk_modulus_gpa"] == pytest.approx(modulus, rel=0.01), name
 
