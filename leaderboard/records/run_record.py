@@ -218,8 +218,8 @@ class _Fields:
         self.raw, self.where, self.path = raw, where, path
 
     def _fault(self, name: str, wanted: str) -> InputError:
-        held = "is missing" if name not in self.raw else f"is {str(self.raw[name])[:40]!r}, not {wanted}"
-        return InputError(f"{self.where} cannot be read as the record of a run: field '{self.path}{name}' {held}")
+        fault = "is missing" if name not in self.raw else f"is {str(self.raw[name])[:40]!r}, not {wanted}"
+        return InputError(f"{self.where} cannot be read as the record of a run: field '{self.path}{name}' {fault}")
 
     def _get(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any = _REQUIRED) -> Any:
         if self.raw.get(name) is None and default is not _REQUIRED:
@@ -267,7 +267,7 @@ class _Fields:
         return None if self.raw.get(name) is None else self.table(name)
 
     def texts(self, name: str) -> Mapping[str, str]:
-        found = self.table(name, {})
-        for key in found.raw:
-            found.text(key)
-        return found.raw
+        table = self.table(name, {})
+        for key in table.raw:
+            table.text(key)
+        return table.raw

@@ -21,8 +21,8 @@ from leaderboard.running.plan import Job
 
 
 @contextmanager
-def measure_memory(about: dict[str, Any]) -> Iterator[None]:
-    """Peak memory of the block, and the device on which it worked: seen, not declared."""
+def measure_memory(fields: dict[str, Any]) -> Iterator[None]:
+    """Measure the peak memory of the block and the device that it used, and write both into `fields` of run.json."""
     status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     with suppress(OSError):
         clear.write_text("5")  # Linux: the high-water mark starts anew
@@ -33,13 +33,13 @@ def measure_memory(about: dict[str, Any]) -> Iterator[None]:
     on_gpu = bool(torch and torch.cuda.is_available() and torch.cuda.max_memory_allocated())
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        about["peak_memory_mb"] = int(line.split()[1]) // 1024
+        fields["peak_memory_mb"] = int(line.split()[1]) // 1024
     threads = torch.get_num_threads() if torch else os.cpu_count()
     if torch and on_gpu:
-        about["device"] = {"kind": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
-        about["peak_device_memory_mb"] = int(torch.cuda.max_memory_allocated() // 2**20)
+        fields["device"] = {"kind": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
+        fields["peak_device_memory_mb"] = int(torch.cuda.max_memory_allocated() // 2**20)
     else:
-        about["device"] = {"kind": "cpu", "name": processor_name(), "threads": threads}
+        fields["device"] = {"kind": "cpu", "name": processor_name(), "threads": threads}
 
 
 def choose_device(name: str) -> str:

@@ -29,12 +29,12 @@ class Job:
     overrides: Mapping[str, str]
     weights: str = ""  # published weights, by name or path, instead of training
 
-    def configured(self) -> Model:
-        """The unfitted model."""
+    def configure(self) -> Model:
+        """Make the unfitted model; raises `InputError` for a field that it does not have."""
         return configure_model(self.model, self.run.preset, self.overrides)
 
-    def on(self, task: Task) -> Job:
-        """The same for another task."""
+    def for_task(self, task: Task) -> Job:
+        """The same job on another task."""
         return dataclasses.replace(self, run=dataclasses.replace(self.run, task=task))
 
 
@@ -55,39 +55,39 @@ def plan_runs(
     paper compares take the place of the model.
     """
     needed = dict.fromkeys(t for task in tasks for t in (task.training_task, task))
-    found = _folds_of(needed, folds)
-    _refuse_leaks(found, allow_leaks)
+    planned = _list_folds(needed, folds)
+    _refuse_leaks(planned, allow_leaks)
     jobs = []
     for model in models:
         for variant in ablation_variants(model, preset) if ablation else [{}]:
             chosen = {**variant, **overrides.get(model, {})}
             configure_model(model, preset, chosen)
             name = row_name(model, chosen)
-            jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in found for s in seeds]
+            jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in planned for s in seeds]
     return jobs
 
 
-def _folds_of(tasks: Iterable[Task], folds: Sequence[int] | None) -> list[tuple[int, Task]]:
-    """The folds of some tasks, fold by fold; raises `InputError` where one cannot be had."""
-    found = []
+def _list_folds(tasks: Iterable[Task], folds: Sequence[int] | None) -> list[tuple[int, Task]]:
+    """The folds of some tasks, fold by fold; raises `InputError` for one that the split does not have."""
+    out = []
     for task in tasks:
         data = load_dataset(task.source)
-        parts = read_split(data, task.rule)
-        for fold in parts.folds if folds is None else folds:
-            fold_sides(parts, data, task.target, fold)
-            found.append((fold, task))
-    return sorted(found, key=lambda pair: pair[0])
+        split = read_split(data, task.rule)
+        for fold in split.folds if folds is None else folds:
+            fold_sides(split, data, task.target, fold)
+            out.append((fold, task))
+    return sorted(out, key=lambda pair: pair[0])
 
 
 def _refuse_leaks(folds: Iterable[tuple[int, Task]], allow_leaks: bool) -> None:
-    """Raise `InputError` where a tested crystal is, as a structure, also one that trains or validates."""
+    """Raise `InputError` where a test structure also occurs in training or validation."""
     for fold, task in folds:
         data = load_dataset(task.source)
-        leaking = fold_leakage(task, fold, data, find_duplicates(data))
-        if leaking.shared and not allow_leaks:
-            tested, learned = next(iter(leaking.shared.items()))
+        leakage = fold_leakage(task, fold, data, find_duplicates(data))
+        if leakage.shared and not allow_leaks:
+            tested, learned = next(iter(leakage.shared.items()))
             raise InputError(
-                f"the split leaks: {leaking}, such as '{tested}', which is '{learned}'; take another split, or run it "
+                f"the split leaks: {leakage}, such as '{tested}', which is '{learned}'; take another split, or run it "
                 f"all the same with --allow-leaks, and the board shows the count: `bench data audit {task.source.name}`"
             )
 
@@ -103,11 +103,9 @@ def plan_pretrained(
     known = [(m, n, w) for m in models for n, w in published_weights(m).items()]
     chosen = known if weights == "all" else [k for k in known if k[1] == weights]
     if chosen:
-        wanted = [
-            (m, m, n, [t for t in tasks if t.training_task.target.name == about.target]) for m, n, about in chosen
-        ]
+        wanted = [(m, m, n, [t for t in tasks if t.training_task.target.name == w.target]) for m, n, w in chosen]
         if not any(mine for *_, mine in wanted):
-            targets = ", ".join(sorted({about.target for _, _, about in chosen}))
+            targets = ", ".join(sorted({w.target for _, _, w in chosen}))
             raise InputError(f"--pretrained {weights} predicts {targets}: choose a task of that target")
     else:
         model = weights_owner(models, weights)
@@ -116,7 +114,7 @@ def plan_pretrained(
     return [
         Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name)
         for model, row, name, mine in wanted
-        for fold, t in _folds_of(mine, folds)
+        for fold, t in _list_folds(mine, folds)
     ]
 
 

@@ -22,44 +22,44 @@ from leaderboard.running.pretrained import load_pretrained, models_with_weights,
 
 
 def read_crystal_files(files: Sequence[Path]) -> dict[str, Crystal]:
-    """The crystals in some files, by id; raises `InputError`, also where an id comes twice."""
-    found: dict[str, Crystal] = {}
+    """Read the crystals in some files, by id; raises `InputError`, also where an id comes twice."""
+    crystals: dict[str, Crystal] = {}
     for file in files:
         for name, crystal in read_crystals(file).items():
-            if name in found:
+            if name in crystals:
                 raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
-            found[name] = crystal
-    return found
+            crystals[name] = crystal
+    return crystals
 
 
 def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], dict[str, str]]:
-    """What a fitted model predicts for the crystals in some files, by id; and why it does not, for those it cannot."""
-    found = read_crystal_files(files)
-    reasons = outside_domain(model, tuple(found), list(found.values()))
-    inside = {name: crystal for name, crystal in found.items() if name not in reasons}
+    """Predict the crystals in some files: values by id, and of each unsupported crystal the reason by id."""
+    crystals = read_crystal_files(files)
+    reasons = outside_domain(model, tuple(crystals), list(crystals.values()))
+    inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
     values = model.predict(list(inside.values())).tolist() if inside else []
     return dict(zip(inside, values, strict=True)), reasons
 
 
 def load_run_model(folder: Path) -> tuple[str, Model]:
-    """The target of a stored run, and its fitted model."""
-    record = open_run(folder)
-    return record.run.task.target.name, fitted_model(record)
+    """Load the fitted model of a stored run, after the name of its target; raises `InputError`."""
+    stored = open_run(folder)
+    return stored.run.task.target.name, load_fitted_model(stored)
 
 
 def outside_domain(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]) -> dict[str, str]:
-    """Ids of the crystals that the model says it cannot predict, with its reasons."""
+    """Ids of the crystals that a model does not support, each with the reason that it gives."""
     reasons: Mapping[int, str] = model.outside(crystals) if isinstance(model, HasDomain) else {}
     return {ids[i]: reason for i, reason in reasons.items()}
 
 
-def fitted_model(record: StoredRun) -> Model:
-    """The model of a stored run."""
-    if not (record.folder / "model").is_dir():
-        raise InputError(f"{record.folder} has no folder 'model': delete its run.json, and the run is made again")
-    model = find_model(record.record.entry)
+def load_fitted_model(stored: StoredRun) -> Model:
+    """Load the fitted model of a stored run; raises `InputError` where it was not stored."""
+    if not (stored.folder / "model").is_dir():
+        raise InputError(f"{stored.folder} has no folder 'model': delete its run.json and repeat `bench run`")
+    model = find_model(stored.record.entry)
     require_model_packages(model)
-    return model.load(record.folder / "model")
+    return model.load(stored.folder / "model")
 
 
 def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tuple[str, Model]:
@@ -83,10 +83,10 @@ def embed_files(files: Sequence[Path], out: Path) -> int:
     with show_progress("crystals", len(crystals)) as bar:
         for name, crystal in crystals.items():
             try:
-                found = embed_crystal(crystal)
+                embedding = embed_crystal(crystal)
             except InputError as error:
                 raise InputError(f"'{name}': {error}") from error
-            arrays |= {(f"{name}/{k}" if len(crystals) > 1 else k): v for k, v in vars(found).items()}
+            arrays |= {(f"{name}/{k}" if len(crystals) > 1 else k): v for k, v in vars(embedding).items()}
             bar.advance()
     with atomic_write(out) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)

@@ -17,7 +17,7 @@ from leaderboard.running.runner import Outcome, Report, run_jobs
 
 
 def run_in_processes(request: RunRequest, out: Path, processes: int, report: Report) -> dict[Outcome, int]:
-    """Do what is not done yet in `processes` at a time; a zero-shot job waits for the one whose model it needs."""
+    """Do the jobs that are not finished, `processes` at a time; a zero-shot job waits for the model that it needs."""
     jobs = request.jobs()
     workspace = replace(current_workspace(), progress=silent)
     counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
@@ -40,7 +40,7 @@ def run_in_processes(request: RunRequest, out: Path, processes: int, report: Rep
                     waiting |= {k: None for k, origin in waiting.items() if origin == i}
         except BrokenProcessPool as error:
             raise InputError(
-                "a process was killed, perhaps for its memory; the same command goes on from here, with fewer --jobs"
+                "a process was killed, perhaps for lack of memory: repeat the command with fewer --jobs to resume"
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -50,7 +50,7 @@ def run_in_processes(request: RunRequest, out: Path, processes: int, report: Rep
 def _origin(jobs: list[Job], i: int) -> int | None:
     """The job that must be done before another, if it is among them."""
     job = jobs[i]
-    before = job.on(job.run.task.training_task).run
+    before = job.for_task(job.run.task.training_task).run
     if job.weights or before == job.run:
         return None
     return next((k for k, other in enumerate(jobs) if other.run == before), None)
@@ -70,10 +70,10 @@ def _start_worker(request: RunRequest, out: Path, workspace: Workspace) -> None:
 
 def _run_one(i: int) -> tuple[Outcome, str]:
     """In another process: one job."""
-    said: list[tuple[Outcome, str]] = []
+    reported: list[tuple[Outcome, str]] = []
 
     def report(_: Run, outcome: Outcome, note: str) -> None:
-        said.append((outcome, note))
+        reported.append((outcome, note))
 
     run_jobs([_jobs[i]], _out[0], report)
-    return said[0]
+    return reported[0]

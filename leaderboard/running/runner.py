@@ -31,7 +31,7 @@ from leaderboard.records import (
 )
 from leaderboard.running.machine import checkout_commit, measure_memory, package_versions
 from leaderboard.running.plan import Job
-from leaderboard.running.predict_files import fitted_model, outside_domain
+from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
@@ -40,70 +40,71 @@ Report = Callable[[Run, Outcome, str], None]
 
 
 def run_jobs(jobs: Sequence[Job], out: Path, report: Report) -> dict[Outcome, int]:
-    """Do what is not done yet. A job that fails does not stop the others.
+    """Do the jobs that are not finished, and report each. A job that fails does not stop the others.
 
-    A job that another process is at is put off, and waited for when nothing else is left.
+    A job that another process works on is postponed, and waited for when no other is left.
     """
     counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
     queue, busy = deque(jobs), 0
     while queue:
         job = queue.popleft()
-        with lock_folder(job.run.folder(out), wait=busy > len(queue)) as mine:
-            if not mine or _others_train(job, out, wait=busy > len(queue)):
+        with lock_folder(job.run.folder(out), wait=busy > len(queue)) as locked:
+            if not locked or _is_origin_busy(job, out, wait=busy > len(queue)):
                 queue.append(job)
                 busy += 1
                 continue
             busy = 0
-            outcome, note = _attempt_job(job, out)
+            outcome, note = _do_job(job, out)
         counts[outcome] += 1
         report(job.run, outcome, note)
     return counts
 
 
-def _others_train(job: Job, out: Path, wait: bool) -> bool:
-    """Whether another process is at the model that a zero-shot job needs."""
-    origin = job.on(job.run.task.training_task).run
+def _is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
+    """Whether another process trains the model that a zero-shot job needs."""
+    origin = job.for_task(job.run.task.training_task).run
     if job.weights or origin == job.run or find_run(origin, out):
         return False
     with lock_folder(origin.folder(out), wait) as free:
         return not free
 
 
-def _attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
+def _do_job(job: Job, out: Path) -> tuple[Outcome, str]:
+    """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
     (folder / "error.txt").unlink(missing_ok=True)
     try:
-        if _is_kept(job, out):
+        if _is_finished(job, out):
             return "kept", ""
         return "done", _train_and_predict(job, out)
     except InputError as error:
         return "failed", str(error)
-    except Exception as error:  # a model's own failure: told, kept, and the others go on
+    except Exception as error:  # a failure of the model itself must not stop the other jobs
         if isinstance(error, ImportError) and (sentence := missing_extra(error)):
             return "failed", sentence
         write_text(folder / "error.txt", traceback.format_exc())
         return "failed", f"{type(error).__name__}: {error}; the traceback is in {folder / 'error.txt'}"
 
 
-def _identity(job: Job, data: Dataset) -> dict[str, Any]:
+def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
     """What makes two runs in one folder the same run."""
     task = job.run.task
-    parts = read_split(data, task.rule)
+    split = read_split(data, task.rule)
     return {
         "task": task.name,
         "model": job.run.model,
         "entry": job.model,
-        "source": _source(job.model),
+        "source": _model_source(job.model),
         "preset": job.run.preset,
         **(
             {"weights": describe_weights(job.model, job.weights)}
             if job.weights
-            else {"settings": _settings(job.configured())}
+            else {"settings": _settings(job.configure())}
         ),
         "fold": job.run.fold,
         "seed": job.run.seed,
         "precision": current_workspace().precision,
-        "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
+        "split": {"rule": split.rule, "version": split.version, "sha256": split.sha256},
         "data": {"name": data.source.name, "sha256": data.sha256},
     }
 
@@ -114,98 +115,101 @@ def _settings(model: Model) -> dict[str, Any]:
     return plain
 
 
-def _is_kept(job: Job, out: Path) -> bool:
-    """Whether the run is complete; raises `InputError` where the folder holds another run than this one."""
-    record = find_run(job.run, out)
-    if record is None:
+def _is_finished(job: Job, out: Path) -> bool:
+    """Whether the run is finished; raises `InputError` where its folder holds a run with other settings."""
+    stored = find_run(job.run, out)
+    if stored is None:
         return False
-    identity = _identity(job, load_dataset(job.run.task.source))
-    changed = [key for key, value in identity.items() if record.record.raw.get(key) != value]
+    identity = _run_identity(job, load_dataset(job.run.task.source))
+    changed = [key for key, value in identity.items() if stored.record.raw.get(key) != value]
     if changed:
         raise InputError(
-            f"{record.folder} holds a finished run with another {' and '.join(changed)}: "
+            f"{stored.folder} holds a finished run that differs in {' and '.join(changed)}: "
             "choose another --out, or move that folder away"
         )
-    (record.folder / "checkpoint.pt").unlink(missing_ok=True)
+    (stored.folder / "checkpoint.pt").unlink(missing_ok=True)
     return True
 
 
 def _train_and_predict(job: Job, out: Path) -> str:
+    """Train a model, or load it, predict the test set, and write the run; returns the seconds, for the user."""
     run, folder = job.run, job.run.folder(out)
     require_model_packages(find_model(job.model))
     commit = checkout_commit()
     data = load_dataset(run.task.source)
-    identity = _identity(job, data)
+    identity = _run_identity(job, data)
     _resume_or_clear(folder, identity)
     sides = fold_sides(read_split(data, run.task.rule), data, run.task.target, run.fold)
     ids, test = sides.test, data.crystals(sides.test)
-    about: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "counts": {"train": len(sides.train), "validate": len(sides.validate), "test": len(ids)},
         "seconds": {},
     }
     workspace = current_workspace()
     context = Context(run.seed, workspace.device, workspace.precision, folder, workspace.progress(run.title))
     if not job.weights:
-        about["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
-    with measure_memory(about):
+        fields["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
+    with measure_memory(fields):
         if job.weights:
             model = load_pretrained(job.model, job.weights)
             if isinstance(model, HasReferences):  # to crystals of the training side, without their labels
                 origin = run.task.training_task
-                of = load_dataset(origin.source)
-                model.refer(of.crystals(fold_sides(read_split(of, origin.rule), of, origin.target, run.fold).train))
-            about["settings"] = _settings(model)
-            about["outside"] = outside_domain(model, ids, test)
-            inside = [i for i, name in enumerate(ids) if name not in about["outside"]]
+                trained = load_dataset(origin.source)
+                split = read_split(trained, origin.rule)
+                model.refer(trained.crystals(fold_sides(split, trained, origin.target, run.fold).train))
+            fields["settings"] = _settings(model)
+            fields["outside"] = outside_domain(model, ids, test)
+            inside = [i for i, name in enumerate(ids) if name not in fields["outside"]]
             ids, test = tuple(ids[i] for i in inside), [test[i] for i in inside]
         elif run.task.target.model_of:
-            model, about["model_of"] = _trained(job, out)
+            model, fields["model_of"] = _load_origin_model(job, out)
         else:
-            model = _fit(job, context, data, sides, about)
+            model = _fit_model(job, context, data, sides, fields)
         started = time.monotonic()
         values = model.predict(test)
-        about["seconds"]["predict"] = round(time.monotonic() - started, 3)
+        fields["seconds"]["predict"] = round(time.monotonic() - started, 3)
     _check_predictions(run, ids, values)
-    about["parameters"] = getattr(model, "parameters", None)
+    fields["parameters"] = getattr(model, "parameters", None)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
         _save_model(model, folder / "model")
-    about["predictions_sha256"] = file_sha256(folder / "predictions.csv")
-    about |= {
+    fields["predictions_sha256"] = file_sha256(folder / "predictions.csv")
+    fields |= {
         "versions": package_versions(job),
         "commit": commit,
         "finished": datetime.now(UTC).isoformat("T", "seconds"),
     }
-    write_record(folder, {**identity, **about})
+    write_record(folder, {**identity, **fields})
     for name in ("checkpoint.pt", "started.json"):
         (folder / name).unlink(missing_ok=True)
-    seconds = about["seconds"]
+    seconds = fields["seconds"]
     return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
 
 
-def _fit(job: Job, context: Context, data: Dataset, ids: Sides, about: dict[str, Any]) -> Model:
+def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: dict[str, Any]) -> Model:
+    """Train the model of a job, and write its seconds, and whether training was resumed, into `fields` of run.json."""
     target = job.run.task.target
-    train, validate = (_labelled(data, target, side) for side in (ids.train, ids.validate))
-    model = job.configured()
+    train, validate = (_labelled(data, target, ids) for ids in (sides.train, sides.validate))
+    model = job.configure()
     assert context.folder is not None
     resumed = (context.folder / "checkpoint.pt").exists()
     started = time.monotonic()
     model.fit(train, validate, context)
     seconds = time.monotonic() - started
-    if resumed:  # what the killed process spent is in the history
+    if resumed:  # the history has the seconds of the interrupted process
         seconds = max(seconds, sum(read_history(context.folder).get("seconds", ())))
-    about["seconds"]["train"] = round(seconds, 3)
-    about["resumed"] = resumed
+    fields["seconds"]["train"] = round(seconds, 3)
+    fields["resumed"] = resumed
     return model
 
 
-def _trained(job: Job, out: Path) -> tuple[Model, str]:
-    """The fitted model of the task that a zero-shot task takes its models from."""
-    origin = job.on(job.run.task.training_task)
-    record = find_run(origin.run, out)
-    if record is None:
-        raise InputError(f"it needs the model of {origin.run.title}, which is not there")
-    return fitted_model(record), record.record.predictions_sha256
+def _load_origin_model(job: Job, out: Path) -> tuple[Model, str]:
+    """Load the fitted model that a zero-shot run predicts with, and the sha256 of that run's predictions."""
+    origin = job.for_task(job.run.task.training_task)
+    stored = find_run(origin.run, out)
+    if stored is None:
+        raise InputError(f"it needs the model of {origin.run.title}, which is not finished")
+    return load_fitted_model(stored), stored.record.predictions_sha256
 
 
 def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
@@ -214,6 +218,7 @@ def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
 
 
 def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
+    """Raise `InputError` for predictions of the wrong shape, or that are no finite numbers or no probabilities."""
     if np.shape(values) != (len(ids),):
         raise InputError(f"it predicted an array of shape {np.shape(values)} for {len(ids)} crystals")
     bad = ~np.isfinite(values)
@@ -225,7 +230,7 @@ def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
 
 
 def _save_model(model: Model, folder: Path) -> None:
-    """Save into a folder that appears whole."""
+    """Save a model into a folder that appears whole or not at all."""
     temporary = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
     try:
         model.save(temporary)
@@ -237,7 +242,7 @@ def _save_model(model: Model, folder: Path) -> None:
 
 
 def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Keep a checkpoint only if it belongs to this very run."""
+    """Keep the checkpoint if it belongs to this run, else delete it."""
     started = folder / "started.json"
     text = json.dumps(identity, indent=1) + "\n"
     if not started.exists() or started.read_text(encoding="utf-8") != text:
@@ -245,6 +250,7 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
         write_text(started, text)
 
 
-def _source(model: str) -> str:
+def _model_source(model: str) -> str:
+    """`module:Class` of a model, as run.json holds it."""
     cls = find_model(model)
     return f"{cls.__module__}:{cls.__qualname__}"

@@ -174,7 +174,7 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
     (record.folder / "run.json").write_text(json.dumps(about))
     ((_, _, outcome, note),) = run(tmp_path, "bulk-modulus", ["mean"])
     assert outcome == "failed"
-    assert "holds a finished run with another split" in note
+    assert "holds a finished run that differs in split" in note
     assert json.loads((record.folder / "run.json").read_text()) == about
 
 
