@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leaderboard.board import Row, rank_rows
-from leaderboard.data import suite_tasks
-from leaderboard.scoring import METRICS
+from leaderboard.board import MetricValue, Row, rank_rows
+from leaderboard.data import parse_task, suite_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
@@ -157,7 +156,7 @@ def _line(model: str, target: str, value: float | None, published: str, row: Row
     head = f"| {model} | {target} ({UNITS[target]}) | {published}"
     if row is None:
         return f"{head} | - | - | - | {why} |"
-    metric = row.metrics[METRICS[row.kind][0].name].value
+    metric = _primary(row).value
     assert metric is not None
     assert row.seconds_train is not None
     difference = "-" if value is None else f"{metric - value:+.3f}"
@@ -166,10 +165,15 @@ def _line(model: str, target: str, value: float | None, published: str, row: Row
     return f"{head} | {_value(row)} | {spent} | {difference} | {why} |"
 
 
+def _primary(row: Row) -> MetricValue:
+    """The metric by which the row's task is ranked."""
+    return row.metrics[parse_task(row.task).target.metrics[0].name]
+
+
 def _value(row: Row | None) -> str:
     if row is None:
         return "-"
-    value = row.metrics[METRICS[row.kind][0].name]
+    value = _primary(row)
     between = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
     return f"{value.value:.3f}{between}"
 

@@ -174,7 +174,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         line = [model]
         for task in tasks:
             row = cells.get((model, task.name))
-            line.append(_metric_cell(row, task.target.metrics[0].name, form) if row else "-")
+            line.append(_metric_cell(row, task.target.metrics[0].name, row.rank == 1, form) if row else "-")
         seconds = [r.seconds_train for r in rows if r.title == model and r.seconds_train is not None]
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -194,7 +194,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         table.add_row(
             format_rank(row),
             row.title,
-            *(_metric_cell(row, metric.name, form) for metric in task.target.metrics),
+            *(_metric_cell(row, m.name, i == 0 and row.rank == 1, form) for i, m in enumerate(task.target.metrics)),
             "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
             _seconds(row, form),
             "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
@@ -236,12 +236,12 @@ def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
     return SystemRow(plain["n"], raw, plain["offset"], after)
 
 
-def _metric_cell(row: Row, metric: str, form: str) -> str:
+def _metric_cell(row: Row, metric: str, best: bool, form: str) -> str:
     value = row.metrics[metric]
     shown = format_number(value.value)
     if row.spread:
         shown += f" ± {format_number(row.spread[metric])}"
-    if row.rank == 1:
+    if best:
         shown = f"**{shown}**" if form == "markdown" else f"[bold]{shown}[/]"
     return f"{shown} ({format_interval(value)})" if form == "markdown" else f"{shown}\n[dim]{format_interval(value)}[/]"
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from leaderboard.board import MetricValue, Row
 from leaderboard.records import UNPRESET
 from leaderboard.reports import PRESET_WARNINGS, board_notes, order_by_place
-from leaderboard.scoring import METRICS, Metric
+from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
 from leaderboard.site.view_model import SiteBoard, SiteData, page_of_run, page_of_task
@@ -27,7 +27,7 @@ class BoardCell:
     shown: str
     interval: str
     bar: Markup
-    best: bool  # whether no model is significantly better
+    best: bool  # whether it is printed bold: not significantly worse than the best
     page: str  # of the row's first run
 
 
@@ -47,9 +47,11 @@ def index_values(stored: SiteData) -> dict[str, Any]:
     }
 
 
-def board_cell(stored: SiteData, row: Row, metric: Metric, within: tuple[float, float] | None, width: int) -> BoardCell:
-    """A metric of a row; its interval is drawn on the scale `within`, if there is one."""
-    value, best = row.metrics[metric.name], row.rank == 1
+def board_cell(
+    stored: SiteData, row: Row, metric: Metric, best: bool, within: tuple[float, float] | None, width: int
+) -> BoardCell:
+    """One metric of a row; its interval is drawn on the scale `within`, unless that is None."""
+    value = row.metrics[metric.name]
     shown = html_number(value.value)
     if row.spread:
         shown += f" ± {html_number(row.spread[metric.name])}"
@@ -76,15 +78,15 @@ def _board(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     columns: list[Mapping[str, Any]] = []
     cells: dict[tuple[str, str], BoardCell] = {}
     for task in board.tasks:
-        rows, metric = board.of(task), METRICS[task.target.kind][0]
+        rows, metric = board.of(task), task.target.metrics[0]
         within = interval_span([row.metrics[metric.name] for row in rows])
-        cells |= {(row.title, task.name): board_cell(stored, row, metric, within, BAR) for row in rows}
+        cells |= {(row.title, task.name): board_cell(stored, row, metric, row.rank == 1, within, BAR) for row in rows}
         columns.append({
             "task": task,
             "metric": metric,
             "unit": metric_unit(task, metric),
             "page": page_of_task(task, board.preset),
-            "costs": [(of, cost_figure(rows, of)) for of in COSTS],
+            "costs": [(cost, cost_figure(rows, metric, cost)) for cost in COSTS],
         })  # fmt: skip
     lines = []
     for title in order_by_place(board.rows, board.tasks):

@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboard.board import MetricValue, Row, metric_value
 from leaderboard.records import StoredRun, read_history
-from leaderboard.scoring import METRICS, estimate_metrics
+from leaderboard.scoring import estimate_metrics
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
 from leaderboard.site.svg_figures import (
@@ -55,17 +55,19 @@ SHOWN = 20  # entries of a long list, such as the crystals outside a model's dom
 
 def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) -> dict[str, Any]:
     """For the template."""
-    run, runs = record.run, stored.runs(row)
+    run, runs, target = record.run, stored.runs(row), record.run.task.target
     held, p = stored.read(record)
     scored = held.run(p)
     scores: Mapping[str, MetricValue] = row.metrics
     if len(runs) > 1:  # the row is their mean
-        scores = {name: metric_value(e) for name, e in estimate_metrics(run.task.target.kind, [scored]).items()}
+        scores = {
+            name: metric_value(e) for name, e in estimate_metrics(target.kind, [scored], target.ranked_by).items()
+        }
     warning, said = page_notes([row], board.preset, detailed=False)
     withheld = stored.withheld(run)
     return {
         "run": run,
-        "unit": run.task.target.unit,
+        "unit": target.unit,
         "page_of_task": page_of_task(run.task, board.preset),
         "n": len(scored.y),
         "groups": len(set(scored.groups)),
@@ -73,7 +75,7 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "siblings": [(f"{r.run.fold}-{r.run.seed}", page_of_run(r.run)) for r in runs],
         "scores": [
             (m.title, html_number(scores[m.name].value), metric_unit(run.task, m), html_interval(scores[m.name]))
-            for m in METRICS[run.task.target.kind]
+            for m in target.metrics
         ],
         "rank": "" if row.rank is None else html_rank(row),
         "ranked": sum(r.rank is not None for r in board.of(run.task)),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from asugnn.crystal import Floats
 from leaderboard.board import MetricValue, Row, pareto_front
-from leaderboard.scoring import METRICS, THRESHOLD, roc_curve
+from leaderboard.scoring import THRESHOLD, Metric, roc_curve
 from leaderboard.site.formatting import html_interval, html_number
 from leaderboard.site.svg_axes import Axis, axes_frame, svg_figure, svg_number, svg_path, svg_text
 
@@ -72,21 +72,24 @@ def rank_line(row: Row, count: int) -> Markup:
     ).format(kind, svg_number(a), svg_number(max(b - a, 0.5)))
 
 
-def cost_figure(rows: Sequence[Row], of: str) -> Markup | None:
-    """The primary metric over what it costs: `train` in seconds, or `predict` in milliseconds a crystal."""
-    shown = [(r, s, v) for r in rows if (s := _spent(r, of)) is not None and (v := _value(r)) is not None]
+def cost_figure(rows: Sequence[Row], metric: Metric, cost: str) -> Markup | None:
+    """A metric over what it costs: `train` in seconds, or `predict` in milliseconds per crystal.
+
+    None where no row has both.
+    """
+    values_of = {row.title: row.metrics[metric.name].value for row in rows}
+    shown = [(r, s, v) for r in rows if (s := _spent(r, cost)) is not None and (v := values_of[r.title]) is not None]
     if not shown:
         return None
     first = shown[0][0]
-    metric = METRICS[first.kind][0]
     values = np.array([v for _, _, v in shown])
-    spent = np.array([max(s, FLOOR[of]) for _, s, _ in shown])
+    spent = np.array([max(s, FLOOR[cost]) for _, s, _ in shown])
     width, height = 300, 236
     x = Axis.over(spent, 54, width - 12, log=True, room=0.1)
     logarithmic = not metric.higher_is_better and float(values.min()) > 0
     y = Axis.over(values, height - 44, 12, log=logarithmic, room=0.08)
     unit = f", {first.unit}" if metric.has_unit and first.unit else ""
-    across = "training, s" if of == "train" else "prediction, ms per crystal"
+    across = "training, s" if cost == "train" else "prediction, ms per crystal"
     parts = [axes_frame(x, y, across, f"{metric.title}{unit}")]
     sign = -1 if metric.higher_is_better else 1
     front = pareto_front([(sign * v, s) for _, s, v in shown])
@@ -94,11 +97,11 @@ def cost_figure(rows: Sequence[Row], of: str) -> Markup | None:
     xs, ys = x(spent), y(values)
     if len(front) > 1:
         parts.append(Markup('<path class="front" d="{}"/>').format(_steps(xs[front], ys[front])))
-    for i, (row, seconds, _) in enumerate(shown):
-        said = f"{row.title}: {metric.title} {html_number(_value(row))}{unit.replace(',', '')}"
+    for i, (row, spent_here, score) in enumerate(shown):
+        said = f"{row.title}: {metric.title} {html_number(score)}{unit.replace(',', '')}"
         value = row.metrics[metric.name]
         said += f" ({html_interval(value)})" if value.low is not None else ""
-        said += f"; {_brief(seconds)} {'s to train' if of == 'train' else 'ms per crystal'}"
+        said += f"; {_brief(spent_here)} {'s to train' if cost == 'train' else 'ms per crystal'}"
         kind = "dot best" if i in front else "dot other" if row.pretrained_on else "dot"
         place = svg_number(xs[i]), svg_number(ys[i])
         parts.append(Markup('<circle class="{}" cx="{}" cy="{}" r="4.5" data-tip="{}"/>').format(kind, *place, said))
@@ -216,14 +219,10 @@ def history_figure(columns: dict[str, list[float]], width: int, height: int) -> 
     return svg_figure(width, height, f"training loss and validation score over {epochs} epochs", drawn)
 
 
-def _spent(row: Row, of: str) -> float | None:
-    if of == "train":
+def _spent(row: Row, cost: str) -> float | None:
+    if cost == "train":
         return row.seconds_train
     return None if row.seconds_predict is None else 1e3 * row.seconds_predict / max(row.n / len(row.runs), 1)
-
-
-def _value(row: Row) -> float | None:
-    return row.metrics[METRICS[row.kind][0].name].value
 
 
 def _steps(xs: Floats, ys: Floats) -> str:

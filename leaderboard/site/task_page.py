@@ -10,7 +10,6 @@ import numpy as np
 from leaderboard.board import ErrorClass, Row, break_down_errors
 from leaderboard.data import Task
 from leaderboard.records import UNPRESET, read_history
-from leaderboard.scoring import METRICS
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
 from leaderboard.site.periodic_table import periodic_table
@@ -37,7 +36,7 @@ COLUMNS = (("epochs", ""), ("training", "s"), ("prediction", "s"), ("memory", "M
 
 def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any]:
     """For the template."""
-    rows, metrics = board.of(task), METRICS[task.target.kind]
+    rows, metrics = board.of(task), task.target.metrics
     withheld = any(stored.withheld(run.run) for row in rows for run in stored.runs(row))
     warning, said = page_notes(rows, board.preset, detailed=True)
     some = rows[:CARDS]
@@ -54,7 +53,7 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "lines": _lines(stored, task, rows),
         "warning": warning,
         "notes": said,
-        "costs": [(of, figure) for of in COSTS if (figure := cost_figure(rows, of))],
+        "costs": [(cost, figure) for cost in COSTS if (figure := cost_figure(rows, metrics[0], cost))],
         "withheld": withheld,
         "crystals": [] if withheld else [crystals_of(task, fold) for fold in folds],
         "cards": [] if withheld else _cards(stored, task, some),
@@ -69,7 +68,7 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
 
 def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows of the table; what each is tied with, as places in it."""
-    first, *rest = METRICS[task.target.kind]
+    first, *rest = task.target.metrics
     within = interval_span([row.metrics[first.name] for row in rows])
     ranked = sum(row.rank is not None for row in rows)
     place = {row.title: i for i, row in enumerate(rows)}
@@ -81,8 +80,8 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
             "places": rank_line(row, ranked),
             "tied": index_ranges([place[title] for title in row.tied_with]),
             "cells": [
-                board_cell(stored, row, first, within, BAR),
-                *(board_cell(stored, row, m, None, BAR) for m in rest),
+                board_cell(stored, row, first, row.rank == 1, within, BAR),
+                *(board_cell(stored, row, metric, False, None, BAR) for metric in rest),
             ],
         }
         for row in rows
@@ -94,7 +93,7 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
     read = [[stored.read(run) for run in stored.runs(row)] for row in rows]
     points = [[Points(held.y, p) for held, p in runs] for runs in read]
     pooled = [Points(np.concatenate([r.y for r in runs]), np.concatenate([r.p for r in runs])) for runs in points]
-    unit, metric = task.target.unit, METRICS[task.target.kind][0]
+    unit, metric = task.target.unit, task.target.metrics[0]
     over, limit = parity_limits(pooled), residual_limit(pooled)
     cards = []
     for i, row in enumerate(rows):

@@ -66,7 +66,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Run(BULK, "quick", HOSTILE, 0, 0).folder(out)
     folder.mkdir(parents=True)
     (folder / "predictions.csv").write_bytes(record.predictions.read_bytes())
-    changed = {"model": HOSTILE, "settings": {SCRIPT: SCRIPT}, "device": {"name": SCRIPT}, "commit": HOSTILE}
+    changed = {
+        "model": HOSTILE,
+        "settings": {SCRIPT: SCRIPT},
+        "device": {"kind": SCRIPT, "name": SCRIPT},
+        "commit": HOSTILE,
+    }
     write_record(folder, {**record.record.raw, **changed, "weights": {"name": "w", "trained_on": SCRIPT}})
     return out
 
