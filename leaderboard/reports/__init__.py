@@ -17,17 +17,16 @@ from leaderboard.reports.terminal import (
     render_score,
 )
 from leaderboard.reports.wording import (
-    PRESET_WARNINGS,
     board_notes,
     format_count,
     format_interval,
     format_number,
     format_rank,
     order_by_place,
+    preset_warning,
 )
 
 __all__ = [
-    "PRESET_WARNINGS",
     "TABLE_FORMATS",
     "Cell",
     "Column",
@@ -40,6 +39,7 @@ __all__ = [
     "format_number",
     "format_rank",
     "order_by_place",
+    "preset_warning",
     "render_board",
     "render_datasets",
     "render_entry",

@@ -29,9 +29,14 @@ def order_by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
     return sorted(places, key=lambda m: (m in others, -len(places[m]), sum(places[m]) / len(places[m])))
 
 
+def preset_warning(rows: Sequence[Row], preset: str) -> str:
+    """The warning about a preset if any of these rows was trained under it; else an empty text."""
+    return PRESET_WARNINGS.get(preset, "") if any(row.preset == preset for row in rows) else ""
+
+
 def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
     """What a reader must know of a table: how it was trained, what the intervals are, what is not known."""
-    lines = [PRESET_WARNINGS[preset]] if preset in PRESET_WARNINGS and any(not r.pretrained_on for r in rows) else []
+    lines = [warning] if (warning := preset_warning(rows, preset)) else []
     where = {"markdown": "in brackets the", "html": "beside each value its"}.get(form, "below each value its")
     lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
     if any(r.spread for r in rows):

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from leaderboard.board import MetricValue, Row
 from leaderboard.records import UNPRESET
-from leaderboard.reports import PRESET_WARNINGS, board_notes, order_by_place
+from leaderboard.reports import board_notes, order_by_place, preset_warning
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
@@ -70,8 +70,8 @@ def page_notes(rows: Sequence[Row], preset: str, detailed: bool) -> tuple[str, l
     said = board_notes(rows, preset, "html", detailed)
     if apart := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
         said.append(f"{', '.join(apart)}: without a rank where folds or seeds are others than those of the rest")
-    warning = PRESET_WARNINGS.get(preset, "")
-    return (warning, said[1:]) if said[0] == warning else ("", said)
+    warning = preset_warning(rows, preset)
+    return warning, said[1:] if warning else said
 
 
 def _board(stored: SiteData, board: SiteBoard) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
 from leaderboard.board import NOISE
 from leaderboard.data import Source, find_source, load_dataset
-from leaderboard.reports import PRESET_WARNINGS
+from leaderboard.reports import preset_warning
 from leaderboard.reports.paper.panels import (
     COLOURS,
     STYLE,
@@ -180,8 +180,9 @@ def _what_is_stored(of: PaperRuns, targets: int) -> str:
 def _captioned(name: str, figure: Figure, of: PaperRuns, shown: Sequence[PanelData]) -> Drawn:
     """With the runs that it is from in the caption, and who trained them how in small print."""
     titles = list(dict.fromkeys(s.row.title for s in shown))
-    trained = any(s.row.preset == of.preset for s in shown)
-    warning = PRESET_WARNINGS.get(of.preset, f"preset {of.preset}") if trained else ""
+    rows = [s.row for s in shown]
+    trained = any(row.preset == of.preset for row in rows)
+    warning = preset_warning(rows, of.preset) or (f"preset {of.preset}" if trained else "")
     print_ = f"{' and '.join(titles)} on {of.data}" + (f"; {warning}" if warning else "")
     wrapped = textwrap.fill(print_, int(16 * figure.get_figwidth()))  # letters an inch, at 7 points
     figure.supxlabel(wrapped, x=0.005, ha="left", fontsize=7, color="0.3")

@@ -17,7 +17,7 @@ from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_rows
 from leaderboard.data import Task, find_source, load_dataset
 from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs
-from leaderboard.reports import PRESET_WARNINGS, Cell, Notes
+from leaderboard.reports import Cell, Notes, preset_warning
 from leaderboard.scoring import Estimate, PredictedFold
 
 DATA, ZERO_SHOT = "mp-2024-1", "hm"  # the paper's own data sets
@@ -188,21 +188,26 @@ def row_origin(rows: Iterable[Row], of: PaperRuns) -> str:
     return "; ".join(out)
 
 
-def table_caption(of: PaperRuns, theirs: str, extra: Sequence[str]) -> list[str]:
+def table_caption(of: PaperRuns, rows: Sequence[Row], theirs: str, extra: Sequence[str]) -> list[str]:
     """What stands below a table: what is quoted, what is measured on which data, and how its noise is shown."""
     lines = [f"quoted: {paper_values()['sources']['paper']}, on {theirs}"]
-    if not of.rows:
-        lines.append(f"the runs of {of.data} cannot be scored" if of.records else f"nothing is measured on {of.data}")
+    if not rows:
+        lines.append(
+            f"the runs of {of.data} cannot be scored"
+            if of.records and not of.rows
+            else f"nothing is measured on {of.data}"
+        )
         lines += of.faults[:1]
         lines += [f"there are runs of other data: {', '.join(of.elsewhere)}"] if of.elsewhere else []
         return [*lines, *extra]
     source = of.tasks[0].source
-    lines.append(f"measured: on {source.name} ({source.title}), split {of.tasks[0].rule}, preset {of.preset}")
-    lines += [PRESET_WARNINGS[of.preset]] if of.preset in PRESET_WARNINGS else []
+    trained = f", preset {of.preset}" if any(row.preset == of.preset for row in rows) else ""
+    lines.append(f"measured: on {source.name} ({source.title}), split {of.tasks[0].rule}{trained}")
+    lines += [warning] if (warning := preset_warning(rows, of.preset)) else []
     if of.data not in {DATA, ZERO_SHOT}:
         lines.append("quoted and measured numbers are of different data: they are no comparison")
     lines.append(f"with each measured number its {NOISE}")
-    several = {_braced(row.runs) for row in of.rows if row.spread}
+    several = {_braced(row.runs) for row in rows if row.spread}
     if several:
         lines.append(f"±, of what is measured: standard deviation over runs (fold-seed) {', '.join(sorted(several))}")
     return [*lines, *extra]

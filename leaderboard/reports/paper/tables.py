@@ -75,7 +75,9 @@ def table_1(data: str, preset: str, models: Sequence[str], root: Path) -> Drawn:
         command = f"bench run ablation --task {of.data}/formation-energy --preset {of.preset}"
         extra = [f"{missing} rows are not measured: {command} trains all variants, at the widths of its preset"]
     title = "Ablation of ASUGNN: MAE of the formation energy by adjacency matrices, dimensions and powder pattern"
-    return Table("table-1", title, columns, rows, notes.all(), table_caption(of, "MP-2024-1", extra)), of.faults
+    return Table(
+        "table-1", title, columns, rows, notes.all(), table_caption(of, list(measured.values()), "MP-2024-1", extra)
+    ), of.faults
 
 
 def _ablation(of: PaperRuns) -> dict[Configuration, Row]:
@@ -112,7 +114,9 @@ def table_2(data: str, preset: str, models: Sequence[str], root: Path) -> Drawn:
     whole = [row for row in of.rows if not _ablated(row, of)]
     rows: Rows = []
     lacking = []
-    for title, said, measured in model_blocks("table-2", of, whole, models):
+    blocks = model_blocks("table-2", of, whole, models)
+    shown = [row for *_, measured in blocks for of_targets in measured for row in of_targets.values()]
+    for title, said, measured in blocks:
         if said:
             # A metric of its own name, or else a target's only one.
             cells = [quoted_cell(said.get(metric, said.get(name)), notes) for _, _, name, metric, *_ in TABLE_2]
@@ -128,12 +132,12 @@ def table_2(data: str, preset: str, models: Sequence[str], root: Path) -> Drawn:
             ]
             rows.append([Cell("" if said or i else title), Cell(kind), *cells])
     columns = [Column("model", right=False), Column("", right=False), *(Column(a, b) for a, b, *_ in TABLE_2)]
-    extra = [f"{t.target.name} measured here: {t.target.meaning}" for t in of.tasks if of.rows]
+    extra = [f"{t.target.name} measured here: {t.target.meaning}" for t in of.tasks if shown]
     if lacking:
         command = f"bench run {of.data} --model {','.join(lacking)} --preset {of.preset} --fold all"
         extra.append(f"not measured in full: {command}")
     title = "MAE of three regressions, accuracy and ROC-AUC of one classification"
-    return Table("table-2", title, columns, rows, notes.all(), table_caption(of, "MP-2024-1", extra)), of.faults
+    return Table("table-2", title, columns, rows, notes.all(), table_caption(of, shown, "MP-2024-1", extra)), of.faults
 
 
 def _ablated(row: Row, of: PaperRuns) -> bool:
@@ -150,7 +154,9 @@ def zero_shot(data: str, preset: str, models: Sequence[str], root: Path) -> Draw
     notes, of = Notes(), load_paper_runs(data or ZERO_SHOT, ["zero-shot"], preset, root)
     rows: Rows = []
     lacking = []
-    for title, said, measured in model_blocks("zero-shot", of, of.rows, models):
+    blocks = model_blocks("zero-shot", of, of.rows, models)
+    shown = [row for *_, measured in blocks for of_targets in measured for row in of_targets.values()]
+    for title, said, measured in blocks:
         rows.append(title)
         marks = (said or {}).get("marks", [])
         quotes = {
@@ -183,7 +189,9 @@ def zero_shot(data: str, preset: str, models: Sequence[str], root: Path) -> Draw
     if lacking:
         extra.append(f"not measured: bench run {of.data} --model {','.join(lacking)} --preset {of.preset}")
     title = "Zero-shot formation energies of distorted Ag and Fe-C, eV/atom"
-    return Table("zero-shot", title, columns, rows, notes.all(), table_caption(of, "HMdataset", extra)), of.faults
+    return Table(
+        "zero-shot", title, columns, rows, notes.all(), table_caption(of, shown, "HMdataset", extra)
+    ), of.faults
 
 
 def _of_row(row: Row, metric: str, digits: int, factor: int, mark: str, of: PaperRuns) -> Cell:

@@ -1,0 +1,71 @@
+"""The notes below a board: which hold for which rows."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from made import record_fields
+
+from leaderboard.board import load_ground_truth, rank_rows
+from leaderboard.data import parse_task
+from leaderboard.data.registry import PACKAGE
+from leaderboard.records import SUBMITTED
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.records.run_folder import Run, write_record
+from leaderboard.reports import render_board
+from leaderboard.reports.paper import FIGURES, TABLES
+from leaderboard.reports.publication_table import draw_table
+from leaderboard.site.pages import build_site
+
+WARNING = "quick preset: trained for minutes; do not cite"
+BULK, ZERO_SHOT = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/zero-shot")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bulk moduli by the quick forest and two submissions; zero-shot energies by two submissions alone."""
+    root = tmp_path_factory.mktemp("runs")
+    forest = "open-dft/bulk-modulus@random/quick/forest"
+    shutil.copytree(PACKAGE / "runs" / forest, root / forest)
+    for task in (BULK, ZERO_SHOT):
+        truth = load_ground_truth(task, 0)
+        for i, name in enumerate(("theirs", "ours")):
+            run = Run(task, SUBMITTED, name, 0, 0)
+            file = run.folder(root) / "predictions.csv"
+            write_predictions(file, truth.ids, task.target.name, truth.y + 0.1 * (i + 1))
+            split = {"rule": task.rule, "version": 1, "sha256": truth.sha256}
+            write_record(run.folder(root), record_fields(run, split=split, counts={"test": len(truth.ids)}))
+    return root
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+def test_a_board_of_submissions_alone_says_nothing_of_training(root: Path, form: str):
+    for task, trained in ((BULK, True), (ZERO_SHOT, False)):
+        rows, _ = rank_rows(root, [task], "quick")
+        for detailed in (True, False):
+            assert (WARNING in render_board(rows, [task], "quick", form, detailed)) == trained
+
+
+def test_pages_of_submissions_say_nothing_of_training(root: Path, tmp_path: Path):
+    build_site(root, tmp_path / "site")
+    pages = {
+        "index.html": True,
+        "tasks/open-dft/bulk-modulus@random/quick.html": True,
+        "tasks/open-dft/zero-shot@random/quick.html": False,
+        "runs/open-dft/bulk-modulus@random/quick/forest/0-0/index.html": True,
+        "runs/open-dft/bulk-modulus@random/submitted/ours/0-0/index.html": False,
+    }
+    for page, trained in pages.items():
+        assert (WARNING in (tmp_path / "site" / page).read_text()) == trained, page
+
+
+def test_captions_of_submissions_say_nothing_of_training(root: Path):
+    for models, trained in (((), True), (("ours",), False)):
+        table, _ = TABLES["table-2"]("open-dft", "quick", models, root)
+        caption = json.loads(draw_table(table, "json"))["caption"]
+        assert (WARNING in caption) == trained
+        assert any(line.endswith("preset quick") for line in caption) == trained
+    drawn, _ = FIGURES["figure-5"]("open-dft", "quick", ("ours", "theirs"), root)
+    assert WARNING not in drawn.caption
+    assert not any(WARNING in text.get_text() for text in drawn.figure.texts)
