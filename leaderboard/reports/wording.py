@@ -86,6 +86,11 @@ def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
     return [*lines, "what is pretrained may contain the test set, and holds no rank"] if lines else []
 
 
+def count_unsupported(n: int) -> str:
+    """The note on test crystals that a model does not support."""
+    return f"{n:,} unsupported test {'crystal' if n == 1 else 'crystals'} skipped"
+
+
 def format_rank(row: Row) -> str:
     """The place, or the places, that a row can hold."""
     if row.rank is None:

@@ -9,19 +9,16 @@ import numpy as np
 
 from leaderboard.board import MetricValue, Row, metric_value
 from leaderboard.records import StoredRun, read_history
+from leaderboard.reports import PanelData, panel_data
 from leaderboard.scoring import estimate_metrics
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
 from leaderboard.site.svg_figures import (
-    Points,
-    confusion_counts,
     history_figure,
     parity_figure,
-    parity_limits,
     probability_figure,
     residual_figure,
     residual_histogram,
-    residual_limit,
     roc_figure,
 )
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
@@ -83,7 +80,7 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "notes": said[1:],  # the first says where the intervals are in a table
         "withheld": withheld,
         "sections": record_sections(record.record.raw),
-        **({} if withheld else _predictions(stored, record, Points(held.y, p))),
+        **({} if withheld else _predictions(stored, record, *panel_data([(held.y, p)]))),
     }
 
 
@@ -115,26 +112,31 @@ def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, WORDS.get(str(value), str(value))
 
 
-def _predictions(stored: SiteData, record: StoredRun, points: Points) -> dict[str, Any]:
+def _predictions(stored: SiteData, record: StoredRun, data: PanelData) -> dict[str, Any]:
     """Figures, those whose points can be pointed at first, and the crystals with the largest errors."""
     task, unit = record.run.task, record.run.task.target.unit
-    history = history_figure(read_history(record.folder), SIZE, 190)
-    shown: dict[str, Any] = {
+    values: dict[str, Any] = {
         "crystals": crystals_of(task, record.run.fold),
         "data": stored.predictions([record]),
         "worst": _worst(stored, record),
-        "history": history,
+        "history": history_figure(read_history(record.folder), SIZE, 190),
     }
     if task.target.kind == "binary":
-        probabilities, roc = probability_figure(points, SIZE), roc_figure([[points]], 0, SIZE)
-        live, still = [("Probability of class 1", probabilities)], [("ROC curve", roc)]
-        return {**shown, "live": live, "still": still, "counts": confusion_counts(points), "beyond": 0}
-    over, limit = parity_limits([points]), residual_limit([points])
-    parity, beyond = parity_figure(points, over, unit, SIZE)
-    residuals = residual_figure(points, over, limit, unit, SIZE)
-    spread = residual_histogram(points, limit, unit, SIZE, 190)
-    live = [("Parity", parity), ("Residuals", residuals)]
-    return {**shown, "live": live, "still": [], "counts": None, "spread": spread, "beyond": beyond}
+        return {
+            **values,
+            "live": [("Probability of class 1", probability_figure(data, SIZE))],
+            "still": [("ROC curve", roc_figure([[data]], 0, SIZE))],
+            "confusion": data.confusion.tolist(),
+            "outliers": 0,
+        }
+    return {
+        **values,
+        "live": [("Parity", parity_figure(data, unit, SIZE)), ("Residuals", residual_figure(data, unit, SIZE))],
+        "still": [],
+        "confusion": None,
+        "histogram": residual_histogram(data, unit, SIZE, 190),
+        "outliers": int(data.outliers.sum()),
+    }
 
 
 def _worst(stored: SiteData, record: StoredRun) -> list[dict[str, Any]]:

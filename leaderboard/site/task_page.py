@@ -10,21 +10,18 @@ import numpy as np
 from leaderboard.board import ErrorClass, Row, break_down_errors
 from leaderboard.data import Task
 from leaderboard.records import UNPRESET, read_history
+from leaderboard.reports import panel_data
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
 from leaderboard.site.periodic_table import periodic_table
 from leaderboard.site.svg_figures import (
     COSTS,
-    Points,
-    confusion_counts,
     cost_figure,
     history_figure,
     interval_span,
     parity_figure,
-    parity_limits,
     rank_line,
     residual_histogram,
-    residual_limit,
     roc_figure,
 )
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
@@ -89,12 +86,13 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 
 def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Parity and residuals, or ROC curve and confusion matrix, of each row, on the same axes."""
-    read = [[stored.read(run) for run in stored.runs(row)] for row in rows]
-    points = [[Points(held.y, p) for held, p in runs] for runs in read]
-    pooled = [Points(np.concatenate([r.y for r in runs]), np.concatenate([r.p for r in runs])) for runs in points]
+    """Parity and residuals of each row on common axes, or its ROC curve and confusion matrix."""
+    runs = [[(truth.y, p) for truth, p in map(stored.read, stored.runs(row))] for row in rows]
+    pooled = panel_data(
+        [(np.concatenate([y for y, _ in of_row]), np.concatenate([p for _, p in of_row])) for of_row in runs]
+    )
+    curves = [panel_data(of_row) for of_row in runs]
     unit, metric = task.target.unit, task.target.metrics[0]
-    over, limit = parity_limits(pooled), residual_limit(pooled)
     cards = []
     for i, row in enumerate(rows):
         score = html_number(row.metrics[metric.name].value)
@@ -104,12 +102,14 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
             "score": f"{metric.title} {score} {metric_unit(task, metric)}",
         }
         if task.target.kind == "binary":
-            card |= {"roc": roc_figure(points, i, SIZE), "counts": confusion_counts(pooled[i])}
+            card |= {"roc": roc_figure(curves, i, SIZE), "confusion": pooled[i].confusion.tolist()}
         else:
-            parity, beyond = parity_figure(pooled[i], over, unit, SIZE)
-            residuals = residual_histogram(pooled[i], limit, unit, SIZE, 150)
-            data = stored.predictions(stored.runs(row))
-            card |= {"parity": parity, "beyond": beyond, "residuals": residuals, "data": data}
+            card |= {
+                "parity": parity_figure(pooled[i], unit, SIZE),
+                "outliers": int(pooled[i].outliers.sum()),
+                "residuals": residual_histogram(pooled[i], unit, SIZE, 150),
+                "data": stored.predictions(stored.runs(row)),
+            }
         cards.append(card)
     return cards
 

@@ -66,6 +66,6 @@ def test_captions_of_submissions_say_nothing_of_training(root: Path):
         caption = json.loads(draw_table(table, "json"))["caption"]
         assert (WARNING in caption) == trained
         assert any(line.endswith("preset quick") for line in caption) == trained
-    drawn, _ = FIGURES["figure-5"]("open-dft", "quick", ("ours", "theirs"), root)
+    drawn = FIGURES["figure-5"]("open-dft", "quick", ("ours", "theirs"), root)
     assert WARNING not in drawn.caption
     assert not any(WARNING in text.get_text() for text in drawn.figure.texts)

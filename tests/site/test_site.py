@@ -22,13 +22,13 @@ from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest.local_files import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
 from leaderboard.records.run_folder import Run, find_run, write_record
+from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.runner import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
 from leaderboard.site.pages import build_site
 from leaderboard.site.svg_axes import Axis
-from leaderboard.site.svg_figures import Points, confusion_counts, parity_figure, parity_limits
 from leaderboard.submissions.competition import export_competition
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
@@ -242,7 +242,8 @@ def test_curve_and_confusion_are_those_of_scikit_learn(seed: int):
     assert set(zip(x.tolist(), z.tolist(), strict=True)) <= set(
         zip(*sk.roc_curve(y, p, drop_intermediate=False)[:2], strict=True)
     )
-    assert confusion_counts(Points(y, p)) == sk.confusion_matrix(y, p >= 0.5, labels=[1, 0]).tolist()
+    (data,) = panel_data([(y, p)])
+    assert data.confusion.tolist() == sk.confusion_matrix(y, p >= 0.5, labels=[0, 1]).tolist()
 
 
 RANGES = [(0, 1), (-5.8, 3.1), (1e-9, 2e-9), (-1e6, 1e6)]
@@ -256,10 +257,3 @@ def test_axes_have_a_few_round_ticks_inside(low: float, high: float, log: bool):
     assert 2 <= len(ticks) <= 9
     assert all(low - 1e-9 * abs(high - low) <= t <= high + 1e-9 * abs(high - low) for t in ticks)
     assert [axis.at(low), axis.at(high), axis.at(high * 2 + 1)] == pytest.approx([0, 100, 100])
-
-
-def test_points_beyond_the_axes_are_counted_and_none_is_dropped():
-    points = Points(np.array([0.0, 1, 2, 3]), np.array([0.1, 1, 1e9, -1e9]))
-    drawn, beyond = parity_figure(points, parity_limits([points]), "eV", 300)
-    assert beyond == 2
-    assert drawn.count("h0") == 4
