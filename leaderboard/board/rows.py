@@ -18,7 +18,7 @@ from leaderboard.records import (
 )
 from leaderboard.scoring import Estimate, PredictedFold, estimate_metrics, score_by_system
 
-NOISE = "95 % interval over test groups"
+NOISE = "95 % confidence interval (resampling test formulas)"
 OTHERS = "there are rows of other presets too"
 
 

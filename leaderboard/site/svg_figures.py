@@ -42,11 +42,11 @@ def interval_bar(value: MetricValue, within: tuple[float, float], best: bool, wi
     low, high = within
     scale = Axis(low, high, 3, width - 3)
     kind = "bar best" if best else "bar"
-    mark = svg_number(scale.at(value.value))
+    mark = svg_number(scale.position(value.value))
     beyond = Markup('<path class="beyond" d="M{} 1l4 4l-4 4"/>').format(width - 5)
     drawn = beyond if value.value > high else Markup('<circle cx="{}" cy="5" r="3"/>').format(mark)
     if value.low is not None and value.high is not None:
-        a, b = (svg_number(scale.at(v)) for v in (value.low, value.high))
+        a, b = (svg_number(scale.position(v)) for v in (value.low, value.high))
         drawn = Markup('<path d="M{} 5H{}"/>').format(a, b) + drawn
     return Markup('<svg class="{}" width="{}" height="10" aria-hidden="true">{}</svg>').format(kind, width, drawn)
 
@@ -56,7 +56,7 @@ def rank_line(row: Row, count: int) -> Markup:
     if row.rank is None or row.rank_high is None:
         return Markup()
     scale = Axis(1, max(count, 2), 4, 56)
-    a, b = scale.at(row.rank), scale.at(row.rank_high)
+    a, b = scale.position(row.rank), scale.position(row.rank_high)
     kind = "bar best" if row.rank == 1 else "bar"
     return Markup(
         '<svg class="{}" width="60" height="10" aria-hidden="true"><path class="all" d="M4 5H56"/>'
@@ -127,10 +127,10 @@ def residual_histogram(data: PanelData, unit: str, width: int, height: int) -> M
     parts = [axes_frame(x, y, f"prediction − label, {unit}", "crystals")]
     for left, right, n in zip(x(edges[:-1]).tolist(), x(edges[1:]).tolist(), counts.tolist(), strict=True):
         if n:
-            top = y.at(n)
+            top = y.position(n)
             place = (f"{v:.1f}" for v in (left + 0.5, top, right - left - 1, y.start - top))
             parts.append(Markup('<rect class="count" x="{}" y="{}" width="{}" height="{}"/>').format(*place))
-    zero = svg_number(x.at(0))
+    zero = svg_number(x.position(0))
     parts.append(Markup('<path class="ideal" d="M{} {}V8"/>').format(zero, svg_number(y.start)))
     about = f"histogram of residuals of {len(data.labels):,} crystals"
     if data.residual_outliers:
@@ -141,7 +141,7 @@ def residual_histogram(data: PanelData, unit: str, width: int, height: int) -> M
 def residual_figure(data: PanelData, unit: str, size: int) -> Markup:
     """The residual of each crystal over its label."""
     x, y = Axis(*data.limits, 54, size - 8), Axis(-data.residual_limit, data.residual_limit, size - 44, 18)
-    zero = svg_number(y.at(0))
+    zero = svg_number(y.position(0))
     ideal = Markup('<path class="ideal" d="M54 {}H{}"/>').format(zero, size - 8)
     drawn = axes_frame(x, y, f"label, {unit}", f"prediction − label, {unit}") + ideal
     drawn += _draw_points(x(data.labels), y(data.residuals))
@@ -165,7 +165,7 @@ def probability_figure(data: PanelData, size: int) -> Markup:
     """The predicted probability of class 1 for each crystal, class 1 above class 0, spread out to be seen."""
     x, y = Axis(-0.02, 1.02, 54, size - 8), Axis(-0.5, 1.5, size - 44, 18)
     drawn = axes_frame(x, y, "probability of class 1", "class by label", [(0.0, "0"), (1.0, "1")])
-    drawn += Markup('<path class="ideal" d="M{} {}V18"/>').format(svg_number(x.at(THRESHOLD)), size - 44)
+    drawn += Markup('<path class="ideal" d="M{} {}V18"/>').format(svg_number(x.position(THRESHOLD)), size - 44)
     drawn += _draw_points(x(data.predictions), y(data.labels + spread_points(len(data.labels))))
     return _live_figure("probability", x, y, size, f"probabilities of {len(data.labels):,} crystals", drawn)
 
@@ -238,7 +238,7 @@ def _draw_points(xs: Floats, ys: Floats) -> Markup:
 
 def _live_figure(kind: str, x: Axis, y: Axis, size: int, about: str, drawn: Markup) -> Markup:
     """A square figure whose points are named under the pointer and by the arrow keys."""
-    more = Markup(' tabindex="0" data-kind="{}" data-x="{}" data-y="{}"').format(kind, x.data, y.data)
+    more = Markup(' tabindex="0" data-kind="{}" data-x="{}" data-y="{}"').format(kind, x.attribute, y.attribute)
     return svg_figure(size, size, f"{about}; arrow keys step through them from the largest error", drawn, more)
 
 

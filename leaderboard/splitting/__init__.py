@@ -8,8 +8,8 @@ leakage.py          test structures that also occur in training or validation
 """
 
 from leaderboard.splitting.leakage import (
-    ALSO,
     DUPLICATES_FILE,
+    LEAKAGE_PHRASE,
     DuplicatePairs,
     compare_dataset,
     find_duplicates,
@@ -34,8 +34,8 @@ from leaderboard.splitting.split_rules import (
 from leaderboard.splitting.structure_match import ComparedPair, compare_structures
 
 __all__ = [
-    "ALSO",
     "DUPLICATES_FILE",
+    "LEAKAGE_PHRASE",
     "PARTS",
     "RULES",
     "SIDE_NAMES",

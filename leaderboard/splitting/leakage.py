@@ -23,7 +23,7 @@ from leaderboard.splitting.structure_match import MATCH_VERSION, ComparedPair, c
 
 DuplicatePairs = Sequence[tuple[str, str]]  # pairs of ids
 DUPLICATES_FILE = "duplicates.json"
-ALSO = "also in training or validation"
+LEAKAGE_PHRASE = "test structures also appear in training or validation"
 
 
 def known_duplicates(data: Dataset) -> DuplicatePairs | None:
@@ -98,7 +98,7 @@ class FoldLeakage:
 
     def __str__(self) -> str:
         where = f"{self.task.source.name}/{self.task.target.name}@{self.task.rule}, fold {self.fold}"
-        return f"{where}: {len(self.shared):,} of {self.tested:,} tested crystals are, as structures, {ALSO}"
+        return f"{where}: {len(self.shared):,} of {self.tested:,} {LEAKAGE_PHRASE}"
 
 
 def shared_between_sides(found: DuplicatePairs, sides: Sides) -> dict[str, str]:

@@ -113,7 +113,7 @@ def test_models_are_listed_with_presets(tmp_path: Path):
 def test_data_sets_are_listed_with_what_to_do(tmp_path: Path):
     shown = bench("data", "list", cwd=tmp_path).stdout
     assert "1,505 rows, in the package" in shown
-    assert "33,032 rows, not at hand: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
+    assert "33,032 rows, not available: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
 
 
 def test_score_prints_one_object_and_nothing_else(done: Path):

@@ -195,8 +195,8 @@ def test_what_is_not_there_yet_says_how_to_make_it(tmp_path: Path, monkeypatch: 
     with pytest.raises(InputError, match="mp-2024-1 is not there yet: `bench data build mp-2024-1` makes it"):
         plan_runs(suite_tasks("paper"), ["mean"], "quick", [0], [0], {})
     shown = render_datasets()
-    assert "not at hand: `bench data build mp-2024-1` makes it" in shown
-    assert "not at hand: `bench data fetch hm` makes it" in shown
+    assert "not available: `bench data build mp-2024-1` makes it" in shown
+    assert "not available: `bench data fetch hm` makes it" in shown
     with pytest.raises(InputError, match="no suite 'papers'; did you mean 'paper'"):
         suite_tasks("papers")
 

@@ -65,7 +65,7 @@ def test_different_quantities_in_one_column_carry_their_footnotes():
     assert "10.40 GPa" in alignn[1.017]["notes"][1]
     assert math.log10(10.40) == pytest.approx(1.017, abs=5e-4)
     assert "ROC-AUC" in alignn[92.0]["notes"][1]
-    assert "metals alone" in megnet[78.9]["notes"][1]
+    assert "metals only" in megnet[78.9]["notes"][1]
     assert all("JARVIS" in alignn[x]["source"] for x in (1.017, 0.140, 92.0))
     text = draw_table(TABLES["table-2"]("", "", (), RUNS)[0], "markdown")
     mark = re.search(r"1\.017<sup>\d,(\d)</sup>", text)

@@ -97,7 +97,7 @@ def test_the_board_is_that_of_the_terminal(site: Path, root: Path):
             assert f"{metric.value:.3f}" in shown
             assert metric.low is None or f"{metric.low:.3f}–{metric.high:.3f}" in shown
     assert "quick preset: trained for minutes; do not cite" in shown
-    assert "fewer than 200 groups" in shown
+    assert "fewer than 200 test groups" in shown
 
 
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
@@ -175,12 +175,12 @@ def test_a_site_appears_whole_or_not_at_all(root: Path, tmp_path: Path, monkeypa
 
 def test_what_is_no_site_is_not_replaced(root: Path, tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path)
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path / "thesis.tex")
     (tmp_path / "index.html").write_bytes("Übersicht".encode("latin-1"))
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path)
     with pytest.raises(InputError, match=r"no finished run .* `bench run` makes some"):
         build_site(tmp_path, tmp_path / "site")
@@ -206,7 +206,7 @@ def test_labels_of_a_host_are_in_no_file(root: Path, tmp_path: Path, monkeypatch
     build_site(root, tmp_path / "site")
     run = tmp_path / "site/runs/open-dft/metal@random/quick/forest/0-0"
     assert not (run / "predictions.csv").exists()
-    assert "The labels are a host's" in read(run / "index.html").text
+    assert "The labels belong to a competition host" in read(run / "index.html").text
     assert not list((tmp_path / "site/tasks/open-dft/metal@random").glob("crystals-0.js"))
     assert "svg" in {tag for tag, _ in read(tmp_path / "site/index.html").elements}
 
@@ -256,4 +256,4 @@ def test_axes_have_a_few_round_ticks_inside(low: float, high: float, log: bool):
     ticks = axis.ticks
     assert 2 <= len(ticks) <= 9
     assert all(low - 1e-9 * abs(high - low) <= t <= high + 1e-9 * abs(high - low) for t in ticks)
-    assert [axis.at(low), axis.at(high), axis.at(high * 2 + 1)] == pytest.approx([0, 100, 100])
+    assert [axis.position(low), axis.position(high), axis.position(high * 2 + 1)] == pytest.approx([0, 100, 100])

@@ -82,7 +82,7 @@ def test_with_allow_leaks_it_runs_and_the_board_says_so(leaky: Dataset, capsys: 
     task = parse_task("toy/y@leaky")
     rows, _ = rank_rows(Path("runs"), [task, parse_task("toy/y")], "quick")
     assert {row.task: row.leaks for row in rows} == {"toy/y@leaky": 1, "toy/y": 0}
-    words = f"toy/y@leaky: 1 of {rows[0].n} tested crystals are, as structures, also in training or validation"
+    words = f"toy/y@leaky: 1 of {rows[0].n} test structures also appear in training or validation"
     for form in ("table", "markdown"):
         assert words in " ".join(render_board(rows, [task], "quick", form, True).split())
     assert ",leaks," in render_board(rows, [task], "quick", "csv", True).splitlines()[0]

@@ -196,5 +196,5 @@ def _add_caption(name: str, figure: Figure, runs: PaperRuns, panels: Sequence[Mo
     ]
     outliers = sum(panel.data.residual_outliers for panel in panels if panel.row.kind == "regression")
     beyond = f"outermost bins of residuals include values beyond the axis, {outliers} in all" if outliers else ""
-    sentences = [*origins, *filter(None, [warning, f"in brackets the {NOISE}", beyond])]
+    sentences = [*origins, *filter(None, [warning, f"in brackets: {NOISE}", beyond])]
     return PaperFigure(name, figure, "; ".join(sentences), runs.faults)
