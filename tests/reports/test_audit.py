@@ -13,7 +13,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.ingest.local_files import import_dataset, parse_target
-from leaderboard.reports.audit.audit import audit_dataset, find_outliers
+from leaderboard.reports.audit.audit import OUTLIER, audit_dataset, composition_deviations, find_outliers
 from leaderboard.reports.audit.files import table_position, write_audit
 from leaderboard.running.model_contract import rotation, supercell, translation
 from leaderboard.splitting.make import write_split
@@ -119,3 +119,19 @@ def test_labels_far_from_what_their_composition_suggests_are_outliers(data: Path
     names = {o.name for o in find_outliers(loaded, loaded.source.targets[0])}
     assert names >= {"mp-778012", "mp-690564", "mp-693892", "mp-694932", "mp-1014332"}  # known to be wrong
     assert len(names) < 100
+
+
+def test_outliers_that_larger_ones_hide_are_found():
+    """Two elements, sixty crystals each: large errors of one element hide smaller ones, which hide the smallest."""
+    noise = np.linspace(-1, 1, 60)
+    shares = np.repeat(np.eye(2), 60, axis=0)
+    y = np.concatenate([noise, 20 + noise])  # so far apart that no label is far from the median of all
+    y[87:90], y[90:98], y[98] = 20 + 60, 20 + 9, 20 + 6
+    deviations = composition_deviations(shares, y)
+    assert np.flatnonzero(abs(deviations) > OUTLIER).tolist() == list(range(87, 99))
+
+
+def test_few_labels_deviate_from_their_median_and_are_not_fitted():
+    shares = np.eye(4)  # a fit would meet every label
+    deviations = composition_deviations(shares, np.array([1.0, 1.1, 0.9, 100.0]))
+    assert np.flatnonzero(abs(deviations) > OUTLIER).tolist() == [3]

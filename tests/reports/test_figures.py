@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -14,9 +15,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from asugnn.errors import InputError
+from leaderboard.board import load_ground_truth
 from leaderboard.data.registry import PACKAGE
-from leaderboard.reports.paper.figures import FIGURES, PaperFigure, figure_5
+from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.records.run_folder import open_run, write_record
+from leaderboard.reports.paper.figures import FIGURES, PaperFigure, figure_5, model_panels
 from leaderboard.reports.paper.panels import BLUE, COLOURS, MARKERS, STYLE, VERMILION
+from leaderboard.reports.paper.stored_runs import load_paper_runs
 
 RUNS = PACKAGE / "runs"
 CASES = [
@@ -109,6 +115,37 @@ def test_the_same_runs_give_the_same_bytes(tmp_path: Path):
     for name in ("figure-5.svg", "figure-5.png"):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
     assert "<dc:date>" not in (tmp_path / "1" / "figure-5.svg").read_text()
+
+
+def store_copy(root: Path, source: str, folder: str, **changes: object) -> Path:
+    """A stored run again, at another place and with other fields in run.json."""
+    shutil.copytree(RUNS / source, root / folder)
+    write_record(root / folder, {**open_run(RUNS / source).record.raw, **changes})
+    return root / folder
+
+
+def test_a_model_trained_here_comes_before_its_published_weights(tmp_path: Path):
+    """Even where the name of the weights is the word for the model, and that of the trained one is not."""
+    task = "open-dft/zero-shot@random"
+    store_copy(tmp_path, f"{task}/pretrained/cgcnn/0-0", f"{task}/pretrained/cgcnn/0-0")
+    changed = "cgcnn+epochs=7"
+    store_copy(tmp_path, f"{task}/quick/cgcnn/0-0", f"{task}/quick/{changed}/0-0", model=changed, entry="cgcnn")
+    runs = load_paper_runs("open-dft", ["zero-shot"], "", tmp_path)
+    panels = {word: model_panels(runs, word)["zero-shot"].row for word in ("cgcnn", "cgcnn:pretrained")}
+    assert (panels["cgcnn"].preset, panels["cgcnn"].model) == ("quick", changed)
+    assert panels["cgcnn:pretrained"].preset == "pretrained"
+
+
+def test_of_several_seeds_a_panel_has_the_first_of_each_fold(tmp_path: Path):
+    folder = "open-dft/band-gap@random/quick/forest"
+    store_copy(tmp_path, f"{folder}/0-0", f"{folder}/0-0")
+    other = store_copy(tmp_path, f"{folder}/0-0", f"{folder}/0-1", seed=1)
+    truth = load_ground_truth(parse_task("open-dft/band-gap"), 0)
+    write_predictions(other / "predictions.csv", truth.ids, "band-gap", truth.y)  # perfect
+    runs = load_paper_runs("open-dft", ["band-gap"], "", tmp_path)
+    data = model_panels(runs, "forest")["band-gap"].data
+    assert len(data.labels) == len(truth.ids)  # a crystal is one point
+    assert abs(data.residuals).mean() > 0.1
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,19 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from made import record_fields
 
-from leaderboard.board import load_ground_truth, rank_rows
+from leaderboard.board import MetricValue, load_ground_truth, rank_rows
 from leaderboard.data import parse_task
 from leaderboard.data.registry import PACKAGE
 from leaderboard.records import SUBMITTED
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import Run, write_record
-from leaderboard.reports import render_board
+from leaderboard.reports import format_interval, order_by_place, render_board
 from leaderboard.reports.paper import FIGURES, TABLES
 from leaderboard.reports.publication_table import draw_table
 from leaderboard.site.pages import build_site
@@ -69,3 +71,27 @@ def test_captions_of_submissions_say_nothing_of_training(root: Path):
     drawn = FIGURES["figure-5"]("open-dft", "quick", ("ours", "theirs"), root)
     assert WARNING not in drawn.caption
     assert not any(WARNING in text.get_text() for text in drawn.figure.texts)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(0.1, 0.2, "0.100–0.200"), (-0.2, 0.1, "-0.200 to 0.100"), (-0.3, -0.2, "-0.300 to -0.200"), (None, None, "-")],
+)
+def test_an_interval_with_a_minus_is_not_read_as_a_range(low: float | None, high: float | None, text: str):
+    assert format_interval(MetricValue(0.0, low, high)) == text
+
+
+def test_pretrained_rows_come_last_and_a_model_with_more_tasks_first(root: Path):
+    rows = [
+        stub("best", "a/x"),
+        stub("weights", "a/x", pretrained_on="everything"),
+        stub("mine", "a/x"),
+        stub("weights", "a/y", pretrained_on="everything"),
+        stub("mine", "a/y"),
+    ]
+    tasks = [SimpleNamespace(name=name) for name in ("a/x", "a/y")]
+    assert order_by_place(rows, tasks) == ["mine", "best", "weights"]  # type: ignore[arg-type]
+
+
+def stub(title: str, task: str, pretrained_on: str | None = None) -> Any:
+    return SimpleNamespace(title=title, task=task, pretrained_on=pretrained_on)
