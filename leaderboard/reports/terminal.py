@@ -14,6 +14,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -162,12 +163,12 @@ def render_datasets() -> str:
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
     """Models by tasks: the metric that ranks each task with its interval; models in order of their mean place."""
     table = new_table()
-    table.add_column("model")
+    table.add_column("model", overflow="fold")
     for task in tasks:
         metric = task.target.metrics[0]
         unit = task.target.unit if metric.has_unit else ""
         first, _, second = task.target.name.partition("-")
-        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
+        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
     for model in order_by_place(rows, tasks):
@@ -182,24 +183,26 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
 
 def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     """All metrics of one task."""
-    table = new_table()
-    for column in ("rank", "model"):
-        table.add_column(column)
+    table, narrow = new_table(), form != "markdown"  # on a terminal two numbers share a column, to fit 80 columns
+    table.add_column("rank")
+    table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
-        table.add_column(metric.title + unit, justify="right")
-    for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
-        table.add_column(column, justify="right")
+        table.add_column(metric.title + unit, justify="right", overflow="fold")
+    headings = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
+    if narrow:
+        headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
+    for heading in headings:
+        table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(
-            format_rank(row),
-            row.title,
-            *(_metric_cell(row, m.name, i == 0 and row.rank == 1, form) for i, m in enumerate(task.target.metrics)),
-            "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
-            _seconds(row, form),
-            "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
-            format_count(row.parameters),
-        )
+        epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
+        predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
+        costs = [epochs, format_count(row.parameters), _seconds(row, form), predict]
+        if narrow:
+            costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
+        metrics = enumerate(task.target.metrics)
+        values = [_metric_cell(row, metric.name, i == 0 and row.rank == 1, form) for i, metric in metrics]
+        table.add_row(format_rank(row), row.title, *values, *costs)
     return table
 
 
@@ -210,11 +213,13 @@ def _system_tables(
     table, unit = new_table(), task.target.unit
     metrics = task.target.metrics
     shifted = task.target.kind == "regression"
-    for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
-        table.add_column(column, justify="right" if column == "crystals" else "left")
+    if models[0][0]:
+        table.add_column("model", overflow="fold")
+    table.add_column("system")
+    table.add_column("n", justify="right")
     for metric in metrics:
         table.add_column(metric.title, justify="right")
-    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter offset" for m in metrics)] if shifted else []:
+    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter\noffset" for m in metrics)] if shifted else []:
         table.add_column(column, justify="right")
     for title, systems in models:
         for name, system in systems.items():
@@ -274,6 +279,8 @@ def new_table() -> Table:
 def draw_terminal(table: Table, width: int = 100) -> str:
     """Draw a table as wide as the terminal, or `width` columns without colours where output is no terminal."""
     console = Console(width=None if sys.stdout.isatty() else width)
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
+        table.padding = (0, 0)  # closer columns before folded cells
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())

@@ -1,6 +1,7 @@
 """The notes below a board: which hold for which rows."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 from made import record_fields
 
 from leaderboard.board import MetricValue, load_ground_truth, rank_rows
-from leaderboard.data import parse_task
+from leaderboard.data import parse_task, suite_tasks
 from leaderboard.data.registry import PACKAGE
 from leaderboard.records import SUBMITTED
 from leaderboard.records.predictions_csv import write_predictions
@@ -95,3 +96,18 @@ def test_pretrained_rows_come_last_and_a_model_with_more_tasks_first(root: Path)
 
 def stub(title: str, task: str, pretrained_on: str | None = None) -> Any:
     return SimpleNamespace(title=title, task=task, pretrained_on=pretrained_on)
+
+
+def test_no_number_of_a_table_is_cut_off_on_a_terminal_of_80_columns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    for detailed in (False, True):
+        tasks = suite_tasks("open-dft")
+        rows, _ = rank_rows(PACKAGE / "runs", tasks, "quick")
+        text = render_board(rows, tasks, "quick", "table", detailed)
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        assert max(len(line) for line in plain.splitlines() if line.startswith(" ")) <= 80
+        assert "…" not in plain
+        for row in rows:
+            metric = next(iter(row.metrics.values()))
+            assert metric.low is None or format_interval(metric) in plain
