@@ -18,10 +18,10 @@ WIDTH, HEIGHT = 1200, 1010
 
 
 def shoot(path: Path) -> None:
-    """The board of open-dft, light, with as many colours as it needs."""
+    """Save the first page in light colours, as a small PNG."""
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not chromium:
-        raise SystemExit("there is no Chromium: install it, or name one with CHROMIUM")
+        raise SystemExit("Chromium was not found: install it, or name its path with CHROMIUM")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         build_site(PACKAGE / "runs", Path(folder) / "site")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

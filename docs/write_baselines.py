@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leaderboard.board import Row, rank_rows
-from leaderboard.data import suite_tasks
-from leaderboard.scoring import METRICS
+from leaderboard.board import MetricValue, Row, rank_rows
+from leaderboard.data import parse_task, suite_tasks
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
 TARGETS = tuple(UNITS)
 
-# What each model's own publication reports: model, target, value, training crystals, where; and why ours differs.
+# What publications report: model, target, value, number of training crystals, source; and why our value differs.
 XG, CHEN, CO, CD = (
     "Xie & Grossman 2018",
     "Chen et al. 2019",
     "Chen & Ong 2022, retrained by matgl",
     "Choudhary & DeCost 2021",
 )
-SHORT = "minutes, where the authors took days"
+SHORT = "trained for minutes here, for days by the authors"
 PUBLISHED = (
     (
         "cgcnn",
@@ -27,7 +26,7 @@ PUBLISHED = (
         0.039,
         "28,046",
         XG,
-        "18 % fewer crystals, a twelfth of the epochs; absolute errors and weight decay suit so few better",
+        "18 % fewer crystals and a twelfth of the epochs; L1 loss and weight decay help with so few epochs",
     ),
     (
         "cgcnn",
@@ -35,16 +34,16 @@ PUBLISHED = (
         0.388,
         "16,458",
         XG,
-        "theirs are non-metals alone, ours all crystals, metals as 0: no comparison",
+        "not comparable: theirs is over non-metals, ours over all crystals, with a gap of 0 for metals",
     ),
-    ("cgcnn", "bulk-modulus", 0.054, "2,041", XG, "more crystals here, of later years of the database too"),
-    ("cgcnn", "metal", 0.95, "28,046", XG, "their paper gives two digits"),
-    ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: half an hour"),
-    ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs are non-metals alone"),
+    ("cgcnn", "bulk-modulus", 0.054, "2,041", XG, "more crystals here, including later years of the database"),
+    ("cgcnn", "metal", 0.95, "28,046", XG, "the paper gives two digits"),
+    ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: it takes half an hour"),
+    ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs is over non-metals"),
     ("megnet", "bulk-modulus", 0.050, "4,664", CHEN, SHORT),
-    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: two hours for eight epochs"),
-    ("m3gnet", "bulk-modulus", None, "-", CO, "no value on this database is known to us"),
-    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: three hours for one epoch"),
+    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: eight epochs take two hours"),
+    ("m3gnet", "bulk-modulus", None, "-", CO, "we know of no published value on this database"),
+    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: one epoch takes three hours"),
     ("alignn", "band-gap", 0.218, "60,000", CD, "not run"),
     (
         "alignn",
@@ -52,7 +51,7 @@ PUBLISHED = (
         0.051,
         "4,664",
         "Matformer's table",
-        "not run: half an hour for five epochs of three hundred",
+        "not run: 5 of 300 epochs take half an hour",
     ),
     (
         "asugnn",
@@ -60,64 +59,65 @@ PUBLISHED = (
         0.020,
         "80 % of 111,120",
         "Cao, Anderson & Davis 2025",
-        "other data, of 2024; a quarter of the published width and a tenth of the epochs",
+        "other data, from 2024; a quarter of the published width and a tenth of the epochs",
     ),
 )
 
-HEAD = """# Baselines beside their publications
+HEAD = """# Baselines compared with their publications
 
 Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
-labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: one fifth tests, one tenth validates, seven tenths
-train. In brackets the 95 % interval over test formulas.
+labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: 20 % test, 10 % validation and 70 %
+training crystals. In brackets: 95 % confidence interval (resampling test formulas).
 
 ## Trained here
 
-Preset `hours`: the published network under a one-cycle learning rate, on one thread of one CPU. "Still falling" says
-that the last tenth of the epochs improved the validation score by more than 1 %.
+Preset `hours`: the published network with a one-cycle learning rate, on one thread of one CPU. "Not converged" means
+that the last 10 % of epochs still improved the validation score by more than 1 %.
 
     bench run mp-2018 --model mean,forest,cgcnn --preset hours --data-dir FOLDER --allow-leaks
     bench run --task mp-2018/bulk-modulus --model megnet,m3gnet --preset hours --data-dir FOLDER --allow-leaks
     bench run --task mp-2018/formation-energy --model asugnn --preset hours --data-dir FOLDER --allow-leaks
 
-and the rows with `+` with the fields that their names say, by `--set`; they were chosen on validation sides.
+Rows with a `+` in their name were trained with the named fields changed (`--set`), chosen on validation crystals.
 
 """
 PRETRAINED = """
-## Their own weights, through our adapters
+## Published weights
 
-Nothing is fitted. These weights were trained on the Materials Project of the same years, so the test crystals are in
-their training sets but for a few: this proves the adapters, it ranks nothing.
+Nothing is trained here. These weights were trained on the Materials Project of the same years, so nearly all test
+crystals are in their training sets: the table shows that our adapters are right, and ranks nothing.
 
     bench run mp-2018 --pretrained all --data-dir FOLDER
     bench run open-dft --pretrained all
 
 """
 NOTES = """
-What the published weights need today, each found by comparison with the values their authors gave:
+What published weights need today, found by comparison with their authors' values:
 
-- CGCNN's were trained on exactly twelve neighbours. Counting the whole shell of the twelfth puts the energy off by
-  0.9 eV/atom, and picking twelve of a shell by the order of a file makes it depend on the cell. Here the members of
-  that shell share the weight that the closer ones leave; for nine crystals in ten this is the published sum to 1e-6.
-- `band-gap` of CGCNN never saw a metal: over all crystals its error is large, over non-metals it is what was published.
-- matgl sums the message of a bond at its start since version 3; its older weights want the end. With both atoms of
-  the first layer exchanged the network of today computes what they were trained for.
-- M3GNet's three-body messages went to the other bond before version 0.8.4.
-- A crystal without any pair of neighbours within the cut-off (93 of `mp-2018` for MEGNet, such as caesium) is left out
-  and counted, not answered.
-- `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: read the same way it gives 0.3 eV for MgO, and what it was trained
-  on differs in some way that we have not found.
-- The universal potential gives the lattice constants its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC, CsCl) to
-  0.05 %. Its formation energies are those of the structures as they are given, not relaxed.
+- CGCNN was trained with exactly twelve neighbours per atom. Using the whole shell of the twelfth changes the energy by
+  0.9 eV/atom, and choosing twelve by their order in a file makes the energy depend on the cell. Here all atoms of that
+  shell share the weight of the remaining places; for nine crystals in ten this equals the published sum to 1e-6.
+- CGCNN's weights for `band-gap` were trained without metals: their error is large over all crystals, and as published
+  over non-metals.
+- Since version 3 matgl sums the messages of a bond at its first atom; older weights need the second. With the two atoms
+  of a bond exchanged in the first layer, the current network computes what these weights were trained for.
+- Before matgl 0.8.4, three-body messages of M3GNet went to the other of the two bonds.
+- A crystal without neighbours within the cut-off (93 of `mp-2018` for MEGNet, such as caesium) is unsupported: it is
+  skipped and counted.
+- `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: loaded the same way it predicts 0.3 eV for MgO, and we have not found
+  how its training differed.
+- The universal potential reproduces the lattice constants that its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC,
+  CsCl) to 0.05 %. Formation energies are those of the given structures, without relaxation.
 """
 
 
 def main() -> None:
-    """Write the page."""
+    """Write docs/baselines.md."""
     (ROOT / "docs" / "baselines.md").write_text(page(), encoding="utf-8")
 
 
 def page() -> str:
-    """The page, as Markdown."""
+    """The page as Markdown."""
     runs = ROOT / "leaderboard" / "runs"
     rows, notes = rank_rows(runs, list(suite_tasks("mp-2018")), "hours")
     if notes:
@@ -125,10 +125,10 @@ def page() -> str:
     trained = {(r.model, r.task.partition("/")[2]): r for r in rows if not r.pretrained_on}
     lines = ["| model | target | published | here | trained | difference | why |", "|---|---|---|---:|---:|---:|---|"]
     for model, target, value, crystals, source, why in PUBLISHED:
-        mine = [r for (name, of), r in trained.items() if name.partition("+")[0] == model and of == target]
+        measured = [r for (name, task), r in trained.items() if name.partition("+")[0] == model and task == target]
         counted = f"; {crystals} crystals" if crystals != "-" else ""
         published = "-" if value is None else f"{value:.3f} ({source}{counted})"
-        for row in mine or [None]:
+        for row in measured or [None]:
             lines.append(_line(row.model if row else model, target, value, published, row, why))
     lines += [
         "",
@@ -139,15 +139,15 @@ def page() -> str:
     ]
     for model in ("mean", "forest"):
         lines.append(f"| {model} | " + " | ".join(_value(trained.get((model, t))) for t in TARGETS) + " |")
-    told = {r.task.partition("/")[2]: f"{r.leaks} of {r.n:,}" for r in rows if r.leaks}
-    if told:
-        counts = ", ".join(f"{target} {count}" for target, count in told.items())
-        lines += ["", f"Tested crystals that are, as structures, also in training or validation: {counts};"]
-        lines.append("[what that changes](../splits/README.md).")
-    others = [r for r in rows if r.pretrained_on]
-    zero = [r for r in rank_rows(runs, list(suite_tasks("open-dft")), "quick")[0] if r.pretrained_on]
-    table = ["| weights of | task | here | crystals | left out | trained on |", "|---|---|---:|---:|---:|---|"]
-    for row in [*others, *zero]:
+    leaks = {r.task.partition("/")[2]: f"{r.leaks} of {r.n:,}" for r in rows if r.leaks}
+    if leaks:
+        counts = ", ".join(f"{target} {count}" for target, count in leaks.items())
+        lines += ["", f"Test structures that also appear in training or validation: {counts};"]
+        lines.append("[how much that changes](../splits/README.md).")
+    pretrained = [r for r in rows if r.pretrained_on]
+    pretrained += [r for r in rank_rows(runs, list(suite_tasks("open-dft")), "quick")[0] if r.pretrained_on]
+    table = ["| weights of | task | here | test crystals | skipped | trained on |", "|---|---|---:|---:|---:|---|"]
+    for row in pretrained:
         cells = (row.model, row.task, _value(row), f"{row.n:,}", str(row.outside), row.pretrained_on)
         table.append("| " + " | ".join(map(str, cells)) + " |")
     return HEAD + "\n".join(lines) + "\n" + PRETRAINED + "\n".join(table) + "\n" + NOTES
@@ -157,21 +157,26 @@ def _line(model: str, target: str, value: float | None, published: str, row: Row
     head = f"| {model} | {target} ({UNITS[target]}) | {published}"
     if row is None:
         return f"{head} | - | - | - | {why} |"
-    metric = row.metrics[METRICS[row.kind][0].name].value
+    metric = _primary(row).value
     assert metric is not None
     assert row.seconds_train is not None
     difference = "-" if value is None else f"{metric - value:+.3f}"
-    epochs = f"{row.epochs} epochs{'' if row.flat else ', still falling'}"
+    epochs = f"{row.epochs} epochs{'' if row.flat else ', not converged'}"
     spent = f"{row.trained:,} crystals, {epochs}, {row.seconds_train / 60:,.0f} min"
     return f"{head} | {_value(row)} | {spent} | {difference} | {why} |"
+
+
+def _primary(row: Row) -> MetricValue:
+    """The metric by which the row's task is ranked."""
+    return row.metrics[parse_task(row.task).target.metrics[0].name]
 
 
 def _value(row: Row | None) -> str:
     if row is None:
         return "-"
-    value = row.metrics[METRICS[row.kind][0].name]
-    between = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
-    return f"{value.value:.3f}{between}"
+    value = _primary(row)
+    interval = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
+    return f"{value.value:.3f}{interval}"
 
 
 if __name__ == "__main__":

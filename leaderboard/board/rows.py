@@ -13,7 +13,7 @@ from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metr
 from leaderboard.data import Task
 from leaderboard.records import StoredRun, row_title
 
-NOISE = "95 % interval over test groups"
+NOISE = "95 % confidence interval (resampling test formulas)"
 OTHERS = "there are rows of other presets too"
 
 

@@ -2,11 +2,13 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py           boards and lists as text
+panel_data.py         what panels of parity, residuals, ROC curve and confusion matrix show
 publication_table.py  a table for print: terminal, Markdown, LaTeX, JSON
 paper/                the tables and figures of the ASUGNN paper
 audit/                the audit of a data set and a split
 """
 
+from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.publication_table import TABLE_FORMATS, Cell, Column, Notes, Table, draw_table, write_table
 from leaderboard.reports.terminal import (
     render_board,
@@ -17,21 +19,21 @@ from leaderboard.reports.terminal import (
     render_score,
 )
 from leaderboard.reports.wording import (
-    PRESET_WARNINGS,
     board_notes,
     format_count,
     format_interval,
     format_number,
     format_rank,
     order_by_place,
+    preset_warning,
 )
 
 __all__ = [
-    "PRESET_WARNINGS",
     "TABLE_FORMATS",
     "Cell",
     "Column",
     "Notes",
+    "PanelData",
     "Table",
     "board_notes",
     "draw_table",
@@ -40,6 +42,8 @@ __all__ = [
     "format_number",
     "format_rank",
     "order_by_place",
+    "panel_data",
+    "preset_warning",
     "render_board",
     "render_datasets",
     "render_entry",

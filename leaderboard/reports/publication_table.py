@@ -30,17 +30,17 @@ _MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<>[]~$"}
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one place: a number, its interval, its footnotes, and for a program what the number is."""
+    """One cell: its text, the interval and the footnote marks beside it, and what JSON says of the number."""
 
     text: str = "-"
     interval: str = ""
     marks: tuple[str, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Column:
-    """The head of a column."""
+    """The heading of a column."""
 
     title: str
     unit: str = ""
@@ -49,7 +49,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; a row that is a text alone is a heading over those that follow."""
+    """A table of rows of cells; a row that is only a text is a heading for the rows below it."""
 
     name: str
     title: str
@@ -60,14 +60,14 @@ class Table:
 
 
 class Notes:
-    """Footnotes as they are met: what is quoted is numbered, what is measured goes by letters."""
+    """Footnotes in order of appearance: numbers for quoted values, letters for measured ones."""
 
     def __init__(self) -> None:
         self.marks: dict[str, str] = {}  # sentence to mark
         self.counts = {True: 0, False: 0}
 
     def mark(self, sentence: str, measured: bool = False) -> str:
-        """The mark of a sentence, the same whenever it comes again."""
+        """Return the mark of a footnote, the same each time its sentence comes again."""
         if sentence not in self.marks:
             n = self.counts[measured]
             self.counts[measured] += 1
@@ -76,17 +76,17 @@ class Notes:
 
     def all(self) -> dict[str, str]:
         """Mark to sentence, numbers before letters."""
-        found = sorted(self.marks.items(), key=lambda x: (not x[1].isdigit(), len(x[1]), x[1]))
-        return {mark: sentence for sentence, mark in found}
+        ordered = sorted(self.marks.items(), key=lambda x: (not x[1].isdigit(), len(x[1]), x[1]))
+        return {mark: sentence for sentence, mark in ordered}
 
 
 def draw_table(table: Table, form: str) -> str:
-    """The table in one of `TABLE_FORMATS`."""
+    """Return the table as text in one of `TABLE_FORMATS`."""
     return {"table": _terminal, "markdown": _markdown, "latex": _latex, "json": _json}[form](table)
 
 
 def write_table(table: Table, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the table into a folder, a file for each of some `TABLE_FORMATS`; returns them."""
+    """Write the table into a folder, one file for each of some `TABLE_FORMATS`, and return the files."""
     files = [folder / f"{table.name}.{SUFFIXES[form]}" for form in formats]
     for form, file in zip(formats, files, strict=True):
         write_text(file, draw_table(table, form) + "\n")
@@ -104,7 +104,7 @@ def _terminal(table: Table) -> str:
         drawn.add_column(escape(c.title) + unit, justify="right" if c.right else "left", overflow="fold")
     for i, row in enumerate(table.rows):
         if isinstance(row, str):
-            drawn.add_row(_place(i))  # in a cell it would widen its column
+            drawn.add_row(_heading_placeholder(i))  # the heading itself would widen its column
             continue
         cells = []
         for cell in row:
@@ -115,13 +115,13 @@ def _terminal(table: Table) -> str:
     text = draw_terminal(drawn, 140)
     for i, row in enumerate(table.rows):
         if isinstance(row, str):
-            text = text.replace(_place(i), row, 1)
+            text = text.replace(_heading_placeholder(i), row, 1)
     notes = [f"[{mark}] {sentence}" for mark, sentence in table.notes.items()]
     return "\n".join([table.title, text, *table.caption, *notes])
 
 
-def _place(i: int) -> str:
-    """Where a heading will stand: two characters that nothing else has."""
+def _heading_placeholder(i: int) -> str:
+    """Two private characters that are replaced by a heading once the table is drawn."""
     return "\ue000" + chr(0xE001 + i)
 
 
@@ -146,7 +146,7 @@ def _markdown(table: Table) -> str:
 
 
 def _latex(table: Table) -> str:
-    """For a document with the package booktabs; as wide as two columns."""
+    """LaTeX for a document with the package booktabs, two columns wide."""
 
     def plain(text: str) -> str:
         signed = re.sub(r"(?<![\w.])-(?=\d)", "−", "–" if text == "-" else text)
@@ -182,14 +182,14 @@ def _latex(table: Table) -> str:
 
 
 def _json(table: Table) -> str:
-    """Rows as lists of cells, in the order of the columns, each under the heading that it stands below."""
+    """JSON: rows as lists of cells in the order of the columns, each with the heading above it."""
     rows: list[dict[str, Any]] = []
     heading = ""
     for row in table.rows:
         if isinstance(row, str):
             heading = row
         else:
-            rows.append({"heading": heading, "cells": [{"text": cell.text, **cell.about} for cell in row]})
+            rows.append({"heading": heading, "cells": [{"text": cell.text, **cell.record} for cell in row]})
     columns = [{"title": c.title, "unit": c.unit} for c in table.columns]
-    about = {"table": table.name, "title": table.title, "columns": columns, "rows": rows}
-    return json.dumps({**about, "notes": table.notes, "caption": table.caption}, indent=1)
+    head = {"table": table.name, "title": table.title, "columns": columns, "rows": rows}
+    return json.dumps({**head, "notes": table.notes, "caption": table.caption}, indent=1)

@@ -1,4 +1,4 @@
-"""What the commands print: tables for a terminal, and the board as Markdown, CSV and JSON."""
+"""Tables for the terminal, and the board as Markdown, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -36,44 +37,44 @@ from leaderboard.splitting import list_rules, split_size
 
 
 def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, detailed: bool) -> str:
-    """The board of some tasks: one table of all models by all tasks, or a table a task with all its metrics."""
+    """Render the board of some tasks: models by tasks, or if detailed a table per task with all its metrics."""
     if form == "json":
         return json.dumps([asdict(row) for row in rows], indent=1)
     if form == "csv":
         return _board_csv(rows)
     if not rows:
-        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes them"
+        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
     mark = "- " if form == "markdown" else ""
     notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
     draw = _markdown if form == "markdown" else draw_terminal
     parts = []
     if not detailed:
-        of = list(dict.fromkeys(task.source.name for task in tasks))
-        for name in of:
-            mine = [task for task in tasks if task.source.name == name]
-            here = [row for row in rows if row.task in {task.name for task in mine}]
-            parts += [*([name] if len(of) > 1 else []), draw(_suite_table(here, mine, form))]
+        datasets = list(dict.fromkeys(task.source.name for task in tasks))
+        for name in datasets:
+            its_tasks = [task for task in tasks if task.source.name == name]
+            its_rows = [row for row in rows if row.task in {task.name for task in its_tasks}]
+            parts += [*([name] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
         return "\n".join([*parts, notes])
     for task in tasks:
-        if some := [r for r in rows if r.task == task.name]:
-            counts = f"{some[0].n} test crystals in {some[0].groups} groups"
-            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(some, task, form))]
+        if its_rows := [r for r in rows if r.task == task.name]:
+            counts = f"{its_rows[0].n} test crystals in {its_rows[0].groups} groups"
+            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(its_rows, task, form))]
             if task.target.by_system:
-                parts += _system_tables([(r.title, r.systems) for r in some], task, draw)
+                parts += _system_tables([(r.title, r.systems) for r in its_rows], task, draw)
     return "\n".join([*parts, notes])
 
 
 def render_score(scored: dict[str, Any], task: Task) -> str:
-    """The metrics of one file."""
+    """Render what `score_file` returns: the metrics of one file of predictions."""
     table = new_table()
-    for column in ("metric", "value", "95 % interval"):
+    for column in ("metric", "value", "95 % confidence interval"):
         table.add_column(column)
     for metric in task.target.metrics:
         value = MetricValue(**scored["metrics"][metric.name])
         unit = task.target.unit if metric.has_unit else ""
         table.add_row(metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
     lines = [
-        f"{task.name}, fold {scored['fold']}: {scored['n']} crystals in {scored['groups']} groups",
+        f"{task.name}, fold {scored['fold']}: {scored['n']} test crystals in {scored['groups']} groups",
         draw_terminal(table),
     ]
     if "systems" in scored:
@@ -83,18 +84,18 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
 
 
 def render_entry(scored: dict[str, Any], task: Task) -> str:
-    """One line of `bench submit`."""
+    """Render the line that `bench submit` prints."""
     metric = task.target.metrics[0]
     value = MetricValue(**scored["metrics"][metric.name])
-    said = f"{metric.title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
-    tries = f"; try {scored['tries']} of this name" if scored["tries"] > 1 else ""
-    return f"{scored['name']} on {task.name}: {said} ({format_interval(value)}, 95 % interval){tries}"
+    score = f"{metric.title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
+    return f"{scored['name']} on {task.name}: {score} (95 % confidence interval {format_interval(value)}){tries}"
 
 
 def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: str) -> str:
-    """Classes by models, the best of each class in bold."""
+    """Render the mean errors (or accuracies) of models by class of crystals, the best of each class in bold."""
     if not classes:
-        return f"no runs for {task.name}, or fewer than {FEWEST} test crystals of every class"
+        return f"no runs for {task.name}, or no class with {FEWEST} test crystals"
     best = min if task.target.kind == "regression" else max
     means = {
         m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}
@@ -115,16 +116,16 @@ def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: st
         marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
         table.add_row(c.name, str(c.n), *marked)
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
-    caption = f"{task.name}: {measure}; bold: lowest" if best is min else f"{task.name}: {measure}; bold: highest"
+    caption = f"{task.name}: {measure}; bold: {'lowest' if best is min else 'highest'} in its row"
     return "\n".join([(_markdown if form == "markdown" else draw_terminal)(table), caption])
 
 
-def render_models(found: Sequence[ModelEntry]) -> str:
-    """Names, presets and what each is; broken ones with their reason."""
+def render_models(models: Sequence[ModelEntry]) -> str:
+    """Render models with presets and description, and published weights; broken ones with the reason."""
     table = new_table()
-    for column in ("model", "presets", "what it is", "from"):
+    for column in ("model", "presets", "description", "package"):
         table.add_column(column)
-    for m in found:
+    for m in models:
         if m.model is None:
             table.add_row(f"[red]{m.name}[/]", "-", f"[red]cannot be loaded:[/] {escape(m.reason)}", m.distribution)
         else:
@@ -133,12 +134,12 @@ def render_models(found: Sequence[ModelEntry]) -> str:
     weights = new_table()
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
-    for m in found:
+    for m in models:
         for name, about in (model_weights(m.model) if m.model else {}).items():
             weights.add_row(name, m.name, about.target, about.trained_on)
-    parts = [draw_terminal(table), *_missing_packages(found)]
+    parts = [draw_terminal(table), *_missing_packages(models)]
     if weights.row_count:
-        parts += [draw_terminal(weights), "for --pretrained of `bench run` and `bench predict`"]
+        parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
     return "\n".join(parts)
 
 
@@ -154,23 +155,17 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
 
 
 def render_datasets() -> str:
-    """Data sets with their tasks, and whether they are available."""
+    """Render data sets with their tasks, and whether their files are available."""
     parts = []
     for source in list_sources():
-        available = data_file(source) is not None
-        where = (
-            "in the package"
-            if source.embedded
-            else "available"
-            if available
-            else f"not available: {how_to_get(source)}"
-        )
+        missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
+        where = "in the package" if source.embedded else missing or "available"
         table = new_table()
-        for column in ("task", "unit", "what the label is"):
+        for column in ("task", "unit", "label"):
             table.add_column(column)
         for task in suite_tasks(source.name):
             table.add_row(task.name, task.target.unit or f"class 1 = {task.target.positive}", task.target.meaning)
-        rules = list_rules(source)  # none before it is made
+        rules = list_rules(source)  # none before the data set is built
         rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
         parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
@@ -178,25 +173,25 @@ def render_datasets() -> str:
 
 
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
-    """Models by tasks, the primary metric of each with its interval; models by their mean place over the tasks."""
+    """Models by tasks: the metric that ranks each task with its interval; models in order of their mean place."""
     table = new_table()
-    table.add_column("model")
+    table.add_column("model", overflow="fold")
     for task in tasks:
         metric = task.target.metrics[0]
         unit = task.target.unit if metric.has_unit else ""
         first, _, second = task.target.name.partition("-")
-        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right")
+        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
     seconds_train: dict[str, list[float]] = {}
-    for row in rows:
-        if row.seconds_train is not None:
-            seconds_train.setdefault(row.title, []).append(row.seconds_train)
+    for r in rows:
+        if r.seconds_train is not None:
+            seconds_train.setdefault(r.title, []).append(r.seconds_train)
     for model in order_by_place(rows, tasks):
         line = [model]
         for task in tasks:
-            found = cells.get((model, task.name))
-            line.append(_metric_cell(found, task.target.metrics[0].name, form) if found else "-")
+            row = cells.get((model, task.name))
+            line.append(_metric_cell(row, task.target.metrics[0].name, row.rank == 1, form) if row else "-")
         seconds = seconds_train.get(model)
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -204,68 +199,69 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
 
 def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     """All metrics of one task."""
-    table = new_table()
-    for column in ("rank", "model"):
-        table.add_column(column)
+    table, narrow = new_table(), form != "markdown"  # on a terminal two numbers share a column, to fit 80 columns
+    table.add_column("rank")
+    table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
-        table.add_column(metric.title + unit, justify="right")
-    for column in ("epochs", "train\n[dim]s[/]", "predict\n[dim]s[/]", "param-\neters"):
-        table.add_column(column, justify="right")
+        table.add_column(metric.title + unit, justify="right", overflow="fold")
+    headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
+    if narrow:
+        headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
+    for heading in headings:
+        table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(
-            format_rank(row),
-            row.title,
-            *(_metric_cell(row, metric.name, form) for metric in task.target.metrics),
-            "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}",
-            _seconds(row, form),
-            "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}",
-            format_count(row.parameters),
-        )
+        epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
+        predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
+        costs = [epochs, format_count(row.parameters), _seconds(row, form), predict]
+        if narrow:
+            costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
+        metrics = enumerate(task.target.metrics)
+        values = [_metric_cell(row, metric.name, i == 0 and row.rank == 1, form) for i, metric in metrics]
+        table.add_row(format_rank(row), row.title, *values, *costs)
     return table
 
 
 def _system_tables(
     models: Sequence[tuple[str, dict[str, SystemRow]]], task: Task, draw: Callable[[Table], str]
 ) -> list[str]:
-    """All metrics of each system, by model if there is more than one; of a regression, after the offsets too."""
+    """All metrics by chemical system, and by model if there are titles; for a regression after the offsets too."""
     table, unit = new_table(), task.target.unit
     metrics = task.target.metrics
     shifted = task.target.kind == "regression"
-    for column in (*(["model"] if models[0][0] else []), "system", "crystals"):
-        table.add_column(column, justify="right" if column == "crystals" else "left")
+    if models[0][0]:
+        table.add_column("model", overflow="fold")
+    table.add_column("system")
+    table.add_column("n", justify="right")
     for metric in metrics:
         table.add_column(metric.title, justify="right")
-    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter it" for m in metrics)] if shifted else []:
+    for column in [f"offset\n[dim]{unit}[/]", *(f"{m.title}\nafter\noffset" for m in metrics)] if shifted else []:
         table.add_column(column, justify="right")
     for title, systems in models:
-        for name, s in systems.items():
-            cells = [
-                *([title] if title else []),
-                name,
-                str(s.n),
-                *(format_number(s.metrics[m.name].value) for m in metrics),
-            ]
+        for name, system in systems.items():
+            cells = [*([title] if title else []), name, str(system.n)]
+            cells += [format_number(system.metrics[m.name].value) for m in metrics]
             if shifted:
-                cells += [format_number(s.offset), *(format_number(s.after_offset[m.name].value) for m in metrics)]
+                cells.append(format_number(system.offset))
+                cells += [format_number(system.after_offset[m.name].value) for m in metrics]
             table.add_row(*cells)
     return [draw(table), *([OFFSET] if shifted else [])]
 
 
 def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
-    """What `asdict` made plain."""
+    """Undo `asdict`."""
     raw, after = ({k: MetricValue(**v) for k, v in plain[key].items()} for key in ("metrics", "after_offset"))
     return SystemRow(plain["n"], raw, plain["offset"], after)
 
 
-def _metric_cell(row: Row, metric: str, form: str) -> str:
+def _metric_cell(row: Row, metric: str, best: bool, form: str) -> str:
     value = row.metrics[metric]
-    shown = format_number(value.value)
+    text = format_number(value.value)
     if row.spread:
-        shown += f" ± {format_number(row.spread[metric])}"
-    if row.rank == 1:
-        shown = f"**{shown}**" if form == "markdown" else f"[bold]{shown}[/]"
-    return f"{shown} ({format_interval(value)})" if form == "markdown" else f"{shown}\n[dim]{format_interval(value)}[/]"
+        text += f" ± {format_number(row.spread[metric])}"
+    if best:
+        text = f"**{text}**" if form == "markdown" else f"[bold]{text}[/]"
+    return f"{text} ({format_interval(value)})" if form == "markdown" else f"{text}\n[dim]{format_interval(value)}[/]"
 
 
 def _seconds(row: Row, form: str) -> str:
@@ -297,8 +293,10 @@ def new_table() -> Table:
 
 
 def draw_terminal(table: Table, width: int = 100) -> str:
-    """As wide as the terminal; `width` columns where there is none. Colours only where a person looks."""
+    """Draw a table as wide as the terminal, or `width` columns without colours where output is no terminal."""
     console = Console(width=None if sys.stdout.isatty() else width)
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
+        table.padding = (0, 0)  # closer columns before folded cells
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())

@@ -1,4 +1,4 @@
-"""How numbers, intervals and the notes under a board are worded, the same in every format."""
+"""Words for numbers, intervals and the notes below a board, the same in every format."""
 
 from __future__ import annotations
 
@@ -10,55 +10,62 @@ from leaderboard.splitting import LEAKAGE_PHRASE
 
 PRESET_WARNINGS = {
     "quick": "quick preset: trained for minutes; do not cite",
-    "hours": "hours preset: published networks, trained for hours where their authors took days; say so when you cite",
+    "hours": "hours preset: published networks, trained for hours where their authors took days; say so if you cite",
 }
 OFFSET = (
-    "offset: the mean of label minus prediction of a system, added for the values after it: reference states differ"
+    "offset: mean of label minus prediction over a system; adding it to the predictions removes a difference of "
+    "reference states"
 )
+PRETRAINED_NOTE = "Pretrained rows are not ranked: their training data may include the test set"
 FEW_GROUPS = 200  # below, an interval is itself uncertain
-ROUGH = f"fewer than {FEW_GROUPS} groups: take the intervals as rough"
+ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
 
 def order_by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
-    """Titles of models by their mean place over the tasks; those that were not trained here come last."""
+    """Titles of models by their mean place over the tasks; pretrained ones come last."""
     places: dict[str, list[int]] = {}
-    others = {row.title for row in rows if row.pretrained_on}  # below all that were trained here
+    pretrained = {row.title for row in rows if row.pretrained_on}
     for task in tasks:
         for i, row in enumerate(r for r in rows if r.task == task.name):
             places.setdefault(row.title, []).append(i)
-    return sorted(places, key=lambda m: (m in others, -len(places[m]), sum(places[m]) / len(places[m])))
+    return sorted(places, key=lambda m: (m in pretrained, -len(places[m]), sum(places[m]) / len(places[m])))
+
+
+def preset_warning(rows: Sequence[Row], preset: str) -> str:
+    """The warning about a preset if any of these rows was trained under it; else an empty text."""
+    return PRESET_WARNINGS.get(preset, "") if any(row.preset == preset for row in rows) else ""
 
 
 def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
-    """What a reader must know of a table: how it was trained, what the intervals are, what is not known."""
-    lines = [PRESET_WARNINGS[preset]] if preset in PRESET_WARNINGS and any(not r.pretrained_on for r in rows) else []
-    where = {"markdown": "in brackets the", "html": "beside each value its"}.get(form, "below each value its")
-    lines.append(f"{where} {rows[0].noise}; bold: no model is significantly better")
+    """The notes below a board: preset, intervals, bold print, leaks, pretrained rows; if detailed, times and data."""
+    lines = [warning] if (warning := preset_warning(rows, preset)) else []
+    where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
+    lines.append(f"{where}: {rows[0].noise}; bold: not significantly worse than the best")
     if any(r.spread for r in rows):
         lines.append("±: standard deviation over folds and seeds")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
-        lines.append(f"seconds on {', '.join(devices)}")
+        lines.append(f"times measured on {', '.join(devices)}")
     if detailed and any(r.front for r in rows):
-        lines.append("bold seconds: no other model is both better and faster to train")
+        lines.append("bold training time: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
-        lines.append("*: the last tenth of the epochs still improved the validation score by more than 1 %")
+        lines.append("*: not converged: the last 10 % of epochs still improved the validation score by more than 1 %")
     return lines + _leak_notes(rows) + _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
 
 
 def _data_notes(rows: Sequence[Row]) -> list[str]:
-    """Where the data are from."""
-    found = {row.data["name"]: row.data for row in rows if row.data}
-    marks = {"source": "", "version": "version ", "date": "", "licence": "", "citation": ""}
+    """Source, version, date, licence and citation of each data set."""
+    datasets = {row.data["name"]: row.data for row in rows if row.data}
+    prefixes = {"source": "", "version": "version ", "date": "", "licence": "", "citation": ""}
     return [
-        f"{name}: {'; '.join(f'{mark}{d[word]}' for word, mark in marks.items() if word in d)}"
-        for name, d in found.items()
+        f"{name}: {'; '.join(f'{prefix}{data[key]}' for key, prefix in prefixes.items() if key in data)}"
+        for name, data in datasets.items()
     ]
 
 
 def _leak_notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader must know of splits that were run with --allow-leaks, or before it was known that they leak."""
+    """How many test structures each task leaks, where runs were allowed to (--allow-leaks)."""
     counts: dict[tuple[int, int], list[str]] = {}
     for task, row in {row.task: row for row in rows if row.leaks}.items():
         counts.setdefault((row.leaks or 0, row.n), []).append(task)
@@ -66,39 +73,43 @@ def _leak_notes(rows: Sequence[Row]) -> list[str]:
 
 
 def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
-    """What a reader must know of the rows that nothing here has trained."""
-    about: dict[tuple[str, str], list[str]] = {}
+    """What published weights were trained on, which test crystals they do not support, and why they have no rank."""
+    targets_of: dict[tuple[str, str], list[str]] = {}  # by title and training data
     for row in rows:
         if row.pretrained_on:
             target = row.task.partition("/")[2]
-            crystals = "crystal" if row.outside == 1 else "crystals"
-            outside = f", {row.outside:,} {crystals} outside its domain left out" if row.outside else ""
-            about.setdefault((row.title, row.pretrained_on), []).append(target + outside)
-    lines = [f"{title} on {data} ({'; '.join(targets)})" for (title, data), targets in about.items()]
-    return [*lines, "what is pretrained may contain the test set, and holds no rank"] if lines else []
+            skipped = f", {count_unsupported(row.outside)}" if row.outside else ""
+            targets_of.setdefault((row.title, row.pretrained_on), []).append(target + skipped)
+    lines = [f"{title} on {data} ({'; '.join(targets)})" for (title, data), targets in targets_of.items()]
+    return [*lines, PRETRAINED_NOTE] if lines else []
+
+
+def count_unsupported(n: int) -> str:
+    """The note on test crystals that a model does not support."""
+    return f"{n:,} unsupported test {'crystal' if n == 1 else 'crystals'} skipped"
 
 
 def format_rank(row: Row) -> str:
-    """The place, or the places, that a row can hold."""
+    """The rank of a row, or the range of ranks that it may have."""
     if row.rank is None:
         return "-"
     return f"{row.rank}" if row.rank == row.rank_high else f"{row.rank}-{row.rank_high}"
 
 
 def format_count(count: int | None) -> str:
-    """A count in three digits or so: 149k."""
+    """A count in about three digits: 149k."""
     if count is None:
         return "-"
     return f"{count}" if count < 1000 else f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
 
 
 def format_number(value: float | None) -> str:
-    """A value to three decimals."""
+    """A value with three decimals; a dash for None."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def format_interval(value: MetricValue) -> str:
-    """The ends of an interval."""
+    """The ends of an interval; a dash if it is undefined."""
     if value.low is None:
         return "-"
     between = " to " if value.low < 0 else "–"

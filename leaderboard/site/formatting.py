@@ -1,4 +1,4 @@
-"""How numbers are written on the pages: as in the terminal, with the signs that a page can have."""
+"""Numbers on the pages: as in the terminal, with proper minus signs and dashes."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ NONE = "–"
 
 
 def html_number(value: float | None) -> str:
-    """A value to three decimals."""
+    """A value with three decimals; a dash for None."""
     return NONE if value is None else format_number(value).replace("-", "−")
 
 
 def html_interval(value: MetricValue) -> str:
-    """The ends of an interval; nothing where there is none."""
+    """The ends of an interval; empty if it is undefined."""
     return "" if value.low is None else format_interval(value).replace("-", "−")
 
 
 def html_rank(row: Row) -> str:
-    """The places that a row can hold."""
+    """The rank of a row, or the range of ranks that it may have."""
     return format_rank(row).replace("-", NONE)
 
 
 def html_count(count: int | None) -> str:
-    """A count in three digits or so."""
+    """A count in about three digits: 149k."""
     return NONE if count is None else format_count(count)
 
 
 def html_seconds(value: float | None) -> str:
-    """Whole seconds from ten on."""
+    """Seconds: whole ones from ten on, else with one decimal."""
     return NONE if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def html_formula(text: str) -> str:
-    """A formula with its numbers below the line."""
+    """A formula with subscripts."""
     return text.translate(SUBSCRIPTS)
 
 
 def five_digits(value: float) -> float:
-    """Five digits: enough for what a pointer shows."""
+    """A value rounded to five digits, enough for what the pointer shows."""
     return float(f"{value:.5g}")
 
 
 def metric_unit(task: Task, metric: Metric) -> str:
-    """The unit of a metric's values."""
+    """The unit of a metric of a task; empty if it has none."""
     return task.target.unit if metric.has_unit else ""
 
 
 def index_ranges(indices: list[int]) -> str:
-    """Some indices as ranges: `0-2,5`."""
+    """Write indices as ranges: `0-2,5`."""
     out: list[list[int]] = []
     for i in sorted(indices):
         if out and out[-1][1] == i - 1:

@@ -1,4 +1,4 @@
-"""What the first page shows: every board, models by tasks, with the costs beside the scores."""
+"""The first page: every board, models by tasks, with scores and costs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from leaderboard.board import MetricValue, Row
 from leaderboard.records import UNPRESET
-from leaderboard.reports import PRESET_WARNINGS, board_notes, order_by_place
-from leaderboard.scoring import METRICS, Metric
+from leaderboard.reports import board_notes, order_by_place, preset_warning
+from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
 from leaderboard.site.view_model import SiteBoard, SiteData, page_of_run, page_of_task
@@ -24,22 +24,21 @@ class BoardCell:
     """A metric of a row, as a table shows it."""
 
     value: str  # for sorting
-    shown: str
+    text: str  # the value, with its spread
     interval: str
     bar: Markup
-    best: bool  # whether no model is significantly better
+    best: bool  # whether it is printed bold: not significantly worse than the best
     page: str  # of the row's first run
 
 
 def index_values(stored: SiteData) -> dict[str, Any]:
-    """For the template."""
-    shown = [_board(stored, board) for board in stored.boards]
-    menu: dict[str, list[str]] = {}  # tasks by the data set and split that they are of
+    """The values of index.html."""
+    menu: dict[str, list[str]] = {}  # tasks by data set and split
     for board in stored.boards:
-        known = menu.setdefault(board.title, [])
-        known += [task.name for task in board.tasks if task.name not in known]
+        listed = menu.setdefault(board.title, [])
+        listed += [task.name for task in board.tasks if task.name not in listed]
     return {
-        "boards": shown,
+        "boards": [_board_values(stored, board) for board in stored.boards],
         "menu": menu,
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
         "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), best, 44) for best in (True, False)],
@@ -47,15 +46,17 @@ def index_values(stored: SiteData) -> dict[str, Any]:
     }
 
 
-def board_cell(stored: SiteData, row: Row, metric: Metric, within: tuple[float, float] | None, width: int) -> BoardCell:
-    """A metric of a row; its interval is drawn on the scale `within`, if there is one."""
-    value, best = row.metrics[metric.name], row.rank == 1
-    shown = html_number(value.value)
+def board_cell(
+    stored: SiteData, row: Row, metric: Metric, best: bool, within: tuple[float, float] | None, width: int
+) -> BoardCell:
+    """One metric of a row; its interval is drawn on the scale `within`, unless that is None."""
+    value = row.metrics[metric.name]
+    text = html_number(value.value)
     if row.spread:
-        shown += f" ± {html_number(row.spread[metric.name])}"
+        text += f" ± {html_number(row.spread[metric.name])}"
     return BoardCell(
         value="" if value.value is None else f"{value.value:.6g}",
-        shown=shown,
+        text=text,
         interval=html_interval(value),
         bar=interval_bar(value, within, best, width) if within else Markup(),
         best=best,
@@ -64,44 +65,44 @@ def board_cell(stored: SiteData, row: Row, metric: Metric, within: tuple[float, 
 
 
 def page_notes(rows: Sequence[Row], preset: str, detailed: bool) -> tuple[str, list[str]]:
-    """The warning of a preset, and what else the terminal says below the same table."""
-    said = board_notes(rows, preset, "html", detailed)
-    if apart := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
-        said.append(f"{', '.join(apart)}: without a rank where folds or seeds are others than those of the rest")
-    warning = PRESET_WARNINGS.get(preset, "")
-    return (warning, said[1:]) if said[0] == warning else ("", said)
+    """The warning about a preset, if it applies, and the other notes below a table, as in the terminal."""
+    notes = board_notes(rows, preset, "html", detailed)
+    if unranked := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
+        notes.append(f"{', '.join(unranked)}: not ranked where folds or seeds differ from those of the other rows")
+    warning = preset_warning(rows, preset)
+    return warning, notes[1:] if warning else notes
 
 
-def _board(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
+def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     columns: list[Mapping[str, Any]] = []
     cells: dict[tuple[str, str], BoardCell] = {}
     for task in board.tasks:
-        rows, metric = board.of(task), METRICS[task.target.kind][0]
+        rows, metric = board.task_rows(task), task.target.metrics[0]
         within = interval_span([row.metrics[metric.name] for row in rows])
-        cells |= {(row.title, task.name): board_cell(stored, row, metric, within, BAR) for row in rows}
+        cells |= {(row.title, task.name): board_cell(stored, row, metric, row.rank == 1, within, BAR) for row in rows}
         columns.append({
             "task": task,
             "metric": metric,
             "unit": metric_unit(task, metric),
             "page": page_of_task(task, board.preset),
-            "costs": [(of, cost_figure(rows, of)) for of in COSTS],
+            "costs": [(cost, cost_figure(rows, metric, cost)) for cost in COSTS],
         })  # fmt: skip
     lines = []
     for title in order_by_place(board.rows, board.tasks):
-        mine = [row for row in board.rows if row.title == title]
+        rows = [row for row in board.rows if row.title == title]
         lines.append({
-            "model": mine[0].model,
-            "preset": mine[0].preset,
-            "tagged": mine[0].preset in UNPRESET,
+            "model": rows[0].model,
+            "preset": rows[0].preset,
+            "tagged": rows[0].preset in UNPRESET,
             "cells": [cells.get((title, task.name)) for task in board.tasks],
-            "seconds": [_sum([row.seconds_train for row in mine]), _sum([row.seconds_predict for row in mine])],
+            "seconds": [_sum([row.seconds_train for row in rows]), _sum([row.seconds_predict for row in rows])],
         })  # fmt: skip
-    warning, said = page_notes(board.rows, board.preset, detailed=False)
+    warning, notes = page_notes(board.rows, board.preset, detailed=False)
     starred = any(row.pretrained_on for row in board.rows)
     return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
-            "notes": said, "starred": starred}  # fmt: skip
+            "notes": notes, "starred": starred}  # fmt: skip
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:
-    known = [s for s in seconds if s is not None]
-    return round(sum(known), 3) if known else None
+    measured = [s for s in seconds if s is not None]
+    return round(sum(measured), 3) if measured else None

@@ -26,98 +26,99 @@ from leaderboard.site.task_page import task_values
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, load_site_data, page_of_run, page_of_task
 
 HERE = Path(__file__).resolve().parent
-GENERATOR = b'<meta name="generator" content="asugnn-bench '  # how a site is known, which may be replaced
-FILES = ("predictions.csv", "run.json", "history.csv")  # of a run, what is copied
+GENERATOR = b'<meta name="generator" content="asugnn-bench '  # marks a site, which may be replaced
+FILES = ("predictions.csv", "run.json", "history.csv")  # of a run, copied beside its page
 
 
 def build_site(root: Path, out: Path) -> tuple[int, tuple[str, ...]]:
-    """Make the site of all stored runs in the folder `out`; how many pages it has, and what could not be used.
+    """Build the site of all stored runs in the folder `out`.
 
-    An older site in `out` is replaced. Raises `InputError` where there is anything else, or no run at all.
+    Returns the number of pages, and sentences on runs that could not be used. An older site in `out` is replaced.
+    Raises `InputError` if `out` holds anything else, or if there is no run.
     """
     if out.exists() and not _replaceable(out):
-        raise InputError(f"'{out}' holds something that is no site: empty it, or name another folder with --out")
+        raise InputError(f"'{out}' holds files that are not a site: empty it, or choose another folder with --out")
     stored = load_site_data(root)
-    of_tasks = [(board, of) for board in stored.boards for of in board.tasks]
-    of_runs: dict[str, tuple[SiteBoard, Row, StoredRun]] = {}  # one with published weights may stand on several boards
+    task_pages = [(board, task) for board in stored.boards for task in board.tasks]
+    run_pages: dict[str, tuple[SiteBoard, Row, StoredRun]] = {}  # a pretrained run may be on several boards
     for board in stored.boards:
         for row in board.rows:
             for record in stored.runs(row):
-                of_runs.setdefault(page_of_run(record.run), (board, row, record))
-    count = 1 + len(of_tasks) + len(of_runs)
+                run_pages.setdefault(page_of_run(record.run), (board, row, record))
+    count = 1 + len(task_pages) + len(run_pages)
     with atomic_folder(out) as folder, show_progress("pages", count) as bar:
         site = _Site(stored, folder)
         for name in ("site.css", "site.js"):
             shutil.copyfile(HERE / name, folder / name)
         sources = list({board.source.name: board.source for board in stored.boards}.values())
-        site.write("index.html", "index.html", sources, index_values(stored))
+        site.write_page("index.html", "index.html", sources, index_values(stored))
         bar.advance()
-        for board, of in of_tasks:
-            page = page_of_task(of, board.preset)
-            site.write(page, "task.html", [board.source], task_values(stored, board, of))
-            bar.advance(note=of.name)
-        for page, (board, row, record) in of_runs.items():
-            files = site.copy(page, record)
-            site.write(page, "run.html", [board.source], {**run_values(stored, board, row, record), "files": files})
-            site.crystals(record.run)
+        for board, task in task_pages:
+            page = page_of_task(task, board.preset)
+            site.write_page(page, "task.html", [board.source], task_values(stored, board, task))
+            bar.advance(note=task.name)
+        for page, (board, row, record) in run_pages.items():
+            values = {**run_values(stored, board, row, record), "files": site.copy_run_files(page, record)}
+            site.write_page(page, "run.html", [board.source], values)
+            site.write_crystals(record.run)
             bar.advance()
     return count, stored.notes
 
 
 @dataclass(frozen=True)
 class _Site:
-    """What is shown, and the folder that it is written into."""
+    """The folder of a site that is being built from stored runs."""
 
     stored: SiteData
     folder: Path
 
     @cached_property
     def templates(self) -> jinja2.Environment:
-        """Templates in which every value is escaped."""
-        made = jinja2.Environment(
+        """Templates that escape every value."""
+        environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        made.globals |= {
+        environment.globals |= {
             "version": __version__,
             "number": html_number,
             "rank": html_rank,
             "seconds": html_seconds,
             "thousands": html_count,
         }
-        return made
+        return environment
 
-    def write(self, page: str, template: str, sources: Sequence[Source], values: dict[str, Any]) -> None:
-        """Fill a template; `sources` are the data sets that the page owes to."""
+    def write_page(self, page: str, template: str, sources: Sequence[Source], values: dict[str, Any]) -> None:
+        """Write a page from a template; `sources` are the data sets to cite on it."""
         text = self.templates.get_template(template).render(up="../" * page.count("/"), sources=sources, **values)
         path = self.folder / page
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode("utf-8", "replace"))
 
-    def copy(self, page: str, record: StoredRun) -> list[str]:
-        """Copy the files of a run beside its page; returns their names."""
+    def copy_run_files(self, page: str, record: StoredRun) -> list[str]:
+        """Copy the files of a run beside its page, and return their names."""
         home = (self.folder / page).parent
         home.mkdir(parents=True, exist_ok=True)
-        withheld = {"predictions.csv"} if self.stored.withheld(record.run) else set()
+        withheld = {"predictions.csv"} if self.stored.is_withheld(record.run) else set()
         names = [name for name in FILES if name not in withheld and (record.folder / name).is_file()]
         for name in names:
             shutil.copyfile(record.folder / name, home / name)
         return names
 
-    def crystals(self, of: Run) -> None:
-        """Write ids, formulas and labels of a test set, once: a script, because a page may not read other files."""
-        path = self.folder / crystals_of(of.task, of.fold)
-        if path.exists() or self.stored.withheld(of):
+    def write_crystals(self, run: Run) -> None:
+        """Write ids, formulas and labels of a test set once, as a script: a page may not read other files."""
+        path = self.folder / crystals_of(run.task, run.fold)
+        if path.exists() or self.stored.is_withheld(run):
             return
-        held = self.stored.answers(of)
-        labels = [five_digits(y) for y in held.y.tolist()]
-        about = {"ids": held.ids, "formulas": self.stored.formulas(of.task, held.ids), "labels": labels}
-        text = json.dumps(about, separators=(",", ":")).replace("<", "\\u003c")
+        truth = self.stored.ground_truth(run)
+        labels = [five_digits(y) for y in truth.y.tolist()]
+        crystals = {"ids": truth.ids, "formulas": self.stored.formulas(run.task, truth.ids), "labels": labels}
+        text = json.dumps(crystals, separators=(",", ":")).replace("<", "\\u003c")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'(window.crystals ??= {{}})["{of.fold}"] = {text};\n', encoding="utf-8")
+        path.write_text(f'(window.crystals ??= {{}})["{run.fold}"] = {text};\n', encoding="utf-8")
 
 
 def _replaceable(out: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The periodic table, each element shaded by the errors of a model on the crystals that hold it."""
+"""The periodic table, each element shaded by the mean error of a model on the crystals that contain it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # the last element of each period
 
 
 def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit: str) -> Markup:
-    """The table in the shades of one model; `measure` says what the values of the classes are, `unit` in a few words.
+    """Draw the table in the shades of one model, on a colour scale that all models share.
 
-    The shades are those of all models together.
+    `classes` are the elements, `measure` is what their values are, in words, and `unit` follows a value.
     """
-    known = {c.name: c for c in classes}
-    edges = _edges([v for c in classes for v in c.values.values() if v > 0])
+    by_symbol = {c.name: c for c in classes}
+    edges = _shade_edges([v for c in classes for v in c.values.values() if v > 0])
     parts = []
     for z, symbol in enumerate(SYMBOLS, 1):
-        group, period = _place(z)
-        error = known[symbol].values.get(model) if symbol in known else None
+        group, period = _group_and_period(z)
+        error = by_symbol[symbol].values.get(model) if symbol in by_symbol else None
         shade = "none" if error is None else f"q{int(np.searchsorted(edges, error, side='right'))}"
-        about = f"{symbol}: fewer than five test crystals"
+        tip = f"{symbol}: fewer than five test crystals"
         if error is not None:
-            about = f"{symbol}: {html_number(error)} {unit}, {known[symbol].n:,} crystals"
+            tip = f"{symbol}: {html_number(error)} {unit}, {by_symbol[symbol].n:,} crystals"
         x, y = CELL * (group - 1), CELL * (period - 1) + (10 if period > 7 else 0)
         parts.append(
             Markup('<g data-symbol="{}" class="{}" data-tip="{}"><rect x="{}" y="{}" width="38" height="38" rx="3"/>'
-                   '<text x="{}" y="{}">{}</text></g>').format(symbol, shade, about, x, y, x + 19, y + 25, symbol)
+                   '<text x="{}" y="{}">{}</text></g>').format(symbol, shade, tip, x, y, x + 19, y + 25, symbol)
         )  # fmt: skip
     for i in range(SHADES):  # the key, in the gap above the transition metals
         left = 3.5 * CELL + 42 * i
@@ -49,15 +49,15 @@ def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit
     return svg_figure(18 * CELL - 2, 9 * CELL + 10, "errors by element; the table below has the numbers", drawn)
 
 
-def _edges(values: Sequence[float]) -> list[float]:
-    """The edges between shades, even on a logarithmic scale, outliers left out."""
+def _shade_edges(values: Sequence[float]) -> list[float]:
+    """The edges between shades, equally spaced on a logarithmic scale from the 5 % to the 95 % quantile."""
     low, high = np.quantile(values, [0.05, 0.95]).tolist() if values else (0.1, 1.0)
     if high <= low * 1.01:
         low, high = low / 2, high * 2
     return [float(v) for v in np.geomspace(low, high, SHADES + 1)[1:-1]]
 
 
-def _place(z: int) -> tuple[int, int]:
+def _group_and_period(z: int) -> tuple[int, int]:
     """Group and period of an element; lanthanides and actinides stand in two rows below, as periods 8 and 9."""
     for first, below in ((57, 8), (89, 9)):
         if first <= z < first + 15:

@@ -1,4 +1,4 @@
-"""What the page of a run shows: its score, its predictions, its largest errors, and all that run.json says."""
+"""The page of a run: its score, its predictions, its largest errors, and all fields of run.json."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ import numpy as np
 
 from leaderboard.board import MetricValue, Row, metric_value
 from leaderboard.records import StoredRun, read_history
-from leaderboard.scoring import METRICS, estimate_metrics
+from leaderboard.reports import PanelData, panel_data
+from leaderboard.scoring import estimate_metrics
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
 from leaderboard.site.svg_figures import (
-    Points,
-    confusion_counts,
     history_figure,
     parity_figure,
-    parity_limits,
     probability_figure,
     residual_figure,
     residual_histogram,
-    residual_limit,
     roc_figure,
 )
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
@@ -42,30 +39,32 @@ NAMES = {
     "peak_memory_mb": "peak memory, MB",
     "predictions_sha256": "sha256 of predictions.csv",
     "sha256": "sha256 of run.json",
-    "counts train": "crystals that train",
-    "counts validate": "crystals that validate",
-    "counts test": "crystals that test",
-    "outside": "outside its domain",
-    "resumed": "cut off and resumed",
+    "counts train": "training crystals",
+    "counts validate": "validation crystals",
+    "counts test": "test crystals",
+    "outside": "unsupported test crystals",
+    "resumed": "interrupted and resumed",
 }
-BARE = {"settings", "versions", "files"}  # whose entries are named without them
+UNPREFIXED = {"settings", "versions", "files"}  # fields whose entries are listed without the name of the field
 WORDS = {"True": "yes", "False": "no", "None": "none"}
-SHOWN = 20  # entries of a long list, such as the crystals outside a model's domain
+LISTED = 20  # entries of a long list that are shown, such as unsupported crystals
 
 
 def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) -> dict[str, Any]:
-    """For the template."""
-    run, runs = record.run, stored.runs(row)
-    held, p = stored.read(record)
-    scored = held.pair_scored(p)
+    """The values of run.html."""
+    run, runs, target = record.run, stored.runs(row), record.run.task.target
+    truth, p = stored.read_predictions(record)
+    scored = truth.pair_scored(p)
     scores: Mapping[str, MetricValue] = row.metrics
     if len(runs) > 1:  # the row is their mean
-        scores = {name: metric_value(e) for name, e in estimate_metrics(run.task.target.kind, [scored]).items()}
-    warning, said = page_notes([row], board.preset, detailed=False)
-    withheld = stored.withheld(run)
+        scores = {
+            name: metric_value(e) for name, e in estimate_metrics(target.kind, [scored], target.ranked_by).items()
+        }
+    warning, notes = page_notes([row], board.preset, detailed=False)
+    withheld = stored.is_withheld(run)
     return {
         "run": run,
-        "unit": run.task.target.unit,
+        "unit": target.unit,
         "page_of_task": page_of_task(run.task, board.preset),
         "n": len(scored.y),
         "groups": len(set(scored.groups)),
@@ -73,38 +72,39 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "siblings": [(f"{r.run.fold}-{r.run.seed}", page_of_run(r.run)) for r in runs],
         "scores": [
             (m.title, html_number(scores[m.name].value), metric_unit(run.task, m), html_interval(scores[m.name]))
-            for m in METRICS[run.task.target.kind]
+            for m in target.metrics
         ],
         "rank": "" if row.rank is None else html_rank(row),
-        "ranked": sum(r.rank is not None for r in board.of(run.task)),
+        "ranked": sum(r.rank is not None for r in board.task_rows(run.task)),
         "warning": warning,
-        "notes": said[1:],  # the first says where the intervals are in a table
+        "notes": notes[1:],  # the first is about intervals in a table
         "withheld": withheld,
         "sections": record_sections(record.record.raw),
-        **({} if withheld else _predictions(stored, record, Points(held.y, p))),
+        **({} if withheld else _predictions(stored, record, *panel_data([(truth.y, p)]))),
     }
 
 
-def record_sections(about: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """All that run.json says: headings, each with names and values; what is not foreseen comes last."""
-    foreseen = {key for keys in SECTIONS.values() for key in keys}
-    headings = {**SECTIONS, "Other": tuple(key for key in about if key not in foreseen)}
+def record_sections(record: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """All fields of run.json: headings, each with names and values; unknown fields come last."""
+    known = {key for keys in SECTIONS.values() for key in keys}
+    headings = {**SECTIONS, "Other": tuple(key for key in record if key not in known)}
     out = []
     for heading, keys in headings.items():
-        lines = [line for key in keys if key in about for line in _lines("" if key in BARE else key, about[key])]
+        fields = [("" if key in UNPREFIXED else key, record[key]) for key in keys if key in record]
+        lines = [line for name, value in fields for line in _flatten_field(name, value)]
         if lines:
             out.append((heading, [(NAMES.get(name, name.replace("_", " ")), value) for name, value in lines]))
     return out
 
 
-def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """A value, or those of a table or list in it, with the names that lead to them."""
+def _flatten_field(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The values of a field, of tables in it too, each with the names that lead to it."""
     if isinstance(value, Mapping):
         for i, (key, inner) in enumerate(value.items()):
-            if i == SHOWN:
-                yield f"{name} and", f"{len(value) - SHOWN:,} more in run.json"
+            if i == LISTED:
+                yield f"{name} and", f"{len(value) - LISTED:,} more in run.json"
                 return
-            yield from _lines(f"{name} {key}".strip(), inner)
+            yield from _flatten_field(f"{name} {key}".strip(), inner)
         if not value:
             yield name, "none"
     elif isinstance(value, list):
@@ -113,33 +113,43 @@ def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
         yield name, WORDS.get(str(value), str(value))
 
 
-def _predictions(stored: SiteData, record: StoredRun, points: Points) -> dict[str, Any]:
-    """Figures, those whose points can be pointed at first, and the crystals with the largest errors."""
+def _predictions(stored: SiteData, record: StoredRun, data: PanelData) -> dict[str, Any]:
+    """Figures, first those that name crystals under the pointer, and the crystals with the largest errors."""
     task, unit = record.run.task, record.run.task.target.unit
-    history = history_figure(read_history(record.folder), SIZE, 190)
-    shown: dict[str, Any] = {
+    values: dict[str, Any] = {
         "crystals": crystals_of(task, record.run.fold),
-        "data": stored.predictions([record]),
+        "data": stored.fold_predictions([record]),
         "worst": _worst(stored, record),
-        "history": history,
+        "history": history_figure(read_history(record.folder), SIZE, 190),
     }
     if task.target.kind == "binary":
-        probabilities, roc = probability_figure(points, task.target.positive, SIZE), roc_figure([[points]], 0, SIZE)
-        live, still = [(f"Probability of class 1: {task.target.positive}", probabilities)], [("ROC curve", roc)]
-        return {**shown, "live": live, "still": still, "counts": confusion_counts(points), "beyond": 0}
-    over, limit = parity_limits([points]), residual_limit([points])
-    parity, beyond = parity_figure(points, over, unit, SIZE)
-    residuals = residual_figure(points, over, limit, unit, SIZE)
-    spread = residual_histogram(points, limit, unit, SIZE, 190)
-    live = [("Parity", parity), ("Residuals", residuals)]
-    return {**shown, "live": live, "still": [], "counts": None, "spread": spread, "beyond": beyond}
+        return {
+            **values,
+            "live": [
+                (
+                    f"Probability of class 1: {task.target.positive}",
+                    probability_figure(data, task.target.positive, SIZE),
+                )
+            ],
+            "still": [("ROC curve", roc_figure([[data]], 0, SIZE))],
+            "confusion": data.confusion.tolist(),
+            "outliers": 0,
+        }
+    return {
+        **values,
+        "live": [("Parity", parity_figure(data, unit, SIZE)), ("Residuals", residual_figure(data, unit, SIZE))],
+        "still": [],
+        "confusion": None,
+        "histogram": residual_histogram(data, unit, SIZE, 190),
+        "outliers": int(data.outliers.sum()),
+    }
 
 
 def _worst(stored: SiteData, record: StoredRun) -> list[dict[str, Any]]:
-    held, p = stored.read(record)
-    order = np.argsort(-abs(p - held.y), kind="stable")[:WORST].tolist()
-    formulas = stored.formulas(record.run.task, [held.ids[i] for i in order])
+    truth, p = stored.read_predictions(record)
+    order = np.argsort(-abs(p - truth.y), kind="stable")[:WORST].tolist()
+    formulas = stored.formulas(record.run.task, [truth.ids[i] for i in order])
     return [
-        {"id": held.ids[i], "formula": formula, "numbers": [float(held.y[i]), float(p[i]), float(p[i] - held.y[i])]}
+        {"id": truth.ids[i], "formula": formula, "numbers": [float(truth.y[i]), float(p[i]), float(p[i] - truth.y[i])]}
         for i, formula in zip(order, formulas, strict=True)
     ]

@@ -1,11 +1,11 @@
-// What the pages do beyond standing there: theme, sorting, filters, ties, and what a pointer or a key shows.
+// Theme, sorting, filters, highlighted ties, and tooltips by pointer or keyboard. The pages work without it.
 "use strict";
 
 const root = document.documentElement;
 root.classList.add("scripts");
 const choice = {
   get() { try { return localStorage.getItem("theme"); } catch { return null; } },
-  set(value) { try { localStorage.setItem("theme", value); } catch { /* not kept, where that is not allowed */ } },
+  set(value) { try { localStorage.setItem("theme", value); } catch { /* storage is not allowed: the choice is lost */ } },
 };
 if (["light", "dark"].includes(choice.get())) root.dataset.theme = choice.get(); // before anything is painted
 
@@ -33,15 +33,15 @@ function theme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
 }
 
-// All rows of a table in their present order, of which only some stand in the document.
-const kept = new WeakMap();
+// All rows of each table in their present order; only some of them are in the document.
+const allRows = new WeakMap();
 
 function rowsOf(table) {
-  if (!kept.has(table)) kept.set(table, [...table.tBodies[0].rows]);
-  return kept.get(table);
+  if (!allRows.has(table)) allRows.set(table, [...table.tBodies[0].rows]);
+  return allRows.get(table);
 }
 
-// Of a long table only the first rows that fit the filters stand there, until all are asked for: it sorts at once.
+// A long table shows its first matching rows until all are asked for, so that sorting stays fast.
 const FIRST = 100;
 
 function refill(table) {
@@ -61,7 +61,7 @@ function refill(table) {
   more.textContent = `Show all ${fit.length.toLocaleString("en")} rows`;
 }
 
-// Sorting: by data-v where a column has numbers, else by text; what has no value stays last, both ways.
+// Sort by data-v if a column has numbers, else by text; cells without a value come last in both directions.
 function sorting(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
@@ -88,7 +88,7 @@ function sort(rows, column, numeric, sign) {
   });
 }
 
-// The rows that cannot be told from the one that is pointed at, or whose link has the focus.
+// Highlight the rows that do not differ significantly from the one under the pointer or with the focused link.
 function ties(table) {
   const rows = [...rowsOf(table)]; // in the order of the page, which data-ties counts in
   const show = (event) => {
@@ -147,7 +147,7 @@ function filters() {
   apply();
 }
 
-// The periodic table in the shades of another model, from the table of numbers below it.
+// Shade the periodic table by another model, from the table of numbers below it.
 function shades() {
   const figure = document.querySelector(".elements");
   const edges = figure.dataset.edges.split(" ").map(Number);
@@ -190,7 +190,7 @@ function tips() {
   document.addEventListener("scroll", tip.hide, { passive: true });
 }
 
-// The crystals of a figure: the nearest to the pointer, or by arrow keys from the largest error on.
+// Name the crystals of a figure: the nearest to the pointer, or by arrow keys from the largest error.
 function points(svg) {
   const runs = JSON.parse(svg.closest("figure").querySelector("script").textContent);
   const scale = (text) => {
@@ -198,8 +198,8 @@ function points(svg) {
     return (value) => start + (Math.min(Math.max(value, low), high) - low) / (high - low) * (end - start);
   };
   const [x, y] = [scale(svg.dataset.x), scale(svg.dataset.y)];
-  let all = null; // made when it is first asked for
-  const made = () => {
+  let all = null; // computed when first needed
+  const crystalPoints = () => {
     if (all) return all;
     all = [];
     for (const [fold, predictions] of runs) {
@@ -242,7 +242,7 @@ function points(svg) {
     const [px, py] = [(event.clientX - box.left) * factor, (event.clientY - box.top) * factor];
     let best = null;
     let least = 20 ** 2;
-    for (const point of made()) {
+    for (const point of crystalPoints()) {
       const far = (point.x - px) ** 2 + (point.y - py) ** 2;
       if (far < least) [best, least] = [point, far];
     }
@@ -256,7 +256,7 @@ function points(svg) {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    order ??= [...made()].sort((a, b) => Math.abs(b.p - b.label) - Math.abs(a.p - a.label));
+    order ??= [...crystalPoints()].sort((a, b) => Math.abs(b.p - b.label) - Math.abs(a.p - a.label));
     at = (at + step + order.length) % order.length;
     if (order.length) show(order[at]);
   });

@@ -26,7 +26,7 @@ class Axis:
 
     @classmethod
     def over(cls, values: Floats, start: float, end: float, log: bool = False, room: float = 0.05) -> Axis:
-        """An axis that holds all values (n,), with some room at its ends."""
+        """Make an axis that contains all values (n,), with some room at its ends."""
         scaled = np.log10(values) if log else np.asarray(values, float)
         low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 1.0)
         room = (high - low) * room or 0.5 * (abs(high) or 1.0)
@@ -34,7 +34,7 @@ class Axis:
         return cls(10**low, 10**high, start, end, log) if log else cls(low, high, start, end)
 
     def __call__(self, values: Floats) -> Floats:
-        """Positions of values, all (n,); what lies outside stands at the nearer end."""
+        """Positions of values, both (n,); values outside get the nearer end."""
         inside = np.clip(values, self.low, self.high)
         low, high = self.low, self.high
         if self.log:
@@ -42,13 +42,13 @@ class Axis:
         out: Floats = self.start + (inside - low) / (high - low) * (self.end - self.start)
         return out
 
-    def at(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """The position of one value."""
         return float(self(np.array([value]))[0])
 
     @property
     def ticks(self) -> list[float]:
-        """Round values on the axis: three to six of them."""
+        """Round values on the axis, about three to six."""
         if self.log:
             decades = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
             if len(decades) >= 2:
@@ -66,23 +66,23 @@ class Axis:
         return [k * step for k in range(first, last + 1)]
 
     @property
-    def data(self) -> str:
-        """For the script: low, high, start, end and whether it is logarithmic."""
+    def attribute(self) -> str:
+        """What site.js reads: low, high, start, end, and whether the axis is logarithmic."""
         return f"{self.low!r} {self.high!r} {self.start:g} {self.end:g} {int(self.log)}"
 
 
 def axes_frame(x: Axis, y: Axis, across: str, up: str, classes: Sequence[tuple[float, str]] = ()) -> Markup:
-    """Grid lines, ticks and the titles of both axes; `y.start` is the lower edge. `classes` are ticks with names."""
+    """Draw grid lines, ticks and titles of two axes; `y.start` is the lower edge. `classes` are ticks with names."""
     bottom, left = y.start, x.start
     parts = []
     for value, label in _labelled(x.ticks):
-        at = svg_number(x.at(value))
+        at = svg_number(x.position(value))
         parts.append(Markup('<path class="grid" d="M{} {}V{}"/>').format(at, svg_number(y.end), svg_number(bottom)))
-        parts.append(svg_text(x.at(value), bottom + 15, label, "tick"))
+        parts.append(svg_text(x.position(value), bottom + 15, label, "tick"))
     for value, label in classes or _labelled(y.ticks):
-        at = svg_number(y.at(value))
+        at = svg_number(y.position(value))
         parts.append(Markup('<path class="grid" d="M{} {}H{}"/>').format(svg_number(left), at, svg_number(x.end)))
-        parts.append(svg_text(left - 6, y.at(value) + 4, label, "tick end"))
+        parts.append(svg_text(left - 6, y.position(value) + 4, label, "tick end"))
     parts.append(svg_text((x.start + x.end) / 2, bottom + 33, across, "title"))
     middle = svg_number((y.start + y.end) / 2)
     parts.append(Markup('<text class="title" transform="translate(11 {}) rotate(-90)">{}</text>').format(middle, up))
@@ -90,24 +90,24 @@ def axes_frame(x: Axis, y: Axis, across: str, up: str, classes: Sequence[tuple[f
 
 
 def svg_figure(width: int, height: int, about: str, drawn: Markup, more: Markup = NOTHING) -> Markup:
-    """A figure, with what it shows in words, and more attributes."""
+    """Make an SVG; `about` describes it for screen readers, `more` are further attributes."""
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"{}>{}</svg>').format(
         width, height, about, more, drawn
     )
 
 
 def svg_text(x: float, y: float, words: str, kind: str) -> Markup:
-    """Words at a place; `kind` are classes of the style sheet."""
+    """Write text at a position; `kind` are classes of site.css."""
     return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(kind, svg_number(x), svg_number(y), words)
 
 
 def svg_path(xs: Floats, ys: Floats) -> str:
-    """The path through some points (n,)."""
+    """The path through points at positions (n,)."""
     return "M" + "L".join(f"{svg_number(x)} {svg_number(y)}" for x, y in zip(xs.tolist(), ys.tolist(), strict=True))
 
 
 def svg_number(position: float) -> str:
-    """A position to half a unit, in as few characters as that takes."""
+    """A position rounded to half a unit, in as few characters as possible."""
     return f"{round(2 * position) / 2:g}"
 
 

@@ -1,4 +1,4 @@
-"""What the page of a task shows: all metrics of its rows, how their predictions lie, and where they err."""
+"""The page of a task: all metrics of its rows, figures of their predictions, and errors by element."""
 
 from __future__ import annotations
 
@@ -10,38 +10,34 @@ import numpy as np
 from leaderboard.board import ErrorClass, Row, break_down_errors
 from leaderboard.data import Task
 from leaderboard.records import UNPRESET, read_history
-from leaderboard.scoring import METRICS
+from leaderboard.reports import panel_data
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
 from leaderboard.site.periodic_table import periodic_table
 from leaderboard.site.svg_figures import (
     COSTS,
-    Points,
-    confusion_counts,
     cost_figure,
     history_figure,
     interval_span,
     parity_figure,
-    parity_limits,
     rank_line,
     residual_histogram,
-    residual_limit,
     roc_figure,
 )
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
 
-CARDS = 12  # rows that have their figures here; the others have them on the pages of their runs
+CARDS = 12  # rows whose figures are here; those of the others are on the pages of their runs
 BAR, SIZE = 140, 280  # widths of an interval bar and of a figure
 COLUMNS = (("epochs", ""), ("training", "s"), ("prediction", "s"), ("memory", "MB"), ("parameters", ""))
 
 
 def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any]:
-    """For the template."""
-    rows, metrics = board.of(task), METRICS[task.target.kind]
-    withheld = any(stored.withheld(run.run) for row in rows for run in stored.runs(row))
-    warning, said = page_notes(rows, board.preset, detailed=True)
-    some = rows[:CARDS]
-    folds = sorted({run.run.fold for row in some for run in stored.runs(row)})
+    """The values of task.html."""
+    rows, metrics = board.task_rows(task), task.target.metrics
+    withheld = any(stored.is_withheld(run.run) for row in rows for run in stored.runs(row))
+    warning, notes = page_notes(rows, board.preset, detailed=True)
+    first_rows = rows[:CARDS]
+    folds = sorted({run.run.fold for row in first_rows for run in stored.runs(row)})
     return {
         "task": task,
         "preset": board.preset,
@@ -53,23 +49,23 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "ranked": sum(row.rank is not None for row in rows),
         "lines": _lines(stored, task, rows),
         "warning": warning,
-        "notes": said,
-        "costs": [(of, figure) for of in COSTS if (figure := cost_figure(rows, of))],
+        "notes": notes,
+        "costs": [(cost, figure) for cost in COSTS if (figure := cost_figure(rows, metrics[0], cost))],
         "withheld": withheld,
         "crystals": [] if withheld else [crystals_of(task, fold) for fold in folds],
-        "cards": [] if withheld else _cards(stored, task, some),
+        "cards": [] if withheld else _cards(stored, task, first_rows),
         "elements": None if withheld else _elements(stored, board, task, rows),
         "histories": [
             {"title": row.title, "page": page_of_run(first.run), "figure": figure}
-            for row in some
+            for row in first_rows
             if (figure := history_figure(read_history((first := stored.runs(row)[0]).folder), SIZE, 190))
         ],
     }
 
 
 def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows of the table; what each is tied with, as places in it."""
-    first, *rest = METRICS[task.target.kind]
+    """The rows of the table, each with the places of the rows that it is tied with."""
+    first, *rest = task.target.metrics
     within = interval_span([row.metrics[first.name] for row in rows])
     ranked = sum(row.rank is not None for row in rows)
     place = {row.title: i for i, row in enumerate(rows)}
@@ -81,8 +77,8 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
             "places": rank_line(row, ranked),
             "tied": index_ranges([place[title] for title in row.tied_with]),
             "cells": [
-                board_cell(stored, row, first, within, BAR),
-                *(board_cell(stored, row, m, None, BAR) for m in rest),
+                board_cell(stored, row, first, row.rank == 1, within, BAR),
+                *(board_cell(stored, row, metric, False, None, BAR) for metric in rest),
             ],
         }
         for row in rows
@@ -90,12 +86,13 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 
 def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Parity and residuals, or ROC curve and confusion matrix, of each row, on the same axes."""
-    read = [[stored.read(run) for run in stored.runs(row)] for row in rows]
-    points = [[Points(held.y, p) for held, p in runs] for runs in read]
-    pooled = [Points(np.concatenate([r.y for r in runs]), np.concatenate([r.p for r in runs])) for runs in points]
-    unit, metric = task.target.unit, METRICS[task.target.kind][0]
-    over, limit = parity_limits(pooled), residual_limit(pooled)
+    """Parity and residuals of each row on common axes, or its ROC curve and confusion matrix."""
+    runs = [[(truth.y, p) for truth, p in map(stored.read_predictions, stored.runs(row))] for row in rows]
+    pooled = panel_data(
+        [(np.concatenate([y for y, _ in of_row]), np.concatenate([p for _, p in of_row])) for of_row in runs]
+    )
+    curves = [panel_data(of_row) for of_row in runs]
+    unit, metric = task.target.unit, task.target.metrics[0]
     cards = []
     for i, row in enumerate(rows):
         score = html_number(row.metrics[metric.name].value)
@@ -105,25 +102,27 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
             "score": f"{metric.title} {score} {metric_unit(task, metric)}",
         }
         if task.target.kind == "binary":
-            card |= {"roc": roc_figure(points, i, SIZE), "counts": confusion_counts(pooled[i])}
+            card |= {"roc": roc_figure(curves, i, SIZE), "confusion": pooled[i].confusion.tolist()}
         else:
-            parity, beyond = parity_figure(pooled[i], over, unit, SIZE)
-            residuals = residual_histogram(pooled[i], limit, unit, SIZE, 150)
-            data = stored.predictions(stored.runs(row))
-            card |= {"parity": parity, "beyond": beyond, "residuals": residuals, "data": data}
+            card |= {
+                "parity": parity_figure(pooled[i], unit, SIZE),
+                "outliers": int(pooled[i].outliers.sum()),
+                "residuals": residual_histogram(pooled[i], unit, SIZE, 150),
+                "data": stored.fold_predictions(stored.runs(row)),
+            }
         cards.append(card)
     return cards
 
 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
-    """Errors by element of the models, the best first."""
+    """The periodic table of errors and the numbers behind it, the best model first; None without any."""
     classes = break_down_errors("element", task, stored.stored_runs, board.preset)
     models = [row.title for row in rows if any(row.title in c.values for c in classes)]
     if not models:
         return None
     if task.target.kind == "binary":  # from accuracies
         classes = [ErrorClass(c.name, c.n, {m: 1 - v for m, v in c.values.items()}) for c in classes]
-        figure = periodic_table(classes, models[0], "share of wrong classes", "of the classes wrong")
+        figure = periodic_table(classes, models[0], "share of misclassified crystals", "misclassified")
     else:
         measure = f"mean absolute error, {task.target.unit}"
         figure = periodic_table(classes, models[0], measure, task.target.unit)

@@ -1,4 +1,4 @@
-"""What the site shows: boards, which are rows that are ranked together, and the runs behind them."""
+"""The boards that the site shows, which are rows ranked together, and the runs behind them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class SiteBoard:
         """As a task of it is typed: `open-dft`, `mp-2018@formula`."""
         return self.source.name + ("" if self.rule == DEFAULT_RULE else f"@{self.rule}")
 
-    def of(self, task: Task) -> list[Row]:
+    def task_rows(self, task: Task) -> list[Row]:
         """The rows of one task, best first."""
         return [row for row in self.rows if row.task == task.name]
 
 
 @dataclass(frozen=True)
 class SiteData:
-    """All that is shown."""
+    """All boards of a site, and the stored runs behind them."""
 
     root: Path
     boards: tuple[SiteBoard, ...]
-    absent: tuple[str, ...]  # tasks whose labels are not at hand
-    notes: tuple[str, ...]  # sentences on what could not be used
+    absent: tuple[str, ...]  # tasks whose labels are not available
+    notes: tuple[str, ...]  # sentences on runs that could not be used
     stored_runs: tuple[StoredRun, ...]
 
     @cached_property
@@ -54,15 +54,15 @@ class SiteData:
         return out
 
     def runs(self, row: Row) -> Sequence[StoredRun]:
-        """The runs that a row is made of."""
+        """The runs that a row summarises."""
         return self._runs[row.task, row.preset, row.model]
 
     @cached_property
     def _truths(self) -> dict[tuple[str, int], GroundTruth]:
         return {}
 
-    def answers(self, run: Run) -> GroundTruth:
-        """Ground truth of the fold of a run."""
+    def ground_truth(self, run: Run) -> GroundTruth:
+        """The ground truth of the fold of a run."""
         key = run.task.name, run.fold
         if key not in self._truths:
             self._truths[key] = load_ground_truth(run.task, run.fold)
@@ -72,27 +72,27 @@ class SiteData:
     def _predicted(self) -> dict[Path, tuple[GroundTruth, Floats]]:
         return {}
 
-    def read(self, stored: StoredRun) -> tuple[GroundTruth, Floats]:
-        """Ground truth of the crystals that a run supports, and its predictions of them; read once."""
+    def read_predictions(self, stored: StoredRun) -> tuple[GroundTruth, Floats]:
+        """The ground truth of the crystals that a run supports, and its predictions of them; read once."""
         if stored.folder not in self._predicted:
-            self._predicted[stored.folder] = self.answers(stored.run).read_run(stored)
+            self._predicted[stored.folder] = self.ground_truth(stored.run).read_run(stored)
         return self._predicted[stored.folder]
 
-    def withheld(self, run: Run) -> bool:
-        """Whether the labels of a run are a host's (BENCH_SOLUTION): then nothing of the site may tell them."""
-        return self.answers(run).solution is not None
+    def is_withheld(self, run: Run) -> bool:
+        """Whether the labels of a run belong to a host (BENCH_SOLUTION): no page may reveal them."""
+        return self.ground_truth(run).solution is not None
 
     def formulas(self, task: Task, ids: Sequence[str]) -> list[str]:
         """The reduced formula of each crystal."""
         return [html_formula(f) for f in load_dataset(task.source).groups(ids)]
 
-    def predictions(self, runs: Sequence[StoredRun]) -> list[tuple[int, list[float | None]]]:
+    def fold_predictions(self, runs: Sequence[StoredRun]) -> list[tuple[int, list[float | None]]]:
         """The fold of each run, and its predictions of all crystals of that fold, None for unsupported ones."""
         out = []
         for stored in runs:
-            truth, p = self.read(stored)
+            truth, p = self.read_predictions(stored)
             values = dict(zip(truth.ids, p.tolist(), strict=True))
-            ids = self.answers(stored.run).ids
+            ids = self.ground_truth(stored.run).ids
             out.append((stored.run.fold, [five_digits(values[i]) if i in values else None for i in ids]))
         return out
 
@@ -128,7 +128,7 @@ def page_of_task(task: Task, preset: str) -> str:
 
 
 def crystals_of(task: Task, fold: int) -> str:
-    """Where the crystals of a test set are named."""
+    """Where the script with ids, formulas and labels of a test set is."""
     return f"tasks/{_home(task)}/crystals-{fold}.js"
 
 

@@ -141,7 +141,7 @@ def test_formats_say_the_same(one_fold: Path):
 
 def test_an_empty_board_says_how_to_fill_it(tmp_path: Path):
     rows, _ = rank_rows(tmp_path, [BULK], "quick")
-    assert "`bench run` makes them" in render_board(rows, [BULK], "quick", "table", False)
+    assert "`bench run` makes some" in render_board(rows, [BULK], "quick", "table", False)
     assert json.loads(render_board(rows, [BULK], "quick", "json", False)) == []
 
 

@@ -261,5 +261,5 @@ def test_scores_of_systems_are_those_of_hand(tmp_path: Path):
     assert every["metrics"]["mae"] == scored["metrics"]["mae"]
     assert every["after_offset"]["rmse"]["value"] < 0.11
     shown = render_score(scored, task)
-    assert "after it" in shown
+    assert "offset: mean of label minus prediction" in shown
     assert "Fe-C" in shown

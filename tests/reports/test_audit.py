@@ -13,7 +13,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.ingest.local_files import import_dataset, parse_target
-from leaderboard.reports.audit.audit import _outliers, audit_dataset
+from leaderboard.reports.audit.audit import OUTLIER, audit_dataset, composition_deviations, find_outliers
 from leaderboard.reports.audit.files import table_position, write_audit
 from leaderboard.running.model_contract import rotation, supercell, translation
 from leaderboard.splitting.make import write_split
@@ -50,10 +50,12 @@ def test_what_was_planted_is_found(source: Source):
     found = audit_dataset("toy", "random")
     text = dict(found.sections)
     assert found.same == [("c000", "same")]
-    assert text["duplicates"][0].startswith("1 pairs of 2 crystals")
+    assert text["duplicates"][0].startswith("1 duplicate pair among 2 crystals")
     assert "c000 = same" in text["duplicates"][1]
-    assert "c000 and same by 0.5" in text["labels of duplicates"][0]
-    assert text["labels"][1].startswith("y: 1 lie more than 6 robust standard deviations off")
+    assert "differ by 0.5 eV (median); largest: c000 and same by 0.5" in text["labels of duplicates"][0]
+    assert text["labels"][1].startswith(
+        "y: 1 outlier, more than 6 robust standard deviations from a linear fit to composition"
+    )
     assert text["labels"][1].endswith(": c002 (1e+06)")
     assert not any(found.leaks.values())  # what is the same shares a part
 
@@ -93,7 +95,7 @@ def test_the_tables_and_figures_hold_all_that_was_found(source: Source, tmp_path
     assert (pairs["c000", "same"]["y_a"], pairs["c000", "same"]["y_b"]) == ("1.0", "1.5")
     assert tables["leaks.csv"][0] == {"fold": "0", "tested": "c000", "same_as": "same", "part": "5"}
     assert [row["id"] for row in tables["outliers.csv"]] == ["c002"]
-    assert tables["dropped.csv"] == [{"id": "c005", "reason": "split leaky does not list it"}]
+    assert tables["dropped.csv"] == [{"id": "c005", "reason": "not listed in split leaky"}]
     assert {row["element"]: row["crystals"] for row in tables["elements.csv"]}["Li"] == "6"
     assert sum(int(row["crystals"]) for row in tables["space-groups.csv"]) == 62
     figures = {n for n in files if n.endswith(".svg")}
@@ -114,6 +116,22 @@ def test_the_periodic_table_has_a_place_for_every_element():
 
 def test_labels_far_from_what_their_composition_suggests_are_outliers(data: Path):
     loaded = load_dataset(find_source("mp-2018"))
-    names = {o.name for o in _outliers(loaded, loaded.source.targets[0])}
+    names = {o.name for o in find_outliers(loaded, loaded.source.targets[0])}
     assert names >= {"mp-778012", "mp-690564", "mp-693892", "mp-694932", "mp-1014332"}  # known to be wrong
     assert len(names) < 100
+
+
+def test_outliers_that_larger_ones_hide_are_found():
+    """Two elements, sixty crystals each: large errors of one element hide smaller ones, which hide the smallest."""
+    noise = np.linspace(-1, 1, 60)
+    shares = np.repeat(np.eye(2), 60, axis=0)
+    y = np.concatenate([noise, 20 + noise])  # so far apart that no label is far from the median of all
+    y[87:90], y[90:98], y[98] = 20 + 60, 20 + 9, 20 + 6
+    deviations = composition_deviations(shares, y)
+    assert np.flatnonzero(abs(deviations) > OUTLIER).tolist() == list(range(87, 99))
+
+
+def test_few_labels_deviate_from_their_median_and_are_not_fitted():
+    shares = np.eye(4)  # a fit would meet every label
+    deviations = composition_deviations(shares, np.array([1.0, 1.1, 0.9, 100.0]))
+    assert np.flatnonzero(abs(deviations) > OUTLIER).tolist() == [3]

@@ -65,7 +65,7 @@ def test_different_quantities_in_one_column_carry_their_footnotes():
     assert "10.40 GPa" in alignn[1.017]["notes"][1]
     assert math.log10(10.40) == pytest.approx(1.017, abs=5e-4)
     assert "ROC-AUC" in alignn[92.0]["notes"][1]
-    assert "metals alone" in megnet[78.9]["notes"][1]
+    assert "metals only" in megnet[78.9]["notes"][1]
     assert all("JARVIS" in alignn[x]["source"] for x in (1.017, 0.140, 92.0))
     text = draw_table(TABLES["table-2"]("", "", (), RUNS)[0], "markdown")
     mark = re.search(r"1\.017<sup>\d,(\d)</sup>", text)
@@ -103,7 +103,7 @@ def test_presets_are_not_mixed_and_quick_says_so(tmp_path: Path):
     found = made("table-2", "open-dft", "quick", root=tmp_path)
     assert {cell["preset"] for cell in cells(found, "measured")} == {"quick", "pretrained"}
     assert "quick preset: trained for minutes; do not cite" in found["caption"]
-    with pytest.raises(InputError, match="no runs of preset 'paper' are stored of open-dft; there is: hours, quick"):
+    with pytest.raises(InputError, match="no runs of preset 'paper' are stored for open-dft; stored: hours, quick"):
         made("table-2", "open-dft", "paper", root=tmp_path)
 
 
@@ -199,14 +199,14 @@ def test_the_ablation_is_shown_where_other_models_alone_are_stored(tmp_path: Pat
     root = tmp_path / "runs"
     shutil.copytree(RUNS, root, ignore=lambda folder, _: ["asugnn"] if "mp-2018" in folder else [])
     caption = " ".join(made("table-1", "mp-2018", root=root)["caption"])
-    assert "nothing is measured on mp-2018 there are runs of other data: --data open-dft" in caption
+    assert "nothing is measured on mp-2018 there are runs on other data: --data open-dft" in caption
     assert "10 rows are not measured: bench run ablation --task mp-2018/formation-energy" in caption
 
 
 def test_runs_whose_labels_are_not_at_hand_are_not_called_missing(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("BENCH_DATA", raising=False)
     found = made("table-2", "mp-2018")
-    assert found["caption"][1] == "the runs of mp-2018 cannot be scored"
+    assert found["caption"][1] == "the runs on mp-2018 cannot be scored"
     assert "mp-2018 is not in the package: name the folder of mp_subset.parquet" in found["caption"][2]
     with pytest.raises(InputError, match=r"cgcnn has no run of .* on mp-2018; .* is not in the package"):
         FIGURES["figure-4"]("mp-2018", "", ("cgcnn",), RUNS)

@@ -321,7 +321,7 @@ def test_a_potential_on_the_board(potential: Path, tmp_path: Path):
     assert by_name["mean", "open-dft/formation-energy"].rank == 1
     assert [r.title for r in rows if r.task == "open-dft/formation-energy"][-1] == row.title  # below the ranked
     text = render_board(rows, mine, "quick", "table", detailed=False)
-    assert "may contain the test set, and holds no rank" in text
+    assert "Pretrained rows are not ranked: their training data may include the test set" in text
     assert "data unknown here" in text
 
 
@@ -342,7 +342,7 @@ def test_crystals_left_out_are_counted(tmp_path: Path):
     about = json.loads(next((tmp_path / "runs").rglob("run.json")).read_text(encoding="utf-8"))
     assert all("outside the domain" in reason for reason in about["outside"].values())
     assert about["weights"]["sha256"].keys() >= {"state.pt", "model.json"}
-    assert f"{row.outside} crystals outside its domain left out" in render_board(rows, [task], "quick", "table", False)
+    assert f"{row.outside} unsupported test crystals skipped" in render_board(rows, [task], "quick", "table", False)
     # The file of predictions is what it says: one that lacks a crystal is refused.
     file = next((tmp_path / "runs").rglob("predictions.csv"))
     file.write_text("\n".join(file.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")

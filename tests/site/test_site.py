@@ -22,13 +22,13 @@ from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest.local_files import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
 from leaderboard.records.run_folder import Run, find_run, write_record
+from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.runner import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
 from leaderboard.site.pages import build_site
 from leaderboard.site.svg_axes import Axis
-from leaderboard.site.svg_figures import Points, confusion_counts, parity_figure, parity_limits
 from leaderboard.submissions.competition import export_competition
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
@@ -66,7 +66,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Run(BULK, "quick", HOSTILE, 0, 0).folder(out)
     folder.mkdir(parents=True)
     (folder / "predictions.csv").write_bytes(record.predictions.read_bytes())
-    changed = {"model": HOSTILE, "settings": {SCRIPT: SCRIPT}, "device": {"name": SCRIPT}, "commit": HOSTILE}
+    changed = {
+        "model": HOSTILE,
+        "settings": {SCRIPT: SCRIPT},
+        "device": {"kind": SCRIPT, "name": SCRIPT},
+        "commit": HOSTILE,
+    }
     write_record(folder, {**record.record.raw, **changed, "weights": {"name": "w", "trained_on": SCRIPT}})
     return out
 
@@ -92,7 +97,7 @@ def test_the_board_is_that_of_the_terminal(site: Path, root: Path):
             assert f"{metric.value:.3f}" in shown
             assert metric.low is None or f"{metric.low:.3f}–{metric.high:.3f}" in shown
     assert "quick preset: trained for minutes; do not cite" in shown
-    assert "fewer than 200 groups" in shown
+    assert "fewer than 200 test groups" in shown
 
 
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
@@ -170,12 +175,12 @@ def test_a_site_appears_whole_or_not_at_all(root: Path, tmp_path: Path, monkeypa
 
 def test_what_is_no_site_is_not_replaced(root: Path, tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path)
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path / "thesis.tex")
     (tmp_path / "index.html").write_bytes("Übersicht".encode("latin-1"))
-    with pytest.raises(InputError, match="is no site"):
+    with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path)
     with pytest.raises(InputError, match=r"no finished run .* `bench run` makes some"):
         build_site(tmp_path, tmp_path / "site")
@@ -201,7 +206,7 @@ def test_labels_of_a_host_are_in_no_file(root: Path, tmp_path: Path, monkeypatch
     build_site(root, tmp_path / "site")
     run = tmp_path / "site/runs/open-dft/metal@random/quick/forest/0-0"
     assert not (run / "predictions.csv").exists()
-    assert "The labels are a host's" in read(run / "index.html").text
+    assert "The labels belong to a competition host" in read(run / "index.html").text
     assert not list((tmp_path / "site/tasks/open-dft/metal@random").glob("crystals-0.js"))
     assert "svg" in {tag for tag, _ in read(tmp_path / "site/index.html").elements}
 
@@ -237,7 +242,8 @@ def test_curve_and_confusion_are_those_of_scikit_learn(seed: int):
     assert set(zip(x.tolist(), z.tolist(), strict=True)) <= set(
         zip(*sk.roc_curve(y, p, drop_intermediate=False)[:2], strict=True)
     )
-    assert confusion_counts(Points(y, p)) == sk.confusion_matrix(y, p >= 0.5, labels=[1, 0]).tolist()
+    (data,) = panel_data([(y, p)])
+    assert data.confusion.tolist() == sk.confusion_matrix(y, p >= 0.5, labels=[0, 1]).tolist()
 
 
 RANGES = [(0, 1), (-5.8, 3.1), (1e-9, 2e-9), (-1e6, 1e6)]
@@ -250,11 +256,4 @@ def test_axes_have_a_few_round_ticks_inside(low: float, high: float, log: bool):
     ticks = axis.ticks
     assert 2 <= len(ticks) <= 9
     assert all(low - 1e-9 * abs(high - low) <= t <= high + 1e-9 * abs(high - low) for t in ticks)
-    assert [axis.at(low), axis.at(high), axis.at(high * 2 + 1)] == pytest.approx([0, 100, 100])
-
-
-def test_points_beyond_the_axes_are_counted_and_none_is_dropped():
-    points = Points(np.array([0.0, 1, 2, 3]), np.array([0.1, 1, 1e9, -1e9]))
-    drawn, beyond = parity_figure(points, parity_limits([points]), "eV", 300)
-    assert beyond == 2
-    assert drawn.count("h0") == 4
+    assert [axis.position(low), axis.position(high), axis.position(high * 2 + 1)] == pytest.approx([0, 100, 100])

@@ -179,7 +179,7 @@ def test_filters_by_model_preset_and_task(opened):
     assert [h.split("\n")[0].strip(" ↕") for h in heads] == ["model", "zero shot", "training", "prediction"]
     assert 0 < rows.count() < everything
     page.get_by_role("searchbox", name="Model").fill("no such model")
-    assert page.get_by_text("No row fits these filters.").is_visible()
+    assert page.get_by_text("No row matches these filters.").is_visible()
     page.get_by_role("searchbox", name="Model").fill("")
     page.get_by_role("combobox", name="Task").select_option("")
     assert rows.count() == everything
@@ -293,7 +293,7 @@ def test_a_hostile_name_is_text(opened):
     page.get_by_role("link", name="open-dft/bulk-modulus").first.click()
     page.get_by_role("combobox", name="Model").select_option(label=HOSTILE)
     assert HOSTILE in page.locator(".measure").text_content()
-    page.get_by_text("The numbers").click()
+    page.get_by_text("Table of errors by element").click()
     page.get_by_role("columnheader", name=HOSTILE).wait_for()
     page.goto(page.url.replace(page.url.partition("/tasks/")[2], "").replace("tasks/", INDEX))
     page.get_by_role("combobox", name="Cost").select_option("train")

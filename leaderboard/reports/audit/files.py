@@ -1,4 +1,4 @@
-"""An audit as files: every pair, outlier and dropped row in CSV, and what is covered in figures for print."""
+"""An audit as files: pairs, outliers, leaks and dropped rows as CSV, coverage and labels as figures for print."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ STYLE: Any = {
     "axes.linewidth": 0.6,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
-    "svg.fonttype": "none",  # words stay words
+    "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "audit",  # the same audit gives the same bytes
 }
 
 
-def write_audit(found: Audit, folder: Path) -> list[Path]:
-    """Write all files of an audit into `folder`, and return their paths."""
+def write_audit(audit: Audit, folder: Path) -> list[Path]:
+    """Write all files of an audit into `folder` and return their paths."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     tables: dict[str, Iterable[Sequence[object]]] = {
-        "duplicates": _duplicates(found),
-        "leaks": _leaks(found),
-        "outliers": _outliers(found),
-        "dropped": [("id", "reason"), *found.dropped],
-        "elements": _elements(found),
-        "space-groups": [("space_group", "crystals"), *sorted(Counter(found.space_groups.values()).items())],
+        "duplicates": _duplicates(audit),
+        "leaks": _leaks(audit),
+        "outliers": _outliers(audit),
+        "dropped": [("id", "reason"), *audit.dropped],
+        "elements": _elements(audit),
+        "space-groups": [("space_group", "crystals"), *sorted(Counter(audit.space_groups.values()).items())],
     }
     written = []
     for name, rows in tables.items():
@@ -65,62 +65,62 @@ def write_audit(found: Audit, folder: Path) -> list[Path]:
     with rc_context(STYLE):
         for name, draw in FIGURES.items():
             figure = Figure(figsize=(6.7, 3), layout="constrained")
-            if draw(found, figure):
+            if draw(audit, figure):
                 with atomic_write(folder / f"{name}.svg") as temporary, temporary.open("wb") as file:
                     figure.savefig(file, format="svg", metadata={"Date": None})
                 written.append(folder / f"{name}.svg")
     return written
 
 
-def _duplicates(found: Audit) -> Iterator[Sequence[object]]:
-    """Every pair of one formula and nearly one volume, the confirmed first, with the labels of both."""
-    targets = found.data.source.targets
-    labels = [found.data.labels(t) for t in targets]
+def _duplicates(audit: Audit) -> Iterator[Sequence[object]]:
+    """Every pair with equal formula and similar volume, duplicates first, with the labels of both."""
+    targets = audit.data.source.targets
+    labels = [audit.data.labels(t) for t in targets]
     ends = [f"{t.name}_{end}" for t in targets for end in "ab"]
     yield ("a", "b", "formula", "verdict", "volume_difference", "displacement_angstrom", "part_a", "part_b", *ends)
-    for p in sorted(found.pairs, key=lambda p: p.verdict != "same"):
-        parts = [found.parts.id_to_part.get(i, "") for i in (p.a, p.b)]
-        values = [y[found.data.rows[i]] for y in labels for i in (p.a, p.b)]
-        told = ["" if np.isnan(v) else v for v in values]
-        moved = "" if p.moved is None else p.moved
-        yield (p.a, p.b, found.crystals[p.a].formula, p.verdict, p.volume, moved, *parts, *told)
+    for p in sorted(audit.pairs, key=lambda p: p.verdict != "same"):
+        parts = [audit.parts.id_to_part.get(i, "") for i in (p.a, p.b)]
+        values = [y[audit.data.rows[i]] for y in labels for i in (p.a, p.b)]
+        known = ["" if np.isnan(v) else v for v in values]
+        displacement = "" if p.moved is None else p.moved
+        yield (p.a, p.b, audit.crystals[p.a].formula, p.verdict, p.volume, displacement, *parts, *known)
 
 
-def _leaks(found: Audit) -> Iterator[Sequence[object]]:
+def _leaks(audit: Audit) -> Iterator[Sequence[object]]:
     yield "fold", "tested", "same_as", "part"
-    for fold, shared in found.leaks.items():
+    for fold, shared in audit.leaks.items():
         for name, other in shared.items():
-            yield fold, name, other, found.parts.id_to_part[other]
+            yield fold, name, other, audit.parts.id_to_part[other]
 
 
-def _outliers(found: Audit) -> Iterator[Sequence[object]]:
+def _outliers(audit: Audit) -> Iterator[Sequence[object]]:
     yield "id", "formula", "target", "value", "unit", "robust_deviations"
-    for o in found.outliers:
-        yield o.name, found.crystals[o.name].formula, o.target.name, o.value, o.target.unit, round(o.deviations, 2)
+    for o in audit.outliers:
+        yield o.name, audit.crystals[o.name].formula, o.target.name, o.value, o.target.unit, round(o.deviations, 2)
 
 
-def _elements(found: Audit) -> Iterator[Sequence[object]]:
+def _elements(audit: Audit) -> Iterator[Sequence[object]]:
     yield "element", "crystals"
     for z in range(1, len(SYMBOLS) + 1):
-        yield SYMBOLS[z - 1], found.elements[z]
+        yield SYMBOLS[z - 1], audit.elements[z]
 
 
-def _unit(target: Target) -> str:
+def _axis_label(target: Target) -> str:
     return f"{target.name.replace('-', ' ')} / {target.unit}" if target.unit else target.name.replace("-", " ")
 
 
-def _panels(figure: Figure, n: int) -> list[Axes]:
-    """`n` panels in rows of at most three, as wide as a page."""
+def _add_panels(figure: Figure, n: int) -> list[Axes]:
+    """Add `n` panels in rows of at most three, as wide as a page."""
     columns = 2 if n == 4 else min(n, 3)
     rows = -(-n // columns)
     figure.set_size_inches(6.7, 2.2 * rows)
     return [figure.add_subplot(rows, columns, i + 1) for i in range(n)]
 
 
-def _label_figure(found: Audit, figure: Figure) -> bool:
-    known = [(t, y[np.isfinite(y)]) for t in found.data.source.targets for y in [found.data.labels(t)]]
+def _label_figure(audit: Audit, figure: Figure) -> bool:
+    known = [(t, y[np.isfinite(y)]) for t in audit.data.source.targets for y in [audit.data.labels(t)]]
     known = [(t, y) for t, y in known if len(y)]
-    for axes, (target, y) in zip(_panels(figure, len(known)) if known else [], known, strict=True):
+    for axes, (target, y) in zip(_add_panels(figure, len(known)) if known else [], known, strict=True):
         if target.kind == "binary":
             counts = [int((y == 0).sum()), int((y == 1).sum())]
             axes.bar(["0", "1"], counts, width=0.6, color=[PALE, INK])
@@ -129,15 +129,15 @@ def _label_figure(found: Audit, figure: Figure) -> bool:
                 axes.annotate(f"{n:,}", (i, n), ha="center", va="bottom", xytext=(0, 1), textcoords="offset points")
         else:
             axes.hist(y, bins=50, color=INK, log=True)
-        axes.set_xlabel(_unit(target))
+        axes.set_xlabel(_axis_label(target))
         axes.set_ylabel("crystals")
         axes.set_title(f"{len(y):,} labels", fontsize=8)
     return bool(known)
 
 
-def _size_figure(found: Audit, figure: Figure) -> bool:
-    sizes = np.array([len(c) for c in found.crystals.values()])
-    left, right = _panels(figure, 2)
+def _size_figure(audit: Audit, figure: Figure) -> bool:
+    sizes = np.array([len(c) for c in audit.crystals.values()])
+    left, right = _add_panels(figure, 2)
     edges = np.unique(np.geomspace(1, sizes.max() + 1, 40).astype(int))
     left.hist(sizes, bins=(edges - 0.5).tolist(), color=INK)
     left.set_xscale("log")
@@ -145,7 +145,7 @@ def _size_figure(found: Audit, figure: Figure) -> bool:
     left.xaxis.set_minor_formatter("")
     left.set_xlabel("atoms in the cell")
     left.set_ylabel("crystals")
-    names = [next(name for last, name in SYSTEMS if g <= last) for g in found.space_groups.values()]
+    names = [next(name for last, name in SYSTEMS if g <= last) for g in audit.space_groups.values()]
     counts = Counter(names)
     order = [name for _, name in reversed(SYSTEMS)]
     right.barh(order, [counts[name] for name in order], color=INK)
@@ -153,17 +153,17 @@ def _size_figure(found: Audit, figure: Figure) -> bool:
     return True
 
 
-def _element_figure(found: Audit, figure: Figure) -> bool:
-    """How many crystals contain each element, on the periodic table."""
+def _element_figure(audit: Audit, figure: Figure) -> bool:
+    """Draw how many crystals contain each element, on the periodic table."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
     figure.set_size_inches(6.7, 3.5)
     axes = figure.add_subplot()
-    norm, colours = LogNorm(1, max(2, *found.elements.values())), colormaps["Blues"]
+    norm, colours = LogNorm(1, max(2, *audit.elements.values())), colormaps["Blues"]
     for z, symbol in enumerate(SYMBOLS, 1):
         column, row = table_position(z)
-        n = found.elements[z]
+        n = audit.elements[z]
         axes.add_patch(_box(column, row, colours(0.1 + 0.8 * norm(n)) if n else "white"))
         ink = "white" if n and norm(n) > 0.6 else "black" if n else "#a0a0a0"
         axes.text(column, row - 0.13, symbol, ha="center", va="center", color=ink, fontsize=7)
@@ -171,7 +171,7 @@ def _element_figure(found: Audit, figure: Figure) -> bool:
             axes.text(column, row + 0.25, f"{n}", ha="center", va="center", color=ink, fontsize=4)
     axes.set(xlim=(0.4, 18.6), ylim=(9.7, 0.4), aspect="equal")
     axes.axis("off")
-    figure.suptitle(f"{found.data.source.name}: crystals that contain each element", fontsize=8)
+    figure.suptitle(f"{audit.data.source.name}: crystals that contain each element", fontsize=8)
     return True
 
 
@@ -182,7 +182,7 @@ def _box(column: float, row: float, colour: Any) -> Any:
 
 
 def table_position(z: int) -> tuple[float, float]:
-    """Column 1 to 18 and row of an element on the periodic table; lanthanides and actinides stand below it."""
+    """Column (1 to 18) and row of an element in the periodic table; lanthanides and actinides are below it."""
     if z in (1, 2):
         return (1 if z == 1 else 18), 1
     for row, (first, length) in enumerate(((3, 8), (11, 8), (19, 18), (37, 18), (55, 32), (87, 32)), 2):
@@ -196,11 +196,12 @@ def table_position(z: int) -> tuple[float, float]:
     raise ValueError(f"{z} is not the atomic number of a known element")
 
 
-def _difference_figure(found: Audit, figure: Figure) -> bool:
-    """How far the labels of one structure differ, as the share of pairs that differ by less."""
-    apart = [(t, [d for d, *_ in found.differences(t)]) for t in found.data.source.targets if t.kind == "regression"]
-    apart = [(t, values) for t, values in apart if len(values) >= 5]
-    for axes, (target, values) in zip(_panels(figure, len(apart)) if apart else [], apart, strict=True):
+def _difference_figure(audit: Audit, figure: Figure) -> bool:
+    """Draw the cumulative distribution of differences between labels of duplicates."""
+    targets = [t for t in audit.data.source.targets if t.kind == "regression"]
+    by_target = [(t, [d for d, *_ in audit.differences(t)]) for t in targets]
+    shown = [(t, values) for t, values in by_target if len(values) >= 5]
+    for axes, (target, values) in zip(_add_panels(figure, len(shown)) if shown else [], shown, strict=True):
         y = np.sort(values)
         floor = max(y[y > 0].min() / 2, 1e-6) if (y > 0).any() else 1e-6
         axes.step(np.maximum(y, floor), np.arange(1, len(y) + 1) / len(y), where="post", color=INK, linewidth=1.2)
@@ -211,7 +212,7 @@ def _difference_figure(found: Audit, figure: Figure) -> bool:
         axes.set_xlabel(f"difference / {target.unit}")
         axes.set_ylabel("share of pairs")
         axes.set_title(f"{target.name.replace('-', ' ')}, {len(y):,} pairs, median {np.median(y):.2g}", fontsize=7)
-    return bool(apart)
+    return bool(shown)
 
 
 FIGURES: dict[str, Draw] = {

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from asugnn.crystal import Floats
 from leaderboard.board import MetricValue, Row
-from leaderboard.scoring import THRESHOLD, chemical_system, roc_curve
+from leaderboard.reports.panel_data import MANY, PanelData
+from leaderboard.scoring import chemical_system
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, VERMILION, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "0.5"
-COLOURS = {"Ag": BLUE, "Fe-C": VERMILION}  # of systems that are drawn apart
+COLOURS = {"Ag": BLUE, "Fe-C": VERMILION}  # of the chemical systems that a panel tells apart
 MARKERS = {"Ag": "o", "Fe-C": "^"}
-MANY = 2000  # points from which on a panel holds them as one picture, even in a vector file
 STEPS = (1, 2, 5, 10)  # between ticks
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 7, "xtick.labelsize": 7, "ytick.labelsize": 7,
@@ -36,114 +36,108 @@ STYLE: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class PanelData:
-    """What a panel shows of one row: labels, predictions and reduced formulas of all its folds, each (n,)."""
+class ModelPanel:
+    """One row of a board as panels show it: its labels and predictions of all folds, and how axes are labelled."""
 
     row: Row
-    y: Floats
-    p: Floats
-    formulas: tuple[str, ...]
+    data: PanelData
+    formulas: tuple[str, ...]  # (n,) reduced
     reference: str  # what the labels are: DFT
-    name: str  # of the quantity, for an axis
-    apart: bool  # whether Ag and Fe-C are drawn apart
-    classes: tuple[str, str] = ("class 0", "class 1")  # their names, of a binary target
+    quantity: str  # the words of an axis, such as band gap
+    by_system: bool  # whether Ag and Fe-C differ in colour and marker
+    classes: tuple[str, str] = ("class 0", "class 1")  # their names, for a binary target
 
     @property
     def unit(self) -> str:
-        """As it is printed."""
+        """The unit as it is printed."""
         return self.row.unit.replace("log10", "log₁₀")
 
-    def parts(self) -> list[tuple[str, NDArray[np.bool_]]]:
-        """What is drawn apart, by name, and which rows (n,) it has."""
-        if not self.apart:
-            return [("", np.ones(len(self.y), dtype=bool))]
+    def systems(self) -> list[tuple[str, NDArray[np.bool_]]]:
+        """The names of the systems that are told apart, and whether each crystal belongs to them, (n,)."""
+        if not self.by_system:
+            return [("", np.ones(len(self.formulas), dtype=bool))]
         names = np.array([chemical_system(formula) for formula in self.formulas])
         return [(name, names == name) for name in COLOURS]
 
 
-def panel_title(axis: Axes, letter: str, *lines: str) -> None:
-    """The letter of a panel, in bold, and lines of text after it and below."""
+def set_panel_title(axis: Axes, letter: str, *lines: str) -> None:
+    """Write the letter of a panel in bold, and lines of text after it and below."""
     bold = rf"$\bf{{({letter})}}$ " if letter else ""
     axis.set_title(bold + "\n".join(line for line in lines if line), loc="left")
 
 
-def draw_parity(axis: Axes, shown: PanelData, letter: str, head: str = "") -> None:
-    """Predictions over labels; those far outside the range of the labels are crosses at the edge, and are counted."""
-    y, p = shown.y, shown.p
-    room = 0.25 * (float(np.ptp(y)) or 1.0)
-    low, high = max(min(y.min(), p.min()), y.min() - room), min(max(y.max(), p.max()), y.max() + room)
-    pad = 0.05 * (high - low)
-    limits = (low - pad, high + pad)
+def draw_parity(axis: Axes, panel: ModelPanel, letter: str, heading: str = "") -> None:
+    """Draw predictions over labels; outliers are crosses at the edge, and are counted."""
+    data, limits = panel.data, panel.data.limits
+    labels, predictions, outliers = data.labels, data.predictions, data.outliers
     axis.plot(limits, limits, color=GREY, linewidth=0.6, zorder=3)
-    inside = (p >= low) & (p <= high)
-    for name, mask in shown.parts():
-        at = mask & inside
+    for name, members in panel.systems():
+        drawn = members & ~outliers
         axis.scatter(
-            y[at], p[at], s=float(np.clip(3000 / len(y), 1, 8)), color=COLOURS.get(name, BLUE),
-            marker=MARKERS.get(name, "o"), alpha=0.6 if len(y) < 500 else 0.35, linewidths=0,
-            rasterized=len(y) > MANY, label=name,
+            labels[drawn], predictions[drawn], s=float(np.clip(3000 / len(labels), 1, 8)),
+            color=COLOURS.get(name, BLUE), marker=MARKERS.get(name, "o"), alpha=0.6 if len(labels) < 500 else 0.35,
+            linewidths=0, rasterized=len(labels) > MANY, label=name,
         )  # fmt: skip
-    if outside := int((~inside).sum()):
-        axis.scatter(y[~inside], np.clip(p[~inside], low, high), s=10, color=BLACK, marker="x", linewidths=0.6)
-        axis.text(0.97, 0.04, f"× {outside} beyond", transform=axis.transAxes, ha="right", fontsize=7)
-    mae, r2 = shown.row.metrics["mae"], shown.row.metrics["r2"]
-    panel_title(
-        axis, letter, head, f"MAE {figure_number(mae.value)}, R² {figure_number(r2.value, 2)}", figure_interval(mae)
-    )
+    if count := int(outliers.sum()):
+        edge = np.clip(predictions[outliers], *limits)
+        axis.scatter(labels[outliers], edge, s=10, color=BLACK, marker="x", linewidths=0.6, clip_on=False)
+        axis.text(0.97, 0.06, f"× {count} outside", transform=axis.transAxes, ha="right", fontsize=7)
+    mae, r2 = panel.row.metrics["mae"], panel.row.metrics["r2"]
+    scores = f"MAE {figure_number(mae.value)}, R² {figure_number(r2.value, 2)}"
+    set_panel_title(axis, letter, heading, scores, figure_interval(mae))
     axis.set(xlim=limits, ylim=limits, box_aspect=1)
-    axis.set(xlabel=f"{shown.reference} {shown.name}\n({shown.unit})", ylabel=f"predicted ({shown.unit})")
+    axis.set(xlabel=f"{panel.reference} {panel.quantity}\n({panel.unit})", ylabel=f"predicted ({panel.unit})")
     axis.locator_params(nbins=5, steps=STEPS)
-    if shown.apart:
+    if panel.by_system:
         axis.legend(loc="upper left", markerscale=1.5)
 
 
-def draw_residuals(axis: Axes, shown: PanelData, letter: str = "") -> None:
-    """How often a prediction is off by how much; what lies beyond 99 % of all is counted in the outermost bins."""
-    residual, parts = shown.p - shown.y, shown.parts()
-    edge = float(np.quantile(abs(residual), 0.99)) or 1.0
-    edges = np.linspace(-edge, edge, 42 if len(residual) > MANY else 22).tolist()
-    clipped = np.clip(residual, -edge, edge)
+def draw_residuals(axis: Axes, panel: ModelPanel, letter: str = "") -> None:
+    """Draw the histogram of prediction minus label; the outermost bins count what lies beyond the axis too."""
+    data, edges = panel.data, panel.data.residual_edges
     axis.axvline(0, color=GREY, linewidth=0.6, zorder=0)
-    colours = [COLOURS.get(name, BLUE) for name, _ in parts]
-    axis.hist([clipped[mask] for _, mask in parts], edges, stacked=True, color=colours)
-    panel_title(axis, letter, f"mean {figure_number(residual.mean())}, s.d. {figure_number(residual.std())}")
-    axis.set(xlabel=f"predicted − {shown.reference}\n({shown.unit})", ylabel="crystals", box_aspect=1)
+    below = np.zeros(len(edges) - 1)
+    for name, members in panel.systems():
+        counts = data.residual_counts(members)
+        axis.bar(edges[:-1], counts, np.diff(edges), bottom=below, align="edge", color=COLOURS.get(name, BLUE))
+        below = below + counts
+    mean, deviation = data.residuals.mean(), data.residuals.std()
+    set_panel_title(axis, letter, f"mean {figure_number(mean)}, s.d. {figure_number(deviation)}")
+    axis.set(xlabel=f"predicted − {panel.reference}\n({panel.unit})", ylabel="crystals", box_aspect=1)
     axis.locator_params(nbins=4, steps=STEPS)
 
 
-def draw_roc(axis: Axes, shown: PanelData, letter: str) -> None:
-    """True over false positives for every threshold; equal probabilities are one step."""
-    false, true = roc_curve(shown.y, shown.p)
+def draw_roc(axis: Axes, panel: ModelPanel, letter: str) -> None:
+    """Draw true over false positive rate for every threshold; equal probabilities are one step."""
     axis.plot((0, 1), (0, 1), color=GREY, linewidth=0.6)
-    axis.plot(false, true, color=BLUE, linewidth=1)
-    auc = shown.row.metrics["roc_auc"]
-    panel_title(axis, letter, f"ROC-AUC {figure_number(auc.value)}", figure_interval(auc))
+    axis.plot(*panel.data.roc, color=BLUE, linewidth=1)
+    auc = panel.row.metrics["roc_auc"]
+    set_panel_title(axis, letter, f"ROC-AUC {figure_number(auc.value)}", figure_interval(auc))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    axis.set(xlabel=f"false positive rate\n({shown.classes[1]} is positive)", ylabel="true positive rate")
+    axis.set(xlabel=f"false positive rate\n({panel.classes[1]} is positive)", ylabel="true positive rate")
 
 
-def draw_confusion(axis: Axes, shown: PanelData) -> None:
-    """Counts of what was said over what is, and the share of each class that was said to be it."""
-    said, true = shown.p >= THRESHOLD, shown.y == 1
-    counts = np.array([[np.sum((true == t) & (said == s)) for s in (False, True)] for t in (False, True)])
+def draw_confusion(axis: Axes, panel: ModelPanel) -> None:
+    """Draw the counts of true by predicted class, and which share of its true class each is."""
+    counts = panel.data.confusion
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axis.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for i, j in np.ndindex(2, 2):
         colour = "w" if shares[i, j] < 0.5 else "k"
         axis.text(j, i, f"{counts[i, j]:,}\n{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour)
-    names = shown.classes
-    axis.set(xticks=(0, 1), yticks=(0, 1), xticklabels=names, box_aspect=1, xlabel="predicted", ylabel=shown.reference)
+    names = panel.classes
+    axis.set(xticks=(0, 1), yticks=(0, 1), xticklabels=names, box_aspect=1, xlabel="predicted", ylabel=panel.reference)
     axis.set_yticklabels(names, rotation=90, va="center")
-    accuracy = shown.row.metrics["accuracy"].value
-    panel_title(axis, "", f"accuracy {100 * accuracy:.1f} %" if accuracy is not None else "")
+    accuracy = panel.row.metrics["accuracy"].value
+    set_panel_title(axis, "", f"accuracy {100 * accuracy:.1f} %" if accuracy is not None else "")
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 
 
 def draw_histogram(axis: Axes, values: Sequence[Floats], labels: Sequence[str]) -> None:
-    """Values of one quantity, in stacked bars of one colour for each label."""
-    every = np.concatenate(values)
-    edges = np.histogram_bin_edges(every, bins=int(np.clip(len(every) / 10, 15, 60))).tolist()
+    """Draw the histogram of one quantity: arrays (n,) in stacked bars, a colour for each of their `labels`."""
+    pooled = np.concatenate(values)
+    edges = np.histogram_bin_edges(pooled, bins=int(np.clip(len(pooled) / 10, 15, 60))).tolist()
     axis.hist(values, edges, stacked=True, color=[COLOURS.get(name, BLUE) for name in labels], label=list(labels))
     axis.set(ylabel="crystals")
     axis.locator_params(nbins=5, steps=STEPS)
@@ -152,10 +146,10 @@ def draw_histogram(axis: Axes, values: Sequence[Floats], labels: Sequence[str]) 
 
 
 def figure_number(value: float | None, digits: int = 3) -> str:
-    """With a minus sign, which is longer than a hyphen."""
+    """A number with a minus sign, which is longer than a hyphen; a dash for None."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def figure_interval(value: MetricValue) -> str:
-    """In brackets; nothing where there is none."""
+    """The ends of an interval in brackets; empty if it is undefined."""
     return "" if value.low is None else f"({figure_number(value.low)}–{figure_number(value.high)})"
