@@ -83,6 +83,13 @@ def test_a_model_from_elsewhere_is_found_as_ours_are(installed):
     assert list_models()[-1].name == "constant"  # ours first
 
 
+def test_a_strangers_model_does_not_replace_ours(installed):
+    """Whichever of the two distributions is found first."""
+    installed({"mean": "plug:Constant", "constant": "plug:Constant"}, plug=PLUGIN)
+    assert find_model("mean").__module__ == "baselines.mean"
+    assert find_model("constant").__module__ == "plug"
+
+
 @pytest.mark.parametrize(
     ("source", "code", "reason"),
     [

@@ -1,6 +1,7 @@
 """What is particular to each baseline; what they share with every model is in the contract check (test_check)."""
 
 import dataclasses
+import json
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
 from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, composition_features, element_properties
 from baselines.m3gnet import M3GNet
+from baselines.m3gnet_potential import M3GNetPotential
 from baselines.mean import Mean
 from baselines.megnet import MEGNet
 
@@ -291,6 +293,31 @@ def test_elements_are_those_of_matgl():
     assert ELEMENTS == DEFAULT_ELEMENTS
     with pytest.raises(InputError, match="MEGNet does not know the element Po of OPo"):
         MEGNet().inputs(rocksalt(84, 8, 5))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"@class": "M3GNet"}, "it is a M3GNet, not a MEGNet"),
+        ({"init_args": {"element_types": ["H"]}}, "it has other elements than matgl's usual 89"),
+        ({}, "its target transformer is not a Normalizer of two numbers, but Log"),
+    ],
+)
+def test_a_saved_model_of_another_kind_is_refused(change, words, tmp_path: Path):
+    files = {name: tmp_path / name for name in ("model.json", "state.pt")}
+    model = {"@class": "MEGNet", "init_args": {"element_types": None}, **change}
+    files["model.json"].write_text(json.dumps({"kwargs": {"model": model, "target_transformer": "Log"}}))
+    torch.save({}, files["state.pt"])
+    with pytest.raises(InputError, match=f"cannot be read as a model in matgl's format: {words}"):
+        MEGNet.pretrained(files)
+
+
+def test_a_potential_with_a_nuclear_repulsion_is_refused(tmp_path: Path):
+    files = {name: tmp_path / name for name in ("model.pt", "state.pt")}
+    torch.save({"model": {"@class": "M3GNet", "init_args": {}}, "calc_repuls": True}, files["model.pt"])
+    torch.save({}, files["state.pt"])
+    with pytest.raises(InputError, match="it has a nuclear repulsion, which is not supported"):
+        M3GNetPotential.pretrained(files)
 
 
 def test_lonely_atoms_are_bound_to_their_nearest_shell():
