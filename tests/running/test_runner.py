@@ -155,7 +155,7 @@ def test_zero_shot_without_stored_weights_says_what_to_do(tmp_path: Path):
     (record,), _ = list_runs(tmp_path)
     (record.folder / "model").rename(record.folder / "gone")
     assert run(tmp_path, "zero-shot", ["mean"])[1][2:] == (
-        "failed", f"{record.folder} has no folder 'model': delete its run.json, and the run is made again",
+        "failed", f"{record.folder} has no folder 'model': delete its run.json and repeat `bench run`",
     )  # fmt: skip
 
 
