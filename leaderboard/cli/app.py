@@ -13,7 +13,7 @@ import typer
 
 from asugnn import __version__
 from asugnn.errors import InputError
-from leaderboard._util.extras import missing_extra
+from leaderboard._util import missing_extra
 from leaderboard.cli import competition, data, models, report, run
 from leaderboard.cli.usage import usage_message
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard._util.workspace import use_workspace
+from leaderboard._util import use_workspace
 
 if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
     from leaderboard.data import Task
@@ -67,7 +67,7 @@ def progress_bars(title: str = "") -> Iterator[None]:
 
     from rich.console import Console
 
-    from leaderboard._util.progress import console_progress
+    from leaderboard._util import console_progress
 
     console = Console(stderr=True, highlight=False)
     with use_workspace(progress=partial(console_progress, console), title=title):
