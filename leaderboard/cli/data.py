@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard._util.extras import require_packages
+from leaderboard._util import require_packages
 from leaderboard.cli.options import DataDir, progress_bars
 
 if TYPE_CHECKING:
