@@ -53,7 +53,10 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1  # wherever it stands
     try:
-        sys.exit(app(words, standalone_mode=False) or 0)
+        status = app(words, standalone_mode=False) or 0
+        if status == 130:  # typer's word for an interrupt
+            raise typer.Abort
+        sys.exit(status)
     except USAGE_ERROR as error:
         told, command = error.format_message(), error.ctx.command_path if error.ctx else "bench"
         if told:
