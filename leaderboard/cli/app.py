@@ -56,7 +56,10 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1  # at any place on the command line
     try:
-        sys.exit(app(words, prog_name="bench", standalone_mode=False) or 0)
+        status = app(words, prog_name="bench", standalone_mode=False) or 0
+        if status == 130:  # typer's word for an interrupt
+            raise typer.Abort
+        sys.exit(status)
     except USAGE_ERROR as error:
         if message := usage_message(error, app, words):
             typer.echo(message, err=True)
