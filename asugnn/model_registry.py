@@ -43,13 +43,18 @@ def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
     return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
 
 
+def is_file_model(name: str) -> bool:
+    """Whether a model is named as `path/to/file.py:Class`, not by an entry point."""
+    return ".py:" in name
+
+
 def find_model(name: str) -> type[Model]:
     """Return the class of an installed model, or of `path/to/file.py:Class`.
 
     A file is executed: give only a name that the user typed. Raises `InputError` where there is no such model, or it
     cannot be loaded.
     """
-    if ".py:" in name:
+    if is_file_model(name):
         return _model_from_file(name)
     if not (entries := list_models([name])):
         installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
@@ -97,7 +102,10 @@ def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Mod
         raise InputError(f"model '{name}' has no fields to set: it is not a dataclass")
     for key, text in overrides.items():
         values[key] = _parse_value(cls, name, key, text)
-    return cls(**values)
+    try:
+        return cls(**values)
+    except TypeError as error:  # a field without a default, or a constructor of the model's own
+        raise InputError(f"model '{name}' cannot be made: {error}; give every field a default") from error
 
 
 def model_settings(model: Model) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from leaderboard.board.row_scores import check_split
 from leaderboard.board.rows import OTHERS, Row, make_row
 from leaderboard.board.score_cache import ScoreCache
 from leaderboard.data import Task, load_dataset, source_provenance
-from leaderboard.records import PRETRAINED, UNPRESET, StoredRun, list_runs
+from leaderboard.records import PRETRAINED, UNPRESET, StoredRun, list_failures, list_runs
 from leaderboard.scoring import Estimate, rank_models
 from leaderboard.splitting import fold_leakage, known_duplicates
 
@@ -24,7 +24,17 @@ def rank_rows(root: Path, tasks: Sequence[Task], preset: str, private: bool = Fa
     """Rank the runs that are stored under `root`; see `rank_runs`."""
     runs, faults = list_runs(root)
     rows, notes = rank_runs(runs, tasks, preset, private)
-    return rows, [*faults, *notes]
+    return rows, [*faults, *notes, *_failure_notes(root, tasks, preset)]
+
+
+def _failure_notes(root: Path, tasks: Sequence[Task], preset: str) -> list[str]:
+    """A sentence for each run that failed and would have a place among the rows."""
+    names, presets = {t.name for t in tasks}, {preset, *UNPRESET}
+    return [
+        f"{run.title} failed: {reason}"
+        for run, reason in list_failures(root)
+        if run.task.name in names and run.preset in presets
+    ]
 
 
 def rank_runs(

@@ -57,6 +57,7 @@ def run(
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
     ] = False,
+    again: Annotated[bool, typer.Option("--again", help="Repeat finished runs and replace them.")] = False,
     data_dir: DataDir = None,
 ) -> None:  # fmt: skip
     """Train models, predict their test sets, and rank them.
@@ -69,13 +70,12 @@ def run(
     """
     from rich.console import Console
 
-    from leaderboard._util import show_progress, use_workspace
+    from leaderboard._util import use_workspace
     from leaderboard.running import (
         RunRequest,
         choose_device,
         chosen_models,
         parse_overrides,
-        run_in_processes,
         run_jobs,
     )
 
@@ -98,6 +98,7 @@ def run(
         weights=weights,
         ablation=suite == ABLATION,
         allow_leaks=allow_leaks,
+        again=again,
     )
     console = Console(stderr=True, highlight=False)
     with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
@@ -111,16 +112,7 @@ def run(
             line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
             console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
-        if jobs == 1:
-            counts = run_jobs(planned, runs, report)
-        else:
-            with use_workspace(title="all runs"), show_progress("done", len(planned)) as bar:
-
-                def report_and_count(job_run: Run, outcome: str, note: str) -> None:
-                    report(job_run, outcome, note)
-                    bar.advance()
-
-                counts = run_in_processes(request, runs, min(jobs, len(planned)), report_and_count)
+        counts = run_jobs(planned, runs, report, min(jobs, len(planned)))
     if counts["done"] + counts["kept"]:
         print_board(runs, tasks, "table", preset)
     if counts["failed"]:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -27,6 +28,7 @@ from leaderboard.records.run_record import FORMAT, RunRecord, record_text
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
 UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
+LONGEST_REASON = 500  # characters of the reason of a failure that are shown
 TRANSIENT_FILES = {
     ".lock",
     "checkpoint.pt",
@@ -108,8 +110,19 @@ def read_history(folder: Path) -> dict[str, list[float]]:
 
 
 def row_name(model: str, overrides: Mapping[str, str]) -> str:
-    """The name of a row: the model's, with what was set by hand; always fit to be a folder's name."""
-    return safe_name("+".join([model.rpartition(":")[2], *(f"{k}={v}" for k, v in sorted(overrides.items()))]))
+    """The name of a row: the model's, with the fields that were set by hand; always fit to be a folder's name."""
+    return safe_name("+".join([base_name(model), *(f"{k}={v}" for k, v in sorted(overrides.items()))]))
+
+
+def base_name(model: str) -> str:
+    """The name of a model on a board: of `folder/file.py:Class` it is `folder.file.Class`, so that files differ."""
+    path, colon, name = model.rpartition(":")
+    if not colon:
+        return model
+    file = Path(path)
+    if file.is_absolute():
+        file = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else Path(file.name)
+    return ".".join([*(part for part in file.with_suffix("").parts if part not in {".", ".."}), name])
 
 
 def row_title(model: str, preset: str) -> str:
@@ -149,6 +162,11 @@ def run_folders(root: Path, file: str = "run.json") -> list[Path]:
 def open_run(folder: Path) -> StoredRun:
     """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
     record = RunRecord.read(folder / "run.json")
+    return StoredRun(run_of_folder(folder), folder, record)
+
+
+def run_of_folder(folder: Path) -> Run:
+    """The run that belongs in a folder, by the folder's path; raises `InputError` where none does."""
     try:
         dataset, label, preset, model, number = folder.absolute().parts[-5:]
         target, _, rule = label.partition("@")
@@ -159,7 +177,24 @@ def open_run(folder: Path) -> StoredRun:
         task = parse_task(f"{dataset}/{target}@{rule}")
     except InputError as error:
         raise InputError(f"runs of {dataset}/{label} cannot be used: {error}") from error
-    return StoredRun(Run(task, preset, model, fold, seed), folder, record)
+    return Run(task, preset, model, fold, seed)
+
+
+def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
+    """Store why a run failed as error.txt: a sentence in the first line, then perhaps a traceback."""
+    with suppress(OSError):  # the reason is told on the terminal anyway
+        write_text(folder / "error.txt", f"{sentence}\n{details}")
+
+
+def list_failures(root: Path) -> list[tuple[Run, str]]:
+    """The runs under `root` that failed and were not repeated, each with the sentence that says why."""
+    failures = []
+    for folder in run_folders(root, "error.txt"):
+        with suppress(InputError, OSError):
+            if not (folder / "run.json").exists():
+                with (folder / "error.txt").open(encoding="utf-8", errors="replace") as file:
+                    failures.append((run_of_folder(folder), file.readline(LONGEST_REASON).strip()))
+    return failures
 
 
 def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
@@ -175,8 +210,13 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of every file of a run but run.json, by its path in the folder."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in TRANSIENT_FILES)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and _belongs_to_run(p.relative_to(folder)))
     return {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
+
+
+def _belongs_to_run(path: Path) -> bool:
+    """Whether a file is part of a finished run: hidden ones are what an interrupted process left behind."""
+    return path.name not in TRANSIENT_FILES and not path.parts[0].startswith(".")
 
 
 def default_runs_folder() -> Path:

@@ -2,11 +2,12 @@
 
 The file is one JSON object. Its fields, in the order in which they are written:
 
-    format               1 or 2; since 2 there are `files` and `sha256`
+    format               1 to 3; since 2 there are `files` and `sha256`, since 3 `code`
     task                 dataset/target[@split]
     model                name of the row: the model, with the settings that were set by hand
     entry                name of the model's entry point, or FILE.py:CLASS
     source               module:Class that was run
+    code                 of the model: package and version, or file, and sha256
     preset               named hyper-parameters; `pretrained` or `submitted` for rows that were not trained here
     settings             hyper-parameters by name
     weights              published weights: name, sha256 by file, trained_on
@@ -43,8 +44,9 @@ from typing import Any
 from asugnn.errors import InputError
 from asugnn.reading import read_json
 
-FORMAT = 2  # since 2, run.json holds the digests of all files of its run, and its own
-READABLE = (1, 2)
+FORMAT = 3  # since 3, run.json holds the digest of the model's code: an edited model is another run
+READABLE = (1, 2, 3)
+CODE_FIELDS = ("sha256", "file", "package", "version")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,16 @@ class WeightsReference:
 
 
 @dataclass(frozen=True)
+class CodeReference:
+    """The code of a model: a file, or a package with its version, and the sha256 of what was run."""
+
+    sha256: str
+    file: str = ""
+    package: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
 class LogReference:
     """The line of the log of submissions that a record belongs to."""
 
@@ -122,6 +134,7 @@ class RunRecord:
     predictions_sha256: str
     entry: str = ""
     source: str = ""
+    code: CodeReference | None = None  # not recorded before format 3
     settings: Mapping[str, Any] = field(default_factory=dict)
     weights: WeightsReference | None = None
     precision: str = "float32"
@@ -160,7 +173,7 @@ class RunRecord:
         top = _Fields(raw, where)
         split, data = top.table("split"), top.table("data")
         counts, seconds = top.table("counts", {}), top.table("seconds", {})
-        weights, device, log = (top.optional_table(name) for name in ("weights", "device", "log"))
+        weights, device, log, code = (top.optional_table(name) for name in ("weights", "device", "log", "code"))
         return cls(
             format=version,
             task=top.text("task"),
@@ -173,6 +186,7 @@ class RunRecord:
             predictions_sha256=top.text("predictions_sha256"),
             entry=top.text("entry", ""),
             source=top.text("source", ""),
+            code=None if code is None else CodeReference(**{n: code.text(n, "") for n in CODE_FIELDS}),
             settings=top.table("settings", {}).raw,
             weights=None
             if weights is None

@@ -1,8 +1,9 @@
 """From a task and a model to a run: planning, training, predicting. Scoring starts elsewhere.
 
 plan.py            which runs a command asks for
-runner.py          train and predict one run after another
-process_pool.py    several runs at a time
+run_processes.py   the runs of a command, each in a process of its own
+runner.py          train and predict one run
+model_code.py      the digest of a model's code
 predict_files.py   predictions for crystals in files
 pretrained.py      models with published weights
 model_contract.py  `bench check`
@@ -13,8 +14,7 @@ from leaderboard.running.machine import choose_device, processor_name
 from leaderboard.running.model_contract import check_model, failed_findings
 from leaderboard.running.plan import RunRequest, chosen_models, parse_overrides
 from leaderboard.running.predict_files import embed_files, load_predictor, load_run_model, predict_files
-from leaderboard.running.process_pool import run_in_processes
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 
 __all__ = [
     "RunRequest",
@@ -28,6 +28,5 @@ __all__ = [
     "parse_overrides",
     "predict_files",
     "processor_name",
-    "run_in_processes",
     "run_jobs",
 ]

@@ -14,10 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from asugnn import InputError
-from asugnn.model_registry import find_model
+from asugnn import InputError, Model
 from leaderboard.data import PACKAGE
-from leaderboard.running.plan import Job
 
 
 @contextmanager
@@ -62,13 +60,13 @@ def processor_name() -> str:
     return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
 
 
-def package_versions(job: Job) -> dict[str, str]:
+def package_versions(model: type[Model]) -> dict[str, str]:
     """Python, this package, the package that brings the model, and the numerical packages that were loaded."""
     loaded = {"numpy": "numpy", "torch": "torch", "torch_geometric": "torch-geometric", "sklearn": "scikit-learn"}
     loaded |= {name: name for name in ("matgl", "alignn", "pymatgen", "spglib")}
     names = ["asugnn-bench", *(package for module, package in loaded.items() if module in sys.modules)]
     out = {"python": platform.python_version()}
-    top = find_model(job.model).__module__.partition(".")[0]
+    top = model.__module__.partition(".")[0]
     for name in [*names, *importlib.metadata.packages_distributions().get(top, [])]:
         out[name] = importlib.metadata.version(name)
     return out

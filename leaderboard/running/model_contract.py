@@ -89,8 +89,14 @@ def check_model(name: str, preset: str = "quick", seed: int = 0) -> Iterator[Fin
     installed. An exception of the model itself is a finding.
     """
     require_model_packages(find_model(name))
-    yield from _check_kind(name, preset, seed, "regression")
-    yield from _check_kind(name, preset, seed, "binary")
+    for kind in ("regression", "binary"):
+        _brief_model(name, preset)  # which raises `InputError` for a model that cannot be made
+        try:
+            yield from _check_kind(name, preset, seed, kind)
+        except Exception as error:  # whatever a method of the model raises
+            if isinstance(error, ImportError) and missing_extra(error):
+                raise
+            yield Finding(f"{kind}: no method raises", False, f"{type(error).__name__}: {error}")
 
 
 def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Finding]:

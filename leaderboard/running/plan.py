@@ -9,11 +9,12 @@ from pathlib import Path
 
 from asugnn import InputError, Model
 from asugnn.errors import did_you_mean
-from asugnn.model_registry import ablation_variants, configure_model, list_models, model_presets
+from asugnn.model_registry import ablation_variants, configure_model, is_file_model, list_models, model_presets
 from leaderboard.data import Task, load_dataset, parse_task
 from leaderboard.records import (
     PRETRAINED,
     Run,
+    base_name,
     row_name,
 )
 from leaderboard.running.pretrained import models_with_weights, published_weights, weights_owner
@@ -28,6 +29,7 @@ class Job:
     model: str
     overrides: Mapping[str, str]
     weights: str = ""  # published weights, by name or path, instead of training
+    again: bool = False  # whether a finished run is repeated
 
     def configure(self) -> Model:
         """Make the unfitted model; raises `InputError` for a field that it does not have."""
@@ -47,6 +49,7 @@ def plan_runs(
     overrides: Mapping[str, Mapping[str, str]],
     allow_leaks: bool = False,
     ablation: bool = False,
+    again: bool = False,
 ) -> list[Job]:
     """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
 
@@ -63,7 +66,7 @@ def plan_runs(
             chosen = {**variant, **overrides.get(model, {})}
             configure_model(model, preset, chosen)
             name = row_name(model, chosen)
-            jobs += [Job(Run(t, preset, name, f, s), model, chosen) for f, t in planned for s in seeds]
+            jobs += [Job(Run(t, preset, name, f, s), model, chosen, again=again) for f, t in planned for s in seeds]
     return jobs
 
 
@@ -93,7 +96,7 @@ def _refuse_leaks(folds: Iterable[tuple[int, Task]], allow_leaks: bool) -> None:
 
 
 def plan_pretrained(
-    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int] | None
+    tasks: Sequence[Task], models: Sequence[str], weights: str, folds: Sequence[int] | None, again: bool = False
 ) -> list[Job]:
     """The jobs of published weights, for the tasks whose target they predict; raises `InputError`.
 
@@ -112,7 +115,7 @@ def plan_pretrained(
         row = row_name(model, {"weights": Path(weights).resolve().name})
         wanted = [(model, row, weights, list(tasks))]
     return [
-        Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name)
+        Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name, again)
         for model, row, name, mine in wanted
         for fold, t in _list_folds(mine, folds)
     ]
@@ -131,14 +134,15 @@ class RunRequest:
     weights: str
     ablation: bool = False
     allow_leaks: bool = False
+    again: bool = False
 
     def jobs(self) -> list[Job]:
         """All jobs; raises `InputError` for whatever is wrong with the request."""
         parsed = [parse_task(name) for name in self.tasks]
         if self.weights:
-            return plan_pretrained(parsed, self.models, self.weights, self.folds)
+            return plan_pretrained(parsed, self.models, self.weights, self.folds, self.again)
         chosen = (self.models, self.preset, self.folds, self.seeds, self.overrides)
-        return plan_runs(parsed, *chosen, self.allow_leaks, self.ablation)
+        return plan_runs(parsed, *chosen, self.allow_leaks, self.ablation, self.again)
 
 
 def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[list[str], list[str]]:
@@ -166,14 +170,22 @@ def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[
 
 
 def parse_overrides(texts: Sequence[str], models: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Fields to set by model, from MODEL.FIELD=VALUE; raises `InputError`."""
+    """Fields to set by model, from MODEL.FIELD=VALUE; raises `InputError`.
+
+    MODEL is the name of a model; of one in a file also its name on the board or, where that is clear, its class.
+    """
     out: dict[str, dict[str, str]] = {}
     for text in texts:
         left, equals, value = text.partition("=")
-        model, dot, field = left.rpartition(".")
+        name, dot, field = left.rpartition(".")
         if not equals or not dot or not field:
             raise InputError(f"--set takes MODEL.FIELD=VALUE, not '{text}'")
-        if model not in models:
-            raise InputError(f"--set {text}: model '{model}' is not among those to run{did_you_mean(model, models)}")
-        out.setdefault(model, {})[field] = value
+        meant = [m for m in models if name == m] or [
+            m for m in models if is_file_model(m) and name in {base_name(m), m.rpartition(":")[2]}
+        ]
+        if not meant:
+            raise InputError(f"--set {text}: model '{name}' is not among those to run{did_you_mean(name, models)}")
+        if len(meant) > 1:
+            raise InputError(f"--set {text}: '{name}' could be {' or '.join(map(base_name, meant))}: say which")
+        out.setdefault(meant[0], {})[field] = value
     return out

@@ -11,13 +11,14 @@ import numpy as np
 from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
 from asugnn.model import HasDomain
-from asugnn.model_registry import find_model
+from asugnn.model_registry import find_model, is_file_model
 from asugnn.structure_files import read_crystals
 from leaderboard._util import require_model_packages, show_progress
 from leaderboard.records import (
     StoredRun,
     open_run,
 )
+from leaderboard.running.model_code import model_code
 from leaderboard.running.pretrained import load_pretrained, models_with_weights, published_weights, weights_owner
 
 
@@ -41,10 +42,10 @@ def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float]
     return dict(zip(inside, values, strict=True)), reasons
 
 
-def load_run_model(folder: Path) -> tuple[str, Model]:
+def load_run_model(folder: Path, named: str = "") -> tuple[str, Model]:
     """Load the fitted model of a stored run, after the name of its target; raises `InputError`."""
     stored = open_run(folder)
-    return stored.run.task.target.name, load_fitted_model(stored)
+    return stored.run.task.target.name, load_fitted_model(stored, named)
 
 
 def outside_domain(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]) -> dict[str, str]:
@@ -53,11 +54,26 @@ def outside_domain(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]
     return {ids[i]: reason for i, reason in reasons.items()}
 
 
-def load_fitted_model(stored: StoredRun) -> Model:
-    """Load the fitted model of a stored run; raises `InputError` where it was not stored."""
+def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
+    """Load the fitted model of a stored run; raises `InputError` where that cannot be done.
+
+    A record names an installed model. Where it names a file, that file is executed only if the user has named it too,
+    as `named`, and if it is the one that made the run.
+    """
     if not (stored.folder / "model").is_dir():
         raise InputError(f"{stored.folder} has no folder 'model': delete its run.json and repeat `bench run`")
-    model = find_model(stored.record.entry)
+    entry, code = stored.record.entry, stored.record.code
+    if is_file_model(entry):
+        if not is_file_model(named):
+            raise InputError(
+                f"{stored.folder} was made by {entry}, and a file is executed only if you name it: add --model {entry}"
+            )
+        if code and model_code(named)["sha256"] != code.sha256:
+            raise InputError(
+                f"{named.rpartition(':')[0]} has changed since it made {stored.folder}: repeat `bench run`"
+            )
+        entry = named
+    model = find_model(entry)
     require_model_packages(model)
     return model.load(stored.folder / "model")
 
@@ -68,7 +84,7 @@ def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tup
     `models` are those that `weights` may belong to; none names all that take published weights.
     """
     if run is not None:
-        return load_run_model(run)
+        return load_run_model(run, models[0] if models else "")
     name = weights_owner(models or models_with_weights(), weights)
     known = published_weights(name).get(weights)
     return known.target if known else "prediction", load_pretrained(name, weights)

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,12 +23,15 @@ from leaderboard._util import current_workspace, lock_folder, missing_extra, req
 from leaderboard.data import Dataset, Target, load_dataset
 from leaderboard.records import (
     Run,
+    StoredRun,
     find_run,
+    keep_failure,
     read_history,
     write_predictions,
     write_record,
 )
 from leaderboard.running.machine import checkout_commit, measure_memory, package_versions
+from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
 from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.pretrained import describe_weights, load_pretrained
@@ -39,28 +41,7 @@ Outcome = Literal["done", "kept", "failed"]
 Report = Callable[[Run, Outcome, str], None]
 
 
-def run_jobs(jobs: Sequence[Job], out: Path, report: Report) -> dict[Outcome, int]:
-    """Do the jobs that are not finished, and report each. A job that fails does not stop the others.
-
-    A job that another process works on is postponed, and waited for when no other is left.
-    """
-    counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
-    queue, busy = deque(jobs), 0
-    while queue:
-        job = queue.popleft()
-        with lock_folder(job.run.folder(out), wait=busy > len(queue)) as locked:
-            if not locked or _is_origin_busy(job, out, wait=busy > len(queue)):
-                queue.append(job)
-                busy += 1
-                continue
-            busy = 0
-            outcome, note = _do_job(job, out)
-        counts[outcome] += 1
-        report(job.run, outcome, note)
-    return counts
-
-
-def _is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
+def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
     """Whether another process trains the model that a zero-shot job needs."""
     origin = job.for_task(job.run.task.training_task).run
     if job.weights or origin == job.run or find_run(origin, out):
@@ -69,21 +50,27 @@ def _is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
         return not free
 
 
-def _do_job(job: Job, out: Path) -> tuple[Outcome, str]:
+def attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
     """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
-    (folder / "error.txt").unlink(missing_ok=True)
     try:
-        if _is_finished(job, out):
+        changed = _changed_since(job, out)
+        if changed is not None and not job.again and not changed:
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
             return "kept", ""
-        return "done", _train_and_predict(job, out)
+        note = _train_and_predict(job, out)
     except InputError as error:
+        keep_failure(folder, str(error))
         return "failed", str(error)
     except Exception as error:  # a failure of the model itself must not stop the other jobs
         if isinstance(error, ImportError) and (sentence := missing_extra(error)):
             return "failed", sentence
-        write_text(folder / "error.txt", traceback.format_exc())
-        return "failed", f"{type(error).__name__}: {error}; the traceback is in {folder / 'error.txt'}"
+        sentence = f"{type(error).__name__}: {error}".rstrip(": ")
+        keep_failure(folder, sentence, traceback.format_exc())
+        return "failed", f"{sentence}; the traceback is in {folder / 'error.txt'}"
+    if changed:
+        note += "; its code has changed: the run was repeated and replaced"
+    return "done", note
 
 
 def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
@@ -95,6 +82,7 @@ def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
         "model": job.run.model,
         "entry": job.model,
         "source": _model_source(job.model),
+        "code": model_code(job.model),
         "preset": job.run.preset,
         **(
             {"weights": describe_weights(job.model, job.weights)}
@@ -115,26 +103,41 @@ def _settings(model: Model) -> dict[str, Any]:
     return plain
 
 
-def _is_finished(job: Job, out: Path) -> bool:
-    """Whether the run is finished; raises `InputError` where its folder holds a run with other settings."""
+FOLLOWS_CODE = {"code", "settings", "source"}  # what an edit of a model may change
+
+
+def _changed_since(job: Job, out: Path) -> list[str] | None:
+    """What the code of a finished run's model has changed since: nothing, or fields of its identity.
+
+    None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
+    """
     stored = find_run(job.run, out)
     if stored is None:
-        return False
-    identity = _run_identity(job, load_dataset(job.run.task.source))
-    changed = [key for key, value in identity.items() if stored.record.raw.get(key) != value]
+        return None
+    changed = _differences(job, stored)
+    if job.again or ("code" in changed and FOLLOWS_CODE.issuperset(changed)):
+        return changed
     if changed:
         raise InputError(
             f"{stored.folder} holds a finished run that differs in {' and '.join(changed)}: "
-            "choose another --out, or move that folder away"
+            "choose another --runs, move that folder away, or replace it with --again"
         )
-    (stored.folder / "checkpoint.pt").unlink(missing_ok=True)
-    return True
+    return []
+
+
+def _differences(job: Job, stored: StoredRun) -> list[str]:
+    """The fields of the identity in which a stored run differs from a job; older runs have no digest of code."""
+    identity = _run_identity(job, load_dataset(job.run.task.source))
+    if stored.record.code is None:
+        del identity["code"]
+    return [key for key, value in identity.items() if stored.record.raw.get(key) != value]
 
 
 def _train_and_predict(job: Job, out: Path) -> str:
     """Train a model, or load it, predict the test set, and write the run; returns the seconds, for the user."""
     run, folder = job.run, job.run.folder(out)
-    require_model_packages(find_model(job.model))
+    model_class = find_model(job.model)  # before training: a model may change the working folder
+    require_model_packages(model_class)
     commit = checkout_commit()
     data = load_dataset(run.task.source)
     identity = _run_identity(job, data)
@@ -175,12 +178,12 @@ def _train_and_predict(job: Job, out: Path) -> str:
         _save_model(model, folder / "model")
     fields["predictions_sha256"] = file_sha256(folder / "predictions.csv")
     fields |= {
-        "versions": package_versions(job),
+        "versions": package_versions(model_class),
         "commit": commit,
         "finished": datetime.now(UTC).isoformat("T", "seconds"),
     }
     write_record(folder, {**identity, **fields})
-    for name in ("checkpoint.pt", "started.json"):
+    for name in ("checkpoint.pt", "started.json", "error.txt"):
         (folder / name).unlink(missing_ok=True)
     seconds = fields["seconds"]
     return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
@@ -209,7 +212,11 @@ def _load_origin_model(job: Job, out: Path) -> tuple[Model, str]:
     stored = find_run(origin.run, out)
     if stored is None:
         raise InputError(f"it needs the model of {origin.run.title}, which is not finished")
-    return load_fitted_model(stored), stored.record.predictions_sha256
+    if changed := _differences(origin, stored):
+        raise InputError(
+            f"it needs the model of {origin.run.title}, and the stored one differs in {' and '.join(changed)}"
+        )
+    return load_fitted_model(stored, origin.model), stored.record.predictions_sha256
 
 
 def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
@@ -242,11 +249,16 @@ def _save_model(model: Model, folder: Path) -> None:
 
 
 def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Keep the checkpoint if it belongs to this run, else delete it."""
+    """Keep checkpoint and history if they belong to this run, and delete everything else that lies in its folder."""
     started = folder / "started.json"
     text = json.dumps(identity, indent=1) + "\n"
-    if not started.exists() or started.read_text(encoding="utf-8") != text:
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    resumes = started.is_file() and started.read_bytes() == text.encode()
+    kept = {".lock", *(("started.json", "checkpoint.pt", "history.csv") if resumes else ())}
+    (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder is no finished run
+    for path in folder.iterdir():
+        if path.name not in kept:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if not resumes:
         write_text(started, text)
 
 

@@ -20,7 +20,7 @@ from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_folder import Run, find_run, list_runs, write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
 

@@ -19,7 +19,7 @@ from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import list_runs
 from leaderboard.reports.terminal import render_errors
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions.enter import enter_submission
 
 TASK = parse_task("open-dft/formation-energy")

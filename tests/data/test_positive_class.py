@@ -17,7 +17,7 @@ from leaderboard.reports import render_datasets
 from leaderboard.reports.paper.figures import figure_4
 from leaderboard.reports.paper.panels import PanelData, draw_confusion, draw_roc
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.site.pages import build_site
 from leaderboard.submissions import export_competition
 

@@ -17,7 +17,7 @@ from leaderboard.data.registry import list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest.local_files import import_dataset, parse_target
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.splitting.split import list_rules, read_split
 
 ABOUT = {"title": "toy", "licence": "MIT", "citation": "nobody"}

@@ -20,7 +20,7 @@ from leaderboard.ingest.fetch import fetch_dataset
 from leaderboard.ingest.nomad2018 import COMMIT, crystal_from_aims, files_sha256
 from leaderboard.records.predictions_csv import ColumnNames
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import RANKING
 from leaderboard.splitting.split import fold_sides, list_rules, read_split
 from leaderboard.submissions import kaggle_metric

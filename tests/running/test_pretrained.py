@@ -28,7 +28,7 @@ from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_pretrained, plan_runs
 from leaderboard.running.predict_files import predict_files
 from leaderboard.running.pretrained import load_pretrained, models_with_weights
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 CRYSTALS = {  # ids in the Materials Project, by whose relaxed structures the published values are known

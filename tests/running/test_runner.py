@@ -16,7 +16,7 @@ from asugnn.atomic_write import file_sha256
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.run_folder import StoredRun, list_runs
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TOY = '''

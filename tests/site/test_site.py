@@ -24,7 +24,7 @@ from leaderboard.records.predictions_csv import ColumnNames, read_predictions
 from leaderboard.records.run_folder import Run, find_run, write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
 from leaderboard.site.pages import build_site

@@ -22,7 +22,7 @@ from leaderboard.records.run_folder import FORMAT
 from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import enter
 from leaderboard.submissions.competition import export_competition
 from leaderboard.submissions.enter import enter_submission

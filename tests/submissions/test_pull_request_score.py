@@ -17,7 +17,7 @@ from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.runner import run_jobs
+from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import pull_request_score
 from leaderboard.submissions.enter import enter_submission
 from leaderboard.submissions.pull_request_score import _join_comment, quote_as_code, score_proposals, unpack_archive

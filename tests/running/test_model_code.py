@@ -1,0 +1,100 @@
+"""An edited model is another model; a file is run only when the person at the keyboard names it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = [sys.executable, "-m", "leaderboard.cli"]
+TASK = "open-dft/bulk-modulus"
+MODEL = """
+from dataclasses import dataclass
+import numpy as np
+
+@dataclass
+class Constant:
+    value: float = {value}
+    def fit(self, train, val, context): pass
+    def predict(self, crystals): return np.full(len(crystals), self.value)
+    def save(self, folder): (folder / "value").write_text(str(self.value))
+    @classmethod
+    def load(cls, folder): return cls(float((folder / "value").read_text()))
+"""
+
+
+def bench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*BENCH, *words], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def rows(folder: Path) -> list[dict]:
+    return json.loads(bench(folder, "leaderboard", "--task", TASK, "--format", "json").stdout)
+
+
+def test_ten_edits_are_ten_results_each_explained_by_its_digest(tmp_path: Path):
+    seen = set()
+    for i in range(10):
+        (tmp_path / "my.py").write_text(MODEL.format(value=i / 10))
+        done = bench(tmp_path, "run", "--task", TASK, "--model", "my.py:Constant")
+        assert done.returncode == 0, done.stderr
+        assert ("its code has changed" in done.stderr) == (i > 0)
+        (row,) = rows(tmp_path)
+        record = json.loads(
+            (tmp_path / f"runs/open-dft/bulk-modulus@random/quick/{row['model']}/0-0/run.json").read_text()
+        )
+        seen.add((row["metrics"]["mae"]["value"], record["code"]["sha256"]))
+    assert len({value for value, _ in seen}) == len({sha256 for _, sha256 in seen}) == 10
+    again = bench(tmp_path, "run", "--task", TASK, "--model", "my.py:Constant")
+    assert "finished before" in again.stderr
+    forced = bench(tmp_path, "run", "--task", TASK, "--model", "my.py:Constant", "--again")
+    assert "finished before" not in forced.stderr
+
+
+def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
+    for name, value in (("a", 0.1), ("b", 0.2)):
+        (tmp_path / f"{name}.py").write_text(MODEL.format(value=value))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/a.py").write_text(MODEL.format(value=0.3))
+    models = "a.py:Constant,b.py:Constant,sub/a.py:Constant"
+    assert bench(tmp_path, "run", "--task", TASK, "--model", models).returncode == 0
+    assert {row["model"] for row in rows(tmp_path)} == {"a.Constant", "b.Constant", "sub.a.Constant"}
+
+
+def test_a_hyper_parameter_is_set_by_the_name_of_the_class(tmp_path: Path):
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
+    for name in ("Constant", "my.Constant", "my.py:Constant"):
+        words = ("--model", "my.py:Constant", "--set", f"{name}.value=0.5", "--out", name.replace(":", "-"))
+        done = bench(tmp_path, "run", "--task", TASK, *words)
+        assert done.returncode == 0, done.stderr
+        assert "my.Constant+value=0.5" in done.stdout
+
+
+def test_a_path_found_in_a_record_is_never_executed(tmp_path: Path):
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
+    assert bench(tmp_path, "run", "--task", TASK, "--model", "my.py:Constant").returncode == 0
+    folder = "runs/open-dft/bulk-modulus@random/quick/my.Constant/0-0"
+    (tmp_path / "my.py").write_text("raise SystemExit('it ran')")
+    (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
+    refused = bench(tmp_path, "predict", "POSCAR", "--run", folder)
+    assert refused.returncode == 1
+    assert "add --model my.py:Constant" in refused.stderr
+    assert "it ran" not in refused.stdout + refused.stderr
+    changed = bench(tmp_path, "predict", "POSCAR", "--run", folder, "--model", "my.py:Constant")
+    assert changed.returncode == 1
+    assert "my.py has changed since" in changed.stderr
+    assert "it ran" not in changed.stdout + changed.stderr
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
+    named = bench(tmp_path, "predict", "POSCAR", "--run", folder, "--model", "my.py:Constant")
+    assert named.stdout == "id,bulk-modulus\nPOSCAR,0.1\n", named.stderr
+
+
+def test_a_module_named_in_a_record_is_not_imported(tmp_path: Path):
+    """`source` says which class ran; only entry points are loaded."""
+    bench(tmp_path, "run", "--task", TASK, "--model", "mean")
+    file = tmp_path / "runs/open-dft/bulk-modulus@random/quick/mean/0-0/run.json"
+    (tmp_path / "evil.py").write_text("open('ran', 'w')")
+    for entry in ("evil:Model", "evil.Model", "evil", "/tmp/evil.py:Model", "../evil.py:Model"):
+        record = json.loads(file.read_text()) | {"entry": entry, "source": "evil:Model"}
+        file.write_text(json.dumps(record))
+        (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
+        assert bench(tmp_path, "predict", "POSCAR", "--run", str(file.parent)).returncode == 1
+        assert not (tmp_path / "ran").exists()

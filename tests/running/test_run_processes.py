@@ -1,0 +1,161 @@
+"""Models that do something to their process: the good one beside them is on the board, the reason of each is told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from leaderboard.records.run_folder import list_runs
+from leaderboard.running.run_processes import cause_of_death
+
+BENCH = [sys.executable, "-m", "leaderboard.cli"]
+TASK = ("--task", "open-dft/bulk-modulus")
+
+MODEL = """
+import ctypes, os, signal, sys, time
+import numpy as np
+
+class Base:
+    def fit(self, train, val, context): self.mean = float(train.y.mean()); self.act()
+    def act(self): pass
+    def predict(self, crystals): return np.full(len(crystals), self.mean)
+    def save(self, folder): (folder / "mean").write_text(str(self.mean))
+    @classmethod
+    def load(cls, folder): return cls()
+
+class Good(Base): pass
+class Exits(Base):
+    def act(self): sys.exit(0)
+class ExitsAtOnce(Base):
+    def act(self): os._exit(0)
+class ExitsWith(Base):
+    def act(self): os._exit(7)
+class Aborts(Base):
+    def act(self): os.abort()
+class Crashes(Base):
+    def act(self): ctypes.string_at(0)
+class Killed(Base):
+    def act(self): os.kill(os.getpid(), signal.SIGKILL)
+class Moves(Base):
+    def act(self): os.chdir("/")
+class Raises(Base):
+    def act(self): raise ValueError("odd")
+class Prints(Base):
+    def act(self): print("x" * 200_000)
+class Sleeps(Base):
+    def act(self): print("asleep", flush=True); time.sleep(600)
+class Thread(Base):
+    def act(self):
+        import threading
+        threading.Thread(target=time.sleep, args=(600,)).start()
+"""
+REASONS = {
+    "Exits": "it called sys.exit(0)",
+    "ExitsAtOnce": "it ended its own process, with exit status 0",
+    "ExitsWith": "it ended its own process, with exit status 7",
+    "Aborts": "its process was ended by SIGABRT",
+    "Crashes": "its process was ended by SIGSEGV",
+    "Killed": "its process was ended by SIGKILL, perhaps for its memory",
+    "Raises": "ValueError: odd",
+}
+
+
+def run(folder: Path, *models: str, jobs: int = 1, task: tuple[str, str] = TASK) -> subprocess.CompletedProcess[str]:
+    (folder / "odd.py").write_text(MODEL)
+    words = ["run", *task, "--model", ",".join(f"odd.py:{m}" for m in models), "--jobs", str(jobs)]
+    return subprocess.run([*BENCH, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, tmp_path: Path):
+    done = run(tmp_path, *REASONS, "Moves", "Thread", "Good", jobs=jobs)
+    assert done.returncode == 1, done.stderr
+    assert {r.run.model for r in list_runs(tmp_path / "runs")[0]} == {"odd.Moves", "odd.Thread", "odd.Good"}
+    for model, reason in REASONS.items():
+        (line,) = [line for line in done.stderr.splitlines() if f"odd.{model} on" in line and "/" in line.split()[0]]
+        assert f"failed: {reason}" in line
+        kept = tmp_path / f"runs/open-dft/bulk-modulus@random/quick/odd.{model}/0-0/error.txt"
+        assert kept.read_text().startswith(reason)
+    shown = subprocess.run([*BENCH, "leaderboard", *TASK], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "odd.Good" in shown.stdout
+    for model, reason in REASONS.items():
+        assert f"odd.{model} on open-dft/bulk-modulus, fold 0, seed 0 failed: {reason}" in shown.stderr
+
+
+def test_what_a_model_prints_does_not_stop_it(tmp_path: Path):
+    assert run(tmp_path, "Prints").returncode == 0
+
+
+def test_a_zero_shot_run_fails_with_the_run_whose_model_it_needs(tmp_path: Path):
+    done = run(tmp_path, "Killed", "Good", task=("--task", "open-dft/zero-shot"))
+    assert done.returncode == 1
+    assert "odd.Killed on open-dft/zero-shot, fold 0, seed 0" in done.stderr
+    assert "it needs the model of odd.Killed on open-dft/formation-energy" in done.stderr
+    assert (tmp_path / "runs/open-dft/zero-shot@random/quick/odd.Good/0-0/run.json").exists()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_ends_all_of_it_within_three_seconds(jobs: int, tmp_path: Path):
+    (tmp_path / "odd.py").write_text(MODEL)
+    words = ["run", *TASK, "--model", "odd.py:Sleeps", "--jobs", str(jobs), "--seed", "0,1"]
+    process = subprocess.Popen(
+        [*BENCH, *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asleep\n"
+    started = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < 3
+    assert process.returncode == 130
+    assert "Interrupted. Repeat the command to resume." in err
+    time.sleep(0.2)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # nobody is left of its group
+
+
+def test_slots_end_with_the_process_that_started_them(tmp_path: Path):
+    (tmp_path / "odd.py").write_text(MODEL)
+    process = subprocess.Popen(
+        [*BENCH, "run", *TASK, "--model", "odd.py:Sleeps"], cwd=tmp_path, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asleep\n"
+    process.kill()
+    process.wait()
+    for _ in range(50):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("a process of the run is still there")
+
+
+def test_versions_do_not_depend_on_what_ran_before(tmp_path: Path):
+    command = [*BENCH, "run", *TASK, "--model"]
+    subprocess.run([*command, "cgcnn,mean", "--set", "cgcnn.epochs=1"], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([*command, "mean", "--out", "alone"], cwd=tmp_path, check=True, capture_output=True)
+    records = [
+        json.loads((tmp_path / root / "open-dft/bulk-modulus@random/quick/mean/0-0/run.json").read_text())
+        for root in ("runs", "alone")
+    ]
+    assert records[0]["versions"] == records[1]["versions"]
+    assert "torch" not in records[0]["versions"]
+
+
+def test_causes_of_death():
+    assert cause_of_death(-9) == "its process was ended by SIGKILL, perhaps for its memory"
+    assert cause_of_death(-11) == "its process was ended by SIGSEGV"
+    assert cause_of_death(3) == "it ended its own process, with exit status 3, before it was finished"
