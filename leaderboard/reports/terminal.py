@@ -189,7 +189,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     for metric in task.target.metrics:
         unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right", overflow="fold")
-    headings = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
+    headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
     if narrow:
         headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
     for heading in headings:
