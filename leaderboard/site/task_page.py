@@ -27,7 +27,7 @@ from leaderboard.site.svg_figures import (
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
 
 CARDS = 12  # rows whose figures are here; those of the others are on the pages of their runs
-BAR, SIZE = 140, 280  # widths of an interval bar and of a figure
+BAR, SIZE = 112, 280  # widths of an interval bar and of a figure
 COLUMNS = (("epochs", ""), ("training", "s"), ("prediction", "s"), ("memory", "MB"), ("parameters", ""))
 
 
