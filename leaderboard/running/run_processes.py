@@ -1,8 +1,8 @@
 """Runs in processes of their own: whatever a model does to its process, the others go on, and the reason is told.
 
 There is one path for one run and for many. Each of `processes` slots is a fresh interpreter that imports once what a
-model needs and then forks a child for every run; so a run starts in milliseconds, starts clean, and can end as it likes.
-An interrupt ends all of them; so does the end of the process that started them, however that ends.
+model needs and then forks a child for every run; so a run starts in milliseconds and clean, and can end as it likes. An
+interrupt ends all of them; so does the end of the process that started them, however that ends.
 """
 
 from __future__ import annotations

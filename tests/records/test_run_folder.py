@@ -33,7 +33,9 @@ def test_a_name_on_the_board_is_always_fit_for_a_folder(model: str, overrides: d
 def test_names_on_the_board():
     assert row_name("cgcnn", {}) == "cgcnn"
     assert row_name("cgcnn", {"width": "64", "epochs": "50"}) == "cgcnn+epochs=50+width=64"
-    assert row_name("my/model.py:MyModel", {}) == "MyModel"
+    assert row_name("my/model.py:MyModel", {}) == "my.model.MyModel"
+    assert row_name("./model.py:MyModel", {}) == "model.MyModel"
+    assert row_name("/elsewhere/model.py:MyModel", {}) == "model.MyModel"
     assert row_name("x", {"a": "../.."}) != row_name("x", {"a": "../../.."})
 
 

@@ -26,7 +26,10 @@ class Base:
     def predict(self, crystals): return np.full(len(crystals), self.mean)
     def save(self, folder): (folder / "mean").write_text(str(self.mean))
     @classmethod
-    def load(cls, folder): return cls()
+    def load(cls, folder):
+        model = cls()
+        model.mean = float((folder / "mean").read_text())
+        return model
 
 class Good(Base): pass
 class Exits(Base):
@@ -71,13 +74,24 @@ def run(folder: Path, *models: str, jobs: int = 1, task: tuple[str, str] = TASK)
     return subprocess.run([*BENCH, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
+def survivors(group: int) -> list[str]:
+    """The processes of a group that still run after at most five seconds."""
+    for _ in range(50):
+        status = [file.read_text().split() for file in Path("/proc").glob("[0-9]*/stat") if file.exists()]
+        running = [s[1] for s in status if s[4] == str(group) and s[2] != "Z"]
+        if not running:
+            break
+        time.sleep(0.1)
+    return running
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, tmp_path: Path):
     done = run(tmp_path, *REASONS, "Moves", "Thread", "Good", jobs=jobs)
     assert done.returncode == 1, done.stderr
     assert {r.run.model for r in list_runs(tmp_path / "runs")[0]} == {"odd.Moves", "odd.Thread", "odd.Good"}
     for model, reason in REASONS.items():
-        (line,) = [line for line in done.stderr.splitlines() if f"odd.{model} on" in line and "/" in line.split()[0]]
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("[") and f"odd.{model} on" in line]
         assert f"failed: {reason}" in line
         kept = tmp_path / f"runs/open-dft/bulk-modulus@random/quick/odd.{model}/0-0/error.txt"
         assert kept.read_text().startswith(reason)
@@ -119,9 +133,7 @@ def test_an_interrupt_ends_all_of_it_within_three_seconds(jobs: int, tmp_path: P
     assert time.monotonic() - started < 3
     assert process.returncode == 130
     assert "Interrupted. Repeat the command to resume." in err
-    time.sleep(0.2)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)  # nobody is left of its group
+    assert survivors(process.pid) == []
 
 
 def test_slots_end_with_the_process_that_started_them(tmp_path: Path):
@@ -133,14 +145,8 @@ def test_slots_end_with_the_process_that_started_them(tmp_path: Path):
     assert process.stdout is not None
     assert process.stdout.readline() == "asleep\n"
     process.kill()
-    process.wait()
-    for _ in range(50):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    pytest.fail("a process of the run is still there")
+    process.communicate()
+    assert survivors(process.pid) == []
 
 
 def test_versions_do_not_depend_on_what_ran_before(tmp_path: Path):
