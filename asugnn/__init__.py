@@ -7,6 +7,6 @@ Its modules are public too: `asugnn.torch_model` for a torch network, `asugnn.st
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
 from asugnn.model import Context, Labelled, Model
+from asugnn.version import __version__
 
-__all__ = ["Context", "Crystal", "InputError", "Labelled", "Model"]
-__version__ = "0.1.0"
+__all__ = ["Context", "Crystal", "InputError", "Labelled", "Model", "__version__"]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
-from asugnn.model import Progress, no_progress
+from asugnn.progress import Progress, no_progress
 from asugnn.reading import reading
 
 Inputs = Mapping[str, NDArray[Any]]

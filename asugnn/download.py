@@ -22,9 +22,9 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asugnn import __version__
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
+from asugnn.version import __version__
 
 TIMEOUT = 30.0  # seconds without a byte
 MAX_ATTEMPTS = 6  # in a row that bring nothing new

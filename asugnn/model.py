@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats
+from asugnn.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from asugnn.published_weights import PublishedWeights
@@ -42,26 +42,6 @@ class Labelled:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-class Bar(Protocol):
-    """A progress bar: `advance` it by some steps, with a note such as the loss."""
-
-    def advance(self, steps: int = 1, note: str = "") -> None: ...
-
-
-Progress = Callable[[str, int], AbstractContextManager[Bar]]
-
-
-class _NoBar:
-    def advance(self, steps: int = 1, note: str = "") -> None:
-        pass
-
-
-@contextmanager
-def no_progress(description: str, total: int) -> Any:
-    """A `Progress` that shows nothing."""
-    yield _NoBar()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs, cached_inputs
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
-from asugnn.model import Context, Kind, Labelled, Progress, no_progress
+from asugnn.model import Context, Kind, Labelled
 from asugnn.model_registry import model_settings
+from asugnn.progress import Progress, no_progress
 from asugnn.reading import read_json, reading
 
 if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not

@@ -71,12 +71,6 @@ def parse_command(text: str) -> None:
             parse_tasks(values.get("suite") or "open-dft", values["task"])
 
 
-def help_examples(command: object = BENCH) -> Iterator[str]:
-    for inner in getattr(command, "commands", {}).values():
-        yield from re.findall(r"Example: (bench .*)", inner.help or "")
-        yield from help_examples(inner)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_command_of_a_page_can_be_typed(page: Path):
     for command, inline in commands_in(page.read_text(encoding="utf-8")):
@@ -92,16 +86,6 @@ def test_the_table_of_the_readme_is_whole_commands():
     assert len(commands) >= 24
     for command in commands:
         parse_command(command)
-
-
-@pytest.mark.parametrize("command", [*help_examples()])
-def test_every_example_of_a_help_text_can_be_typed(command: str):
-    parse_command(command)
-
-
-def test_every_command_has_an_example():
-    names = {example.split()[1] for example in help_examples()}
-    assert names == set(BENCH.commands)
 
 
 @pytest.mark.parametrize(

@@ -53,5 +53,7 @@ def missing_extra(error: ImportError) -> str | None:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
+    except ImportError:
+        return False
     except ValueError:  # a module without a specification, such as one that a program put together itself
         return True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from asugnn.model import Bar, Progress, no_progress
+from asugnn.progress import Bar, Progress, no_progress
 from leaderboard._util.workspace import show_progress
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.cache import cache_folder
-from asugnn.model import Bar, Precision, Progress, no_progress
+from asugnn.model import Precision
+from asugnn.progress import Bar, Progress, no_progress
 
 
 def silent(_: str) -> Progress:

@@ -37,11 +37,10 @@ from leaderboard.records.run_folder import (
     write_record,
 )
 from leaderboard.records.run_record import record_text
-from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
+from leaderboard.records.submission_log import SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
-    "LOG_FILE",
     "PRETRAINED",
     "SUBMITTED",
     "UNPRESET",

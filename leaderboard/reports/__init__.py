@@ -9,7 +9,7 @@ audit/                the audit of a data set and a split
 """
 
 from leaderboard.reports.panel_data import PanelData, panel_data
-from leaderboard.reports.publication_table import TABLE_FORMATS, Cell, Column, Notes, Table, draw_table, write_table
+from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
@@ -30,11 +30,7 @@ from leaderboard.reports.wording import (
 
 __all__ = [
     "TABLE_FORMATS",
-    "Cell",
-    "Column",
-    "Notes",
     "PanelData",
-    "Table",
     "board_notes",
     "draw_table",
     "format_count",

@@ -7,11 +7,10 @@ chemical_systems.py  scores by chemical system, for zero-shot tasks
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
 from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, rank_models
-from leaderboard.scoring.metrics import METRICS, THRESHOLD, Metric, metrics_for, roc_curve
+from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
 
 __all__ = [
     "ALL_SYSTEMS",
-    "METRICS",
     "THRESHOLD",
     "Estimate",
     "Metric",

@@ -48,7 +48,7 @@ class PredictedFold:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric of one model, with its 95 % confidence interval over test groups.
+    """A metric of one model, with its 95 % confidence interval.
 
     value
         The metric, the mean over runs; None where it is undefined.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asugnn import Context, Crystal, InputError, Labelled, Model
-from asugnn.model import HasAblation, HasDomain, HasPretrained, HasReferences, HasWeights, no_progress
+from asugnn.model import HasAblation, HasDomain, HasPretrained, HasReferences, HasWeights
 from asugnn.model_registry import (
     ablation_variants,
     configure_model,
@@ -15,6 +15,7 @@ from asugnn.model_registry import (
     model_settings,
     model_weights,
 )
+from asugnn.progress import no_progress
 
 PLUGIN = """
 from __future__ import annotations

@@ -14,8 +14,9 @@ from leaderboard.data import PACKAGE, Source, list_sources, parse_task
 from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records import ColumnNames
 from leaderboard.reports import render_datasets
+from leaderboard.reports.panel_data import panel_data
 from leaderboard.reports.paper.figures import figure_4
-from leaderboard.reports.paper.panels import PanelData, draw_confusion, draw_roc
+from leaderboard.reports.paper.panels import ModelPanel, draw_confusion, draw_roc
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.site.pages import build_site
@@ -84,7 +85,8 @@ def test_lists_pages_and_figures_use_it(magnets: Source, tmp_path: Path):
 
     (row,) = rank_rows(tmp_path / "runs", [task], "quick")[0]
     y, p = np.array([0.0, 1, 1, 0]), np.array([0.2, 0.9, 0.4, 0.6])
-    panel = PanelData(row, y, p, ("Fe",) * 4, "labelled", "", False, task.target.class_names)
+    (data,) = panel_data([(y, p)])
+    panel = ModelPanel(row, data, ("Fe",) * 4, "labelled", "", False, task.target.class_names)
     roc, confusion = Figure().subplots(1, 2)
     draw_roc(roc, panel, "a")
     draw_confusion(confusion, panel)
@@ -93,6 +95,6 @@ def test_lists_pages_and_figures_use_it(magnets: Source, tmp_path: Path):
 
 
 def test_figure_4_names_the_classes_of_its_target():
-    axes = figure_4("open-dft", "", ("cgcnn",), PACKAGE / "runs")[0].figure.axes
+    axes = figure_4("open-dft", "", ("cgcnn",), PACKAGE / "runs").figure.axes
     assert any(axis.get_xlabel().endswith("(metal is positive)") for axis in axes)
     assert [[t.get_text() for t in axis.get_xticklabels()] for axis in axes if axis.images] == [["non-metal", "metal"]]

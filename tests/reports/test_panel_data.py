@@ -114,6 +114,6 @@ def test_confusion_and_roc_by_hand(panel: ModelPanel):
     assert np.trapezoid(true, false) == pytest.approx(5 / 6)
     row = replace(panel.row, metrics={**panel.row.metrics, "accuracy": panel.row.metrics["mae"]})
     axis = Figure().subplots()
-    draw_confusion(axis, replace(panel, row=row, data=data))
+    draw_confusion(axis, replace(panel, row=row, data=data, classes=("non-metal", "metal")))
     assert [t.get_text().split("\n")[0] for t in axis.texts] == ["2", "1", "1", "1"]
     assert [t.get_text() for t in axis.get_yticklabels()] == ["non-metal", "metal"]

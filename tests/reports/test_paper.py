@@ -112,7 +112,7 @@ def test_several_folds_show_mean_and_deviation(tmp_path: Path):
     task = parse_task("open-dft/bulk-modulus")
     for fold, off in ((0, 0.1), (1, 0.3)):
         held = load_ground_truth(task, fold)
-        _store(tmp_path, task, fold, "asugnn", held.ids, held.y + off, held.sha256, {})
+        _store(tmp_path, task, fold, "asugnn", held.ids, held.y + off, held.split_sha256, {})
     (cell,) = cells(made("table-2", "open-dft", root=tmp_path), "measured")
     assert cell["text"] == "0.200 ± 0.141"
     assert cell["runs"] == [f"open-dft/bulk-modulus@random/quick/asugnn/{fold}-0" for fold in (0, 1)]
@@ -129,7 +129,7 @@ def test_the_ablation_is_found_by_settings_and_not_by_names(tmp_path: Path):
         "asugnn+epochs=7+first=dam+second=dam": {"first": "dam", "second": "dam", "epochs": 7},  # trained otherwise
     }
     for i, (name, changed) in enumerate(rows.items()):
-        _store(tmp_path, task, 0, name, held.ids, held.y + 0.1 * (i + 1), held.sha256, changed)
+        _store(tmp_path, task, 0, name, held.ids, held.y + 0.1 * (i + 1), held.split_sha256, changed)
     found = made("table-1", "open-dft", root=tmp_path)
     texts = {}
     for row in found["rows"]:

@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run = Run(task, SUBMITTED, name, 0, 0)
             file = run.folder(root) / "predictions.csv"
             write_predictions(file, truth.ids, task.target.name, truth.y + 0.1 * (i + 1))
-            split = {"rule": task.rule, "version": 1, "sha256": truth.sha256}
+            split = {"rule": task.rule, "version": 1, "sha256": truth.split_sha256}
             write_record(run.folder(root), record_fields(run, split=split, counts={"test": len(truth.ids)}))
     return root
 

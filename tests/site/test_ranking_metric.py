@@ -45,7 +45,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                               truth.y + error)  # fmt: skip
             fields = record_fields(
                 run,
-                split={"rule": task.rule, "version": 1, "sha256": truth.sha256},
+                split={"rule": task.rule, "version": 1, "sha256": truth.split_sha256},
                 counts={"train": 1},
                 seconds={"train": 1.0 + len(name), "predict": 0.1},
             )

@@ -136,7 +136,8 @@ def test_a_run_page_holds_all_of_run_json(site: Path, root: Path):
     def leaves(value: object) -> list[str]:
         if isinstance(value, dict):
             return [leaf for inner in value.values() for leaf in leaves(inner)]
-        return [{True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)]
+        words = {"True": "yes", "False": "no", "None": "none"}
+        return [words.get(str(value), str(value))]
 
     folder = site / "runs/open-dft/metal@random/quick/forest/1-0"
     about = json.loads((folder / "run.json").read_text())

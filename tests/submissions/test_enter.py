@@ -134,7 +134,7 @@ def test_an_interrupted_submission_leaves_no_row_with_another_files_predictions(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(enter, "append_entry", interrupt)
+    monkeypatch.setattr(enter.SubmissionLog, "append", interrupt)
     with pytest.raises(KeyboardInterrupt):
         enter_submission(handed_in(tmp_path / "a.csv", 0.01, seed=5), TASK, "a", 0, root)
     assert [r.model for r in rank_rows(root, [TASK], "quick")[0]] == ["b", "mean"]
