@@ -25,6 +25,7 @@ ENOUGH = 100_000  # faults after which reading stops
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+", re.ASCII)  # as Python writes a float
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _FOREIGN = {  # first bytes of what is no text in UTF-8
     b"\xff\xfe": "it is UTF-16 text: save it as 'CSV UTF-8'",
@@ -108,6 +109,8 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
     Raises `SubmissionError` with all that is wrong with the file.
     """
     columns = ColumnNames(id_column, target)
+    if (plain := _read_plain(path, ids, columns, kind)) is not None:
+        return plain
     faults = _Faults()
     values = np.full(len(ids), np.nan)
     try:
@@ -119,6 +122,26 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
     if faults.total:
         raise SubmissionError(path, faults.sentences())
     return values
+
+
+def _read_plain(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind) -> Floats | None:
+    """The predictions (n,) in a file as `write_predictions` writes it, ten times faster; None for any other file."""
+    try:
+        if path.stat().st_size > (len(ids) + 1) * 200:  # bytes; a stranger's file may be of any size
+            return None
+        lines = path.read_bytes().decode("ascii").split("\n")
+    except (OSError, UnicodeDecodeError):
+        return None
+    if lines[0] != f"{columns.id},{columns.target}" or lines[-1] or len(lines) != len(ids) + 2:
+        return None
+    cells = [line.split(",") for line in lines[1:-1]]
+    if any(len(cell) != 2 or cell[0] != name for cell, name in zip(cells, ids, strict=True)):
+        return None
+    if not all(_PLAIN_NUMBER.fullmatch(text) for _, text in cells):
+        return None
+    values = np.array([float(text) for _, text in cells])
+    valid = np.isfinite(values) if kind == "regression" else (values >= 0) & (values <= 1)
+    return values if valid.all() else None
 
 
 def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, values: Floats, faults: _Faults) -> None:

@@ -146,11 +146,11 @@ def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str =
     chunks: dict[str, list[Floats]] = {name: [] for name in prepared}
     for weights in resamples.weights(max(len(run.y) for run in runs)):
         for name, of_runs in prepared.items():
-            chunks[name].append(np.mean([weighted(weights) for weighted in of_runs], axis=0))
+            chunks[name].append(_mean([weighted(weights) for weighted in of_runs]))
     estimates = {}
     for metric in metrics:
         value = float(np.mean([metric(run.y, run.p) for run in runs]))
-        influence = np.mean([metric.influence(*row) for row in rows], axis=0)
+        influence = _mean([metric.influence(*row) for row in rows])
         replicates = np.concatenate(chunks[metric.name]) if metric.name in chunks else None
         estimates[metric.name] = _estimate(metric, value, influence, replicates, resamples)
     return estimates
@@ -176,8 +176,22 @@ def bca_interval(value: float, replicates: Floats, influence: Floats) -> tuple[f
     for level in ((1 - LEVEL) / 2, (1 + LEVEL) / 2):
         z = bias + NORMAL.inv_cdf(level)
         ends.append(NORMAL.cdf(bias + z / (1 - skew * z)) if skew * z < 1 else float(z > 0))
-    low, high = np.quantile(defined, ends)
-    return float(low), float(high)
+    low, high = (_quantile(defined, end) for end in ends)
+    return low, high
+
+
+def _quantile(ordered: Floats, share: float) -> float:
+    """The quantile of ascending values (n,), as `numpy.quantile` has it to the last bit, in a tenth of the time."""
+    place = share * (len(ordered) - 1)
+    below = min(int(place), len(ordered) - 2) if len(ordered) > 1 else 0
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    part = place - below
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
+
+
+def _mean(arrays: Sequence[Floats]) -> Floats:
+    """The mean of some arrays (n,): of one, itself."""
+    return arrays[0] if len(arrays) == 1 else np.mean(arrays, axis=0)
 
 
 def delong_interval(value: float, influence: Floats) -> tuple[float, float] | None:

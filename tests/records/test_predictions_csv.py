@@ -176,6 +176,22 @@ def test_what_is_written_is_read_bit_for_bit(tmp_path_factory, table):
     assert rows == [["id", "gap"], *([name, repr(value)] for name, value in table.items())]
 
 
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+@given(values=st.lists(st.text("0123456789.+-eE_ n", max_size=6), min_size=1, max_size=3))
+def test_the_short_way_through_a_plain_file_finds_what_the_long_way_finds(tmp_path_factory, kind, values):
+    ids = [f"crystal {i}" for i in range(len(values))]
+    text = "id,gap\n" + "".join(f"{name},{value}\n" for name, value in zip(ids, values, strict=True))
+    found = []
+    for mark in ("", "\ufeff"):  # a byte order mark, and the file is no longer plain
+        path = tmp_path_factory.mktemp("plain") / "predictions.csv"
+        path.write_text(mark + text, encoding="utf-8")
+        try:
+            found.append(read_predictions(path, ids, "gap", kind).tobytes())
+        except SubmissionError as error:
+            found.append(str(error).replace(str(path), "the file"))
+    assert found[0] == found[1]
+
+
 @given(tables, st.data())
 def test_what_spreadsheets_do_changes_nothing(tmp_path_factory, table, data):
     """Order of rows and columns, quotes, spaces, line ends, byte order mark and blank lines, all at once."""

@@ -309,6 +309,12 @@ def test_replicates_without_a_value_do_not_spoil_the_interval():
     assert bca_interval(1.0, np.full(10, np.inf), np.zeros(100)) is None
 
 
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30), st.floats(0, 1))
+def test_a_quantile_is_numpys_to_the_last_bit(values, share):
+    ordered = np.sort(values)
+    assert inference._quantile(ordered, share) == np.quantile(ordered, share)
+
+
 def test_many_groups_are_merged_into_blocks(monkeypatch):
     rng = np.random.default_rng(0)
     y, p = np.zeros(4000), rng.lognormal(size=4000)
