@@ -14,6 +14,10 @@ class InputError(ValueError):
     """
 
 
+class BrokenModelError(InputError):
+    """A fault in the code of a model, which ends its own runs but no others."""
+
+
 @contextmanager
 def prefix_errors(prefix: str) -> Iterator[None]:
     """Put "PREFIX: " before the message of an `InputError` that is raised in the block."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from asugnn.errors import InputError, did_you_mean
+from asugnn.errors import BrokenModelError, InputError, did_you_mean
 from asugnn.model import HasAblation, HasWeights, Model
 from asugnn.published_weights import PublishedWeights
 
@@ -104,8 +104,10 @@ def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Mod
         values[key] = _parse_value(cls, name, key, text)
     try:
         return cls(**values)
-    except TypeError as error:  # a field without a default, or a constructor of the model's own
-        raise InputError(f"model '{name}' cannot be made: {error}; give every field a default") from error
+    except TypeError as error:  # a field without a default
+        raise BrokenModelError(f"model '{name}' cannot be made: {error}; give every field a default") from error
+    except Exception as error:  # of a constructor of the model's own
+        raise BrokenModelError(f"model '{name}' cannot be made: {type(error).__name__}: {error}") from error
 
 
 def model_settings(model: Model) -> dict[str, Any]:
@@ -148,12 +150,13 @@ def _model_from_file(name: str) -> type[Model]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise BrokenModelError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     loaded = getattr(module, attribute, None)
     if loaded is None:
-        raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, vars(module))}")
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and key[0] != "_"]
+        raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, classes)}")
     if fault := _interface_fault(loaded):
-        raise InputError(f"{name} is no model: {fault}")
+        raise BrokenModelError(f"{name} is no model: {fault}")
     return loaded  # type: ignore[no-any-return]
 
 

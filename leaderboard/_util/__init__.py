@@ -6,7 +6,13 @@ Any room may import from here; this room imports none.
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME, safe_name
-from leaderboard._util.processes import parallel_map, start_worker
+from leaderboard._util.processes import (
+    ProcessEndedError,
+    cause_of_death,
+    parallel_map,
+    start_worker,
+    yield_from_process,
+)
 from leaderboard._util.progress import byte_progress, console_progress
 from leaderboard._util.workspace import (
     Workspace,
@@ -19,8 +25,10 @@ from leaderboard._util.workspace import (
 
 __all__ = [
     "SAFE_NAME",
+    "ProcessEndedError",
     "Workspace",
     "byte_progress",
+    "cause_of_death",
     "console_progress",
     "current_workspace",
     "lock_folder",
@@ -34,4 +42,5 @@ __all__ = [
     "silent",
     "start_worker",
     "use_workspace",
+    "yield_from_process",
 ]

@@ -1,4 +1,4 @@
-"""Parallel map over processes."""
+"""Work in other processes: many at a time, or one that may end as it likes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TypeVar
 
 from asugnn.errors import InputError
+from leaderboard._util.workspace import Workspace, current_workspace, set_workspace, silent
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,6 +45,64 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], chunk: int, alo
             ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class ProcessEndedError(RuntimeError):
+    """A process ended before it said anything: the message tells how, without its subject."""
+
+
+def yield_from_process(function: Callable[..., Iterable[R]], *arguments: object) -> Iterator[R]:
+    """Yield what a function yields in a process of its own, where code of others may do as it likes.
+
+    An exception of the function is raised here. Raises `ProcessEndedError` where the process ended without one.
+    """
+    spawned = multiprocessing.get_context("spawn")
+    ours, theirs = spawned.Pipe(duplex=False)
+    workspace = replace(current_workspace(), progress=silent)  # a bar draws on the terminal of this process
+    process = spawned.Process(target=_answer, args=(theirs, workspace, function, arguments))
+    process.start()
+    theirs.close()
+    try:
+        while True:
+            try:
+                more, value = ours.recv()
+            except EOFError:
+                process.join()
+                raise ProcessEndedError(cause_of_death(process.exitcode)) from None
+            if more:
+                yield value
+            elif value is None:
+                return
+            else:
+                raise value
+    finally:
+        process.kill()
+        process.join()
+
+
+def _answer(
+    connection: Connection, workspace: Workspace, function: Callable[..., Iterable[R]], arguments: object
+) -> None:
+    start_worker()
+    set_workspace(workspace)
+    try:
+        for value in function(*arguments):  # type: ignore[misc]
+            connection.send((True, value))
+    except Exception as error:
+        connection.send((False, error))
+    except BaseException as error:  # which would end the command, or seem to be an interrupt
+        connection.send((False, ProcessEndedError(f"it raised {type(error).__name__}: {error}".removesuffix(": "))))
+    else:
+        connection.send((False, None))
+
+
+def cause_of_death(status: int | None) -> str:
+    """How a process ended that said nothing before, from its exit status; a sentence without its subject."""
+    if status is not None and status < 0:
+        name = signal.Signals(-status).name
+        hint = ", perhaps for its memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint}"
+    return f"it ended its own process, with exit status {status}, before it was finished"
 
 
 def start_worker() -> None:

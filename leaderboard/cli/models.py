@@ -34,12 +34,16 @@ def check(
 
     bench check my_model.py:Nearest
     """
+    from leaderboard._util import ProcessEndedError, yield_from_process
     from leaderboard.running import check_model, failed_findings
 
     findings = []
-    for finding in check_model(name, preset):
-        typer.echo(finding.line)
-        findings.append(finding)
+    try:
+        for finding in yield_from_process(check_model, name, preset):
+            typer.echo(finding.line)
+            findings.append(finding)
+    except ProcessEndedError as error:
+        raise InputError(f"model '{name}' cannot be checked: {error}") from error
     if broken := failed_findings(findings):
         raise InputError(f"model '{name}' breaks {len(broken)} of {len(findings)} points of the contract")
     typer.echo(f"model '{name}' keeps the contract")

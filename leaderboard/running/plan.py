@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asugnn import InputError, Model
-from asugnn.errors import did_you_mean
+from asugnn.errors import BrokenModelError, did_you_mean
 from asugnn.model_registry import ablation_variants, configure_model, is_file_model, list_models, model_presets
+from leaderboard._util import ProcessEndedError, yield_from_process
 from leaderboard.data import Task, load_dataset, parse_task
 from leaderboard.records import (
     PRETRAINED,
@@ -62,12 +63,33 @@ def plan_runs(
     _refuse_leaks(planned, allow_leaks)
     jobs = []
     for model in models:
-        for variant in ablation_variants(model, preset) if ablation else [{}]:
-            chosen = {**variant, **overrides.get(model, {})}
-            configure_model(model, preset, chosen)
+        for chosen in _variants(model, preset, overrides.get(model, {}), ablation):
             name = row_name(model, chosen)
             jobs += [Job(Run(t, preset, name, f, s), model, chosen, again=again) for f, t in planned for s in seeds]
     return jobs
+
+
+def _variants(model: str, preset: str, fields: Mapping[str, str], ablation: bool) -> list[Mapping[str, str]]:
+    """The fields to set for each row of a model; raises `InputError` where the request does not fit the model.
+
+    A model in a file is looked at in a process of its own. One whose code is at fault has a row like any other, so that
+    its runs tell the reason.
+    """
+    try:
+        if is_file_model(model):
+            return list(yield_from_process(_checked_variants, model, preset, dict(fields), ablation))
+        return list(_checked_variants(model, preset, fields, ablation))
+    except (BrokenModelError, ProcessEndedError):
+        return [fields]
+
+
+def _checked_variants(
+    model: str, preset: str, fields: Mapping[str, str], ablation: bool
+) -> Iterator[Mapping[str, str]]:
+    for variant in ablation_variants(model, preset) if ablation else [{}]:
+        chosen = {**variant, **fields}
+        configure_model(model, preset, chosen)
+        yield chosen
 
 
 def _list_folds(tasks: Iterable[Task], folds: Sequence[int] | None) -> list[tuple[int, Task]]:

@@ -11,6 +11,7 @@ import importlib
 import multiprocessing
 import os
 import signal
+import traceback
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from pathlib import Path
 from asugnn.model_registry import find_model, is_file_model
 from leaderboard._util import (
     Workspace,
+    cause_of_death,
     console_progress,
     current_workspace,
     lock_folder,
@@ -202,15 +204,6 @@ def _threads(processes: int) -> Iterator[None]:
             os.environ[name] = given
 
 
-def cause_of_death(status: int | None) -> str:
-    """The sentence about a process that ended before it said anything, from its exit status."""
-    if status is not None and status < 0:
-        name = signal.Signals(-status).name
-        hint = ", perhaps for its memory" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}"
-    return f"it ended its own process, with exit status {status}, before it was finished"
-
-
 def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, bars: bool) -> None:
     """In a slot: import what the model needs, then fork a child for each job, until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one decides
@@ -268,5 +261,9 @@ def _run_child(connection: Connection, words: JobWords, out: Path, waits: bool, 
             except SystemExit as left:
                 reason = f"it called sys.exit({'' if left.code is None else left.code})"
                 keep_failure(folder, reason)
+                answer = "failed", reason
+            except BaseException as error:  # which a model raises and no `except Exception` sees
+                reason = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
+                keep_failure(folder, reason, traceback.format_exc())
                 answer = "failed", reason
     connection.send(answer)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from leaderboard._util import cause_of_death
 from leaderboard.records.run_folder import list_runs
-from leaderboard.running.run_processes import cause_of_death
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TASK = ("--task", "open-dft/bulk-modulus")
@@ -48,6 +48,10 @@ class Moves(Base):
     def act(self): os.chdir("/")
 class Raises(Base):
     def act(self): raise ValueError("odd")
+class Interrupts(Base):
+    def act(self): raise KeyboardInterrupt
+class NeedsField(Base):
+    def __init__(self, width): pass
 class Prints(Base):
     def act(self): print("x" * 200_000)
 class Sleeps(Base):
@@ -65,6 +69,8 @@ REASONS = {
     "Crashes": "its process was ended by SIGSEGV",
     "Killed": "its process was ended by SIGKILL, perhaps for its memory",
     "Raises": "ValueError: odd",
+    "Interrupts": "it raised KeyboardInterrupt",
+    "NeedsField": "model 'odd.py:NeedsField' cannot be made",
 }
 
 
@@ -99,6 +105,34 @@ def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, 
     assert "odd.Good" in shown.stdout
     for model, reason in REASONS.items():
         assert f"odd.{model} on open-dft/bulk-modulus, fold 0, seed 0 failed: {reason}" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os._exit(0)", "it ended its own process, with exit status 0"),
+        ("import sys; sys.exit(0)", "worse.py cannot be loaded: SystemExit: 0"),
+        ("class Worse(: pass", "worse.py cannot be loaded: SyntaxError"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_a_run_that_fails(code: str, reason: str, tmp_path: Path):
+    (tmp_path / "worse.py").write_text(code)
+    (tmp_path / "odd.py").write_text(MODEL)
+    words = ["run", *TASK, "--model", "worse.py:Worse,odd.py:Good"]
+    done = subprocess.run([*BENCH, *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert f"note: worse.Worse on open-dft/bulk-modulus, fold 0, seed 0 failed: {reason}" in done.stderr
+    assert [r.run.model for r in list_runs(tmp_path / "runs")[0]] == ["odd.Good"]
+
+
+@pytest.mark.parametrize("model", ["Exits", "ExitsAtOnce", "Aborts", "Interrupts"])
+def test_check_tells_how_a_model_ended_it(model: str, tmp_path: Path):
+    (tmp_path / "odd.py").write_text(MODEL)
+    words = [*BENCH, "check", f"odd.py:{model}"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: model 'odd.py:{model}' cannot be checked: it")
+    assert "Traceback" not in done.stderr
 
 
 def test_what_a_model_prints_does_not_stop_it(tmp_path: Path):
