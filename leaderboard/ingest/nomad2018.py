@@ -17,6 +17,7 @@ from pathlib import Path
 from asugnn import Crystal
 from asugnn.download import download_file
 from asugnn.errors import InputError
+from asugnn.limits import ARCHIVE_BYTES, ARCHIVE_FILES, check_limit
 from asugnn.reading import reading
 from asugnn.structure_files import crystal_from_ase
 from leaderboard._util import byte_progress
@@ -78,13 +79,16 @@ def _read_archive(file: Path) -> dict[str, bytes]:
 
     Raises `InputError`, and deletes the archive, where it is damaged.
     """
-    files = {}
+    files: dict[str, bytes] = {}
+    total = 0
     try:
         with (
             reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"),
             tarfile.open(file, "r|gz") as archive,
         ):
-            for member in archive:
+            for count, member in enumerate(archive, 1):
+                check_limit(count, ARCHIVE_FILES, "files")
+                check_limit(total := total + max(0, member.size), ARCHIVE_BYTES, "unpacked bytes")
                 if member.isfile() and (opened := archive.extractfile(member)):
                     files[member.name.partition("/")[2]] = opened.read()
     except InputError:
