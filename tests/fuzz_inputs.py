@@ -55,7 +55,7 @@ from leaderboard.records.host_solution import find_solution
 from leaderboard.records.predictions_csv import predictions_text, read_predictions
 from leaderboard.records.run_folder import list_runs, read_history
 from leaderboard.records.run_record import RunRecord
-from leaderboard.records.submission_log import SubmissionLog
+from leaderboard.records.submission_log import FIRST_PREVIOUS, SubmissionLog
 from leaderboard.splitting.split import SPLITS_FOLDER, read_split
 
 SECONDS, MEGABYTES = 2.0, 1000
@@ -163,6 +163,20 @@ def mutate_database(data: bytes, rng: random.Random) -> bytes:
     return data
 
 
+def mutate_log(data: bytes, rng: random.Random) -> bytes:
+    """Damage a line of a log; half of the time its lines are chained anew, as somebody would who forges it."""
+    lines = data.splitlines()
+    place = rng.randrange(len(lines))
+    lines[place] = mutate_json(lines[place], rng)
+    if rng.random() < 0.5:
+        previous = FIRST_PREVIOUS
+        for number, line in enumerate(lines):
+            with suppress(ValueError, TypeError, RecursionError):
+                lines[number] = json.dumps({**json.loads(line), "n": number + 1, "previous": previous}).encode()
+            previous = hashlib.sha256(lines[number]).hexdigest()
+    return b"\n".join(lines) + b"\n"
+
+
 def mutate_packed(data: bytes, rng: random.Random) -> bytes:
     """Damage what is inside a gzip file, or the file itself."""
     if rng.random() < 0.4:
@@ -239,6 +253,19 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         read_exclusions(source)
         load_dataset(source)
 
+    def read_table(path: Path) -> None:
+        _opened.clear()
+        (home / "data/own/dataset.json").write_text(json.dumps(own))
+        shutil.copyfile(home / "data/own/data.parquet", home / "kept")
+        shutil.copyfile(path, home / "data/own/data.parquet")
+        try:
+            table = load_dataset(source := find_source("own"))
+            table.labels(source.targets[0])
+            table.groups(table.ids)
+            table.crystals(table.ids)
+        finally:
+            shutil.copyfile(home / "kept", home / "data/own/data.parquet")
+
     def read_log(path: Path) -> None:
         folder = home / "log"
         folder.mkdir(exist_ok=True)
@@ -278,9 +305,10 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         "dataset": Kind(read_data_set, mutate_json),
         "split-toml": Kind(read_split_toml),
         "split-csv": Kind(read_split_csv),
-        "log": Kind(read_log, lambda data, rng: b"\n".join(mutate_json(x, rng) for x in data.splitlines()) + b"\n"),
+        "log": Kind(read_log, mutate_log),
         "solution": Kind(read_solution),
         "parquet": Kind(_read_rows, mutate_table),
+        "table": Kind(read_table, mutate_table),
         "folder": Kind(read_folder),
         "archive": Kind(_read_archive, mutate_packed),
         "documents": Kind(read_documents, mutate_packed),
@@ -308,6 +336,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         out = io.BytesIO()
         table.write_parquet(out, compression=packing)  # type: ignore[arg-type]
         kinds["parquet"].seeds.append(("t.parquet", out.getvalue()))
+        kinds["table"].seeds.append(("t.parquet", out.getvalue()))
     labels = "name,gap\n" + "".join(f"{name},{i}.5\n" for i, (name, _) in enumerate(cifs))
     predictions = predictions_text(truth.ids, "metal", truth.y.tolist()).encode()
     solution = "id,metal,Usage\n" + "".join(f"{n},{y},Public\n" for n, y in zip(truth.ids, truth.y, strict=True))

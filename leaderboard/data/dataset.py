@@ -52,8 +52,9 @@ class Dataset:
 
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The reduced formula of each id: rows of one formula are split and resampled together."""
-        numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
-        return tuple(reduced_formula(n) for n in numbers)
+        with reading(Path(self.source.file), "a data set", "its column atomic_numbers must list numbers from 1 to 118"):
+            numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
+            return tuple(reduced_formula(n) for n in numbers)
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
         """The crystals of some ids; raises `InputError` that names the first invalid one."""
@@ -127,7 +128,9 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
             raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
         sha256 = description["sha256"]
     table = read_layout(file, f"data set {source.name} needs {', '.join(LAYOUT)}", content)
-    if (ids := table["material_id"]).is_duplicated().any():
+    if (ids := table["material_id"]).dtype != pl.String or ids.has_nulls():
+        raise InputError(f"{file} has ids that are not text, in its column material_id")
+    if ids.is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
     dataset = Dataset(source, table, sha256)
     for target in source.targets:
@@ -135,4 +138,6 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
             target.column(table)
         except pl.exceptions.ColumnNotFoundError as error:
             raise InputError(f"{file} has no column for {source.name}/{target.name}: {error}") from error
+        except Exception as error:  # a column may hold anything
+            raise InputError(f"{file}, column of {source.name}/{target.name}: {reason(error)}") from error
     return dataset

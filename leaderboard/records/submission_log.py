@@ -49,6 +49,7 @@ class SubmissionLog:
             with reading(self.file, "the log of submissions", f"line {number} was changed: it is no entry"):
                 entry = parse_json(line)
                 right = json.dumps(entry) == line and entry["n"] == number
+                right &= all(type(entry[key]) is kind for key, kind in (("task", str), ("fold", int), ("name", str)))
                 fits = entry["previous"] == previous
             if not (right and fits):
                 raise InputError(f"{where} or the line before it was changed: they do not fit together")
