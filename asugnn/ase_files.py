@@ -7,10 +7,11 @@ itself would write to it, and create the objects that it names. Extended XYZ is 
 from __future__ import annotations
 
 import io
+import math
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from asugnn.limits import (
     XYZ_COLUMNS,
     check_limit,
 )
-from asugnn.reading import check_file_size, parse_json, read_bounded_text, reading
+from asugnn.reading import check_file_size, parse_json, read_bounded_text
 
 COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
 STEPS = 100_000  # instructions of SQLite between two checks
@@ -52,35 +53,33 @@ class StoredStructure:
 
 
 def read_ase_database(path: Path) -> Iterator[StoredStructure]:
-    """Read the structures in an ASE database by row id; raises `InputError` for anything else."""
-    with reading(path, "an ASE database", "it may be damaged"):
-        check_file_size(path, DATABASE_BYTES)
-        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-            _restrict(database, path.stat().st_size)
-            left = path.stat().st_size
-            for count, row in enumerate(_select_rows(database), 1):
-                check_limit(count, STRUCTURES, "structures")
-                left -= sum(len(cell) for cell in row if isinstance(cell, (bytes, str)))
-                if left < 0:  # pages that are used twice
-                    raise InputError("it holds more than fits into a file of its size")
-                yield _structure_of_row(*row)
+    """Read the structures in an ASE database by row id, to be called within `reading`."""
+    check_file_size(path, DATABASE_BYTES)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        _restrict(database, path.stat().st_size)
+        left = path.stat().st_size
+        for count, row in enumerate(_select_rows(database), 1):
+            check_limit(count, STRUCTURES, "structures")
+            left -= sum(len(cell) for cell in row if isinstance(cell, (bytes, str)))
+            if left < 0:  # pages that are used twice
+                raise InputError("it holds more than fits into a file of its size")
+            yield _structure_of_row(*row)
 
 
 def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
-    """Read the structures in an extended XYZ file, counted from 1; raises `InputError` for anything else."""
+    """Read the structures in an extended XYZ file, counted from 1, to be called within `reading`."""
     from ase.io import iread
 
-    with reading(path, "extended XYZ", "it may be damaged"):
-        text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
-        _check_frames(text)
-        try:
-            for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
-                stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
-                yield StoredStructure(
-                    str(index), atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers, _finite_numbers(stored)
-                )
-        except KeyError as error:
-            raise InputError(f"{error} is not an element that ASE knows") from error
+    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
+    _check_frames(text)
+    try:
+        for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
+            stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
+            yield StoredStructure(
+                str(index), atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers, _finite_numbers(stored)
+            )
+    except KeyError as error:
+        raise InputError(f"{error} is not an element that ASE knows") from error
 
 
 def crystal_from_cartesian(cell: Any, pbc: Any, positions: Any, numbers: Any) -> Crystal:
@@ -148,9 +147,10 @@ def _finite_numbers(stored: Mapping[str, Any]) -> dict[str, float]:
     """The finite numbers among what is stored with a structure, by name."""
     numbers = {}
     for name, value in stored.items():
-        if isinstance(value, (int, float, np.number)) and np.isfinite(value):
-            numbers[name] = float(value)
-    return numbers
+        if isinstance(value, (int, float, np.number)):
+            with suppress(OverflowError):  # a whole number may have any length
+                numbers[name] = float(value)
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _check_frames(text: str) -> None:

@@ -52,8 +52,9 @@ def parse_cif_block(text: str) -> Any:
         # Coordinates with four decimals make copies of one atom that differ by some 1e-4.
         parser = CifParser.from_str(text, site_tolerance=1e-3)
         (block,) = parser._cif.data.values()
+        check_limit(len(block.data.get("_atom_site_label") or ()), ATOMS, "sites")
         _check_sites(block.data)
-        _check_images(block.data, lambda: len(parser.get_symops(block.data)))
+        _check_images(block.data, lambda: len(parser.get_symops(block)))
         try:
             (structure,) = parser.parse_structures(primitive=False, on_error="raise")
         except ValueError as error:

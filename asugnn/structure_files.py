@@ -56,8 +56,9 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
 def read_labelled_crystals(path: Path) -> dict[str, tuple[Crystal, Mapping[str, float]]]:
     """Read the crystals of an ASE database or an extended XYZ file as `read_crystals` does, each with its numbers."""
     crystals = read_crystals(path)
-    stored = read_ase_database(path) if path.suffix.lower() == ".db" else read_extended_xyz(path)
-    labels = [structure.labels for structure in stored]
+    with reading(path, "labels", "it may be damaged"):
+        stored = read_ase_database(path) if path.suffix.lower() == ".db" else read_extended_xyz(path)
+        labels = [structure.labels for structure in stored]
     return dict(zip(crystals, zip(crystals.values(), labels, strict=True), strict=True))
 
 

@@ -58,7 +58,8 @@ from leaderboard.records.run_record import RunRecord
 from leaderboard.records.submission_log import FIRST_PREVIOUS, SubmissionLog
 from leaderboard.splitting.split import SPLITS_FOLDER, read_split
 
-SECONDS, MEGABYTES = 2.0, 1000
+SECONDS, MEGABYTES = 2.0, 1000  # of processor time, and beyond what was needed before
+HANGS = 20.0  # seconds on the clock after which an input is given up
 TOKENS = [
     *(b"nan", b"inf", b"1e999", b"-1", b"0", b"99999999999", b"1_000", b"(3)", b"9" * 400, b"_", b"?", b".", b"'"),
     *(b'"', b";", b",", b"=", b":", b"\n", b"\r\n", b"\0", b"\xff\xfe", b"loop_", b"data_", b"{", b"[", b"]", b"}"),
@@ -418,8 +419,8 @@ def fuzz(count: int, seed: int, only: Sequence[str], keep: Path) -> tuple[Counte
             file, content = rng.choice(kinds[name].seeds)
             path = Path(scratch) / file
             path.write_bytes(mutated := kinds[name].mutate(content, rng))
-            peak, start, details = peak_megabytes(), time.perf_counter(), ""
-            signal.setitimer(signal.ITIMER_REAL, 2 * SECONDS)
+            peak, start, details = peak_megabytes(), time.process_time(), ""
+            signal.setitimer(signal.ITIMER_REAL, HANGS)
             try:
                 kinds[name].read(path)
                 outcome = "read"
@@ -433,7 +434,7 @@ def fuzz(count: int, seed: int, only: Sequence[str], keep: Path) -> tuple[Counte
                 outcome, details = "foreign exception", traceback.format_exc()[-1500:]
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            if time.perf_counter() - start > SECONDS:
+            if time.process_time() - start > SECONDS:
                 outcome = "slow"
             if peak_megabytes() - peak > MEGABYTES:
                 outcome = "large"
