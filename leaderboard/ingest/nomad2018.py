@@ -8,6 +8,7 @@ archive is read in memory and not unpacked.
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import tarfile
@@ -80,17 +81,16 @@ def _read_archive(file: Path) -> dict[str, bytes]:
     Raises `InputError`, and deletes the archive, where it is damaged.
     """
     files: dict[str, bytes] = {}
-    total = 0
     try:
-        with (
-            reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"),
-            tarfile.open(file, "r|gz") as archive,
-        ):
-            for count, member in enumerate(archive, 1):
-                check_limit(count, ARCHIVE_FILES, "files")
-                check_limit(total := total + max(0, member.size), ARCHIVE_BYTES, "unpacked bytes")
-                if member.isfile() and (opened := archive.extractfile(member)):
-                    files[member.name.partition("/")[2]] = opened.read()
+        with reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"):
+            with gzip.open(file) as packed:
+                content = packed.read(ARCHIVE_BYTES + 1)
+            check_limit(len(content), ARCHIVE_BYTES, "unpacked bytes")
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                for count, member in enumerate(archive, 1):
+                    check_limit(count, ARCHIVE_FILES, "files")
+                    if member.isfile() and (opened := archive.extractfile(member)):
+                        files[member.name.partition("/")[2]] = opened.read()
     except InputError:
         file.unlink()
         raise
