@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import time
 from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
