@@ -63,6 +63,12 @@ def evaluate(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed mutated files to all readers: `-- COUNT SEED [KIND ..]`; faults are kept in fuzz-faults."""
+    run_tool(session, "python", "tests/fuzz_inputs.py", *session.posargs)
+
+
+@nox.session
 def propose(session: nox.Session) -> None:
     """Make the predictions of proposals, as a pull request does: `-- submissions/NAME`, or `-- --base COMMIT`."""
     run_tool(session, "python", "-m", "leaderboard.submissions.pull_request_prepare", *session.posargs)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from asugnn.crystal import ATOMIC_NUMBERS
 from asugnn.errors import InputError
+from asugnn.limits import ATOMS, CIF_BLOCK_BYTES, check_limit
 
 CELL_KEYS = [f"_cell_length_{axis}" for axis in "abc"] + [
     f"_cell_angle_{angle}" for angle in ("alpha", "beta", "gamma")
 ]
 SITE_KEYS = ["_atom_site_label", *(f"_atom_site_fract_{axis}" for axis in "xyz")]
 
+MOST_OPERATIONS = 192  # of a space group, in its conventional cell
 SENTENCES = {  # warnings of pymatgen to our errors
     r"^(.*) parsed as": "'{}' is not the symbol of an element: write 'Na', not 'NA' or 'Na_site'",
     r"Possible issue in CIF file at line: (.*)": "the text '{}' belongs to no key",
@@ -43,12 +46,15 @@ def parse_cif_block(text: str) -> Any:
     """
     from pymatgen.io.cif import CifParser
 
+    check_limit(len(text), CIF_BLOCK_BYTES, "bytes in one data block")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # Coordinates with four decimals make copies of one atom that differ by some 1e-4.
         parser = CifParser.from_str(text, site_tolerance=1e-3)
         (block,) = parser._cif.data.values()
+        check_limit(len(block.data.get("_atom_site_label") or ()), ATOMS, "sites")
         _check_sites(block.data)
+        _check_images(block.data, lambda: len(parser.get_symops(block)))
         try:
             (structure,) = parser.parse_structures(primitive=False, on_error="raise")
         except ValueError as error:
@@ -96,6 +102,18 @@ def _check_sites(data: dict[str, Any]) -> None:
     for i, value in enumerate(data.get("_atom_site_type_symbol", [])):
         if (letters := re.match(r"[A-Za-z]*", value)) and letters[0].title() not in ATOMIC_NUMBERS:
             raise InputError(f"site {i + 1} is '{value}': this is not an element")
+
+
+def _check_images(data: dict[str, Any], count_operations: Callable[[], int]) -> None:
+    """Refuse more images of atoms than a crystal may have: pymatgen compares all of them with one another."""
+    sites = len(data["_atom_site_label"])
+    keys = [key for key in data if re.search("symop|equiv_pos", key, re.I) and isinstance(data[key], list)]
+    listed = max((len(data[key]) for key in keys if "centering" not in key), default=0)
+    centred = max((len(data[key]) for key in keys if "centering" in key), default=1)
+    images = sites * (listed * centred or MOST_OPERATIONS)
+    if images > ATOMS and not listed:
+        images = sites * count_operations()  # of the space group that it names, which takes longer
+    check_limit(images, ATOMS, "images of its atoms under its symmetry operations")
 
 
 def _without_uncertainty(text: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from asugnn.errors import InputError
+from asugnn.limits import ATOMS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -81,6 +82,8 @@ class Crystal:
         n = len(self.numbers) if self.numbers.ndim == 1 else 0
         if n == 0:
             raise InputError("the crystal has no atoms: give one atomic number per atom")
+        if n > ATOMS:
+            raise InputError(f"the crystal has {n:,} atoms: at most {ATOMS:,} are read")
         if self.lattice.shape != (3, 3):
             raise InputError(f"the lattice has shape {self.lattice.shape}: it must be (3, 3), one row per vector")
         if self.frac_coords.shape != (n, 3):
@@ -96,13 +99,30 @@ class Crystal:
         lengths = np.linalg.norm(self.lattice, axis=1)
         if lengths.min() == 0 or self.volume < MIN_FLATNESS * lengths.prod():
             raise InputError("the cell has no volume: its three vectors lie in one plane")
-        shift = self.frac_coords[:, None] - self.frac_coords[None]  # (n, n, 3)
-        # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
-        close = np.linalg.norm((shift - np.round(shift)) @ self.lattice, axis=-1) < MIN_DISTANCE  # (n, n)
-        if (pairs := np.argwhere(np.triu(close, 1))).size:
-            i, j = (int(k) for k in pairs[0])
+        if pair := self._find_coinciding_pair():
+            i, j = pair
             names = f"{i + 1} ({SYMBOLS[self.numbers[i] - 1]}) and {j + 1} ({SYMBOLS[self.numbers[j] - 1]})"
             raise InputError(f"atoms {names} coincide (closer than {MIN_DISTANCE} angstrom): remove one of them")
+
+    def _find_coinciding_pair(self) -> tuple[int, int] | None:
+        """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
+        n, rows = len(self), max(1, 1_000_000 // len(self))
+        heights = 1 / np.linalg.norm(np.linalg.inv(self.lattice), axis=0)  # (3,), between opposite faces of the cell
+        axis = int(heights.argmax())
+        along = self.frac_coords[:, axis]  # (n,)
+        for start in range(0, n, rows):
+            # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
+            shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
+            shift -= np.round(shift)
+            near = np.argwhere(np.triu(np.abs(shift) * heights[axis] < 1.01 * MIN_DISTANCE, 1)) + start  # (pairs, 2)
+            for pairs in np.array_split(near, 1 + len(near) // 1_000_000):
+                vectors = self.frac_coords[pairs[:, 0]] - self.frac_coords[pairs[:, 1]]  # (pairs, 3)
+                # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
+                close = np.linalg.norm((vectors - np.round(vectors)) @ self.lattice, axis=-1) < MIN_DISTANCE
+                if close.any():
+                    i, j = pairs[close.argmax()]
+                    return int(i), int(j)
+        return None
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
+from asugnn.limits import ANSWER_BYTES, DOWNLOAD_BYTES
 from asugnn.version import __version__
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -71,7 +72,9 @@ def download_bytes(url: str, headers: Mapping[str, str] | None = None, hint: str
 
     def attempt() -> bytes:
         with _open(url, headers or {}) as answer:
-            content: bytes = answer.read()
+            content: bytes = answer.read(ANSWER_BYTES + 1)
+        if len(content) > ANSWER_BYTES:
+            raise InputError(f"{url} answers with more than {ANSWER_BYTES:,} bytes: it is not what was asked for")
         return content
 
     return _retry(url, attempt, hint)
@@ -155,7 +158,7 @@ class _Attempt:
             have = 0
         complete = False
         try:
-            have = self._append(answer, part, have)
+            have = self._append(answer, part, have, total or DOWNLOAD_BYTES)
             complete = total in {None, have}
         finally:
             if not complete and not (total and stamp):
@@ -164,10 +167,13 @@ class _Attempt:
             raise ConnectionError(f"it broke off after {have:,} of {total:,} bytes")
         return part
 
-    def _append(self, answer: Any, part: Path, have: int) -> int:
+    def _append(self, answer: Any, part: Path, have: int, most: int) -> int:
         try:
             with part.open("ab" if have else "wb") as file:
                 while chunk := _read_chunk(answer):
+                    if have + len(chunk) > most:
+                        part.unlink()
+                        raise InputError(f"{self.url} does not end after the {most:,} bytes that are taken from it")
                     file.write(chunk)
                     have += len(chunk)
                     self.advance(len(chunk))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
+from asugnn.limits import CSV_BYTES, JSON_BYTES, JSON_DEPTH, TOML_BYTES, check_limit
 
 
 @contextmanager
@@ -24,12 +26,15 @@ def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
         raise
     except MemoryError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        # A panic of polars is no Exception, though it is a fault of the file like any other.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         end = f"; {hint}" if hint else ""
         raise InputError(f"{path} cannot be read as {what}: {reason(error)}{end}") from error
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return the message of an exception in one line: a missing key by its name, a failed system call in words."""
     if isinstance(error, OSError):
         return error.strerror or str(error) or type(error).__name__
@@ -44,7 +49,53 @@ def reason(error: Exception) -> str:
 def read_json(path: Path, what: str, hint: str = "") -> dict[str, Any]:
     """Read the object in a JSON file; raises `InputError` where it is missing, damaged, or holds no object."""
     with reading(path, what, hint):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_bounded_text(path, JSON_BYTES))
         if not isinstance(content, dict):
             raise ValueError(f"it holds {type(content).__name__}, not an object with names")
     return content
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON; raises `ValueError` where it is damaged, or nested too deeply."""
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read") from None
+    level = [content]
+    for _ in range(JSON_DEPTH + 1):
+        level = [item for item in level if isinstance(item, (dict, list))]
+        if not level:
+            return content
+        level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
+    raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, to be called within `reading`."""
+    import tomllib
+
+    return tomllib.loads(read_bounded_text(path, TOML_BYTES))
+
+
+def read_csv_rows(path: Path) -> list[list[str]]:
+    """Read the cells of a CSV file by line, without blank lines; to be called within `reading`."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        check_file_size(path, CSV_BYTES)
+        return [line for line in csv.reader(file) if any(line)]
+
+
+def read_bounded_text(path: Path, limit: int, errors: str = "strict") -> str:
+    """Read a text file in UTF-8 of at most `limit` bytes, to be called within `reading`."""
+    check_file_size(path, limit)
+    return path.read_text(encoding="utf-8", errors=errors)
+
+
+def check_file_size(path: Path, limit: int) -> None:
+    """Raise `InputError` where a file has more than `limit` bytes, or is no file, such as a device without an end."""
+    if not path.is_file():
+        path.stat()  # raises where there is nothing
+        raise InputError(f"{path} is not a file")
+    try:
+        check_limit(path.stat().st_size, limit, "bytes")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

@@ -6,22 +6,20 @@ coinciding atoms. Databases and JSON are read as plain data, so that no code in 
 
 from __future__ import annotations
 
-import io
-import json
 import re
-import sqlite3
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asugnn.ase_files import crystal_from_cartesian, read_ase_database, read_extended_xyz
 from asugnn.cif_files import parse_cif_block, split_cif
 from asugnn.crystal import ATOMIC_NUMBERS, Crystal
 from asugnn.errors import InputError, prefix_errors
-from asugnn.reading import reading
+from asugnn.limits import ATOMS, STRUCTURE_FILE_BYTES, STRUCTURES, check_limit
+from asugnn.reading import parse_json, read_bounded_text, reading
 
 READABLE_FORMATS = (
     "CIF (.cif), POSCAR and CONTCAR (also .vasp), extended XYZ (.xyz, .extxyz), ASE database (.db, .json), "
@@ -42,7 +40,10 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
         if path.stat().st_size == 0:
             raise InputError("the file is empty")
         try:
-            crystals = list(reader(path))
+            crystals: list[IndexedCrystal] = []
+            for crystal in reader(path):
+                check_limit(len(crystals) + 1, STRUCTURES, "structures")
+                crystals.append(crystal)
         except np.linalg.LinAlgError as error:
             raise InputError("the cell has no volume") from error
         if not crystals:
@@ -50,6 +51,15 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
     if len(crystals) == 1:
         return {path.stem: crystals[0][1]}
     return {f"{path.stem}:{index}": crystal for index, crystal in crystals}
+
+
+def read_labelled_crystals(path: Path) -> dict[str, tuple[Crystal, Mapping[str, float]]]:
+    """Read the crystals of an ASE database or an extended XYZ file as `read_crystals` does, each with its numbers."""
+    crystals = read_crystals(path)
+    with reading(path, "labels", "it may be damaged"):
+        stored = read_ase_database(path) if path.suffix.lower() == ".db" else read_extended_xyz(path)
+        labels = [structure.labels for structure in stored]
+    return dict(zip(crystals, zip(crystals.values(), labels, strict=True), strict=True))
 
 
 def crystal_from_pymatgen(structure: Any) -> Crystal:
@@ -81,7 +91,7 @@ def crystal_from_ase(atoms: Any) -> Crystal:
     """Convert an ASE `Atoms`; raises `InputError` that names the site at fault."""
     for site, occupants in (atoms.info.get("occupancy") or {}).items():  # left by ASE's CIF reader
         _site_number(int(site) + 1, list(occupants.items()))
-    return _crystal_from_cartesian(atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers)
+    return crystal_from_cartesian(atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers)
 
 
 def _choose_reader(path: Path) -> Callable[[Path], Iterable[IndexedCrystal]]:
@@ -97,7 +107,7 @@ def _choose_reader(path: Path) -> Callable[[Path], Iterable[IndexedCrystal]]:
 
 
 def _read_cif(path: Path) -> Iterator[IndexedCrystal]:
-    text = path.read_text(encoding="utf-8", errors="replace")  # names of authors come in any encoding
+    text = read_bounded_text(path, STRUCTURE_FILE_BYTES, "replace")  # names of authors come in any encoding
     for index, block in enumerate(split_cif(text), 1):
         with prefix_errors(f"structure {index}"):
             yield str(index), crystal_from_pymatgen(parse_cif_block(block))
@@ -106,7 +116,8 @@ def _read_cif(path: Path) -> Iterator[IndexedCrystal]:
 def _read_poscar(path: Path) -> Iterator[IndexedCrystal]:
     from pymatgen.io.vasp.inputs import Poscar
 
-    text = path.read_text(encoding="utf-8")
+    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
+    _check_poscar_counts(text)
     symbols, counts = ([*text.splitlines(), *[""] * 7][i].split() for i in (5, 6))
     if all(count.isdigit() for count in counts) and len(symbols) != len(counts) and not symbols[0].isdigit():
         raise InputError(f"it names {len(symbols)} elements but counts the atoms of {len(counts)}")
@@ -118,35 +129,23 @@ def _read_poscar(path: Path) -> Iterator[IndexedCrystal]:
     yield "1", crystal_from_pymatgen(poscar.structure)
 
 
-def _read_extxyz(path: Path) -> Iterator[IndexedCrystal]:
-    from ase.io import iread
+def _check_poscar_counts(text: str) -> None:
+    """Refuse counts of atoms beyond the limit, which pymatgen would write out one by one; they may take ten lines."""
+    total = 0
+    for line in text.splitlines()[5:26]:
+        words = line.split()
+        if total and not all(word.isdecimal() for word in words):
+            break
+        total += sum(int(word) if len(word) < 10 else ATOMS + 1 for word in words if word.isdecimal())
+        check_limit(total, ATOMS, "atoms")
 
-    try:
-        for index, atoms in enumerate(iread(io.StringIO(path.read_text(encoding="utf-8")), ":", format="extxyz"), 1):
-            with prefix_errors(f"structure {index}"):
-                yield str(index), crystal_from_ase(atoms)
-    except KeyError as error:
-        raise InputError(f"{error} is not an element that ASE knows") from error
+
+def _read_extxyz(path: Path) -> Iterator[IndexedCrystal]:
+    return ((stored.index, stored.crystal()) for stored in read_extended_xyz(path))
 
 
 def _read_sqlite(path: Path) -> Iterator[IndexedCrystal]:
-    """Read the tables of an ASE database directly: opening it with ASE would write to it."""
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        try:
-            rows = database.execute("SELECT id, numbers, positions, cell, pbc FROM systems ORDER BY id").fetchall()
-        except sqlite3.DatabaseError as error:
-            raise InputError(f"it is no ASE database: {error}") from error
-    for index, numbers, positions, cell, pbc in rows:
-        with prefix_errors(f"structure {index}"):
-            yield (
-                str(index),
-                _crystal_from_cartesian(
-                    np.frombuffer(cell, "<f8").reshape(3, 3),
-                    [pbc & 1, pbc & 2, pbc & 4],
-                    np.frombuffer(positions, "<f8").reshape(-1, 3),
-                    np.frombuffer(numbers, "<i4"),
-                ),
-            )
+    return ((stored.index, stored.crystal()) for stored in read_ase_database(path))
 
 
 def _read_json(path: Path) -> Iterator[IndexedCrystal]:
@@ -154,13 +153,13 @@ def _read_json(path: Path) -> Iterator[IndexedCrystal]:
 
     The readers of pymatgen and ASE import modules that the file names.
     """
-    data = json.loads(path.read_text(encoding="utf-8"))
+    data = parse_json(read_bounded_text(path, STRUCTURE_FILE_BYTES))
     if isinstance(data, dict) and "ids" in data:
         for index in _decode_array(data["ids"]):
             row = {key: _decode_array(value) for key, value in data[str(index)].items()}
             with prefix_errors(f"structure {index}"):
                 cell, pbc = row.get("cell", np.zeros((3, 3))), row.get("pbc", [False] * 3)
-                yield str(index), _crystal_from_cartesian(cell, pbc, row["positions"], row["numbers"])
+                yield str(index), crystal_from_cartesian(cell, pbc, row["positions"], row["numbers"])
         return
     for index, structure in enumerate(data if isinstance(data, list) else [data], 1):
         with prefix_errors(f"structure {index}"):
@@ -185,19 +184,6 @@ def _site_number(site: int, occupants: list[tuple[str, float]]) -> int:
     if (symbol := occupants[0][0]) not in ATOMIC_NUMBERS:
         raise InputError(f"site {site} is '{symbol}': this is not an element")
     return ATOMIC_NUMBERS[symbol]
-
-
-def _crystal_from_cartesian(cell: Any, pbc: Any, positions: Any, numbers: Any) -> Crystal:
-    """Make a crystal from positions (n, 3) in angstrom; `cell` is (3, 3), `pbc` is (3,)."""
-    if not np.all(pbc):
-        raise InputError("the cell is not periodic in all three directions")
-    if (unknown := np.flatnonzero(np.asarray(numbers) == 0)).size:
-        raise InputError(f"site {unknown[0] + 1} is 'X': this is not an element")
-    try:
-        frac_coords = np.linalg.solve(np.transpose(cell), np.transpose(positions)).T  # (n, 3)
-    except np.linalg.LinAlgError:
-        frac_coords = np.zeros_like(positions)  # the cell has no volume, which the crystal says
-    return Crystal(cell, frac_coords, numbers)
 
 
 READERS: dict[str, Callable[[Path], Iterable[IndexedCrystal]]] = {

@@ -46,12 +46,14 @@ MAY_IMPORT = {
 # What `leaderboard` may import of the library: modules that can be imported without torch and the other heavy packages.
 LIGHT = {
     "asugnn",
+    "asugnn.ase_files",
     "asugnn.atomic_write",
     "asugnn.cache",
     "asugnn.crystal",
     "asugnn.download",
     "asugnn.embedding",
     "asugnn.errors",
+    "asugnn.limits",
     "asugnn.model",
     "asugnn.model_registry",
     "asugnn.progress",

@@ -17,8 +17,10 @@ import numpy as np
 
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
+from asugnn.limits import ID_BYTES, check_limit
 from asugnn.reading import reading, reason
 from leaderboard._util import current_workspace
+from leaderboard.data.parquet_bounds import check_parquet, read_parquet_bytes
 from leaderboard.data.registry import data_file, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
 
@@ -50,8 +52,9 @@ class Dataset:
 
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The reduced formula of each id: rows of one formula are split and resampled together."""
-        numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
-        return tuple(reduced_formula(n) for n in numbers)
+        with reading(Path(self.source.file), "a data set", "its column atomic_numbers must list numbers from 1 to 118"):
+            numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
+            return tuple(reduced_formula(n) for n in numbers)
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
         """The crystals of some ids; raises `InputError` that names the first invalid one."""
@@ -87,12 +90,20 @@ def load_dataset(source: Source) -> Dataset:
 LAYOUT = ("material_id", "lattice", "frac_coords", "atomic_numbers")
 
 
-def read_layout(file: Path, content: bytes, hint: str) -> pl.DataFrame:
-    """A table in the layout from the bytes of a file; raises `InputError`, with `hint` where a column is missing."""
+def read_layout(file: Path, hint: str, content: bytes | None = None) -> pl.DataFrame:
+    """A table in the layout from a file; raises `InputError`, with `hint` where a column is missing.
+
+    `content` are the bytes of the file, where they are known already.
+    """
     import polars as pl
 
     with reading(file, "Parquet"):
+        if content is None:
+            content = read_parquet_bytes(file)
+        check_parquet(content)
         table = pl.read_parquet(content)
+        if "material_id" in table.columns and (names := table["material_id"]).dtype == pl.String:
+            check_limit(names.str.len_bytes().max() or 0, ID_BYTES, "bytes in one id")  # type: ignore[arg-type]
     if missing := [c for c in LAYOUT if c not in table.columns]:
         raise InputError(f"{file} has no column {', '.join(missing)}: {hint}")
     return table
@@ -108,15 +119,18 @@ def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Cry
 def _read_dataset(source: Source, file: Path) -> Dataset:
     import polars as pl
 
-    content = file.read_bytes()
+    with reading(file, "Parquet"):
+        content = read_parquet_bytes(file)
     sha256 = hashlib.sha256(content).hexdigest()
     description = read_description(source.folder) if source.folder else {}
     if stated := description.get("file_sha256"):
         if stated != sha256:
             raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
         sha256 = description["sha256"]
-    table = read_layout(file, content, f"data set {source.name} needs {', '.join(LAYOUT)}")
-    if (ids := table["material_id"]).is_duplicated().any():
+    table = read_layout(file, f"data set {source.name} needs {', '.join(LAYOUT)}", content)
+    if (ids := table["material_id"]).dtype != pl.String or ids.has_nulls():
+        raise InputError(f"{file} has ids that are not text, in its column material_id")
+    if ids.is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
     dataset = Dataset(source, table, sha256)
     for target in source.targets:
@@ -124,4 +138,6 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
             target.column(table)
         except pl.exceptions.ColumnNotFoundError as error:
             raise InputError(f"{file} has no column for {source.name}/{target.name}: {error}") from error
+        except Exception as error:  # a column may hold anything
+            raise InputError(f"{file}, column of {source.name}/{target.name}: {reason(error)}") from error
     return dataset

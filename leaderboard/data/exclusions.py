@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-
-from asugnn.reading import reading
+from asugnn.reading import read_csv_rows, reading
 from leaderboard.data.targets import Source
 
 EXCLUSIONS_FILE = "excluded.csv"  # beside the data: id,rule,detail of the excluded rows
@@ -18,6 +16,6 @@ def read_exclusions(source: Source) -> list[tuple[str, str]]:
     file = source.folder / EXCLUSIONS_FILE if source.folder else None
     if not file or not file.is_file():
         return []
-    with reading(file, "excluded rows"), file.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.reader(lines))[1:]
+    with reading(file, "excluded rows"):
+        rows = read_csv_rows(file)[1:]
         return [(name, f"{rule}: {detail}" if detail else rule) for name, rule, detail in rows]

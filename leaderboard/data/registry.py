@@ -14,10 +14,11 @@ from typing import Any
 
 from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
-from leaderboard._util import current_workspace
+from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
 from leaderboard.data.targets import Source, described_target
 
+TEXTS = ("name", "title", "licence", "citation", "source", "version", "date", "sha256", "file_sha256")
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder leaderboard/
 SETTLED = 2e9  # nanoseconds: a folder changed less long ago may change again without a new modification time
@@ -123,7 +124,23 @@ def _imported_source(file: Path, stamp: Stamp) -> Source:
 
 @cache
 def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
-    return read_json(file, "a data set", "remove its folder, and make it again")
+    description = read_json(file, "a data set", hint := "remove its folder, and make it again")
+    with reading(file, "a data set", hint):
+        _check_description(description)
+    return description
+
+
+def _check_description(description: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for a text that is none, and for a name that is not fit to be a folder's."""
+    targets = description.get("targets", [])
+    if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
+        raise ValueError("its entry targets is not a list of objects")
+    for entries, texts in ((description, TEXTS), *((target, tuple(target)) for target in targets)):
+        for key in texts:
+            if not isinstance(entries.get(key, ""), str):
+                raise ValueError(f"its entry {key} is not a text")
+        if "name" in entries and not SAFE_NAME.fullmatch(entries["name"]):
+            raise ValueError(f"the name '{entries['name'][:40]}' may only have letters, digits and . _ + = -")
 
 
 def _description_stamps(home: str) -> tuple[tuple[str, Stamp], ...]:

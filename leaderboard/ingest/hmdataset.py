@@ -13,13 +13,12 @@ import re
 from pathlib import Path
 
 from asugnn import Crystal
+from asugnn.ase_files import read_ase_database
 from asugnn.atomic_write import file_sha256
 from asugnn.download import download_file, request_headers
 from asugnn.errors import InputError
 from asugnn.reading import reading
-from asugnn.structure_files import crystal_from_ase
 from leaderboard._util import byte_progress
-from leaderboard.ingest.screening import finite_number
 from leaderboard.ingest.write import Excluded, NewDataset, Rows, write_dataset
 from leaderboard.splitting import write_split
 
@@ -75,19 +74,15 @@ def make_hm(home: Path) -> None:
 
 def _read_database(file: Path) -> tuple[Rows, Excluded]:
     """Crystals and labels of an ASE database by the id of their row, and the rows that cannot be used."""
-    from ase.db import connect
-
     rows: dict[str, tuple[Crystal, dict[str, float]]] = {}
     excluded: list[tuple[str, str, str]] = []
     with reading(file, "an ASE database", "remove it, and run the command again"):
-        for row in connect(file, type="db").select():
-            name, pairs = str(row.id), row.key_value_pairs
-            numbers = {key: finite_number(pairs.get(key)) for key in ("formation_energy", "band_gap")}
-            labels = {key: value for key, value in numbers.items() if value is not None}
+        for stored in read_ase_database(file):
+            labels = {key: stored.labels[key] for key in ("formation_energy", "band_gap") if key in stored.labels}
             try:
                 if "formation_energy" not in labels:
                     raise InputError("it has no number formation_energy")
-                rows[name] = crystal_from_ase(row.toatoms()), labels
+                rows[stored.index] = stored.crystal(), labels
             except InputError as error:
-                excluded.append((name, "unreadable", str(error)))
+                excluded.append((stored.index, "unreadable", str(error)))
     return rows, excluded

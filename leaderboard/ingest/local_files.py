@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
-from asugnn.reading import reading
-from asugnn.structure_files import read_crystals
+from asugnn.reading import read_csv_rows, reading
+from asugnn.structure_files import read_crystals, read_labelled_crystals
 from leaderboard._util import SAFE_NAME, show_progress
 from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
 from leaderboard.ingest.write import Labels, NewDataset, write_dataset
@@ -106,8 +104,7 @@ def _read_rows(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     if path.suffix == ".parquet":
         return _read_parquet(path)
     if path.suffix in {".db", ".xyz", ".extxyz"}:
-        crystals = read_crystals(path)
-        return dict(zip(crystals, zip(crystals.values(), _read_labels(path), strict=True), strict=True)), []
+        return read_labelled_crystals(path), []
     raise InputError(f"{path} cannot be imported: give {IMPORT_FORMATS}")
 
 
@@ -117,8 +114,8 @@ def _read_folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]
         raise InputError(
             f"{path} has {len(tables)} CSV files: one must hold the labels, its first column the CIF's name"
         )
-    with tables[0].open(encoding="utf-8-sig", newline="") as file:
-        header, *lines = (line for line in csv.reader(file) if any(line))
+    with reading(tables[0], "a table of labels", "save it as 'CSV UTF-8', with a header"):
+        header, *lines = read_csv_rows(tables[0])
     rows: dict[str, tuple[Crystal, Labels]] = {}
     faults: Faults = []
     with show_progress(f"reading {path}", len(lines)) as bar:
@@ -145,7 +142,7 @@ def _read_folder(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]
 def _read_parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults]:
     import polars as pl
 
-    table = read_layout(path, path.read_bytes(), f"the layout is {', '.join(LAYOUT)}, then labels")
+    table = read_layout(path, f"the layout is {', '.join(LAYOUT)}, then labels")
     numeric = [
         c for c in table.columns if (c not in LAYOUT and table[c].dtype.is_numeric()) or table[c].dtype == pl.Boolean
     ]
@@ -162,18 +159,3 @@ def _read_parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults
         except InputError as error:
             faults.append((name, str(error)))
     return rows, faults
-
-
-def _read_labels(path: Path) -> Iterator[Labels]:
-    """The numbers that an ASE database or an extended XYZ file holds of each structure, in order."""
-    from ase.db import connect
-    from ase.io import iread
-
-    if path.suffix == ".db":
-        records: Iterator[Mapping[str, Any]] = (row.key_value_pairs for row in connect(path).select())
-    else:
-        records = (
-            {**atoms.info, **(atoms.calc.results if atoms.calc else {})} for atoms in iread(path, format="extxyz")
-        )
-    for pairs in records:
-        yield {k: float(v) for k, v in pairs.items() if isinstance(v, (int, float, np.number)) and np.isfinite(v)}

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import multiprocessing
 import os
 import re
@@ -34,7 +33,8 @@ from typing import Any
 from asugnn.atomic_write import atomic_write, file_sha256
 from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
-from asugnn.reading import reading, reason
+from asugnn.limits import DOCUMENT_BYTES, check_limit
+from asugnn.reading import parse_json, reading, reason
 from leaderboard._util import SAFE_NAME, lock_folder, show_progress, start_worker
 from leaderboard.data import Source, data_folder, find_source, read_description
 from leaderboard.ingest.screening import LABELS, merge_parts, screen_document, write_part
@@ -195,7 +195,7 @@ def _api_version() -> str:
     url = f"{_endpoint()}/heartbeat"
     content = download_bytes(url, hint=HINT)
     try:
-        return _date(json.loads(content)["db_version"])
+        return _date(parse_json(content)["db_version"])
     except Exception as error:  # a server may answer anything
         raise InputError(f"{url} does not state the version of the database: {reason(error)}") from error
 
@@ -228,7 +228,7 @@ def _page(origin: Origin, version: str) -> tuple[bytes, Any]:
     """A page of the API, as bytes and parsed; raises `InputError` if version or number of documents differ."""
     content = download_bytes(origin.url, dict(origin.headers), HINT)
     try:
-        page = json.loads(content)
+        page = parse_json(content)
         served, count = _date(page["meta"].get("db_version", version)), len(page["data"])
     except Exception as error:  # a server may answer anything
         raise InputError(f"{origin.url} does not answer as the API does: {reason(error)}") from error
@@ -306,13 +306,14 @@ def _documents(raw: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _page_documents(raw: Path) -> Iterator[tuple[str, Any]]:
-    return ((f"{raw.name}:{i}", document) for i, document in enumerate(json.loads(raw.read_bytes())["data"], 1))
+    return ((f"{raw.name}:{i}", document) for i, document in enumerate(parse_json(raw.read_bytes())["data"], 1))
 
 
 def _line_documents(raw: Path) -> Iterator[tuple[str, Any]]:
     with gzip.open(raw) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(DOCUMENT_BYTES + 1), b""), 1):
+            check_limit(len(line), DOCUMENT_BYTES, f"bytes in line {number} when it is unpacked")
             try:
-                yield f"{raw.name}:{number}", json.loads(line)
+                yield f"{raw.name}:{number}", parse_json(line)
             except ValueError as error:
                 yield f"{raw.name}:{number}", str(error)

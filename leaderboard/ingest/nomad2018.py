@@ -8,6 +8,7 @@ archive is read in memory and not unpacked.
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import io
 import tarfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from asugnn import Crystal
 from asugnn.download import download_file
 from asugnn.errors import InputError
+from asugnn.limits import ARCHIVE_BYTES, ARCHIVE_FILES, check_limit
 from asugnn.reading import reading
 from asugnn.structure_files import crystal_from_ase
 from leaderboard._util import byte_progress
@@ -78,15 +80,17 @@ def _read_archive(file: Path) -> dict[str, bytes]:
 
     Raises `InputError`, and deletes the archive, where it is damaged.
     """
-    files = {}
+    files: dict[str, bytes] = {}
     try:
-        with (
-            reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"),
-            tarfile.open(file, "r|gz") as archive,
-        ):
-            for member in archive:
-                if member.isfile() and (opened := archive.extractfile(member)):
-                    files[member.name.partition("/")[2]] = opened.read()
+        with reading(file, "a gzipped tar archive", "it was deleted: repeat the command to download it again"):
+            with gzip.open(file) as packed:
+                content = packed.read(ARCHIVE_BYTES + 1)
+            check_limit(len(content), ARCHIVE_BYTES, "unpacked bytes")
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+                for count, member in enumerate(archive, 1):
+                    check_limit(count, ARCHIVE_FILES, "files")
+                    if member.isfile() and (opened := archive.extractfile(member)):
+                        files[member.name.partition("/")[2]] = opened.read()
     except InputError:
         file.unlink()
         raise

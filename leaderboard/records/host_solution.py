@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.reading import read_json, reading
+from asugnn.reading import read_csv_rows, read_json, reading
 
 COMPETITION_FILE = "competition.json"  # beside a solution: the task and the fold that it is of
 
@@ -41,8 +40,7 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
     described = Path(named).with_name(COMPETITION_FILE)
     with reading(Path(named), "a host's solution", "BENCH_SOLUTION names it"):
         stated = read_json(described, "the description of a solution") if described.is_file() else None
-        with Path(named).open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = (line for line in csv.reader(file) if line)
+        header, *lines = read_csv_rows(Path(named))
         table = {line[0]: line[1:] for line in lines}
         matches = header[1:2] == [target] if stated is None else stated == {"task": task, "fold": fold}
         if not matches or header[2:] != ["Usage"] or table.keys() != set(ids):

@@ -17,11 +17,10 @@ import numpy as np
 from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
+from asugnn.limits import CSV_FAULTS, CSV_LINE_CHARACTERS
 from asugnn.model import Kind
 
 SHOWN = 5  # faults of one sort that are spelt out
-LONGEST = 10_000  # characters of a line
-ENOUGH = 100_000  # faults after which reading stops
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -155,7 +154,7 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
         cells = _cells(line)
         if cells is not None and not any(cells):
             continue
-        if faults.total > ENOUGH:
+        if faults.total > CSV_FAULTS:
             raise _StopError(f"reading stopped before line {number:,}, after {faults.total:,} faults")
         if cells is None or len(cells) != 2:
             faults.add(_shape_fault(cells, id_first), number)
@@ -191,10 +190,12 @@ def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
     # What is not UTF-8 comes through as surrogates, so that it can be named by line.
     with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
         number = 0
-        while line := file.readline(LONGEST + 1):
+        while line := file.readline(CSV_LINE_CHARACTERS + 1):
             number += 1
-            if len(line) > LONGEST:
-                raise _StopError(f"line {number}: more than {LONGEST:,} characters, which no row of predictions has")
+            if len(line) > CSV_LINE_CHARACTERS:
+                raise _StopError(
+                    f"line {number}: more than {CSV_LINE_CHARACTERS:,} characters, which no row of predictions has"
+                )
             if "\0" in line or not (line.isascii() or _is_utf8(line)):
                 sentence = "a NUL byte" if "\0" in line else "it is not UTF-8"
                 sentence += "; save the file as 'CSV UTF-8'"

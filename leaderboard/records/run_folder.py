@@ -20,6 +20,7 @@ from typing import Any
 from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
+from asugnn.reading import read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
@@ -105,8 +106,9 @@ def read_history(folder: Path) -> dict[str, list[float]]:
     file = folder / "history.csv"
     if not file.is_file():
         return {}
-    names, *rows = (line.split(",") for line in file.read_text(encoding="utf-8").split())
-    return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
+    with reading(file, "the history of training"):
+        names, *rows = read_csv_rows(file)
+        return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
 
 
 def row_name(model: str, overrides: Mapping[str, str]) -> str:

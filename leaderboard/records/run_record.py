@@ -42,6 +42,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
+from asugnn.limits import WHOLE_NUMBER
 from asugnn.reading import read_json
 
 FORMAT = 3  # since 3, run.json holds the digest of the model's code: an edited model is another run
@@ -249,7 +250,7 @@ class _Fields:
 
     def whole(self, name: str, default: int = _REQUIRED) -> int:
         value: int = self._get(name, (int,), "a whole number from 0", default)
-        if value < 0:
+        if not 0 <= value <= WHOLE_NUMBER:
             raise self._fault(name, "a whole number from 0")
         return value
 
@@ -262,7 +263,7 @@ class _Fields:
 
     def number(self, name: str) -> float | None:
         value = self._get(name, (int, float), "a finite number from 0", None)
-        if value is not None and not 0 <= value < float("inf"):  # False for nan, too
+        if value is not None and not 0 <= value <= WHOLE_NUMBER:  # False for nan, too
             raise self._fault(name, "a finite number from 0")
         return value  # type: ignore[no-any-return]
 

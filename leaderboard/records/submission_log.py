@@ -16,7 +16,8 @@ from typing import Any
 
 from asugnn.atomic_write import write_text
 from asugnn.errors import InputError
-from asugnn.reading import reading
+from asugnn.limits import JSON_BYTES
+from asugnn.reading import check_file_size, parse_json, reading
 from leaderboard.records.run_record import LogReference
 
 LOG_FILE = "submissions.jsonl"
@@ -34,6 +35,7 @@ class SubmissionLog:
         if not self.file.is_file():
             return []
         with reading(self.file, "the log of submissions", "restore it: it was changed"):
+            check_file_size(self.file, JSON_BYTES)
             text = self.file.read_bytes().decode("utf-8")
         if text and not text.endswith("\n"):
             raise InputError(f"{self.file} was changed: its last line is incomplete")
@@ -45,8 +47,9 @@ class SubmissionLog:
         for number, line in enumerate(self._lines, 1):
             where = f"{self.file}, line {number}"
             with reading(self.file, "the log of submissions", f"line {number} was changed: it is no entry"):
-                entry = json.loads(line)
+                entry = parse_json(line)
                 right = json.dumps(entry) == line and entry["n"] == number
+                right &= all(type(entry[key]) is kind for key, kind in (("task", str), ("fold", int), ("name", str)))
                 fits = entry["previous"] == previous
             if not (right and fits):
                 raise InputError(f"{where} or the line before it was changed: they do not fit together")
@@ -61,7 +64,7 @@ class SubmissionLog:
             if _line_sha256(line) != reference.sha256:
                 return None
             with reading(self.file, "the log of submissions"):
-                entry: dict[str, Any] = json.loads(line)
+                entry: dict[str, Any] = parse_json(line)
             return entry
         except (InputError, IndexError):
             return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from asugnn.errors import InputError, did_you_mean
-from asugnn.reading import reading
+from asugnn.limits import CSV_BYTES
+from asugnn.reading import check_file_size, read_toml, reading
 from leaderboard.data import PACKAGE, Dataset, Source, Target
 
 SPLITS_FOLDER = PACKAGE.parent / "splits"
@@ -62,14 +63,16 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
     table, toml = home / f"{rule}.csv", home / f"{rule}.toml"
     description = _read_toml(toml)
     with reading(table, "a split", RESTORE):
+        check_file_size(table, CSV_BYTES)
         content = table.read_bytes()
     if (digest := hashlib.sha256(content).hexdigest()) != description["sha256"]:
         raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {toml.name} says "
                          f"{description['sha256'][:12]}...; {RESTORE}")  # fmt: skip
-    rows = list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]
+    with reading(table, "a split", RESTORE):
+        rows = [(name, part) for name, part in csv.reader(io.StringIO(content.decode("utf-8"), newline=""))][1:]
     id_to_part = dict(rows)
     if len(id_to_part) != len(rows):
-        twice = next(name for name, _ in rows if sum(name == other for other, _ in rows) > 1)
+        ((twice, _),) = Counter(name for name, _ in rows).most_common(1)
         raise InputError(f"{table} lists id '{twice}' more than once: its parts overlap")
     with reading(toml, "the description of a split", RESTORE):
         folds = {int(k): {side: tuple(fold[side]) for side in SIDE_NAMES} for k, fold in description["folds"].items()}
@@ -116,7 +119,7 @@ def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sid
 
 def _read_toml(file: Path) -> dict[str, Any]:
     with reading(file, "the description of a split", RESTORE):
-        description = tomllib.loads(file.read_text(encoding="utf-8"))
+        description = read_toml(file)
         for entry in ("version", "sha256", "counts", "folds"):
             description[entry]
         return description

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -263,3 +265,34 @@ def test_headers_are_those_of_the_first_answer(server: StandIn, tmp_path: Path):
     assert (tmp_path / "a").read_bytes() == CONTENT
     with pytest.raises(InputError, match="HTTP 404"):
         request_headers(f"{server.url}/none")
+
+
+class Endless(BaseHTTPRequestHandler):
+    """An answer without a length and without an end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(bytes(4096))
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("size", [None, 50_000])
+def test_an_answer_without_an_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int | None):
+    monkeypatch.setattr(download, "DOWNLOAD_BYTES", 100_000)
+    monkeypatch.setattr(download, "ANSWER_BYTES", 100_000)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/file"
+    try:
+        with pytest.raises(InputError, match=f"does not end after the {size or 100_000:,} bytes that"):
+            download_file(url, tmp_path / "a", size=size)
+        with pytest.raises(InputError, match="answers with more than 100,000 bytes"):
+            download_bytes(url)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert left(tmp_path) == []

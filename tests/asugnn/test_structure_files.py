@@ -240,7 +240,7 @@ REFUSED = {
     "xyz with a dummy": ("a.xyz", xyz("Na 0 0 0", "X 1 1 1"), "site 2 is 'X': this is not an element"),
     "xyz with no element": ("a.xyz", xyz("Na 0 0 0", "Qq 1 1 1"), "'Qq' is not an element"),
     "xyz with nan": ("a.xyz", xyz("Na 0 0 nan"), "atom 1 has a coordinate that is not a finite number"),
-    "xyz cut off": ("a.xyz", "3\n" + xyz("Na 0 0 0", "Cl 2 2 2").split("\n", 1)[1], "cannot be read"),
+    "xyz cut off": ("a.xyz", "3\n" + xyz("Na 0 0 0", "Cl 2 2 2").split("\n", 1)[1], "line 1 announces 3 atoms, and 2 "),
     "xyz, flat": ("a.xyz", xyz("Na 0 0 0", lattice='Lattice="4 0 0 0 4 0 0 4 0"'), "the cell has no volume"),
     "no database": ("a.db", b"SQLite format 3\0" + bytes(50), "it is no ASE database"),
     "JSON of something": ("a.json", '{"a": 1}', "it is neither a pymatgen structure nor an ASE database"),

@@ -80,6 +80,10 @@ def test_a_data_set_that_is_not_at_hand_says_how_to_name_it(monkeypatch: pytest.
         (lambda t: t.drop("lattice"), "has no column lattice"),
         (lambda t: t.drop("e_form_2018"), "no column for mp-2018/formation-energy"),
         (lambda t: pl.concat([t, t.head(1)]), "holds id 'mp-1' more than once"),
+        (lambda t: t.with_columns(material_id=pl.lit(1)), "has ids that are not text"),
+        (lambda t: t.with_columns(material_id=pl.lit(None, pl.String)), "has ids that are not text"),
+        (lambda t: t.with_columns(e_form_2018=pl.lit("x")), "column of mp-2018/formation-energy: "),
+        (lambda t: t.with_columns(e_form_2018=pl.lit([[1.0]])), "column of mp-2018/formation-energy: "),
     ],
 )
 def test_a_file_of_another_layout_is_refused(change, sentence: str, tmp_path: Path):
@@ -114,6 +118,17 @@ def test_a_crystal_that_is_none_is_named(column: str, value: object, sentence: s
     with pytest.raises(InputError, match=r"mp_subset\.parquet, crystal 'mp-2'") as caught:
         data.crystals(data.ids)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("numbers", [[119], [-1000], None])
+def test_a_formula_of_no_elements_is_refused(numbers: object, tmp_path: Path):
+    rows = table().to_dicts()
+    rows[1]["atomic_numbers"] = numbers
+    pl.DataFrame(rows, schema=table().schema).write_parquet(tmp_path / "mp_subset.parquet")
+    with use_workspace(data=tmp_path):
+        data = load_dataset(find_source("mp-2018"))
+    with pytest.raises(InputError, match="its column atomic_numbers must list numbers from 1 to 118"):
+        data.groups(data.ids)
 
 
 def test_unknown_data_set_gets_the_nearest_right_one():

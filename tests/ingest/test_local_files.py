@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,7 +16,7 @@ from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.exclusions import read_exclusions
 from leaderboard.data.registry import list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest.local_files import _read_rows, import_dataset, parse_target
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.splitting.split import list_rules, read_split
@@ -235,3 +236,31 @@ def test_a_broken_data_set_is_named(home: Path):
     (source.folder / "dataset.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
         list_sources()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"name": 1}, "its entry name is not a text"),
+        ({"name": float("nan")}, "its entry name is not a text"),
+        ({"name": "../up"}, r"the name '\.\./up' may only have letters, digits"),
+        ({"title": {}}, "its entry title is not a text"),
+        ({"targets": None}, "its entry targets is not a list of objects"),
+        ({"targets": [[]]}, "its entry targets is not a list of objects"),
+        ({"targets": [{"name": "y", "column": [], "unit": "eV", "kind": "regression"}]}, "its entry column is not"),
+        ({"targets": [{"name": "a/b", "column": "y", "unit": "eV", "kind": "regression"}]}, "the name 'a/b' may only"),
+    ],
+)
+def test_an_entry_of_another_type_is_named(home: Path, change: dict[str, Any], sentence: str):
+    """Such as a number as the name, with which names were compared, or a name that leads out of a folder."""
+    file = made(as_parquet(home, rocksalts()), "E_hull:eV").folder / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
+    with pytest.raises(InputError, match=rf"dataset\.json cannot be read as a data set: {sentence}"):
+        list_sources()
+
+
+@pytest.mark.parametrize("text", ["", "\n", "name,gap\n\xff,1\n", "name,gap\n" + "x" * 200_000 + ",1\n"])
+def test_a_table_of_labels_that_cannot_be_read_is_named(tmp_path: Path, text: str):
+    (tmp_path / "labels.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"labels\.csv cannot be read as a table of labels: "):
+        _read_rows(tmp_path)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asugnn import InputError
-from leaderboard.records.predictions_csv import ENOUGH, LONGEST, SubmissionError, read_predictions, write_predictions
+from asugnn.limits import CSV_FAULTS, CSV_LINE_CHARACTERS
+from leaderboard.records.predictions_csv import SubmissionError, read_predictions, write_predictions
 
 IDS = ("0012", "mp-1", "mp-2", "NaCl,a")
 GOOD = {"0012": "0.25", "mp-1": "-1.5e-3", "mp-2": "3", "NaCl,a": "0.1"}
@@ -91,7 +92,7 @@ HOSTILE = {
     "workbook": (b"PK\x03\x04" + bytes(100), ["it is a workbook or a zip archive"]),
     "compressed": (b"\x1f\x8b\x08" + bytes(100), ["it is compressed: unpack it first"]),
     "Parquet": (b"PAR1" + bytes(100), ["it is a Parquet file"]),
-    "huge cell": (R + "x" * (LONGEST + 1) + ",1\n", ["line 6: more than 10,000 characters"]),
+    "huge cell": (R + "x" * (CSV_LINE_CHARACTERS + 1) + ",1\n", ["line 6: more than 10,000 characters"]),
     "one endless line": ("id,gap " * 200_000, ["line 1: more than 10,000 characters"]),
     "web page": ("<!DOCTYPE html>\n<html>\n", ["line 1: the header is '<!DOCTYPE html>'"]),
     "two at once": (text(**{"mp-1": "x", "mp-2": "inf"}) + "z,1\n", ["line 3: 'x'", "line 4: 'inf'", "line 6: id 'z'"]),
@@ -149,7 +150,7 @@ def test_a_file_of_the_wrong_task_is_refused_quickly(tmp_path):
     start = time.perf_counter()
     found = faults(tmp_path, content, ids=[str(i) for i in range(1_000_000)])
     assert time.perf_counter() - start < 20
-    assert found[-1].startswith(f"reading stopped before line {ENOUGH + 3:,}")
+    assert found[-1].startswith(f"reading stopped before line {CSV_FAULTS + 3:,}")
 
 
 def test_the_file_is_read_in_the_order_of_the_ids(tmp_path):

@@ -12,7 +12,8 @@ from asugnn import InputError
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.run_folder import FORMAT, Run, find_run, list_runs, row_name, write_record
+from leaderboard.records.run_folder import FORMAT, Run, find_run, list_runs, read_history, row_name, write_record
+from leaderboard.records.submission_log import SubmissionLog
 
 RUN = Run(parse_task("open-dft/metal"), "quick", "mean", 0, 3)
 
@@ -97,3 +98,29 @@ def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: 
     assert convergence is not None
     assert (convergence.epochs, convergence.flat) == (20, flat)
     assert convergence.gain == pytest.approx(max(0, 1 - last))
+
+
+@pytest.mark.parametrize("field", ["seed", "parameters", "peak_memory_mb", "leaks"])
+def test_a_number_beyond_all_others_is_named(field: str, tmp_path: Path):
+    """It cannot be converted to a float, so that whatever formats it would fail."""
+    fields = {**record_fields(RUN), field: 10**400}
+    with pytest.raises(InputError, match=f"field '{field}' is"):
+        write_record(RUN.folder(tmp_path), fields)
+
+
+@pytest.mark.parametrize("text", ["", "epoch,val\n1,x\n", "epoch,val\n1\n", "epoch,val\n1,2\n\0\n", "\xff"])
+def test_a_history_that_cannot_be_read_is_named(text: str, tmp_path: Path):
+    (tmp_path / "history.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"history\.csv cannot be read as the history of training: "):
+        read_history(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"task": None}, {"fold": "0"}, {"name": []}, {"x": [[]] * 3}])
+def test_a_forged_log_is_read_by_type(change: dict[str, object], tmp_path: Path):
+    log = SubmissionLog(tmp_path)
+    log.append({"task": "open-dft/metal", "fold": 0, "name": "a", **change})
+    if "x" in change:
+        assert log.count_tries("open-dft/metal", 0, "a") == 1
+    else:
+        with pytest.raises(InputError, match="do not fit together"):
+            log.count_tries("open-dft/metal", 0, "a")

@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import time
 from collections import defaultdict
 from dataclasses import replace
 from itertools import combinations
@@ -253,6 +254,27 @@ def test_an_id_in_two_parts_is_refused(copy: Path):
     toml.write_text(toml.read_text().replace(old, hashlib.sha256(file.read_bytes()).hexdigest()))
     with pytest.raises(InputError, match=r"lists id 'ref-Ag:2\.8393' more than once"):
         read_split(load_dataset(OPEN_DFT), "random", copy)
+
+
+@pytest.mark.parametrize("line", [b"a,b,c\n", b"\xff,0\n", b"a\n", b"x" * 200_000 + b",0\n"])
+def test_a_line_that_is_no_id_and_part_is_refused(line: bytes, copy: Path):
+    file, toml = (copy / "open-dft" / f"random.{ending}" for ending in ("csv", "toml"))
+    old = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_bytes(file.read_bytes() + line)
+    toml.write_text(toml.read_text().replace(old, hashlib.sha256(file.read_bytes()).hexdigest()))
+    with pytest.raises(InputError, match=r"random\.csv cannot be read as a split: "):
+        read_split(load_dataset(OPEN_DFT), "random", copy)
+
+
+def test_ids_that_come_twice_are_found_at_once(copy: Path):
+    file, toml = (copy / "open-dft" / f"random.{ending}" for ending in ("csv", "toml"))
+    old = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_text("id,part\n" + "".join(f"{i},0\n" for i in range(200_000)) + "last,0\nlast,0\n")
+    toml.write_text(toml.read_text().replace(old, hashlib.sha256(file.read_bytes()).hexdigest()))
+    start = time.process_time()
+    with pytest.raises(InputError, match="lists id 'last' more than once"):
+        read_split(load_dataset(OPEN_DFT), "random", copy)
+    assert time.process_time() - start < 5  # to compare all with all takes minutes
 
 
 def test_a_part_on_two_sides_is_refused(copy: Path):

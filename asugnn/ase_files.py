@@ -1,0 +1,178 @@
+"""Read what ASE writes, databases and extended XYZ, within the limits: crystals, and the numbers stored with each.
+
+A database is opened read-only, and only its table of structures is read, by an SQLite that may do nothing else: ASE
+itself would write to it, and create the objects that it names. Extended XYZ is measured before ASE parses it.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Crystal
+from asugnn.errors import InputError, prefix_errors
+from asugnn.limits import (
+    ATOMS,
+    DATABASE_BYTES,
+    DATABASE_STEPS,
+    STRUCTURE_FILE_BYTES,
+    STRUCTURES,
+    XYZ_COLUMNS,
+    check_limit,
+)
+from asugnn.reading import check_file_size, parse_json, read_bounded_text
+
+COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
+STEPS = 100_000  # instructions of SQLite between two checks
+
+
+@dataclass(frozen=True)
+class StoredStructure:
+    """A structure as a file holds it, not yet checked: cell (3, 3), positions (n, 3) in angstrom, numbers (n,)."""
+
+    index: str  # its row id or number in the file
+    cell: Any
+    pbc: Any
+    positions: Any
+    numbers: Any
+    labels: Mapping[str, float] = field(default_factory=dict)  # the finite numbers that are stored with it
+
+    def crystal(self) -> Crystal:
+        """Convert it to a crystal; raises `InputError` that names the structure and the site at fault."""
+        with prefix_errors(f"structure {self.index}"):
+            return crystal_from_cartesian(self.cell, self.pbc, self.positions, self.numbers)
+
+
+def read_ase_database(path: Path) -> Iterator[StoredStructure]:
+    """Read the structures in an ASE database by row id, to be called within `reading`."""
+    check_file_size(path, DATABASE_BYTES)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        _restrict(database, path.stat().st_size)
+        left = path.stat().st_size
+        for count, row in enumerate(_select_rows(database), 1):
+            check_limit(count, STRUCTURES, "structures")
+            left -= sum(len(cell) for cell in row if isinstance(cell, (bytes, str)))
+            if left < 0:  # pages that are used twice
+                raise InputError("it holds more than fits into a file of its size")
+            yield _structure_of_row(*row)
+
+
+def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
+    """Read the structures in an extended XYZ file, counted from 1, to be called within `reading`."""
+    from ase.io import iread
+
+    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
+    _check_frames(text)
+    try:
+        for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
+            stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
+            yield StoredStructure(
+                str(index), atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers, _finite_numbers(stored)
+            )
+    except KeyError as error:
+        raise InputError(f"{error} is not an element that ASE knows") from error
+
+
+def crystal_from_cartesian(cell: Any, pbc: Any, positions: Any, numbers: Any) -> Crystal:
+    """Make a crystal from positions (n, 3) in angstrom; `cell` is (3, 3), `pbc` is (3,)."""
+    if not np.all(pbc):
+        raise InputError("the cell is not periodic in all three directions")
+    check_limit(len(numbers), ATOMS, "atoms")
+    if (unknown := np.flatnonzero(np.asarray(numbers) == 0)).size:
+        raise InputError(f"site {unknown[0] + 1} is 'X': this is not an element")
+    if np.shape(cell) != (3, 3):
+        raise InputError(f"the lattice has shape {np.shape(cell)}: it must be (3, 3), one row per vector")
+    try:
+        frac_coords = np.linalg.solve(np.transpose(cell), np.transpose(positions)).T  # (n, 3)
+    except np.linalg.LinAlgError:
+        frac_coords = np.zeros_like(positions)  # the cell has no volume, which the crystal says
+    return Crystal(cell, frac_coords, numbers)
+
+
+def _restrict(database: sqlite3.Connection, size: int) -> None:
+    """Let SQLite only read the columns of one table, call no function, and end after a number of steps."""
+    steps = 0
+
+    def count_steps() -> bool:
+        nonlocal steps
+        steps += STEPS
+        return steps > DATABASE_STEPS
+
+    def authorise(action: int, name: str | None, column: str | None, *_: Any) -> int:
+        read = action == sqlite3.SQLITE_READ and name in {"systems", "sqlite_master"}
+        return sqlite3.SQLITE_OK if read or action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_DENY
+
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(size, 10_000))
+    database.execute("PRAGMA trusted_schema = OFF")
+    database.set_progress_handler(count_steps, STEPS)
+    database.set_authorizer(authorise)
+
+
+def _select_rows(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    try:
+        kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'systems'").fetchall()
+        if kinds and kinds != [("table",)]:
+            raise InputError(f"its 'systems' is a {kinds[0][0]}: only a table is read")
+        yield from database.execute(f"SELECT {', '.join(COLUMNS)} FROM systems ORDER BY id")
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            raise InputError(f"reading it takes more than {DATABASE_STEPS:,} steps of SQLite") from error
+        raise InputError(f"it is no ASE database: {error}") from error
+    except sqlite3.DatabaseError as error:
+        raise InputError(f"it is no ASE database: {error}") from error
+
+
+def _structure_of_row(index: Any, numbers: Any, positions: Any, cell: Any, pbc: Any, pairs: Any) -> StoredStructure:
+    labels = parse_json(pairs) if pairs else {}
+    return StoredStructure(
+        str(index),
+        np.frombuffer(cell, "<f8").reshape(3, 3),
+        [pbc & 1, pbc & 2, pbc & 4],
+        np.frombuffer(positions, "<f8").reshape(-1, 3),
+        np.frombuffer(numbers, "<i4"),
+        _finite_numbers(labels) if isinstance(labels, dict) else {},
+    )
+
+
+def _finite_numbers(stored: Mapping[str, Any]) -> dict[str, float]:
+    """The finite numbers among what is stored with a structure, by name."""
+    numbers = {}
+    for name, value in stored.items():
+        if isinstance(value, (int, float, np.number)):
+            with suppress(OverflowError):  # a whole number may have any length
+                numbers[name] = float(value)
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+
+
+def _check_frames(text: str) -> None:
+    """Refuse what would keep ASE busy: a count that no file has, or a line that announces columns without end."""
+    lines = io.StringIO(text)
+    number = frames = 0
+    line = lines.readline()
+    while line.strip():
+        number += 1
+        if not re.fullmatch(r"\+?\d{1,9}", count := line.strip(), re.ASCII):
+            raise InputError(f"line {number} is '{count[:40]}': it must be the number of atoms")
+        check_limit(atoms := int(count), ATOMS, f"atoms in line {number}")
+        check_limit(frames := frames + 1, STRUCTURES, "structures")
+        widths = re.findall(r":\s*[RISL]\s*:\s*\+?([\d_]+)", comment := lines.readline())
+        if (
+            any(len(width) > 6 for width in widths)
+            or sum(int(width.replace("_", "")) for width in widths) > XYZ_COLUMNS
+        ):
+            raise InputError(f"line {number + 1} announces more than {XYZ_COLUMNS:,} columns of properties")
+        for present in range(atoms):
+            if not lines.readline():
+                raise InputError(f"line {number} announces {atoms:,} atoms, and {present:,} follow")
+        number += atoms + bool(comment)
+        while (line := lines.readline()).lstrip().startswith("VEC"):
+            number += 1

@@ -1,0 +1,40 @@
+"""Limits of everything that is read, so that no file and no server can use up time or memory.
+
+A file may come from a stranger. What exceeds a limit is refused in a sentence that states the limit. The limits are far
+above what the field's data needs; SECURITY.md lists them.
+"""
+
+from __future__ import annotations
+
+from asugnn.errors import InputError
+
+ATOMS = 10_000  # of a crystal; in a CIF, sites times symmetry operations
+STRUCTURES = 1_000_000  # of a file
+STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file
+CIF_BLOCK_BYTES = 10_000_000  # of one data block
+XYZ_COLUMNS = 1_000  # of the properties of atoms
+DATABASE_BYTES = 5_000_000_000  # of an SQLite file
+DATABASE_STEPS = 100_000_000  # instructions of SQLite for one file
+JSON_BYTES = 200_000_000
+JSON_DEPTH = 100  # objects and lists in one another
+TOML_BYTES = 1_000_000
+CSV_BYTES = 500_000_000
+CSV_LINE_CHARACTERS = 10_000  # of a line of predictions
+CSV_FAULTS = 100_000  # after which reading predictions stops
+PARQUET_BYTES = 2_000_000_000
+PARQUET_UNPACKED_BYTES = 4_000_000_000
+PARQUET_VALUES = 100_000_000  # entries of all columns together, those of lists counted one by one
+PARQUET_COLUMNS = 1_000
+ID_BYTES = 1_000  # of the id of a crystal
+ARCHIVE_BYTES = 200_000_000  # of all unpacked files of a downloaded archive
+ARCHIVE_FILES = 100_000
+DOCUMENT_BYTES = 50_000_000  # of a line of a packed file of documents
+DOWNLOAD_BYTES = 50_000_000_000  # of a download whose size was not announced
+ANSWER_BYTES = 200_000_000  # of an answer that is kept in memory
+WHOLE_NUMBER = 2**63 - 1  # in a record
+
+
+def check_limit(amount: int, limit: int, what: str) -> None:
+    """Raise `InputError` if `amount` exceeds `limit`; `what` names the unit, such as "atoms"."""
+    if amount > limit:
+        raise InputError(f"it has {amount:,} {what}, and at most {limit:,} are read")
