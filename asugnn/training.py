@@ -94,11 +94,7 @@ def train(
     state = _TrainingState(module, optimiser, schedule)
     identity = f"{context.identity} seed {context.seed}"
     if checkpoint and checkpoint.exists():
-        try:
-            state.load(checkpoint, identity, device)
-        except InputError as error:
-            logger.warning("%s: training started again", error)
-            checkpoint.unlink()
+        state.resume(checkpoint, identity, device)
     val_batches = [
         move_batch(batches.collate(batches.val[i : i + 2 * batches.size]), device)
         for i in range(0, len(batches.val), 2 * batches.size)
@@ -191,20 +187,22 @@ class _TrainingState:
         torch.save(content, payload)
         write_checkpoint(path, payload.getvalue(), identity)
 
-    def load(self, path: Path, identity: str, device: torch.device) -> None:
-        """Continue from a checkpoint; raises `InputError`, and changes nothing, where it does not fit."""
-        payload = read_checkpoint(path, identity)
+    def resume(self, path: Path, identity: str, device: torch.device) -> None:
+        """Continue from a checkpoint; one that does not fit is removed, with a warning, and changes nothing."""
         before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts.items()}
         try:
+            payload = read_checkpoint(path, identity)
             with reading(path, "a checkpoint of this network"):
                 content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
                 saved = {name: content[name] for name in self.SAVED}
                 for name, part in self.parts.items():
                     part.load_state_dict(content[name])
-        except InputError:
+        except InputError as error:
+            logger.warning("%s: training started again", error)
+            path.unlink()
             for name, part in self.parts.items():
                 part.load_state_dict(before[name])
-            raise
+            return
         vars(self).update(saved)
 
 

@@ -19,7 +19,7 @@ from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
 from asugnn.reading import reading, reason
 from leaderboard._util import current_workspace
-from leaderboard.data.registry import data_file, how_to_get, read_description
+from leaderboard.data.registry import data_file, embedded_record, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
         if stated != sha256:
             raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
         sha256 = description["sha256"]
+    elif source.embedded and sha256 != embedded_record(source)["sha256"]:
+        raise InputError(f"{file} was changed: its sha256 is not that in provenance.toml; install the package again")
     table = read_layout(file, content, f"data set {source.name} needs {', '.join(LAYOUT)}")
     if (ids := table["material_id"]).is_duplicated().any():
         raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 import time
 import tomllib
@@ -18,6 +20,7 @@ from leaderboard._util import current_workspace
 from leaderboard.data.known_sources import SOURCES
 from leaderboard.data.targets import Source, described_target
 
+MAKE_AGAIN = "remove its folder, and make it again"
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder leaderboard/
 SETTLED = 2e9  # nanoseconds: a folder changed less long ago may change again without a new modification time
@@ -57,11 +60,20 @@ def source_provenance(source: Source) -> dict[str, str]:
     """Source, version and date of a data set, as far as they are known, its licence and citation."""
     record: Mapping[str, Any] = {}
     if source.embedded:
-        record = tomllib.loads((PACKAGE / source.file).with_name("provenance.toml").read_text("utf-8"))
+        record = embedded_record(source)
     elif source.folder:
         record = read_description(source.folder)
     stated = {key: str(record[key]) for key in ("source", "version", "date") if key in record}
     return {**stated, "licence": source.licence, "citation": source.citation}
+
+
+def embedded_record(source: Source) -> dict[str, Any]:
+    """provenance.toml beside the file of an embedded data set; raises `InputError`."""
+    file = (PACKAGE / source.file).with_name("provenance.toml")
+    with reading(file, "the origin of a data set", "install the package again"):
+        record = tomllib.loads(file.read_text("utf-8"))
+        record["sha256"]
+        return record
 
 
 def read_description(home: Path) -> dict[str, Any]:
@@ -123,7 +135,16 @@ def _imported_source(file: Path, stamp: Stamp) -> Source:
 
 @cache
 def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
-    return read_json(file, "a data set", "remove its folder, and make it again")
+    description = read_json(file, "a data set", MAKE_AGAIN)
+    if "description_sha256" in description and description["description_sha256"] != description_sha256(description):
+        raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
+    return description
+
+
+def description_sha256(description: Mapping[str, Any]) -> str:
+    """sha256 of what dataset.json says without its field of that name; data sets of version 0.1 do not state it."""
+    stated = {key: value for key, value in description.items() if key != "description_sha256"}
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 
 def _description_stamps(home: str) -> tuple[tuple[str, Stamp], ...]:

@@ -115,7 +115,12 @@ def _changed_since(job: Job, out: Path) -> list[str] | None:
 
     None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
     """
-    stored = find_run(job.run, out)
+    try:
+        stored = find_run(job.run, out)
+    except InputError:  # it was damaged
+        if job.again:
+            return []
+        raise
     if stored is None:
         return None
     changed = _differences(job, stored)
@@ -139,7 +144,7 @@ def _differences(job: Job, stored: StoredRun) -> list[str]:
 
 @contextmanager
 def collect_warnings() -> Iterator[list[logging.LogRecord]]:
-    """Collect what the library logs in the block, such as that a damaged file was made again, instead of printing it."""
+    """Collect what the library warns of in the block, such as that a damaged file was made again: it is not printed."""
     records: list[logging.LogRecord] = []
     handler, logger = logging.Handler(logging.WARNING), logging.getLogger("asugnn")
     handler.emit = records.append  # type: ignore[method-assign]
