@@ -136,14 +136,21 @@ def _imported_source(file: Path, stamp: Stamp) -> Source:
 @cache
 def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
     description = read_json(file, "a data set", MAKE_AGAIN)
-    if "description_sha256" in description and description["description_sha256"] != description_sha256(description):
-        raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
+    if "description_sha256" in description:
+        with reading(file, "a data set", MAKE_AGAIN):
+            intact = description["description_sha256"] == description_sha256(description)
+        if not intact:
+            raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
     return description
 
 
 def description_sha256(description: Mapping[str, Any]) -> str:
-    """sha256 of what dataset.json says without its field of that name; data sets of version 0.1 do not state it."""
+    """sha256 of what dataset.json says, without its field of that name and without the names of classes (`positive`).
+
+    The names of classes are the user's to change. Data sets of version 0.1 do not state a digest.
+    """
     stated = {key: value for key, value in description.items() if key != "description_sha256"}
+    stated["targets"] = [{k: v for k, v in target.items() if k != "positive"} for target in stated["targets"]]
     return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 
