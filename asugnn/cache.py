@@ -2,13 +2,15 @@
 
 The key is the content of the crystal and the name, version and settings of the featuriser: never a label or a fitted
 scaler, so that no task can influence another. Inputs are dicts of arrays. On disk a featuriser has a folder of shards,
-safetensors files that are written atomically, so that several runs may fill it at once.
+safetensors files that are written atomically, so that several runs may fill it at once. A shard states the digest of
+its content and of the featuriser; one that does not fit is removed, and its crystals are computed again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,7 @@ from asugnn.reading import reading
 
 Inputs = Mapping[str, NDArray[Any]]
 SHARD = 2000  # crystals per file
+logger = logging.getLogger(__name__)
 
 # By featuriser, then by key of the crystal. Only the last featuriser is kept, so that memory is bounded: runs go model
 # by model.
@@ -86,34 +89,49 @@ def _write_shard(folder: Path, inputs: Mapping[str, Inputs]) -> None:
         arrays[f"{name}/shape"] = np.array([v.shape for v in values], dtype=np.int64)
     try:
         with atomic_write(folder / f"{uuid.uuid4().hex}.safetensors") as path:
-            save_file(arrays, path, metadata={"keys": " ".join(keys)})
+            text = " ".join(keys)
+            save_file(arrays, path, metadata={"keys": text, "sha256": _shard_sha256(folder, text, arrays)})
     except (OSError, SafetensorError):
         pass  # the disk is full or read-only: the next run computes these inputs again
 
 
+def _shard_sha256(folder: Path, keys: str, arrays: Inputs) -> str:
+    """sha256 of all that a shard says, and of the featuriser, after which its folder is named."""
+    digest = hashlib.sha256(json.dumps([folder.name, keys]).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        digest.update(array.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
 def _read_shards(folder: Path, loaded: dict[str, Inputs], wanted: set[str]) -> None:
-    """Add the wanted inputs that are on disk to `loaded`; a damaged shard is removed."""
+    """Add the wanted inputs that are on disk to `loaded`; a damaged shard, or one without a digest, is removed."""
     from safetensors import safe_open
 
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with reading(path, "cached inputs"), safe_open(path, framework="numpy") as shard:
-                keys = shard.metadata()["keys"].split()
+                stated = shard.metadata()
+                keys = stated["keys"].split()
                 if not wanted & set(keys) - loaded.keys():
                     continue
-                names = [n for n in shard.keys() if not n.endswith("/shape")]  # noqa: SIM118, not a mapping
+                arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118, not a mapping
+                if stated.get("sha256") != _shard_sha256(folder, stated["keys"], arrays):
+                    raise ValueError("its content does not match its sha256")
                 parts = {}
-                for name in names:
-                    shapes = shard.get_tensor(f"{name}/shape")
+                for name in (n for n in arrays if not n.endswith("/shape")):
+                    shapes = arrays[f"{name}/shape"]
                     ends = np.cumsum(shapes.prod(axis=1))
-                    flat = np.split(shard.get_tensor(name), ends[:-1])
+                    flat = np.split(arrays[name], ends[:-1])
                     parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
                     if len(parts[name]) != len(keys):
                         raise ValueError(f"array '{name}' is of {len(parts[name])} crystals, not {len(keys)}")
         except InputError:
+            logger.warning("a file of cached inputs in %s was damaged: they were computed again", folder)
             with suppress(OSError):
-                path.unlink()  # damaged: its crystals are computed again
+                path.unlink()  # its crystals are computed again
             continue
         for i, key in enumerate(keys):
             if key in wanted:
-                loaded.setdefault(key, {name: parts[name][i] for name in names})
+                loaded.setdefault(key, {name: parts[name][i] for name in parts})

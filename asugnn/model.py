@@ -53,6 +53,7 @@ class Context:
     precision: Precision = "float32"  # of matrix products during training; weights stay float32
     folder: Path | None = None  # for checkpoints and the training history; None: they are not written
     progress: Progress = field(default=no_progress, repr=False)
+    identity: str = ""  # what is trained, and on what: a checkpoint that states another one is not resumed from
 
 
 @runtime_checkable

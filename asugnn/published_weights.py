@@ -6,6 +6,7 @@ their authors publish them. In each case their sha256 is verified.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 from asugnn.atomic_write import file_sha256
 from asugnn.cache import cache_folder
 from asugnn.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,16 @@ def locate_weights(name: str, weights: PublishedWeights) -> Path:
     for root in (*roots, cached):
         folder = root / weights.folder
         if all((folder / file).is_file() for file in weights.files):
-            for file, sha256 in weights.files.items():
-                if file_sha256(folder / file) != sha256:
-                    raise InputError(f"{folder / file} is not the published file of '{name}': remove it, and run again")
-            return folder
+            changed = [file for file, sha256 in weights.files.items() if file_sha256(folder / file) != sha256]
+            if not changed:
+                return folder
+            if root != cached:
+                raise InputError(
+                    f"{folder / changed[0]} is not the published file of '{name}': remove it, and run again"
+                )
+            logger.warning("published weights in %s were damaged: they were downloaded again", folder)
+            for file in changed:
+                (folder / file).unlink()
     from asugnn.download import download_file
 
     hint = "try again later, or put the file into a folder that BENCH_WEIGHTS names"

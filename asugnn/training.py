@@ -6,8 +6,10 @@ resumed from an older checkpoint ends with the same weights, bit for bit on one 
 
 from __future__ import annotations
 
+import copy
 import csv
 import io
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asugnn.atomic_write import atomic_write, write_text
+from asugnn.atomic_write import write_text
+from asugnn.checkpoint import read_checkpoint, write_checkpoint
+from asugnn.errors import InputError
 from asugnn.model import Context
+from asugnn.reading import reading
 
 Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
 SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
 CHECKPOINT_EVERY = 15.0  # seconds between checkpoints: what a killed run loses at most
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,9 @@ def train(
     `loss` is minimised; `score` (default: `loss`), computed from all validation outputs at once, selects the epoch: the
     lowest mean over an epoch and the four before it. `schedule` steps after every optimiser step; `clip` limits the
     norm of the gradient. Training stops after `epochs`, or after `patience` epochs without a better score. With
-    `context.folder`, `checkpoint.pt` and `history.csv` are written there, and an interrupted run resumes from them.
+    `context.folder`, `checkpoint.pt` and `history.csv` are written there, and an interrupted run resumes from them. A
+    checkpoint that is damaged, or of another seed or `context.identity`, is removed, which is logged as a warning, and
+    training starts again.
 
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
     `seconds`. Raises `FloatingPointError` where the score was never a finite number.
@@ -84,8 +92,9 @@ def train(
     y_train, y_val = batches.y_train.to(device), batches.y_val.to(device)
     checkpoint = context.folder / "checkpoint.pt" if context.folder else None
     state = _TrainingState(module, optimiser, schedule)
+    identity = f"{context.identity} seed {context.seed}"
     if checkpoint and checkpoint.exists():
-        state.load(checkpoint, device)
+        state.resume(checkpoint, identity, device)
     val_batches = [
         move_batch(batches.collate(batches.val[i : i + 2 * batches.size]), device)
         for i in range(0, len(batches.val), 2 * batches.size)
@@ -121,7 +130,7 @@ def train(
             state.add_epoch({"epoch": epoch + 1, "train": mean, "val": val, "rate": rate, "seconds": seconds})
             bar.advance(1, f"loss {mean:.4f}  val {val:.4f}  best {state.best:.4f}")
             if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY:
-                state.save(checkpoint)
+                state.save(checkpoint, identity)
                 saved = time.monotonic()
     if state.best_weights is None:
         raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
@@ -129,7 +138,7 @@ def train(
     module.eval()
     if context.folder and checkpoint:
         _write_history(context.folder / "history.csv", state.history)
-        state.save(checkpoint)  # so that a run killed after this point does not train again
+        state.save(checkpoint, identity)  # so that a run killed after this point does not train again
     return state.history
 
 
@@ -171,18 +180,30 @@ class _TrainingState:
             self.best, self.best_epoch = score, len(self.history)
             self.best_weights = {k: v.detach().clone() for k, v in self.parts["module"].state_dict().items()}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, identity: str) -> None:
         content = {name: part.state_dict() for name, part in self.parts.items()}
         content |= {name: getattr(self, name) for name in self.SAVED}
-        with atomic_write(path) as temporary:
-            torch.save(content, temporary)
+        payload = io.BytesIO()
+        torch.save(content, payload)
+        write_checkpoint(path, payload.getvalue(), identity)
 
-    def load(self, path: Path, device: torch.device) -> None:
-        content = torch.load(path, map_location=device, weights_only=True)
-        for name, part in self.parts.items():
-            part.load_state_dict(content[name])
-        for name in self.SAVED:
-            setattr(self, name, content[name])
+    def resume(self, path: Path, identity: str, device: torch.device) -> None:
+        """Continue from a checkpoint; one that does not fit is removed, with a warning, and changes nothing."""
+        before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts.items()}
+        try:
+            payload = read_checkpoint(path, identity)
+            with reading(path, "a checkpoint of this network"):
+                content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+                saved = {name: content[name] for name in self.SAVED}
+                for name, part in self.parts.items():
+                    part.load_state_dict(content[name])
+        except InputError as error:
+            logger.warning("%s: training started again", error)
+            path.unlink()
+            for name, part in self.parts.items():
+                part.load_state_dict(before[name])
+            return
+        vars(self).update(saved)
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -14,6 +14,7 @@ leaderboard/splitting/structure_match.py, by which 54 of the 6,701 test structur
 `random` also appear in training or validation.
 
 Beside the splits, `duplicates.json` lists the crystals that are the same structure, for the data with its digest.
+`SHA256SUMS` lists the digests of all files.
 """
 
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS
 from leaderboard._util import Workspace, console_progress, set_workspace
 from leaderboard.data import Dataset, find_source, load_dataset
@@ -124,6 +126,13 @@ def write_duplicates(data: Dataset, home: Path) -> None:
     store_comparison(data.sha256, pairs, home / DUPLICATES_FILE)
 
 
+def write_digests(home: Path) -> None:
+    """Write `SHA256SUMS`, the digests of all files in the folders of `home`, as the command sha256sum does."""
+    files = sorted(file for file in home.glob("*/*") if file.suffix in {".toml", ".csv", ".json"})
+    lines = [f"{file_sha256(file)}  {file.relative_to(home).as_posix()}\n" for file in files]
+    (home / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
 if __name__ == "__main__":
     set_workspace(
         Workspace(
@@ -138,3 +147,4 @@ if __name__ == "__main__":
         mp_2018 = load_dataset(find_source("mp-2018"))
         write_mp_2018(mp_2018, HERE / "mp-2018")
         write_duplicates(mp_2018, HERE / "mp-2018")
+    write_digests(HERE)

@@ -11,7 +11,7 @@ import numpy as np
 
 from asugnn.errors import InputError
 from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.board.row_scores import check_split
+from leaderboard.board.row_scores import check_origin
 from leaderboard.board.rows import OTHERS, Row, make_row
 from leaderboard.board.score_cache import ScoreCache
 from leaderboard.data import Task, load_dataset, source_provenance
@@ -82,13 +82,13 @@ def _rank_task(
     rows: list[Row] = []
     for (kind, model), runs in by_model.items():
         try:
-            check_split(runs, truths)
+            check_origin(task, runs, truths)
             scores = cached.score_runs(runs, truths)
         except InputError as error:
             notes.append(f"{model} on {task.name} skipped: {error}")
             continue
         row = make_row(task, runs, scores, leaked, provenance)
-        if kind == PRETRAINED:
+        if kind == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:
             trained[row.title] = row, scores.estimates

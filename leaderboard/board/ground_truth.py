@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import StoredRun, find_solution
+from leaderboard.records import PRETRAINED, StoredRun, find_solution
 from leaderboard.scoring import PredictedFold
 from leaderboard.splitting import fold_sides, read_split
 
@@ -39,7 +39,17 @@ class GroundTruth:
         return replace(self, ids=ids, y=self.y[keep], groups=groups, scored=self.scored[keep], formulas=formulas)
 
     def read_run(self, stored: StoredRun) -> tuple[GroundTruth, Floats]:
-        """Ground truth of the crystals that a run supports, and its predictions of them (n,); raises `InputError`."""
+        """Ground truth of the crystals that a run supports, and its predictions of them (n,); raises `InputError`.
+
+        Only a run with published weights, which has no rank, may leave out crystals as unsupported. A run that was
+        trained here, or a submission, must predict the whole test set: else leaving out the hard crystals would pay.
+        """
+        outside = len(stored.record.outside)
+        if outside and (stored.run.preset != PRETRAINED or stored.record.weights is None):
+            raise InputError(
+                f"{stored.folder / 'run.json'} lists {outside} unsupported test crystals ('outside'), which only a "
+                "run with published weights may: predict every test crystal"
+            )
         truth = self.drop_ids(stored.record.outside) if stored.record.outside else self
         return truth, stored.read_predictions(truth.ids)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from asugnn.errors import InputError
 from leaderboard.board.ground_truth import GroundTruth
-from leaderboard.data import Task
+from leaderboard.data import Task, load_dataset
 from leaderboard.records import Convergence, StoredRun
 from leaderboard.scoring import Estimate, PredictedFold, estimate_metrics, score_by_system
 
@@ -61,11 +61,14 @@ def score_runs(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Groun
     return RowScores(sum(len(r.y) for r in folds), estimates, spread, systems, tuple(c for c in curves if c))
 
 
-def check_split(runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:
-    """Raise `InputError` for a run that was made with another version of the split."""
+def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:
+    """Raise `InputError` for a run that was made with another version of the split or of the data set."""
+    data = load_dataset(task.source)
     for stored in runs:
         if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
             raise InputError(f"{stored.folder} was made with another version of the split")
+        if stored.record.data.sha256 != data.sha256:
+            raise InputError(f"{stored.folder} was made with another version of the data set {data.source.name}")
 
 
 def system_rows(task: Task, folds: Sequence[PredictedFold], truths: Sequence[GroundTruth]) -> dict[str, SystemRow]:

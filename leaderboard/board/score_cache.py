@@ -86,9 +86,12 @@ def _row_key(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundT
         except OSError:
             return ""
         record = stored.record
-        of_runs.append([truths[stored.run.fold].content_sha256, *digests, record.columns, sorted(record.outside)])
-    stated = [_code_sha256(), target.name, target.kind, target.ranked_by, target.by_system, of_runs]
-    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
+        stated = record.predictions_sha256, record.files.get("history.csv"), stored.run.preset, record.weights is None
+        of_runs.append(
+            [truths[stored.run.fold].content_sha256, *digests, *stated, record.columns, sorted(record.outside)]
+        )
+    content = [_code_sha256(), target.name, target.kind, target.ranked_by, target.by_system, of_runs]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 @cache

@@ -21,7 +21,7 @@ from asugnn.limits import ID_BYTES, check_limit
 from asugnn.reading import reading, reason
 from leaderboard._util import current_workspace
 from leaderboard.data.parquet_bounds import check_parquet, read_parquet_bytes
-from leaderboard.data.registry import data_file, how_to_get, read_description
+from leaderboard.data.registry import data_file, embedded_record, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
         if stated != sha256:
             raise InputError(f"{file} was changed since it was made: remove its folder, and make it again")
         sha256 = description["sha256"]
+    elif source.embedded and sha256 != embedded_record(source)["sha256"]:
+        raise InputError(f"{file} was changed: its sha256 is not that in provenance.toml; install the package again")
     table = read_layout(file, f"data set {source.name} needs {', '.join(LAYOUT)}", content)
     if (ids := table["material_id"]).dtype != pl.String or ids.has_nulls():
         raise InputError(f"{file} has ids that are not text, in its column material_id")

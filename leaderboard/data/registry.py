@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 import time
 import tomllib
@@ -19,6 +21,7 @@ from leaderboard.data.known_sources import SOURCES
 from leaderboard.data.targets import Source, described_target
 
 TEXTS = ("name", "title", "licence", "citation", "source", "version", "date", "sha256", "file_sha256")
+MAKE_AGAIN = "remove its folder, and make it again"
 HINT = "name the folder of {} with --data-dir or BENCH_DATA"
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder leaderboard/
 SETTLED = 2e9  # nanoseconds: a folder changed less long ago may change again without a new modification time
@@ -58,11 +61,20 @@ def source_provenance(source: Source) -> dict[str, str]:
     """Source, version and date of a data set, as far as they are known, its licence and citation."""
     record: Mapping[str, Any] = {}
     if source.embedded:
-        record = tomllib.loads((PACKAGE / source.file).with_name("provenance.toml").read_text("utf-8"))
+        record = embedded_record(source)
     elif source.folder:
         record = read_description(source.folder)
     stated = {key: str(record[key]) for key in ("source", "version", "date") if key in record}
     return {**stated, "licence": source.licence, "citation": source.citation}
+
+
+def embedded_record(source: Source) -> dict[str, Any]:
+    """provenance.toml beside the file of an embedded data set; raises `InputError`."""
+    file = (PACKAGE / source.file).with_name("provenance.toml")
+    with reading(file, "the origin of a data set", "install the package again"):
+        record = tomllib.loads(file.read_text("utf-8"))
+        record["sha256"]
+        return record
 
 
 def read_description(home: Path) -> dict[str, Any]:
@@ -124,9 +136,15 @@ def _imported_source(file: Path, stamp: Stamp) -> Source:
 
 @cache
 def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
-    description = read_json(file, "a data set", hint := "remove its folder, and make it again")
-    with reading(file, "a data set", hint):
+    description = read_json(file, "a data set", MAKE_AGAIN)
+    with reading(file, "a data set", MAKE_AGAIN):
         _check_description(description)
+        if "description_sha256" in description:
+            intact = description["description_sha256"] == description_sha256(description)
+        else:
+            intact = True
+    if not intact:
+        raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
     return description
 
 
@@ -141,6 +159,16 @@ def _check_description(description: Mapping[str, Any]) -> None:
                 raise ValueError(f"its entry {key} is not a text")
         if "name" in entries and not SAFE_NAME.fullmatch(entries["name"]):
             raise ValueError(f"the name '{entries['name'][:40]}' may only have letters, digits and . _ + = -")
+
+
+def description_sha256(description: Mapping[str, Any]) -> str:
+    """sha256 of what dataset.json says, without its field of that name and without the names of classes (`positive`).
+
+    The names of classes are the user's to change. Data sets of version 0.1 do not state a digest.
+    """
+    stated = {key: value for key, value in description.items() if key != "description_sha256"}
+    stated["targets"] = [{k: v for k, v in target.items() if k != "positive"} for target in stated["targets"]]
+    return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
 
 def _description_stamps(home: str) -> tuple[tuple[str, Stamp], ...]:

@@ -18,6 +18,7 @@ from leaderboard.data import (
     EXCLUSIONS_FILE,
     Source,
     data_folder,
+    description_sha256,
     find_source,
 )
 from leaderboard.splitting import (
@@ -98,6 +99,8 @@ def write_dataset(new: NewDataset) -> Source:
         make_splits(home / "splits", new.name, crystals, energies, clusters, bounds, new.command)
     if new.own_splits:
         new.own_splits(home / "splits")
+    text["split_files"] = {file.name: file_sha256(file) for file in sorted((home / "splits").glob("*.toml"))}
+    text["description_sha256"] = description_sha256(text)
     write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
     return find_source(new.name)
 

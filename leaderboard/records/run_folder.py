@@ -24,7 +24,7 @@ from asugnn.reading import read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
-from leaderboard.records.run_record import FORMAT, RunRecord, record_text
+from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
@@ -83,8 +83,8 @@ class StoredRun:
     record: RunRecord
 
     def read_convergence(self) -> Convergence | None:
-        """Read from history.csv how training converged; None for a model without epochs."""
-        if not (val := read_history(self.folder).get("val")):
+        """Read from history.csv how training converged; None for a model without epochs. Raises `InputError`."""
+        if not (val := self.read_history().get("val")):
             return None
         before = val[: max(1, round(0.9 * len(val)))]
         return Convergence(len(val), max(0.0, 1 - min(val) / min(before)) if min(before) > 0 else 0.0)
@@ -97,12 +97,37 @@ class StoredRun:
     def read_predictions(self, ids: Sequence[str]) -> Floats:
         """Read the predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
         target = self.run.task.target
+        if self.predictions.is_file() and file_sha256(self.predictions) != self.record.predictions_sha256:
+            raise InputError(f"{self.predictions} was changed: its sha256 is not that in run.json; {RESTORE}")
         name, column = self.record.columns or ("id", target.name)
         return read_predictions(self.predictions, ids, column, target.kind, name)
 
+    def read_history(self) -> dict[str, list[float]]:
+        """Read the columns of history.csv, nothing where there is none; raises `InputError` if it was changed."""
+        self.check_files("history.csv")
+        return read_history(self.folder)
+
+    def check_files(self, path: str) -> None:
+        """Raise `InputError` if a file of the run, or one in a folder of it, is not the one that run.json lists.
+
+        Records of format 1 list no files, so nothing is known of theirs.
+        """
+        if self.record.format < 2:
+            return
+        start = self.folder / path
+        files = [f for f in ([start] if start.is_file() else start.rglob("*")) if f.is_file()]
+        present = {f.relative_to(self.folder).as_posix(): file_sha256(f) for f in files}
+        stated = {n: d for n, d in self.record.files.items() if n == path or n.startswith(f"{path}/")}
+        for name in sorted(present.keys() | stated.keys()):
+            if present.get(name) != stated.get(name):
+                if name not in stated:
+                    raise InputError(f"{self.folder / name} was added later: run.json does not list it; remove it")
+                fault = "was changed: its sha256 is not that in run.json" if name in present else "is missing"
+                raise InputError(f"{self.folder / name} {fault}; {RESTORE}")
+
 
 def read_history(folder: Path) -> dict[str, list[float]]:
-    """The columns of history.csv of a run; nothing where there is none."""
+    """The columns of history.csv of a run, nothing where there is none; raises `InputError`."""
     file = folder / "history.csv"
     if not file.is_file():
         return {}
@@ -200,12 +225,14 @@ def list_failures(root: Path) -> list[tuple[Run, str]]:
 
 
 def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Write run.json, which makes the run complete, with the digests of the files beside it.
+    """Write run.json, which makes the run complete, with the digests of all files beside it.
 
     `fields` are those of `RunRecord` but for format, files and sha256; raises `InputError` for one that is wrong.
     """
-    plain = {k: v for k, v in fields.items() if k not in {"format", "files", "sha256"}}
-    raw = {"format": FORMAT, **plain, "files": file_digests(folder)}
+    plain, files = {k: v for k, v in fields.items() if k not in {"format", "files", "sha256"}}, file_digests(folder)
+    if "predictions.csv" in files:
+        plain["predictions_sha256"] = files["predictions.csv"]
+    raw = {"format": FORMAT, **plain, "files": files}
     RunRecord.parse(raw, str(folder / "run.json"))
     write_text(folder / "run.json", record_text(raw))
 

@@ -43,10 +43,11 @@ from typing import Any
 
 from asugnn.errors import InputError
 from asugnn.limits import WHOLE_NUMBER
-from asugnn.reading import read_json
+from asugnn.reading import read_json, reading
 
 FORMAT = 3  # since 3, run.json holds the digest of the model's code: an edited model is another run
 READABLE = (1, 2, 3)
+RESTORE = "restore it, or repeat the run with --again"
 CODE_FIELDS = ("sha256", "file", "package", "version")
 
 
@@ -160,10 +161,20 @@ class RunRecord:
 
     @classmethod
     def read(cls, file: Path) -> RunRecord:
-        """The record in a file; raises `InputError` that names the file and the first field that is wrong."""
+        """The record in a file.
+
+        Raises `InputError` that names the file and the first field that is wrong, or says that the file was changed.
+        """
         if not file.is_file():
             raise InputError(f"{file.parent} is not a finished run: it has no run.json")
-        return cls.parse(read_json(file, "the record of a run"), str(file))
+        raw = read_json(file, "the record of a run")
+        record = cls.parse(raw, str(file))
+        if record.format > 1 or record.sha256:
+            with reading(file, "the record of a run"):
+                intact = record.sha256 == _content_sha256(raw)
+            if not intact:
+                raise InputError(f"{file} was changed: its sha256 is not that of its content; {RESTORE}")
+        return record
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> RunRecord:
@@ -219,8 +230,12 @@ class RunRecord:
 def record_text(raw: Mapping[str, Any]) -> str:
     """run.json as it is written: its last field is the sha256 of what it says without that field."""
     plain = {k: v for k, v in raw.items() if k != "sha256"}
-    sha256 = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
-    return json.dumps({**plain, "sha256": sha256}, indent=1) + "\n"
+    return json.dumps({**plain, "sha256": _content_sha256(raw)}, indent=1) + "\n"
+
+
+def _content_sha256(raw: Mapping[str, Any]) -> str:
+    """sha256 of a record without its field of that name."""
+    return hashlib.sha256(json.dumps({k: v for k, v in raw.items() if k != "sha256"}).encode()).hexdigest()
 
 
 _REQUIRED: Any = object()

@@ -55,13 +55,14 @@ def outside_domain(model: Model, ids: Sequence[str], crystals: Sequence[Crystal]
 
 
 def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
-    """Load the fitted model of a stored run; raises `InputError` where that cannot be done.
+    """Load the fitted model of a stored run; raises `InputError` where that cannot be done, or its files were changed.
 
     A record names an installed model. Where it names a file, that file is executed only if the user has named it too,
     as `named`, and if it is the one that made the run.
     """
     if not (stored.folder / "model").is_dir():
         raise InputError(f"{stored.folder} has no folder 'model': delete its run.json and repeat `bench run`")
+    stored.check_files("model")
     entry, code = stored.record.entry, stored.record.code
     if is_file_model(entry):
         if not is_file_model(named):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -37,6 +40,7 @@ from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
+STARTED_AGAIN = "training started again"
 Outcome = Literal["done", "kept", "failed"]
 Report = Callable[[Run, Outcome, str], None]
 
@@ -111,7 +115,12 @@ def _changed_since(job: Job, out: Path) -> list[str] | None:
 
     None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
     """
-    stored = find_run(job.run, out)
+    try:
+        stored = find_run(job.run, out)
+    except InputError:  # it was damaged
+        if job.again:
+            return []
+        raise
     if stored is None:
         return None
     changed = _differences(job, stored)
@@ -133,15 +142,38 @@ def _differences(job: Job, stored: StoredRun) -> list[str]:
     return [key for key, value in identity.items() if stored.record.raw.get(key) != value]
 
 
+@contextmanager
+def collect_warnings() -> Iterator[list[logging.LogRecord]]:
+    """Collect what the library warns of in the block, such as that a damaged file was made again: it is not printed."""
+    records: list[logging.LogRecord] = []
+    handler, logger = logging.Handler(logging.WARNING), logging.getLogger("asugnn")
+    handler.emit = records.append  # type: ignore[method-assign]
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.level, logger.propagate = logging.WARNING, False
+    try:
+        yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
 def _train_and_predict(job: Job, out: Path) -> str:
     """Train a model, or load it, predict the test set, and write the run; returns the seconds, for the user."""
+    with collect_warnings() as warned:
+        seconds, discarded = _make_run(job, out, warned)
+    words = [*discarded, *(record.getMessage() for record in warned)]
+    return "; ".join(dict.fromkeys([seconds, *words]))
+
+
+def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str, list[str]]:
     run, folder = job.run, job.run.folder(out)
     model_class = find_model(job.model)  # before training: a model may change the working folder
     require_model_packages(model_class)
     commit = checkout_commit()
     data = load_dataset(run.task.source)
     identity = _run_identity(job, data)
-    _resume_or_clear(folder, identity)
+    discarded = _resume_or_clear(folder, identity)
     sides = fold_sides(read_split(data, run.task.rule), data, run.task.target, run.fold)
     ids, test = sides.test, data.crystals(sides.test)
     fields: dict[str, Any] = {
@@ -149,7 +181,14 @@ def _train_and_predict(job: Job, out: Path) -> str:
         "seconds": {},
     }
     workspace = current_workspace()
-    context = Context(run.seed, workspace.device, workspace.precision, folder, workspace.progress(run.title))
+    context = Context(
+        run.seed,
+        workspace.device,
+        workspace.precision,
+        folder,
+        workspace.progress(run.title),
+        hashlib.sha256(_identity_text(identity).encode()).hexdigest(),
+    )
     if not job.weights:
         fields["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
     with measure_memory(fields):
@@ -168,6 +207,8 @@ def _train_and_predict(job: Job, out: Path) -> str:
             model, fields["model_of"] = _load_origin_model(job, out)
         else:
             model = _fit_model(job, context, data, sides, fields)
+            restarted = any(STARTED_AGAIN in record.getMessage() for record in warned)
+            fields["resumed"] = fields["resumed"] and not restarted
         started = time.monotonic()
         values = model.predict(test)
         fields["seconds"]["predict"] = round(time.monotonic() - started, 3)
@@ -186,7 +227,7 @@ def _train_and_predict(job: Job, out: Path) -> str:
     for name in ("checkpoint.pt", "started.json", "error.txt"):
         (folder / name).unlink(missing_ok=True)
     seconds = fields["seconds"]
-    return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s"
+    return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s", discarded
 
 
 def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: dict[str, Any]) -> Model:
@@ -248,18 +289,27 @@ def _save_model(model: Model, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Keep checkpoint and history if they belong to this run, and delete everything else that lies in its folder."""
-    started = folder / "started.json"
-    text = json.dumps(identity, indent=1) + "\n"
+def _identity_text(identity: Mapping[str, Any]) -> str:
+    """started.json: the identity of a run that is under way."""
+    return json.dumps(identity, indent=1) + "\n"
+
+
+def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> list[str]:
+    """Keep checkpoint and history if they belong to this run, and delete everything else that lies in its folder.
+
+    Returns a sentence where a checkpoint was deleted.
+    """
+    started, text = folder / "started.json", _identity_text(identity)
     resumes = started.is_file() and started.read_bytes() == text.encode()
     kept = {".lock", *(("started.json", "checkpoint.pt", "history.csv") if resumes else ())}
+    lost = (folder / "checkpoint.pt").exists() and not resumes
     (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder is no finished run
     for path in folder.iterdir():
         if path.name not in kept:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         write_text(started, text)
+    return [f"checkpoint.pt is not of this run: {STARTED_AGAIN}"] if lost else []
 
 
 def _model_source(model: str) -> str:

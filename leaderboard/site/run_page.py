@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.board import MetricValue, Row, metric_value
-from leaderboard.records import StoredRun, read_history
+from leaderboard.records import StoredRun
 from leaderboard.reports import PanelData, panel_data
 from leaderboard.scoring import estimate_metrics
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
@@ -120,7 +120,7 @@ def _predictions(stored: SiteData, record: StoredRun, data: PanelData) -> dict[s
         "crystals": crystals_of(task, record.run.fold),
         "data": stored.fold_predictions([record]),
         "worst": _worst(stored, record),
-        "history": history_figure(read_history(record.folder), SIZE, 190),
+        "history": history_figure(record.read_history(), SIZE, 190),
     }
     if task.target.kind == "binary":
         return {

@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboard.board import ErrorClass, Row, break_down_errors
 from leaderboard.data import Task
-from leaderboard.records import UNPRESET, read_history
+from leaderboard.records import UNPRESET
 from leaderboard.reports import panel_data
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
@@ -58,7 +58,7 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "histories": [
             {"title": row.title, "page": page_of_run(first.run), "figure": figure}
             for row in first_rows
-            if (figure := history_figure(read_history((first := stored.runs(row)[0]).folder), SIZE, 190))
+            if (figure := history_figure((first := stored.runs(row)[0]).read_history(), SIZE, 190))
         ],
     }
 

@@ -6,12 +6,14 @@ the digest of the data: in `duplicates.json` beside the published splits, in the
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from asugnn.atomic_write import write_text
 from asugnn.cache import cache_folder
@@ -19,7 +21,7 @@ from asugnn.crystal import Crystal
 from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
 from leaderboard.data import Dataset, Task
-from leaderboard.splitting.split import Sides, fold_sides, read_split, split_folder
+from leaderboard.splitting.split import Sides, check_split_file, fold_sides, read_split, split_folder
 from leaderboard.splitting.structure_match import MATCH_VERSION, ComparedPair, compare_structures
 
 DuplicatePairs = Sequence[tuple[str, str]]  # pairs of ids
@@ -29,9 +31,10 @@ LEAKAGE_PHRASE = "test structures also appear in training or validation"
 
 def known_duplicates(data: Dataset) -> DuplicatePairs | None:
     """The pairs of ids that are the same structure, where this data was compared before; None where it was not."""
-    stored = _read_comparison(split_folder(data.source) / DUPLICATES_FILE, data) or _read_comparison(
-        _comparison_file(data.sha256), data
-    )
+    published = split_folder(data.source) / DUPLICATES_FILE
+    if published.is_file():
+        check_split_file(data.source, published)
+    stored = _read_comparison(published, data) or _read_comparison(_comparison_file(data.sha256), data)
     return _same_pairs(stored[0]) if stored else None
 
 
@@ -54,13 +57,15 @@ def compare_dataset(data: Dataset, crystals: Mapping[str, Crystal]) -> list[Comp
 
 def store_comparison(sha256: str, pairs: Sequence[ComparedPair], file: Path | None = None) -> None:
     """Store the compared pairs of the data with a digest in the cache, or in `file`, without different structures."""
-    summary = {
+    summary: dict[str, Any] = {
         "about": "which crystals are one structure: leaderboard/splitting/structure_match.py",
         "rule": MATCH_VERSION,
         "data": sha256,
         "verdicts": dict(sorted(Counter(p.verdict for p in pairs).items())),
     }
     chosen = [p for p in pairs if not file or p.verdict != "another structure"]
+    if not file:
+        summary["sha256"] = _pairs_sha256(sha256, chosen)
     rows = ",\n".join(f"  {json.dumps(astuple(p))}" for p in chosen)
     text = f'{json.dumps(summary, indent=1)[:-2]},\n "pairs": [\n{rows}\n ]\n}}\n'
     if file:
@@ -71,14 +76,24 @@ def store_comparison(sha256: str, pairs: Sequence[ComparedPair], file: Path | No
 
 
 def _read_comparison(file: Path, data: Dataset) -> tuple[list[ComparedPair], bool] | None:
-    """The stored pairs of this data, and whether they are all that were compared; None where they cannot be used."""
-    with suppress(InputError):  # a missing or damaged file is replaced
+    """The stored pairs of this data, and whether they are all that were compared; None where they cannot be used.
+
+    A file in the cache is replaced where it is missing, damaged, or without a digest.
+    """
+    with suppress(InputError):
         content = read_json(file, "compared structures")
         with reading(file, "compared structures"):
             if content["data"] == data.sha256 and content["rule"] == MATCH_VERSION:
                 pairs = [ComparedPair(*row) for row in content["pairs"]]
+                if file.name != DUPLICATES_FILE and content["sha256"] != _pairs_sha256(data.sha256, pairs):
+                    raise ValueError("its pairs do not match their sha256")
                 return pairs, len(pairs) == sum(content["verdicts"].values())
     return None
+
+
+def _pairs_sha256(data: str, pairs: Sequence[ComparedPair]) -> str:
+    """sha256 of compared pairs and of the digest of their data."""
+    return hashlib.sha256(json.dumps([data, MATCH_VERSION, [astuple(p) for p in pairs]]).encode()).hexdigest()
 
 
 def _same_pairs(pairs: Iterable[ComparedPair]) -> DuplicatePairs:

@@ -14,15 +14,17 @@ import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
 from asugnn.limits import CSV_BYTES
 from asugnn.reading import check_file_size, read_toml, reading
-from leaderboard.data import PACKAGE, Dataset, Source, Target
+from leaderboard.data import PACKAGE, Dataset, Source, Target, read_description
 
 SPLITS_FOLDER = PACKAGE.parent / "splits"
 PARTS = 10
@@ -61,6 +63,7 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
     if rule not in rules:
         raise InputError(f"data set {dataset.source.name} has no split '{rule}'{did_you_mean(rule, rules)}")
     table, toml = home / f"{rule}.csv", home / f"{rule}.toml"
+    check_split_file(dataset.source, toml, folder)
     description = _read_toml(toml)
     with reading(table, "a split", RESTORE):
         check_file_size(table, CSV_BYTES)
@@ -89,6 +92,30 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
 def split_folder(source: Source, folder: Path = SPLITS_FOLDER) -> Path:
     """The folder of the splits of a data set: inside its own where it was imported or made, else in `folder`."""
     return source.folder / "splits" if source.folder else folder / source.name
+
+
+def check_split_file(source: Source, file: Path, folder: Path = SPLITS_FOLDER) -> None:
+    """Raise `InputError` for a file beside a split that is not as it was published, or as it was made.
+
+    Digests are in `SHA256SUMS` of the published splits and in dataset.json of a data set that was made here. Older data
+    sets, and folders of other people, state none.
+    """
+    if source.folder:
+        stated = read_description(source.folder).get("split_files", {}).get(file.name)
+    else:
+        stated = _published_digests(folder).get(f"{source.name}/{file.name}")
+    if stated and stated != file_sha256(file):
+        raise InputError(f"{file} was changed: its sha256 is not that stated when it was made; {RESTORE}")
+
+
+@cache
+def _published_digests(folder: Path) -> dict[str, str]:
+    """sha256 by dataset/file from `SHA256SUMS`, as the command sha256sum writes it; empty where there is none."""
+    file = folder / "SHA256SUMS"
+    if not file.is_file():
+        return {}
+    with reading(file, "digests of splits", RESTORE):
+        return {name: digest for digest, name in (line.split() for line in file.read_text("utf-8").splitlines())}
 
 
 def list_rules(source: Source) -> list[str]:

@@ -135,8 +135,55 @@ def with_a_key_too_many(path: Path):
     save_file(load_file(path), path, metadata={"keys": f"{keys} {missing}"})
 
 
+def of_an_older_version(path: Path):
+    """Without a digest."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    with safe_open(path, framework="numpy") as shard:
+        keys = shard.metadata()["keys"]
+    save_file(load_file(path), path, metadata={"keys": keys})
+
+
+def with_one_bit_flipped(path: Path):
+    """The last bit of a number, which stays a number."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = [truncated, emptied, garbled, foreign, with_a_key_too_many, of_an_older_version, with_one_bit_flipped]
+
+
+def test_a_flipped_bit_never_changes_inputs(home, caplog):
+    """Anywhere in a file: in its header, its keys, its arrays."""
+    expected = cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
+    content = shards(home)[0].read_bytes()
+    rng = np.random.default_rng(0)
+    for bit in [*range(0, 8 * len(content), 61), *rng.integers(0, 8 * len(content), 100).tolist()]:
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        for old in shards(home):
+            old.unlink()
+        (next(home.iterdir()) / f"{bit}.safetensors").write_bytes(changed)
+        forget()
+        assert all(map(equal, cached_inputs(CRYSTALS, Featuriser(), "f-1", {}), expected)), bit
+    assert "was damaged: they were computed again" in caplog.text
+
+
+def test_a_shard_of_another_featuriser_is_not_read(home):
+    cached_inputs(CRYSTALS, Featuriser(2), "f-1", {"factor": 2})
+    (shard,) = shards(home)
+    expected = cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
+    (folder,) = (f for f in home.iterdir() if f != shard.parent)
+    (own,) = folder.iterdir()
+    own.write_bytes(shard.read_bytes())
+    forget()
+    assert all(map(equal, cached_inputs(CRYSTALS, Featuriser(), "f-1", {}), expected))
+
+
 @pytest.mark.parametrize("which", [0, 1, 2])
-@pytest.mark.parametrize("damage", [truncated, emptied, garbled, foreign, with_a_key_too_many])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_shard_is_removed_and_computed_again(damage, which, monkeypatch, home):
     monkeypatch.setattr(cache, "SHARD", 3)
     expected = cached_inputs(CRYSTALS, Featuriser(), "f-1", {})

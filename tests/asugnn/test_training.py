@@ -1,4 +1,6 @@
 import csv
+import io
+import logging
 import os
 import signal
 import subprocess
@@ -15,7 +17,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from asugnn import Context, training
+from asugnn import Context, InputError, training
+from asugnn.checkpoint import read_checkpoint, write_checkpoint
 from asugnn.training import Batches, train
 
 
@@ -140,7 +143,8 @@ def test_a_process_that_is_shot_resumes(tmp_path):
             time.sleep(0.02)
         time.sleep(0.2)
         process.send_signal(signal.SIGKILL)
-    reached = len(torch.load(tmp_path / "checkpoint.pt", weights_only=True)["history"])
+    payload = read_checkpoint(tmp_path / "checkpoint.pt", " seed 3")
+    reached = len(torch.load(io.BytesIO(payload), weights_only=True)["history"])
     assert reached > 0
     assert bits(run(tmp_path, epochs=reached + 3)[0]) == bits(run(epochs=reached + 3)[0])
 
@@ -153,6 +157,63 @@ def test_a_finished_run_does_not_train_again(tmp_path):
     assert later == history
     assert (tmp_path / "history.csv").read_bytes() == before
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "history.csv"}
+
+
+def damaged_copies(content: bytes) -> dict[str, bytes]:
+    """Cut, empty, zeros, and bits flipped everywhere."""
+    rng = np.random.default_rng(0)
+
+    def flip(bits) -> bytes:
+        out = bytearray(content)
+        for bit in bits:
+            out[bit // 8] ^= 1 << bit % 8
+        return bytes(out)
+
+    places = [*range(0, 8 * 100, 7), *rng.integers(0, 8 * len(content), 50).tolist()]
+    copies = {f"bit {bit}": flip([bit]) for bit in places}
+    copies["50 bits"] = flip(rng.choice(8 * len(content), 50, replace=False).tolist())
+    return {"empty": b"", "cut": content[: len(content) // 2], "zeros": bytes(len(content)), **copies}
+
+
+def test_a_damaged_checkpoint_is_never_read(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    write_checkpoint(file, bytes(range(256)) * 8, "a")
+    assert read_checkpoint(file, "a") == bytes(range(256)) * 8
+    with pytest.raises(InputError, match="another training"):
+        read_checkpoint(file, "b")
+    for content in damaged_copies(file.read_bytes()).values():
+        file.write_bytes(content)
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(file, "a")
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "bit 7", "50 bits", "foreign", "other network"])
+def test_a_checkpoint_that_does_not_fit_starts_training_again(damage, tmp_path, caplog):
+    whole = run()[0]
+    run(tmp_path, epochs=3)
+    file = tmp_path / "checkpoint.pt"
+    if damage == "foreign":
+        write_checkpoint(file, b"PK", " seed 3")
+    elif damage == "other network":  # its first layer fits, the second does not
+        payload = io.BytesIO()
+        other = nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(15))
+        weights = {f"layers.{k}": v for k, v in other.state_dict().items()}
+        torch.save({"module": weights, "history": [], "best": 0.0, "best_epoch": 0, "best_weights": None}, payload)
+        write_checkpoint(file, payload.getvalue(), " seed 3")
+    else:
+        file.write_bytes(damaged_copies(file.read_bytes())[damage])
+    with caplog.at_level(logging.WARNING):
+        assert bits(run(tmp_path)[0]) == bits(whole)
+    assert [r.getMessage().endswith("training started again") for r in caplog.records] == [True]
+
+
+def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path, caplog):
+    whole = run()[0]
+    run(tmp_path, epochs=3)
+    (tmp_path / "checkpoint.pt").rename(tmp_path / "kept")
+    write_checkpoint(tmp_path / "checkpoint.pt", read_checkpoint(tmp_path / "kept", " seed 3"), " seed 4")
+    assert bits(run(tmp_path)[0]) == bits(whole)
+    assert "checkpoint.pt is of another training: training started again" in caplog.text
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():

@@ -15,6 +15,7 @@ from asugnn import InputError
 from leaderboard.board.board import pareto_front, rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
+from leaderboard.board.verify import verify_runs
 from leaderboard.data.tasks import Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_folder import Run, find_run, list_runs, write_record
@@ -211,3 +212,46 @@ def test_published_weights_come_last_however_good(one_fold: Path, tmp_path: Path
     copy_run(source["mean"], Run(BULK, "quick", "other-seed", 0, 1), tmp_path)
     rows, _ = rank_rows(tmp_path, [BULK], "quick")
     assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-seed", None), ("best", None)]
+
+
+@pytest.mark.parametrize(("preset", "weights"), [("quick", False), ("quick", True), ("submitted", False)])
+def test_leaving_out_hard_crystals_earns_no_rank(preset: str, weights: bool, one_fold: Path, tmp_path: Path):
+    """Only runs with published weights, which have no rank, may list unsupported crystals."""
+    source = {model: Run(BULK, "quick", model, 0, 0).folder(one_fold) for model in ("forest", "mean")}
+    y, p = answers_and_predictions(one_fold, BULK, "mean")
+    ids = load_ground_truth(BULK, 0).ids
+    hard = {ids[i]: "too hard" for i in np.argsort(-abs(y - p))[:30]}
+    changes: dict[str, object] = {"preset": preset, "outside": hard}
+    if weights:
+        changes["weights"] = {"name": "w", "trained_on": "other data"}
+    copy_run(source["forest"], Run(BULK, "quick", "forest", 0, 0), tmp_path)
+    run = Run(BULK, preset, "sly", 0, 0)
+    copy_run(source["mean"], run, tmp_path)
+    file = run.folder(tmp_path) / "predictions.csv"
+    head, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([head, *(line for line in lines if line.split(",")[0] not in hard)]) + "\n")
+    write_record(run.folder(tmp_path), {**find_run(run, tmp_path).record.raw, **changes})
+    rows, notes = rank_rows(tmp_path, [BULK], "quick")
+    assert [r.model for r in rows] == ["forest"]
+    (note,) = notes
+    assert f"sly on {BULK.name} skipped" in note
+    assert "lists 30 unsupported test crystals" in note
+    (checked,) = [c for c in verify_runs(tmp_path) if "sly" in c.title]
+    assert any("lists 30 unsupported test crystals" in fault for fault in checked.faults)
+
+
+def test_a_record_with_published_weights_has_no_rank_under_any_preset(one_fold: Path, tmp_path: Path):
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
+    copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path, weights={"name": "w", "trained_on": "other data"})
+    copy_run(source, Run(BULK, "quick", "b", 0, 0), tmp_path)
+    rows, _ = rank_rows(tmp_path, [BULK], "quick")
+    assert {r.model: r.rank for r in rows} == {"a": None, "b": 1}
+
+
+def test_a_run_on_other_data_is_not_ranked(one_fold: Path, tmp_path: Path):
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
+    other = {"name": "open-dft", "sha256": "0" * 64}
+    copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path, data=other)
+    rows, notes = rank_rows(tmp_path, [BULK], "quick")
+    assert rows == []
+    assert notes[0].endswith("was made with another version of the data set open-dft")

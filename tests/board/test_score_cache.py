@@ -1,9 +1,10 @@
 """Scores kept in the cache folder: the same bits as computed ones, and never those of a file that was changed."""
 
+import json
 import os
 import shutil
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from leaderboard.board.rows import Row
 from leaderboard.board.verify import verify_runs
 from leaderboard.data import PACKAGE
 from leaderboard.data.tasks import parse_task
-from leaderboard.records import run_record
+from leaderboard.records import open_run, run_record, write_record
 from leaderboard.site.pages import build_site
 
 TASKS = [parse_task(f"open-dft/{name}") for name in ("bulk-modulus", "metal", "zero-shot")]
@@ -45,6 +46,11 @@ def write_constant(file: Path, value: float) -> None:
     """Predict the same for all crystals of a file."""
     head, *lines = file.read_text().splitlines()
     file.write_text("\n".join([head, *(f"{line.split(',')[0]},{value}" for line in lines)]))
+
+
+def record_again(file: Path) -> None:
+    """State the digests of a run's files as they are now."""
+    write_record(file.parent, json.loads((file.parent / "run.json").read_text()))
 
 
 def forbid_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +100,10 @@ def test_a_changed_file_never_shows_an_old_score(root: Path, name: str):
     file.write_text("".join(lines))
     assert file.stat().st_size == stat.st_size
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    rows, notes = rank_rows(root, TASKS[:1], "quick")
+    assert "cgcnn" not in {row.title for row in rows}
+    assert f"{name} was changed: its sha256 is not that in run.json" in notes[0]
+    record_again(file)
     after = row_of(root, "cgcnn")
     if name == "predictions.csv":
         assert after.metrics["mae"].value != before.metrics["mae"].value
@@ -109,12 +119,16 @@ def test_a_file_that_changes_while_it_is_scored_is_not_kept(root: Path, monkeypa
 
     def change_then_score(task, runs, truths):
         write_constant(file, 1.0)
+        record_again(file)
+        stored = open_run(file.parent)
+        runs = [replace(r, record=stored.record) if r.folder == stored.folder else r for r in runs]
         return score_runs(task, runs, truths)
 
     with monkeypatch.context() as patch:
         patch.setattr(score_cache, "score_runs", change_then_score)
         assert row_of(root, "forest").metrics != right
     file.write_bytes(original)
+    record_again(file)
     assert row_of(root, "forest").metrics == right
 
 
@@ -167,12 +181,14 @@ def test_rows_of_other_folders_stay_while_there_is_room(root: Path, tmp_path: Pa
     shutil.copytree(root / one, tmp_path / "few" / one)
     file = tmp_path / "few" / one / "0-0" / "predictions.csv"
     write_constant(file, 1.5)
+    record_again(file)
     assert len(rank_rows(tmp_path / "few", TASKS, "quick")[0]) == 1
     with monkeypatch.context() as patch:
         forbid_scoring(patch)
         assert rank(root) == right
     monkeypatch.setattr(score_cache, "LARGEST", 0)
     write_constant(file, 1.6)
+    record_again(file)
     assert len(rank_rows(tmp_path / "few", TASKS, "quick")[0]) == 1
     forbid_scoring(monkeypatch)
     with pytest.raises(AssertionError, match="scored again"):

@@ -1,6 +1,5 @@
 """Run folders."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from asugnn import InputError
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.run_folder import FORMAT, Run, find_run, list_runs, read_history, row_name, write_record
+from leaderboard.records.run_folder import Run, find_run, list_runs, read_history, row_name, write_record
 from leaderboard.records.submission_log import SubmissionLog
 
 RUN = Run(parse_task("open-dft/metal"), "quick", "mean", 0, 3)
@@ -63,16 +62,14 @@ def test_a_folder_that_cannot_be_read_is_named_and_hurts_no_other(content: str, 
 
 def test_folders_of_other_names_are_named(tmp_path: Path):
     stray = tmp_path / "open-dft" / "gap@random" / "quick" / "mean" / "0-0"
-    stray.mkdir(parents=True)
-    (stray / "run.json").write_text(json.dumps({"format": FORMAT, **record_fields(RUN)}))
+    write_record(stray, record_fields(RUN))
     assert "there is no task 'open-dft/gap'" in list_runs(tmp_path)[1][0]
 
 
 def test_runs_of_an_imported_data_set_say_once_that_its_folder_must_be_named(tmp_path: Path):
     for seed in range(3):
         folder = tmp_path / "my-crystals" / "gap@random" / "quick" / "mean" / f"0-{seed}"
-        folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"format": FORMAT, **record_fields(RUN)}))
+        write_record(folder, record_fields(RUN))
     runs, (fault,) = list_runs(tmp_path)
     assert not runs
     assert "runs of my-crystals/gap@random cannot be used: data set 'my-crystals' is not known here" in fault
@@ -91,9 +88,10 @@ def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):
 @pytest.mark.parametrize(("before", "last", "flat"), [(1.0, 0.992, True), (1.0, 0.98, False), (1.0, 1.5, True)])
 def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: float, flat: bool, tmp_path: Path):
     """18 epochs, of which twelve learn nothing, then two, of which one gains as much as is given."""
-    write_record(RUN.folder(tmp_path), record_fields(RUN))
     val = [*[10.0] * 12, *[before] * 6, last, 2.0]
+    RUN.folder(tmp_path).mkdir(parents=True)
     (RUN.folder(tmp_path) / "history.csv").write_text("\n".join(["val", *map(str, val)]) + "\n")
+    write_record(RUN.folder(tmp_path), record_fields(RUN))
     convergence = list_runs(tmp_path)[0][0].read_convergence()
     assert convergence is not None
     assert (convergence.epochs, convergence.flat) == (20, flat)

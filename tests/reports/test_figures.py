@@ -142,6 +142,7 @@ def test_of_several_seeds_a_panel_has_the_first_of_each_fold(tmp_path: Path):
     other = store_copy(tmp_path, f"{folder}/0-0", f"{folder}/0-1", seed=1)
     truth = load_ground_truth(parse_task("open-dft/band-gap"), 0)
     write_predictions(other / "predictions.csv", truth.ids, "band-gap", truth.y)  # perfect
+    write_record(other, open_run(other).record.raw)
     runs = load_paper_runs("open-dft", ["band-gap"], "", tmp_path)
     data = model_panels(runs, "forest")["band-gap"].data
     assert len(data.labels) == len(truth.ids)  # a crystal is one point

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from leaderboard.records.run_record import record_text
+
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TASK = "open-dft/bulk-modulus"
 MODEL = """
@@ -94,7 +96,7 @@ def test_a_module_named_in_a_record_is_not_imported(tmp_path: Path):
     (tmp_path / "evil.py").write_text("open('ran', 'w')")
     for entry in ("evil:Model", "evil.Model", "evil", "/tmp/evil.py:Model", "../evil.py:Model"):
         record = json.loads(file.read_text()) | {"entry": entry, "source": "evil:Model"}
-        file.write_text(json.dumps(record))
+        file.write_text(record_text(record))
         (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
         assert bench(tmp_path, "predict", "POSCAR", "--run", str(file.parent)).returncode == 1
         assert not (tmp_path / "ran").exists()

@@ -24,6 +24,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.records.predictions_csv import predictions_text
+from leaderboard.records.run_folder import write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_pretrained, plan_runs
 from leaderboard.running.predict_files import predict_files
@@ -346,6 +347,9 @@ def test_crystals_left_out_are_counted(tmp_path: Path):
     # The file of predictions is what it says: one that lacks a crystal is refused.
     file = next((tmp_path / "runs").rglob("predictions.csv"))
     file.write_text("\n".join(file.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
+    _, notes = rank_rows(tmp_path / "runs", [task], "quick")
+    assert "predictions.csv was changed" in notes[0]
+    write_record(file.parent, json.loads((file.parent / "run.json").read_text(encoding="utf-8")))
     _, notes = rank_rows(tmp_path / "runs", [task], "quick")
     assert "has no row" in notes[0]
 

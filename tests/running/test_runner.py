@@ -1,7 +1,6 @@
 """Runs: bits, resumption, refusals. Real models on the embedded data."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 from asugnn import InputError
 from asugnn.atomic_write import file_sha256
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.run_folder import StoredRun, list_runs
+from leaderboard.records.run_folder import StoredRun, list_runs, write_record
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 
@@ -171,11 +170,12 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
     run(tmp_path, "bulk-modulus", ["mean"])
     (record,), _ = list_runs(tmp_path)
     about = {**record.record.raw, "split": {**record.record.raw["split"], "sha256": "another"}}
-    (record.folder / "run.json").write_text(json.dumps(about))
+    write_record(record.folder, about)
+    before = (record.folder / "run.json").read_bytes()
     ((_, _, outcome, note),) = run(tmp_path, "bulk-modulus", ["mean"])
     assert outcome == "failed"
     assert "holds a finished run that differs in split" in note
-    assert json.loads((record.folder / "run.json").read_text()) == about
+    assert (record.folder / "run.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

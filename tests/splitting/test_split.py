@@ -13,6 +13,7 @@ import polars
 import pytest
 
 from asugnn import Crystal, InputError
+from asugnn.atomic_write import file_sha256
 from leaderboard.data.dataset import Dataset, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.splitting.make import part_of_group, write_split
@@ -33,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    shutil.copytree(SPLITS_FOLDER, tmp_path / "splits")
+    """The published splits without their list of digests, so that they can be changed."""
+    shutil.copytree(SPLITS_FOLDER, tmp_path / "splits", ignore=shutil.ignore_patterns("SHA256SUMS"))
     return tmp_path / "splits"
 
 
@@ -275,6 +277,20 @@ def test_ids_that_come_twice_are_found_at_once(copy: Path):
     with pytest.raises(InputError, match="lists id 'last' more than once"):
         read_split(load_dataset(OPEN_DFT), "random", copy)
     assert time.process_time() - start < 5  # to compare all with all takes minutes
+
+
+def test_published_files_are_as_listed(copy: Path):
+    lines = (SPLITS_FOLDER / "SHA256SUMS").read_text().splitlines()
+    assert lines == [f"{file_sha256(file)}  {file.relative_to(SPLITS_FOLDER)}" for file in published_files()]
+    shutil.copy(SPLITS_FOLDER / "SHA256SUMS", copy)
+    toml = copy / "open-dft" / "random.toml"
+    toml.write_text(toml.read_text().replace('test = ["0", "1"]', 'test = ["0", "q"]'))
+    with pytest.raises(InputError, match=r"random\.toml was changed"):
+        read_split(load_dataset(OPEN_DFT), "random", copy)
+
+
+def published_files() -> list[Path]:
+    return sorted(f for f in SPLITS_FOLDER.glob("*/*") if f.suffix in {".toml", ".csv", ".json"})
 
 
 def test_a_part_on_two_sides_is_refused(copy: Path):

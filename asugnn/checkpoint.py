@@ -1,0 +1,40 @@
+"""A checkpoint on disk: bytes with the digest of them, and of what was trained, in front.
+
+A file that was cut, overwritten, changed by one bit, or written for another training is not read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from asugnn.atomic_write import atomic_write
+from asugnn.errors import InputError
+from asugnn.reading import reading
+
+MAGIC = b"asugnn checkpoint 1\n"
+DIGEST = hashlib.sha256().digest_size  # bytes
+
+
+def write_checkpoint(path: Path, payload: bytes, identity: str) -> None:
+    """Write a checkpoint, atomically; `identity` says of which training it is."""
+    body = _digest(identity.encode()) + payload
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(MAGIC + _digest(body) + body)
+
+
+def read_checkpoint(path: Path, identity: str) -> bytes:
+    """Read the payload of a checkpoint; raises `InputError` where it is damaged, or of another training."""
+    with reading(path, "a checkpoint"):
+        content = path.read_bytes()
+    start = len(MAGIC) + DIGEST
+    body = content[start:]
+    if not content.startswith(MAGIC) or content[len(MAGIC) : start] != _digest(body):
+        raise InputError(f"{path.name} was damaged")
+    if body[:DIGEST] != _digest(identity.encode()):
+        raise InputError(f"{path.name} is of another training")
+    return body[DIGEST:]
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
