@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
-from asugnn.limits import ID_BYTES, check_limit
+from asugnn.limits import ATOMS, ID_BYTES, check_limit
 from asugnn.reading import reading, reason
 from leaderboard._util import current_workspace
 from leaderboard.data.parquet_bounds import check_parquet, read_parquet_bytes
@@ -102,11 +102,21 @@ def read_layout(file: Path, hint: str, content: bytes | None = None) -> pl.DataF
             content = read_parquet_bytes(file)
         check_parquet(content)
         table = pl.read_parquet(content)
-        if "material_id" in table.columns and (names := table["material_id"]).dtype == pl.String:
-            check_limit(names.str.len_bytes().max() or 0, ID_BYTES, "bytes in one id")  # type: ignore[arg-type]
+        _check_row_sizes(table)
     if missing := [c for c in LAYOUT if c not in table.columns]:
         raise InputError(f"{file} has no column {', '.join(missing)}: {hint}")
     return table
+
+
+def _check_row_sizes(table: pl.DataFrame) -> None:
+    """Refuse a long id or list before it becomes Python's: repeated values take no place in the file."""
+    import polars as pl
+
+    for column in table.select(pl.col("^(material_id|lattice|frac_coords|atomic_numbers)$")):
+        if column.dtype == pl.String:
+            check_limit(cast(int, column.str.len_bytes().max() or 0), ID_BYTES, f"bytes in one {column.name}")
+        if column.dtype == pl.List:
+            check_limit(cast(int, column.list.len().max() or 0), 3 * ATOMS, f"values in one {column.name}")
 
 
 def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:

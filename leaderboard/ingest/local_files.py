@@ -148,7 +148,7 @@ def _read_parquet(path: Path) -> tuple[dict[str, tuple[Crystal, Labels]], Faults
     ]
     rows: dict[str, tuple[Crystal, Labels]] = {}
     faults: Faults = []
-    for number, row in enumerate(table.iter_rows(named=True), 1):
+    for number, row in enumerate(table.select(*LAYOUT, *numeric).iter_rows(named=True), 1):
         name = str(row["material_id"])
         try:
             if name in rows:

@@ -72,5 +72,12 @@ def test_a_panic_of_polars_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_long_id_is_refused(tmp_path: Path):
     (tmp_path / "a.parquet").write_bytes(packed(pl.DataFrame({**ROW, "material_id": ["x" * 1001]})))
-    with pytest.raises(InputError, match="it has 1,001 bytes in one id, and at most 1,000 are read"):
+    with pytest.raises(InputError, match="it has 1,001 bytes in one material_id, and at most 1,000 are read"):
+        read_layout(tmp_path / "a.parquet", "")
+
+
+def test_a_long_list_is_refused(tmp_path: Path):
+    long = pl.DataFrame({**ROW, "frac_coords": [[0.0] * 30_001]})
+    (tmp_path / "a.parquet").write_bytes(packed(long))
+    with pytest.raises(InputError, match="it has 30,001 values in one frac_coords, and at most 30,000 are read"):
         read_layout(tmp_path / "a.parquet", "")
