@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
+
+LARGEST_JSON = 2**26  # bytes of a file of JSON
 
 
 @contextmanager
@@ -41,9 +44,19 @@ def reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
+def check_file(path: Path, most: int) -> None:
+    """Raise `OSError` or `ValueError` for what is no regular file, such as a pipe, or has more than `most` bytes."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is not a regular file")
+    if status.st_size > most:
+        raise ValueError(f"it has {status.st_size:,} bytes, more than {most:,}")
+
+
 def read_json(path: Path, what: str, hint: str = "") -> dict[str, Any]:
     """Read the object in a JSON file; raises `InputError` where it is missing, damaged, or holds no object."""
     with reading(path, what, hint):
+        check_file(path, LARGEST_JSON)
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
             raise ValueError(f"it holds {type(content).__name__}, not an object with names")

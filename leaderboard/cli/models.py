@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Crystals, Preset, parse_list, progress_bars
+from leaderboard.cli.options import Crystals, Preset, parse_list, print_words, progress_bars
 
 
 def models() -> None:
@@ -38,7 +38,7 @@ def check(
 
     findings = []
     for finding in check_model(name, preset):
-        typer.echo(finding.line)
+        print_words(finding.line)
         findings.append(finding)
     if broken := failed_findings(findings):
         raise InputError(f"model '{name}' breaks {len(broken)} of {len(findings)} points of the contract")
@@ -76,7 +76,7 @@ def predict(
     values, reasons = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
     for name, reason in reasons.items():
-        typer.echo(f"skipped: {name}: {reason}", err=True)
+        print_words(f"skipped: {name}: {reason}", err=True)
     if reasons:
         raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see above")
 

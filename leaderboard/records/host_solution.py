@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.reading import read_json, reading
+from asugnn.reading import check_file, read_json, reading
 
+LARGEST_SOLUTION = 2**28  # bytes
 COMPETITION_FILE = "competition.json"  # beside a solution: the task and the fold that it is of
 
 
@@ -41,6 +42,7 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
     described = Path(named).with_name(COMPETITION_FILE)
     with reading(Path(named), "a host's solution", "BENCH_SOLUTION names it"):
         stated = read_json(described, "the description of a solution") if described.is_file() else None
+        check_file(Path(named), LARGEST_SOLUTION)
         with Path(named).open(encoding="utf-8-sig", newline="") as file:
             header, *lines = (line for line in csv.reader(file) if line)
         table = {line[0]: line[1:] for line in lines}

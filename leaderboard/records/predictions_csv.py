@@ -21,7 +21,8 @@ from asugnn.model import Kind
 
 SHOWN = 5  # faults of one sort that are spelt out
 LONGEST = 10_000  # characters of a line
-ENOUGH = 100_000  # faults after which reading stops
+ENOUGH = 100_000  # faults, or blank lines, after which reading stops
+LARGEST = 2**28  # bytes of a file
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -128,9 +129,13 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
     place = {name: i for i, name in enumerate(ids)}
     loose: dict[str, str] = {}
     line_of = np.zeros(len(ids), dtype=np.int64)  # where each id was met
+    blank = 0
     for number, line in lines:
         cells = _cells(line)
         if cells is not None and not any(cells):
+            blank += 1
+            if blank > ENOUGH:
+                raise _StopError(f"reading stopped before line {number:,}, after {ENOUGH:,} blank lines")
             continue
         if faults.total > ENOUGH:
             raise _StopError(f"reading stopped before line {number:,}, after {faults.total:,} faults")
@@ -159,7 +164,10 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
 def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
     """The lines of a file that can be read, numbered from 1, without their ends."""
     if not path.is_file():
-        raise _StopError("it is a folder, not a file" if path.is_dir() else "there is no such file")
+        missing = "it is not a regular file" if path.exists() else "there is no such file"
+        raise _StopError("it is a folder, not a file" if path.is_dir() else missing)
+    if (size := path.stat().st_size) > LARGEST:
+        raise _StopError(f"it has {size:,} bytes, more than {LARGEST:,}")
     with path.open("rb") as binary:
         start = binary.read(4)
     for magic, sentence in _FOREIGN.items():
