@@ -33,7 +33,7 @@ def one_line(text: str) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """The printable text in one line, such that Markdown shows it as it is: no markup, link or HTML in it has effect."""
+    """The printable text in one line as Markdown that shows it as it is: no markup, link or HTML in it has effect."""
     return _MARKUP.sub(r"\\\g<0>", one_line(text))
 
 

@@ -232,7 +232,7 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError` for an unreadable one."""
+    """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError`."""
     digests = {}
     for path in sorted(_files_below(folder)):
         if _belongs_to_run(path.relative_to(folder)):

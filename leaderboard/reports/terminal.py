@@ -234,7 +234,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
 def _system_tables(
     models: Sequence[tuple[str, dict[str, SystemRow]]], task: Task, draw: Callable[[Table], str]
 ) -> list[str]:
-    """All metrics by chemical system, and by model if there are titles (cells); for a regression after the offsets too."""
+    """All metrics by chemical system, and by model if there are title cells; for a regression after the offsets too."""
     table, unit = new_table(), words_cell(task.target.unit)
     metrics = task.target.metrics
     shifted = task.target.kind == "regression"
@@ -297,7 +297,7 @@ def _board_csv(rows: Sequence[Row]) -> str:
 
 
 def plain_words(text: str, form: str = "table") -> str:
-    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or with `form` `markdown` in Markdown."""
+    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
     return markdown_text(text) if form == "markdown" else one_line(text)
 
 

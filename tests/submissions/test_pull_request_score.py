@@ -199,8 +199,8 @@ def test_every_hostile_archive_is_answered_quickly_and_leaves_nothing(tmp_path: 
         assert time.monotonic() - started < 3, what
         comment = (home / "comment.md").read_text(encoding="utf-8")
         assert comment.startswith(COMMENT_MARK), what
-        assert ("cannot be scored" in comment) == (status == 1), what
-        assert "cannot be scored" in comment or "could not be scored" in comment or "no proposal" in comment, what
+        assert ("The archive of this pull request cannot be scored" in comment) == (status == 1), what
+        assert status == 1 or "It could not be" in comment or "There is no proposal" in comment, what
         assert all(c.isprintable() or c == "\n" for c in comment), what
         assert str(tmp_path) not in comment, what
         assert {p.name for p in home.iterdir()} == {"x.zip", "comment.md"}, what
