@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -22,20 +23,19 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.atomic_write import atomic_write, file_sha256
+from asugnn.atomic_write import atomic_write
 from asugnn.cache import cache_folder
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.reading import check_file, reading
+from asugnn.reading import reading
 from leaderboard.board.ground_truth import GroundTruth
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, score_runs
 from leaderboard.data import PACKAGE, Task
-from leaderboard.records import Convergence, StoredRun
+from leaderboard.records import Convergence, StoredRun, file_digest
 from leaderboard.scoring import Estimate
 
 CODE = ("scoring/*.py", "board/*.py", "records/predictions_csv.py", "records/run_folder.py")  # what computes scores
 LARGEST = 2**25  # bytes of rows that a file keeps although this board did not show them
-LARGEST_FILE = 2**28  # bytes of predictions whose digest is computed: larger ones are refused anyway
 
 
 class ScoreCache:
@@ -83,9 +83,8 @@ def _row_key(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundT
     for stored in runs:
         history = stored.folder / "history.csv"
         try:
-            check_file(stored.predictions, LARGEST_FILE)
-            digests = file_sha256(stored.predictions), file_sha256(history) if history.is_file() else None
-        except (OSError, ValueError):
+            digests = file_digest(stored.predictions), file_digest(history) if os.path.lexists(history) else None
+        except InputError:
             return ""
         record = stored.record
         of_runs.append([truths[stored.run.fold].content_sha256, *digests, record.columns, sorted(record.outside)])

@@ -22,7 +22,8 @@ from asugnn.model import Kind
 SHOWN = 5  # faults of one sort that are spelt out
 LONGEST = 10_000  # characters of a line
 ENOUGH = 100_000  # faults, or blank lines, after which reading stops
-LARGEST = 2**28  # bytes of a file
+LARGEST_PREDICTIONS = 2**28  # bytes of a file
+LARGEST_VALUE = 1e100  # so that squares and sums of errors are finite
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -166,8 +167,8 @@ def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         missing = "it is not a regular file" if path.exists() else "there is no such file"
         raise _StopError("it is a folder, not a file" if path.is_dir() else missing)
-    if (size := path.stat().st_size) > LARGEST:
-        raise _StopError(f"it has {size:,} bytes, more than {LARGEST:,}")
+    if (size := path.stat().st_size) > LARGEST_PREDICTIONS:
+        raise _StopError(f"it has {size:,} bytes, more than {LARGEST_PREDICTIONS:,}")
     with path.open("rb") as binary:
         start = binary.read(4)
     for magic, sentence in _FOREIGN.items():
@@ -270,6 +271,8 @@ def _value_fault(text: str, kind: Kind) -> Fault | None:
     if value is not None and _NUMBER.fullmatch(text):
         if not np.isfinite(value):
             return "values that are not finite", f"'{_short(text)}' is too large for a floating-point number"
+        if abs(value) > LARGEST_VALUE:
+            return "values that are too large", f"'{_short(text)}' is larger than {LARGEST_VALUE:g}"
         if kind == "binary" and not 0 <= value <= 1:
             return "values that are no probability", f"{_short(text)} is not a probability: it must lie within 0 and 1"
         return None

@@ -26,7 +26,7 @@ from asugnn.errors import InputError
 from asugnn.reading import check_file, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
-from leaderboard.records.predictions_csv import read_predictions
+from leaderboard.records.predictions_csv import LARGEST_PREDICTIONS, read_predictions
 from leaderboard.records.run_record import FORMAT, RunRecord, record_text
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
@@ -34,7 +34,8 @@ SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
 UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
 LARGEST_HISTORY = 2**22  # bytes of history.csv
-LARGEST_FILE = 2**34  # bytes of any file of a run
+LARGEST_FILES = {"predictions.csv": LARGEST_PREDICTIONS, "history.csv": LARGEST_HISTORY}
+LARGEST_FILE = 2**34  # bytes of any other file of a run
 FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run
 TRANSIENT_FILES = {
     ".lock",
@@ -233,13 +234,15 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError`."""
-    digests = {}
-    for path in sorted(_files_below(folder)):
-        if _belongs_to_run(path.relative_to(folder)):
-            with reading(path, "a file of a run"):
-                check_file(path, LARGEST_FILE)
-                digests[path.relative_to(folder).as_posix()] = file_sha256(path)
-    return digests
+    files = (path for path in sorted(_files_below(folder)) if _belongs_to_run(path.relative_to(folder)))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file of a run; raises `InputError` for one that cannot be read, or is larger than such files are."""
+    with reading(path, "a file of a run"):
+        check_file(path, LARGEST_FILES.get(path.name, LARGEST_FILE))
+        return file_sha256(path)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

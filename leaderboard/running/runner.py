@@ -111,7 +111,12 @@ def _changed_since(job: Job, out: Path) -> list[str] | None:
 
     None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
     """
-    stored = find_run(job.run, out)
+    try:
+        stored = find_run(job.run, out)
+    except InputError as error:
+        if job.again:
+            return None
+        raise InputError(f"{error}; --again replaces it") from error
     if stored is None:
         return None
     changed = _differences(job, stored)
