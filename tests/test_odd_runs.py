@@ -71,7 +71,7 @@ def check_commands(
             assert status == 0, said
             assert "good" in out, said
             assert "other" in out, said
-        if words[0] == "errors":
+        if words[0] == "errors" and "csv" in words:  # a terminal has no room for so many columns
             assert "good" in out, said
     return results
 

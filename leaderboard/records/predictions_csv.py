@@ -260,7 +260,7 @@ def _unknown(name: str, near: str | None) -> Fault:
     return "unknown ids", f"id '{_short(name)}' is not in this task{hint}"
 
 
-def _value_fault(text: str, kind: Kind) -> Fault | None:
+def _value_fault(text: str, kind: Kind) -> Fault | None:  # noqa: PLR0911 (a line a fault)
     """What is wrong with a predicted value."""
     if not text:
         return "empty values", "the value is empty"
