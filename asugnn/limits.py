@@ -31,7 +31,8 @@ ARCHIVE_FILES = 100_000
 DOCUMENT_BYTES = 50_000_000  # of a line of a packed file of documents
 DOWNLOAD_BYTES = 50_000_000_000  # of a download whose size was not announced
 ANSWER_BYTES = 200_000_000  # of an answer that is kept in memory
-WHOLE_NUMBER = 2**63 - 1  # in a record
+HISTORY_BYTES = 4_000_000  # of the history of a training
+RUN_FILE_BYTES = 20_000_000_000  # of any other file of a run
 
 
 def check_limit(amount: int, limit: int, what: str) -> None:

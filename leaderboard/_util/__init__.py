@@ -5,7 +5,7 @@ Any room may import from here; this room imports none.
 
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.locks import lock_folder
-from leaderboard._util.names import SAFE_NAME, safe_name
+from leaderboard._util.names import SAFE_NAME, markdown_text, one_line, printable, safe_name
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
@@ -32,8 +32,11 @@ __all__ = [
     "console_progress",
     "current_workspace",
     "lock_folder",
+    "markdown_text",
     "missing_extra",
+    "one_line",
     "parallel_map",
+    "printable",
     "require_model_packages",
     "require_packages",
     "safe_name",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from asugnn.errors import InputError
-from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import check_origin
 from leaderboard.board.rows import OTHERS, Row, make_row
 from leaderboard.board.score_cache import ScoreCache
@@ -74,13 +74,16 @@ def _rank_task(
 
     Only models with the same folds and seeds are compared, and so ranked; none that others trained.
     """
-    folds = {r.run.fold for runs in by_model.values() for r in runs}
-    truths = {fold: load_ground_truth(task, fold, private) for fold in folds}
-    leaked = _count_leaked(task, folds)
+    truths, missing = _load_truths(task, {r.run.fold for runs in by_model.values() for r in runs}, private)
+    leaked = _count_leaked(task, truths)
     cached, provenance = ScoreCache(task, preset), source_provenance(task.source)
     trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     rows: list[Row] = []
-    for (kind, model), runs in by_model.items():
+    for (kind, model), of_model in by_model.items():
+        notes += [f"{r.run.title} skipped: {missing[r.run.fold]}" for r in of_model if r.run.fold in missing]
+        runs = [r for r in of_model if r.run.fold in truths]
+        if not runs:
+            continue
         try:
             check_origin(task, runs, truths)
             scores = cached.score_runs(runs, truths)
@@ -109,6 +112,20 @@ def _rank_task(
         return row.rank is None, row.pretrained_on is not None, np.inf if value is None else sign * value
 
     return sorted(_mark_front(rows, metric.name, sign), key=order)
+
+
+def _load_truths(task: Task, folds: set[int], private: bool) -> tuple[dict[int, GroundTruth], dict[int, InputError]]:
+    """The ground truth of some folds of a task, and of each fold without one the reason; raises it if all have none."""
+    truths: dict[int, GroundTruth] = {}
+    missing: dict[int, InputError] = {}
+    for fold in sorted(folds):
+        try:
+            truths[fold] = load_ground_truth(task, fold, private)
+        except InputError as error:
+            missing[fold] = error
+    if missing and not truths:
+        raise next(iter(missing.values()))
+    return truths, missing
 
 
 def _mark_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:

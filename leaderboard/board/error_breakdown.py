@@ -11,8 +11,10 @@ from statistics import fmean
 import numpy as np
 
 from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.errors import InputError
 from asugnn.symmetry import conventional_cell
 from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.row_scores import check_origin
 from leaderboard.data import Task, load_dataset
 from leaderboard.records import UNPRESET, StoredRun, row_title
 from leaderboard.scoring import THRESHOLD
@@ -30,19 +32,29 @@ class ErrorClass:
     values: Mapping[str, float]  # by the model's title
 
 
-def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: str) -> list[ErrorClass]:
+def break_down_errors(
+    what: str, task: Task, runs: Sequence[StoredRun], preset: str
+) -> tuple[list[ErrorClass], list[str]]:
     """Mean errors by class of the test crystals, over all folds that were run, of each model on what it predicted.
 
-    `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none.
+    `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none. The
+    second value is a sentence for each run that could not be used.
     """
     data = load_dataset(task.source)
     errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
+    skipped: list[str] = []
     load_truth = cache(load_ground_truth)
     for stored in runs:
         run = stored.run
         if run.task != task or run.preset not in {preset, *UNPRESET}:
             continue
-        truth, p = load_truth(task, run.fold).read_run(stored)
+        try:
+            truths = load_truth(task, run.fold)
+            check_origin(task, [stored], {run.fold: truths})
+            truth, p = truths.read_run(stored)
+        except InputError as error:
+            skipped.append(f"{run.title} skipped: {error}")
+            continue
         wrong = (
             abs(p - truth.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (truth.y == 1)).astype(float)
         )
@@ -50,6 +62,8 @@ def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: 
         for name, error, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
             if counts:
                 errors.setdefault(name, {}).setdefault(title, []).append(error)
+    if not errors:
+        return [], skipped
     ids = list(errors)
     labels = data.labels(task.target)[[data.rows[i] for i in ids]]
     classes = BREAKDOWNS[what](data.crystals(ids), labels)
@@ -60,7 +74,7 @@ def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: 
             models = sorted({model for i in rows for model in means[i]})
             of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
             out.append(ErrorClass(name, len(rows), of_class))
-    return out
+    return out, skipped
 
 
 def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:

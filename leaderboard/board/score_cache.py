@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from asugnn.atomic_write import atomic_write, file_sha256
+from asugnn.atomic_write import atomic_write
 from asugnn.cache import cache_folder
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
@@ -30,7 +31,7 @@ from asugnn.reading import reading
 from leaderboard.board.ground_truth import GroundTruth
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, score_runs
 from leaderboard.data import PACKAGE, Task
-from leaderboard.records import Convergence, StoredRun
+from leaderboard.records import Convergence, StoredRun, file_digest
 from leaderboard.scoring import Estimate
 
 CODE = ("scoring/*.py", "board/*.py", "records/predictions_csv.py", "records/run_folder.py")  # what computes scores
@@ -82,8 +83,8 @@ def _row_key(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundT
     for stored in runs:
         history = stored.folder / "history.csv"
         try:
-            digests = file_sha256(stored.predictions), file_sha256(history) if history.is_file() else None
-        except OSError:
+            digests = file_digest(stored.predictions), file_digest(history) if os.path.lexists(history) else None
+        except InputError:
             return ""
         record = stored.record
         stated = record.predictions_sha256, record.files.get("history.csv"), stored.run.preset, record.weights is None

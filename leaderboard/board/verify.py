@@ -5,6 +5,7 @@ Everything is computed again, from the files alone: nothing is taken from the ca
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from asugnn.errors import InputError
+from asugnn.reading import reading
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.data import Task, data_file, load_dataset
 from leaderboard.records import (
@@ -52,9 +54,9 @@ def verify_runs(root: Path) -> Iterator[CheckedRun]:
             submitted.append(stored)
         yield _check_run(stored, log, load_truth)
     for folder in run_folders(root, "predictions.csv"):
-        if not (folder / "run.json").exists():
+        if not os.path.lexists(folder / "run.json"):
             yield CheckedRun(str(folder), (f"{folder / 'predictions.csv'} stands alone: its run.json is missing",))
-    if log.file.exists():
+    if os.path.lexists(log.file):
         yield _check_log(log, submitted)
 
 
@@ -65,11 +67,15 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
     file, record = stored.folder / "run.json", stored.record
     faults: list[str] = []
     notes: list[str] = []
-    digests = file_digests(stored.folder)
-    if record.format >= 2:
-        _check_files(stored, digests, faults, notes)
-    else:
-        notes.append("made before run.json held digests: only its predictions can be checked")
+    digests: Mapping[str, str] = {}
+    try:
+        digests = file_digests(stored.folder)
+        if record.format >= 2:
+            _check_files(stored, digests, faults, notes)
+        else:
+            notes.append("made before run.json held digests: only its predictions can be checked")
+    except InputError as error:
+        faults.append(str(error))
     for key, value in (("model", stored.run.model), ("preset", stored.run.preset), ("fold", stored.run.fold)):
         if (stated := getattr(record, key)) != value:
             faults.append(f"{file} says {key} {stated}, and lies where {value} belongs")
@@ -88,7 +94,9 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
 def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str], notes: list[str]) -> None:
     """Compare the files of a run, run.json among them, with the digests that it states."""
     folder, stated = stored.folder, stored.record.files
-    if (folder / "run.json").read_text(encoding="utf-8") != record_text(stored.record.raw):
+    with reading(folder / "run.json", "the record of a run"):
+        text = (folder / "run.json").read_text(encoding="utf-8")
+    if text != record_text(stored.record.raw):
         faults.append(f"{folder / 'run.json'} was changed: it is not what was written")
     for name in sorted(digests.keys() | stated.keys()):
         if name not in stated:
@@ -126,7 +134,7 @@ def _check_scores(
         )
         return
     for name, value in entry["metrics"].items():
-        ours = estimates[name].value
+        ours = estimates[name].value if name in estimates else None
         if ours != value and not (ours and value and np.isclose(ours, value, rtol=1e-12)):
             faults.append(f"{stored.predictions} scores {name} {ours}, and the log says {value}")
 

@@ -15,6 +15,7 @@ from asugnn import __version__
 from asugnn.errors import InputError
 from leaderboard._util import missing_extra
 from leaderboard.cli import competition, data, models, report, run
+from leaderboard.cli.options import print_words
 from leaderboard.cli.usage import usage_message
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -62,7 +63,7 @@ def main() -> None:
         sys.exit(status)
     except USAGE_ERROR as error:
         if message := usage_message(error, app, words):
-            typer.echo(message, err=True)
+            print_words(message, err=True)
         sys.exit(2)
     except typer.Abort:
         typer.echo("\nInterrupted. Repeat the command to resume.", err=True)
@@ -75,7 +76,7 @@ def main() -> None:
             raise
         if debug:
             traceback.print_exc()
-        typer.echo(f"Error: {sentence}", err=True)
+        print_words(f"Error: {sentence}", err=True)
         sys.exit(1)
 
 

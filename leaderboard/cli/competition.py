@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns
+from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns, print_words
 
 
 def score(
@@ -71,7 +71,7 @@ def submit(
         except InputError as error:
             if len(files) == 1:
                 raise
-            typer.echo(f"Error: {error}", err=True)
+            print_words(f"Error: {error}", err=True)
             refused += 1
         else:
             typer.echo(render_entry(scored, parse_task(task)))

@@ -9,7 +9,7 @@ import typer
 
 from asugnn.errors import InputError
 from leaderboard._util import require_packages
-from leaderboard.cli.options import DataDir, progress_bars
+from leaderboard.cli.options import DataDir, print_words, progress_bars
 
 if TYPE_CHECKING:
     from leaderboard.data import Source
@@ -54,7 +54,7 @@ def build(
     require_packages(STRUCTURES, "audit")
     with progress_bars(name):
         source, counts = build_dataset(api)
-    typer.echo(screening_report(counts))
+    print_words(screening_report(counts))
     typer.echo(f"{source.folder}: excluded.csv lists what was excluded, and why")
     _print_source(source)
 
@@ -105,9 +105,9 @@ def audit(
     with progress_bars(name):
         report = audit_dataset(name, rule)
     for title, lines in report.sections:
-        typer.echo(title)
+        print_words(title)
         for line in lines:
-            typer.echo(f"  {line}")
+            print_words(f"  {line}")
     for file in write_audit(report, out) if out else ():
         typer.echo(str(file))
     if leaking := [str(fold) for fold, shared in report.leaks.items() if shared]:
@@ -161,7 +161,7 @@ def _print_source(source: Source) -> None:
     from leaderboard.splitting import list_rules, split_size
 
     named = ", ".join(task.name for task in suite_tasks(source.name))
-    typer.echo(f"{source.name}: {split_size(source):,} crystals in {source.folder}; tasks: {named}")
+    print_words(f"{source.name}: {split_size(source):,} crystals in {source.folder}; tasks: {named}")
     if skipped := read_exclusions(source):
         typer.echo(f"{len(skipped):,} rows were skipped: {source.folder}/{EXCLUSIONS_FILE} says why")
     typer.echo(f"splits: {', '.join(list_rules(source))}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Crystals, Preset, parse_list, progress_bars
+from leaderboard.cli.options import Crystals, Preset, parse_list, print_words, progress_bars
 
 
 def models() -> None:
@@ -40,7 +40,7 @@ def check(
     findings = []
     try:
         for finding in yield_from_process(check_model, name, preset):
-            typer.echo(finding.line)
+            print_words(finding.line)
             findings.append(finding)
     except ProcessEndedError as error:
         raise InputError(f"model '{name}' cannot be checked: {error}") from error
@@ -80,7 +80,7 @@ def predict(
     values, reasons = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
     for name, reason in reasons.items():
-        typer.echo(f"skipped: {name}: {reason}", err=True)
+        print_words(f"skipped: {name}: {reason}", err=True)
     if reasons:
         raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see above")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard._util import use_workspace
+from leaderboard._util import printable, use_workspace
 
 if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
     from leaderboard.data import Task
@@ -124,4 +124,9 @@ def stored_runs(runs: Path | None) -> Path:
 def print_notes(notes: list[str] | tuple[str, ...]) -> None:
     """Print notes on standard error."""
     for note in notes:
-        typer.echo(f"note: {note}", err=True)
+        print_words(f"note: {note}", err=True)
+
+
+def print_words(text: str, err: bool = False) -> None:
+    """Print words, perhaps a stranger's, of which nothing steers the terminal; lines stay lines."""
+    typer.echo(printable(text), err=err)

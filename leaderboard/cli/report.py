@@ -19,6 +19,7 @@ from leaderboard.cli.options import (
     parse_list,
     parse_tasks,
     print_notes,
+    print_words,
     progress_bars,
     stored_runs,
 )
@@ -87,8 +88,10 @@ def errors(
     from leaderboard.reports import render_errors
 
     parsed = parse_task(task)
-    stored, _ = list_runs(stored_runs(runs))
-    typer.echo(render_errors(break_down_errors(by, parsed, stored, preset), by, parsed, format_))
+    stored, faults = list_runs(stored_runs(runs))
+    classes, skipped = break_down_errors(by, parsed, stored, preset)
+    typer.echo(render_errors(classes, by, parsed, format_))
+    print_notes([*faults, *skipped])
 
 
 def site(
@@ -160,7 +163,7 @@ def paper(
     if item in FIGURES:
         formats = [format_] if format_ else [*FIGURE_FORMATS]
         caption, written, faults = draw_figure(item, on, preset, models, root, out or Path(), formats)
-        typer.echo(caption)
+        print_words(caption)
     else:
         formats = [format_] if format_ else [*TABLE_FORMATS] if out else ["table"]
         table, faults = TABLES[item](on, preset, models, root)
@@ -186,7 +189,7 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
         counts += 1
         wrong += bool(checked.faults)
         for fault in checked.faults:
-            typer.echo(f"FAULT {fault}")
+            print_words(f"FAULT {fault}")
         print_notes([f"{checked.title}: {note}" for note in checked.notes])
     if wrong:
         raise InputError(f"{wrong} of {counts} do not match their files: see above")

@@ -16,6 +16,7 @@ from leaderboard.cli.options import (
     parse_list,
     parse_numbers,
     parse_tasks,
+    print_words,
     progress_bars,
 )
 from leaderboard.cli.report import print_board
@@ -70,7 +71,7 @@ def run(
     """
     from rich.console import Console
 
-    from leaderboard._util import use_workspace
+    from leaderboard._util import printable, use_workspace
     from leaderboard.running import (
         RunRequest,
         choose_device,
@@ -87,7 +88,7 @@ def run(
         model = "asugnn"
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
     for sentence in skipped:
-        typer.echo(f"skipped: {sentence}", err=True)
+        print_words(f"skipped: {sentence}", err=True)
     request = RunRequest(
         tasks=tuple(t.name for t in tasks),
         models=tuple(models),
@@ -110,7 +111,7 @@ def run(
             reported += 1
             words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
             line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
-            console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+            console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
         counts = run_jobs(planned, runs, report, min(jobs, len(planned)))
     if counts["done"] + counts["kept"]:

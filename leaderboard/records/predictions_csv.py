@@ -17,10 +17,11 @@ import numpy as np
 from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.limits import CSV_FAULTS, CSV_LINE_CHARACTERS
+from asugnn.limits import CSV_BYTES, CSV_FAULTS, CSV_LINE_CHARACTERS
 from asugnn.model import Kind
 
 SHOWN = 5  # faults of one sort that are spelt out
+LARGEST_VALUE = 1e100  # so that squares and sums of errors are finite
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -126,7 +127,7 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
 def _read_plain(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind) -> Floats | None:
     """The predictions (n,) in a file as `write_predictions` writes it, ten times faster; None for any other file."""
     try:
-        if path.stat().st_size > (len(ids) + 1) * 200:  # bytes; a stranger's file may be of any size
+        if not path.is_file() or path.stat().st_size > (len(ids) + 1) * 200:  # bytes; a stranger's file may be huge
             return None
         lines = path.read_bytes().decode("ascii").split("\n")
     except (OSError, UnicodeDecodeError):
@@ -139,7 +140,7 @@ def _read_plain(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind
     if not all(_PLAIN_NUMBER.fullmatch(text) for _, text in cells):
         return None
     values = np.array([float(text) for _, text in cells])
-    valid = np.isfinite(values) if kind == "regression" else (values >= 0) & (values <= 1)
+    valid = (abs(values) <= LARGEST_VALUE) if kind == "regression" else (values >= 0) & (values <= 1)
     return values if valid.all() else None
 
 
@@ -150,9 +151,13 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
     place = {name: i for i, name in enumerate(ids)}
     loose: dict[str, str] = {}
     line_of = np.zeros(len(ids), dtype=np.int64)  # where each id was met
+    blank = 0
     for number, line in lines:
         cells = _cells(line)
         if cells is not None and not any(cells):
+            blank += 1
+            if blank > CSV_FAULTS:
+                raise _StopError(f"reading stopped before line {number:,}, after {CSV_FAULTS:,} blank lines")
             continue
         if faults.total > CSV_FAULTS:
             raise _StopError(f"reading stopped before line {number:,}, after {faults.total:,} faults")
@@ -181,7 +186,10 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
 def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
     """The lines of a file that can be read, numbered from 1, without their ends."""
     if not path.is_file():
-        raise _StopError("it is a folder, not a file" if path.is_dir() else "there is no such file")
+        missing = "it is not a regular file" if path.exists() else "there is no such file"
+        raise _StopError("it is a folder, not a file" if path.is_dir() else missing)
+    if (size := path.stat().st_size) > CSV_BYTES:
+        raise _StopError(f"it has {size:,} bytes, more than {CSV_BYTES:,}")
     with path.open("rb") as binary:
         start = binary.read(4)
     for magic, sentence in _FOREIGN.items():
@@ -275,7 +283,7 @@ def _unknown(name: str, near: str | None) -> Fault:
     return "unknown ids", f"id '{_short(name)}' is not in this task{hint}"
 
 
-def _value_fault(text: str, kind: Kind) -> Fault | None:
+def _value_fault(text: str, kind: Kind) -> Fault | None:  # noqa: PLR0911 (a line a fault)
     """What is wrong with a predicted value."""
     if not text:
         return "empty values", "the value is empty"
@@ -286,6 +294,8 @@ def _value_fault(text: str, kind: Kind) -> Fault | None:
     if value is not None and _NUMBER.fullmatch(text):
         if not np.isfinite(value):
             return "values that are not finite", f"'{_short(text)}' is too large for a floating-point number"
+        if abs(value) > LARGEST_VALUE:
+            return "values that are too large", f"'{_short(text)}' is larger than {LARGEST_VALUE:g}"
         if kind == "binary" and not 0 <= value <= 1:
             return "values that are no probability", f"{_short(text)} is not a probability: it must lie within 0 and 1"
         return None

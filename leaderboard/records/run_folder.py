@@ -10,7 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
@@ -20,7 +23,8 @@ from typing import Any
 from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.reading import read_csv_rows, reading
+from asugnn.limits import CSV_BYTES, HISTORY_BYTES, RUN_FILE_BYTES
+from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
@@ -30,6 +34,8 @@ PRETRAINED = "pretrained"  # the preset of runs with published weights, which no
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
 UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
+LARGEST_FILES = {"predictions.csv": CSV_BYTES, "history.csv": HISTORY_BYTES}
+FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run
 TRANSIENT_FILES = {
     ".lock",
     "checkpoint.pt",
@@ -83,11 +89,16 @@ class StoredRun:
     record: RunRecord
 
     def read_convergence(self) -> Convergence | None:
-        """Read from history.csv how training converged; None for a model without epochs. Raises `InputError`."""
+        """Read from history.csv how training converged; None for a model without epochs. Raises `InputError`.
+
+        An epoch whose score is not finite, because training diverged, counts and has no part in the gain.
+        """
         if not (val := self.read_history().get("val")):
             return None
-        before = val[: max(1, round(0.9 * len(val)))]
-        return Convergence(len(val), max(0.0, 1 - min(val) / min(before)) if min(before) > 0 else 0.0)
+        before, last = (
+            min(filter(math.isfinite, part), default=0.0) for part in (val[: max(1, round(0.9 * len(val)))], val)
+        )
+        return Convergence(len(val), min(1.0, max(0.0, 1 - last / before)) if before > 0 else 0.0)
 
     @property
     def predictions(self) -> Path:
@@ -127,13 +138,23 @@ class StoredRun:
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:
-    """The columns of history.csv of a run, nothing where there is none; raises `InputError`."""
+    """The columns of history.csv of a run; nothing where there is none. Raises `InputError` for a damaged one."""
     file = folder / "history.csv"
-    if not file.is_file():
+    if not os.path.lexists(file):
         return {}
-    with reading(file, "the history of training"):
+    with reading(file, "the history of training", "delete run.json there and repeat `bench run`"):
+        check_file_size(file, HISTORY_BYTES)
         names, *rows = read_csv_rows(file)
-        return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
+        columns: dict[str, list[float]] = {name: [] for name in names}
+        for number, row in enumerate(rows, 2):
+            if len(row) != len(names):
+                raise ValueError(f"line {number} has {len(row)} cells instead of {len(names)}")
+            for name, cell in zip(names, row, strict=True):
+                try:
+                    columns[name].append(float(cell))
+                except ValueError as error:
+                    raise ValueError(f"line {number}: '{cell[:40]}' is not a number") from error
+        return columns
 
 
 def row_name(model: str, overrides: Mapping[str, str]) -> str:
@@ -194,12 +215,12 @@ def open_run(folder: Path) -> StoredRun:
 
 def run_of_folder(folder: Path) -> Run:
     """The run that belongs in a folder, by the folder's path; raises `InputError` where none does."""
-    try:
-        dataset, label, preset, model, number = folder.absolute().parts[-5:]
-        target, _, rule = label.partition("@")
-        fold, seed = (int(x) for x in number.split("-"))
-    except ValueError as error:
-        raise InputError(f"{folder} is not where a run belongs: {error}") from error
+    parts = folder.absolute().parts[-5:]
+    if len(parts) != 5 or not (match := FOLD_SEED.fullmatch(parts[4])):
+        raise InputError(f"{folder} is not where a run belongs: the name of its folder is not FOLD-SEED, such as 0-0")
+    dataset, label, preset, model, _ = parts
+    target, _, rule = label.partition("@")
+    fold, seed = (int(x) for x in match.groups())
     try:
         task = parse_task(f"{dataset}/{target}@{rule}")
     except InputError as error:
@@ -218,7 +239,7 @@ def list_failures(root: Path) -> list[tuple[Run, str]]:
     failures = []
     for folder in run_folders(root, "error.txt"):
         with suppress(InputError, OSError):
-            if not (folder / "run.json").exists():
+            if not os.path.lexists(folder / "run.json") and (folder / "error.txt").is_file():
                 with (folder / "error.txt").open(encoding="utf-8", errors="replace") as file:
                     failures.append((run_of_folder(folder), file.readline(LONGEST_REASON).strip()))
     return failures
@@ -238,9 +259,28 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a run but run.json, by its path in the folder."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and _belongs_to_run(p.relative_to(folder)))
-    return {p.relative_to(folder).as_posix(): file_sha256(p) for p in files}
+    """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError`."""
+    files = (path for path in sorted(_files_below(folder)) if _belongs_to_run(path.relative_to(folder)))
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file of a run; raises `InputError` for one that cannot be read, or is larger than such files are."""
+    with reading(path, "a file of a run"):
+        check_file_size(path, LARGEST_FILES.get(path.name, RUN_FILE_BYTES))
+        return file_sha256(path)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files in a folder and the folders in it, however deep those are; pipes and the like are none."""
+    folders = [folder]
+    while folders:
+        with reading(folders[-1], "a folder of a run"), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_file():
+                    yield Path(entry.path)
 
 
 def _belongs_to_run(path: Path) -> bool:

@@ -42,12 +42,15 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
-from asugnn.limits import WHOLE_NUMBER
 from asugnn.reading import read_json, reading
 
 FORMAT = 3  # since 3, run.json holds the digest of the model's code: an edited model is another run
 READABLE = (1, 2, 3)
 RESTORE = "restore it, or repeat the run with --again"
+DEEPEST = 20  # lists and objects within each other, in a field
+LONGEST = 10_000  # characters of a text
+LARGEST = 2**53  # whole number
+LONGEST_TIME = 1e12  # seconds
 CODE_FIELDS = ("sha256", "file", "package", "version")
 
 
@@ -165,7 +168,7 @@ class RunRecord:
 
         Raises `InputError` that names the file and the first field that is wrong, or says that the file was changed.
         """
-        if not file.is_file():
+        if not file.exists() and not file.is_symlink():
             raise InputError(f"{file.parent} is not a finished run: it has no run.json")
         raw = read_json(file, "the record of a run")
         record = cls.parse(raw, str(file))
@@ -179,10 +182,11 @@ class RunRecord:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> RunRecord:
         """The record in an object of JSON; raises `InputError` that names `where` and the first field that is wrong."""
-        version = _Fields(raw, where).whole("format")
+        top = _Fields(raw, where)
+        version = top.whole("format")
         if version not in READABLE:
             raise InputError(f"{where} has format {version}, this version reads {READABLE}")
-        top = _Fields(raw, where)
+        top.check_depth()
         split, data = top.table("split"), top.table("data")
         counts, seconds = top.table("counts", {}), top.table("seconds", {})
         weights, device, log, code = (top.optional_table(name) for name in ("weights", "device", "log", "code"))
@@ -248,8 +252,23 @@ class _Fields:
         self.raw, self.where, self.path = raw, where, path
 
     def _fault(self, name: str, wanted: str) -> InputError:
-        fault = "is missing" if name not in self.raw else f"is {str(self.raw[name])[:40]!r}, not {wanted}"
-        return InputError(f"{self.where} cannot be read as the record of a run: field '{self.path}{name}' {fault}")
+        fault = "is missing" if name not in self.raw else f"is {_excerpt(self.raw[name])}, not {wanted}"
+        field_name = f"{self.path}{name}"[:100]
+        return InputError(f"{self.where} cannot be read as the record of a run: field '{field_name}' {fault}")
+
+    def check_depth(self) -> None:
+        """Refuse a field that is nested so deeply that what walks through it might not come back."""
+        for name, value in self.raw.items():
+            layer = [value]
+            for _ in range(DEEPEST + 1):
+                layer = [
+                    inner
+                    for outer in layer
+                    if isinstance(outer, (dict, list))
+                    for inner in (outer.values() if isinstance(outer, dict) else outer)
+                ]
+            if layer:
+                raise self._fault(name, f"nested at most {DEEPEST} deep")
 
     def _get(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any = _REQUIRED) -> Any:
         if self.raw.get(name) is None and default is not _REQUIRED:
@@ -261,12 +280,15 @@ class _Fields:
 
     def text(self, name: str, default: str = _REQUIRED) -> str:
         value: str = self._get(name, (str,), "text", default)
+        if len(value) > LONGEST:
+            raise self._fault(name, f"text of at most {LONGEST:,} characters")
         return value
 
     def whole(self, name: str, default: int = _REQUIRED) -> int:
-        value: int = self._get(name, (int,), "a whole number from 0", default)
-        if not 0 <= value <= WHOLE_NUMBER:
-            raise self._fault(name, "a whole number from 0")
+        wanted = f"a whole number from 0 to {LARGEST:,}"
+        value: int = self._get(name, (int,), wanted, default)
+        if not 0 <= value <= LARGEST:
+            raise self._fault(name, wanted)
         return value
 
     def optional_whole(self, name: str) -> int | None:
@@ -277,9 +299,10 @@ class _Fields:
         return value
 
     def number(self, name: str) -> float | None:
-        value = self._get(name, (int, float), "a finite number from 0", None)
-        if value is not None and not 0 <= value <= WHOLE_NUMBER:  # False for nan, too
-            raise self._fault(name, "a finite number from 0")
+        wanted = f"a finite number from 0 to {LONGEST_TIME:g}"
+        value = self._get(name, (int, float), wanted, None)
+        if value is not None and not 0 <= value <= LONGEST_TIME:  # False for nan, too
+            raise self._fault(name, wanted)
         return value  # type: ignore[no-any-return]
 
     def pair(self, name: str) -> tuple[str, str] | None:
@@ -301,3 +324,11 @@ class _Fields:
         for key in table.raw:
             table.text(key)
         return table.raw
+
+
+def _excerpt(value: Any) -> str:
+    """The beginning of a value, for a sentence."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
+    return text if len(text) <= 40 else f"{text[:37]}..."

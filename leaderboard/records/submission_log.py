@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ class SubmissionLog:
 
     @cached_property
     def _lines(self) -> list[str]:
-        if not self.file.is_file():
+        if not os.path.lexists(self.file):
             return []
         with reading(self.file, "the log of submissions", "restore it: it was changed"):
             check_file_size(self.file, JSON_BYTES)
@@ -47,7 +48,7 @@ class SubmissionLog:
         for number, line in enumerate(self._lines, 1):
             where = f"{self.file}, line {number}"
             with reading(self.file, "the log of submissions", f"line {number} was changed: it is no entry"):
-                entry = parse_json(line)
+                entry = _parse_entry(line)
                 right = json.dumps(entry) == line and entry["n"] == number
                 right &= all(type(entry[key]) is kind for key, kind in (("task", str), ("fold", int), ("name", str)))
                 fits = entry["previous"] == previous
@@ -64,8 +65,7 @@ class SubmissionLog:
             if _line_sha256(line) != reference.sha256:
                 return None
             with reading(self.file, "the log of submissions"):
-                entry: dict[str, Any] = parse_json(line)
-            return entry
+                return _parse_entry(line)
         except (InputError, IndexError):
             return None
 
@@ -81,6 +81,18 @@ class SubmissionLog:
     def count_tries(self, task: str, fold: int, name: str) -> int:
         """How often a name has handed in for a fold of a task."""
         return sum((e["task"], e["fold"], e["name"]) == (task, fold, name) for e in self.entries())
+
+
+def _parse_entry(line: str) -> dict[str, Any]:
+    """The entry in a line of the log; raises `ValueError` or `TypeError` for what is none."""
+    entry: dict[str, Any] = parse_json(line)
+    for name, kind in (("n", int), ("name", str), ("task", str), ("fold", int), ("sha256", str), ("previous", str)):
+        if not isinstance(entry[name], kind):
+            raise ValueError(f"its field '{name}' is not {'text' if kind is str else 'a whole number'}")
+    for name, value in entry["metrics"].items():
+        if value is not None and not isinstance(value, (int, float)):
+            raise ValueError(f"its metric '{name[:40]}' is not a number")
+    return entry
 
 
 def _line_sha256(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from asugnn.atomic_write import write_text
+from leaderboard._util import one_line
 from leaderboard.reports.terminal import draw_terminal
 
 TABLE_FORMATS = ("table", "markdown", "latex", "json")
@@ -81,8 +82,24 @@ class Notes:
 
 
 def draw_table(table: Table, form: str) -> str:
-    """Return the table as text in one of `TABLE_FORMATS`."""
-    return {"table": _terminal, "markdown": _markdown, "latex": _latex, "json": _json}[form](table)
+    """Return the table as text in one of `TABLE_FORMATS`; but in JSON, which escapes them, words are `one_line`."""
+    if form == "json":
+        return _json(table)
+    return {"table": _terminal, "markdown": _markdown, "latex": _latex}[form](_printable(table))
+
+
+def _printable(table: Table) -> Table:
+    """The table with all words in one line that is harmless on a terminal."""
+
+    def clean(cell: Cell) -> Cell:
+        return replace(cell, text=one_line(cell.text), interval=one_line(cell.interval))
+
+    return replace(
+        table,
+        rows=[one_line(row) if isinstance(row, str) else [clean(cell) for cell in row] for row in table.rows],
+        notes={mark: one_line(sentence) for mark, sentence in table.notes.items()},
+        caption=[one_line(line) for line in table.caption],
+    )
 
 
 def write_table(table: Table, folder: Path, formats: Sequence[str]) -> list[Path]:

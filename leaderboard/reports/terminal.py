@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
-from leaderboard._util import require_model_packages
+from leaderboard._util import markdown_text, one_line, printable, require_model_packages
 from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.wording import (
@@ -53,14 +54,17 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
         for name in datasets:
             its_tasks = [task for task in tasks if task.source.name == name]
             its_rows = [row for row in rows if row.task in {task.name for task in its_tasks}]
-            parts += [*([name] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
+            parts += [*([one_line(name)] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
         return "\n".join([*parts, notes])
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} test crystals in {its_rows[0].groups} groups"
-            parts += [f"{task.name}: {task.target.meaning}; {counts}", draw(_task_table(its_rows, task, form))]
+            parts += [
+                plain_words(f"{task.name}: {task.target.meaning}; {counts}", form),
+                draw(_task_table(its_rows, task, form)),
+            ]
             if task.target.by_system:
-                parts += _system_tables([(r.title, r.systems) for r in its_rows], task, draw)
+                parts += _system_tables([(words_cell(r.title, form), r.systems) for r in its_rows], task, draw)
     return "\n".join([*parts, notes])
 
 
@@ -71,7 +75,7 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
         table.add_column(column)
     for metric in task.target.metrics:
         value = MetricValue(**scored["metrics"][metric.name])
-        unit = task.target.unit if metric.has_unit else ""
+        unit = words_cell(task.target.unit) if metric.has_unit else ""
         table.add_row(metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
     lines = [
         f"{task.name}, fold {scored['fold']}: {scored['n']} test crystals in {scored['groups']} groups",
@@ -106,17 +110,18 @@ def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: st
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([what, "crystals", *names])
         writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
-        return out.getvalue().rstrip("\n")
+        return printable(out.getvalue().rstrip("\n"))
     table = new_table()
     for column in (what, "crystals", *names):
-        table.add_column(column.replace(", ", "\n"), justify="left" if column == what else "right")
+        table.add_column(words_cell(column, form).replace(", ", "\n"), justify="left" if column == what else "right")
     for c in classes:
         top = best(c.values.values())
         cells = [format_number(c.values.get(m)) for m in names]
         marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
-        table.add_row(c.name, str(c.n), *marked)
+        table.add_row(words_cell(c.name, form), str(c.n), *marked)
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
-    caption = f"{task.name}: {measure}; bold: {'lowest' if best is min else 'highest'} in its row"
+    caption = plain_words(f"{task.name}: {measure}", form)
+    caption += f"; bold: {'lowest' if best is min else 'highest'} in its row"
     return "\n".join([(_markdown if form == "markdown" else draw_terminal)(table), caption])
 
 
@@ -127,10 +132,12 @@ def render_models(models: Sequence[ModelEntry]) -> str:
         table.add_column(column)
     for m in models:
         if m.model is None:
-            table.add_row(f"[red]{m.name}[/]", "-", f"[red]cannot be loaded:[/] {escape(m.reason)}", m.distribution)
+            reason = words_cell(m.reason)
+            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", f"[red]cannot be loaded:[/] {reason}", m.distribution)
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
-            table.add_row(f"[bold]{m.name}[/]", ", ".join(model_presets(m.model)) or "-", escape(what), m.distribution)
+            presets = ", ".join(model_presets(m.model)) or "-"
+            table.add_row(f"[bold]{words_cell(m.name)}[/]", words_cell(presets), words_cell(what), m.distribution)
     weights = new_table()
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
@@ -164,10 +171,12 @@ def render_datasets() -> str:
         for column in ("task", "unit", "label"):
             table.add_column(column)
         for task in suite_tasks(source.name):
-            table.add_row(task.name, task.target.unit or f"class 1 = {task.target.positive}", task.target.meaning)
+            unit = task.target.unit or f"class 1 = {task.target.positive}"
+            table.add_row(*map(words_cell, (task.name, unit, task.target.meaning)))
         rules = list_rules(source)  # none before the data set is built
         rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
-        parts += [f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation]
+        words = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
+        parts += map(one_line, words)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
     return "\n".join(parts[:-1])
 
@@ -178,8 +187,8 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     table.add_column("model", overflow="fold")
     for task in tasks:
         metric = task.target.metrics[0]
-        unit = task.target.unit if metric.has_unit else ""
-        first, _, second = task.target.name.partition("-")
+        unit = words_cell(task.target.unit, form) if metric.has_unit else ""
+        first, _, second = words_cell(task.target.name, form).partition("-")
         table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
@@ -188,7 +197,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         if r.seconds_train is not None:
             seconds_train.setdefault(r.title, []).append(r.seconds_train)
     for model in order_by_place(rows, tasks):
-        line = [model]
+        line = [words_cell(model, form)]
         for task in tasks:
             row = cells.get((model, task.name))
             line.append(_metric_cell(row, task.target.metrics[0].name, row.rank == 1, form) if row else "-")
@@ -203,7 +212,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     table.add_column("rank")
     table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
-        unit = f"\n[dim]{task.target.unit}[/]" if metric.has_unit else ""
+        unit = f"\n[dim]{words_cell(task.target.unit, form)}[/]" if metric.has_unit else ""
         table.add_column(metric.title + unit, justify="right", overflow="fold")
     headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
     if narrow:
@@ -218,15 +227,15 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
             costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
         values = [_metric_cell(row, metric.name, i == 0 and row.rank == 1, form) for i, metric in metrics]
-        table.add_row(format_rank(row), row.title, *values, *costs)
+        table.add_row(format_rank(row), words_cell(row.title, form), *values, *costs)
     return table
 
 
 def _system_tables(
     models: Sequence[tuple[str, dict[str, SystemRow]]], task: Task, draw: Callable[[Table], str]
 ) -> list[str]:
-    """All metrics by chemical system, and by model if there are titles; for a regression after the offsets too."""
-    table, unit = new_table(), task.target.unit
+    """All metrics by chemical system, and by model if there are title cells; for a regression after the offsets too."""
+    table, unit = new_table(), words_cell(task.target.unit)
     metrics = task.target.metrics
     shifted = task.target.kind == "regression"
     if models[0][0]:
@@ -284,7 +293,17 @@ def _board_csv(rows: Sequence[Row]) -> str:
         values = [row.metrics.get(m, MetricValue(None, None, None)) for m in names]
         numbers = [x for v in values for x in (v.value, v.low, v.high)]
         writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
-    return out.getvalue().rstrip("\n")
+    return printable(out.getvalue().rstrip("\n"))
+
+
+def plain_words(text: str, form: str = "table") -> str:
+    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
+    return markdown_text(text) if form == "markdown" else one_line(text)
+
+
+def words_cell(text: str, form: str = "table") -> str:
+    """A cell of words, perhaps a stranger's: what looks like markup of rich or Markdown is shown as it is."""
+    return escape(plain_words(text, form))
 
 
 def new_table() -> Table:
@@ -306,7 +325,7 @@ def _markdown(table: Table) -> str:
     """A Markdown table with the same cells."""
 
     def plain(text: object) -> str:
-        return " ".join(Text.from_markup(str(text)).plain.split()).replace("|", "\\|")
+        return re.sub(r"(?<!\\)\|", r"\\|", " ".join(Text.from_markup(str(text)).plain.split()))
 
     lines = [[plain(c.header) for c in table.columns]]
     lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from leaderboard._util import markdown_text, one_line
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.splitting import LEAKAGE_PHRASE
@@ -38,6 +39,7 @@ def preset_warning(rows: Sequence[Row], preset: str) -> str:
 
 def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
     """The notes below a board: preset, intervals, bold print, leaks, pretrained rows; if detailed, times and data."""
+    clean = markdown_text if form == "markdown" else one_line
     lines = [warning] if (warning := preset_warning(rows, preset)) else []
     where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
     lines.append(f"{where}: {rows[0].noise}; bold: not significantly worse than the best")
@@ -46,12 +48,13 @@ def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> 
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
-        lines.append(f"times measured on {', '.join(devices)}")
+        lines.append(clean(f"times measured on {', '.join(devices)}"))
     if detailed and any(r.front for r in rows):
         lines.append("bold training time: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
         lines.append("*: not converged: the last 10 % of epochs still improved the validation score by more than 1 %")
-    return lines + _leak_notes(rows) + _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
+    pretrained = _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
+    return [*lines, *map(clean, _leak_notes(rows)), *map(clean, pretrained)]
 
 
 def _data_notes(rows: Sequence[Row]) -> list[str]:

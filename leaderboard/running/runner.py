@@ -117,10 +117,10 @@ def _changed_since(job: Job, out: Path) -> list[str] | None:
     """
     try:
         stored = find_run(job.run, out)
-    except InputError:  # it was damaged
+    except InputError as error:  # it was damaged
         if job.again:
             return []
-        raise
+        raise InputError(str(error) if "--again" in str(error) else f"{error}; --again replaces it") from error
     if stored is None:
         return None
     changed = _differences(job, stored)
@@ -147,7 +147,7 @@ def collect_warnings() -> Iterator[list[logging.LogRecord]]:
     """Collect what the library warns of in the block, such as that a damaged file was made again: it is not printed."""
     records: list[logging.LogRecord] = []
     handler, logger = logging.Handler(logging.WARNING), logging.getLogger("asugnn")
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler.emit = records.append  # type: ignore[assignment, method-assign]
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.level, logger.propagate = logging.WARNING, False

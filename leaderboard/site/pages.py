@@ -15,7 +15,7 @@ import jinja2
 from asugnn import __version__
 from asugnn.atomic_write import atomic_folder
 from asugnn.errors import InputError
-from leaderboard._util import show_progress
+from leaderboard._util import printable, show_progress
 from leaderboard.board import Row
 from leaderboard.data import Source
 from leaderboard.records import Run, StoredRun
@@ -96,7 +96,7 @@ class _Site:
         text = self.templates.get_template(template).render(up="../" * page.count("/"), sources=sources, **values)
         path = self.folder / page
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode("utf-8", "replace"))
+        path.write_bytes(printable(text).encode("utf-8"))
 
     def copy_run_files(self, page: str, record: StoredRun) -> list[str]:
         """Copy the files of a run beside its page, and return their names."""
@@ -115,7 +115,11 @@ class _Site:
             return
         truth = self.stored.ground_truth(run)
         labels = [five_digits(y) for y in truth.y.tolist()]
-        crystals = {"ids": truth.ids, "formulas": self.stored.formulas(run.task, truth.ids), "labels": labels}
+        crystals = {
+            "ids": [printable(name) for name in truth.ids],
+            "formulas": self.stored.formulas(run.task, truth.ids),
+            "labels": labels,
+        }
         text = json.dumps(crystals, separators=(",", ":")).replace("<", "\\u003c")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f'(window.crystals ??= {{}})["{run.fold}"] = {text};\n', encoding="utf-8")

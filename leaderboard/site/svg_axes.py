@@ -31,6 +31,8 @@ class Axis:
         low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 1.0)
         room = (high - low) * room or 0.5 * (abs(high) or 1.0)
         low, high = low - room, high + room
+        if log:  # powers that a floating-point number holds
+            low, high = max(min(low, 299.0), -300.0), min(max(high, -299.0), 300.0)
         return cls(10**low, 10**high, start, end, log) if log else cls(low, high, start, end)
 
     def __call__(self, values: Floats) -> Floats:

@@ -116,7 +116,8 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The periodic table of errors and the numbers behind it, the best model first; None without any."""
-    classes = break_down_errors("element", task, stored.stored_runs, board.preset)
+    shown = [run for row in rows for run in stored.runs(row)]
+    classes, _ = break_down_errors("element", task, shown, board.preset)
     models = [row.title for row in rows if any(row.title in c.values for c in classes)]
     if not models:
         return None

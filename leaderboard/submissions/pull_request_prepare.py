@@ -37,6 +37,9 @@ from leaderboard.records import Run, row_name
 PROPOSALS_FOLDER = "submissions"
 PROPOSAL_NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,39}")
 MOST_PROPOSALS = 5  # proposals in a pull request, and tasks of a proposal
+ENTRY_NAME = re.compile(
+    rf"{PROPOSAL_NAME.pattern}/(fault\.txt|[0-{MOST_PROPOSALS - 1}]/(about\.json|predictions\.csv))"
+)  # of a file in the folder that is written
 SIZE_LIMITS = {"about.toml": 10_000, "predictions.csv": 20_000_000, "model.py": 200_000, "README.md": 200_000}  # bytes
 TRAINING_SECONDS = 3600  # limit for a model on all its tasks
 MESSAGE_LENGTH = 2000  # characters of an error message that are passed on
@@ -124,22 +127,38 @@ def prepare_proposals(folders: Sequence[Path], out: Path) -> dict[str, str]:
     """Write the predictions of every proposal; return an error message for each that failed, by name.
 
     `out/<name>/<number of the task>` gets predictions.csv, and about.json with task and fold. For a proposal that
-    failed the message is in `out/<name>/fault.txt`. Raises `InputError` for too many proposals.
+    failed the message is in `out/<name>/fault.txt`. Earlier proposals in `out` are removed. Raises `InputError` for too
+    many proposals, and where `out` holds anything else.
     """
     if len(folders) > MOST_PROPOSALS:
         raise InputError(f"there are {len(folders)} proposals: a pull request may have up to {MOST_PROPOSALS}")
+    _remove_earlier(out)
+    out.mkdir(parents=True, exist_ok=True)
     faults = {}
     for i, folder in enumerate(folders):
         name = folder.name if PROPOSAL_NAME.fullmatch(folder.name) else f"unnamed-{i}"
         destination = out / name
-        shutil.rmtree(destination, ignore_errors=True)
-        destination.mkdir(parents=True)
+        destination.mkdir(exist_ok=True)
         try:
             _prepare_proposal(read_proposal(folder), destination)
         except (InputError, OSError) as error:
             faults[name] = str(error)
             (destination / "fault.txt").write_text(str(error)[-MESSAGE_LENGTH:], encoding="utf-8", errors="replace")
     return faults
+
+
+def _remove_earlier(out: Path) -> None:
+    """Remove the proposals that an earlier call has left in a folder; raises `InputError` for anything else there."""
+    if not os.path.lexists(out):
+        return
+    if not _is_kind(out, stat.S_ISDIR):
+        raise InputError(f"{out} is not a folder: choose another --out")
+    for path in sorted(out.rglob("*")):
+        name = path.relative_to(out).as_posix()
+        if not (_is_kind(path, stat.S_ISDIR) or (_is_kind(path, stat.S_ISREG) and ENTRY_NAME.fullmatch(name))):
+            raise InputError(f"{out} holds '{name}', which no earlier call has left there: choose another --out")
+    for path in out.iterdir():
+        shutil.rmtree(path)
 
 
 def _prepare_proposal(proposal: Proposal, destination: Path) -> None:

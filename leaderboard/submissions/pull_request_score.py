@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 import tempfile
+import traceback
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,20 +23,21 @@ import typer
 
 from asugnn.atomic_write import write_text
 from asugnn.errors import InputError
-from asugnn.reading import read_json, reading
+from asugnn.reading import check_file_size, read_json, reading
+from leaderboard._util import printable
 from leaderboard.board import load_ground_truth, rank_rows
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import SUBMITTED
 from leaderboard.reports import render_board
 from leaderboard.submissions.enter import enter_submission
-from leaderboard.submissions.pull_request_prepare import MESSAGE_LENGTH, MOST_PROPOSALS, PROPOSAL_NAME, SIZE_LIMITS
+from leaderboard.submissions.pull_request_prepare import ENTRY_NAME, MESSAGE_LENGTH, MOST_PROPOSALS, SIZE_LIMITS
 
 COMMENT_MARK = "<!-- scores of a proposal, by a workflow -->"
 UNPACKED_BYTES = 60_000_000  # of all unpacked files together
+COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+ENTRY_MARK = b"PK\x01\x02"  # begins an entry of the directory
+LARGEST_ARCHIVE = 60_000_000  # bytes
 COMMENT_LENGTH = 60_000  # characters of a comment: GitHub takes 65,536
-ENTRY_NAME = re.compile(
-    rf"{PROPOSAL_NAME.pattern}/(fault\.txt|[0-{MOST_PROPOSALS - 1}]/(about\.json|predictions\.csv))"
-)
 ENTRY_LIMITS = {
     "fault.txt": 4 * MESSAGE_LENGTH,
     "about.json": 1000,
@@ -47,9 +49,12 @@ def unpack_archive(archive: Path, out: Path) -> None:
     """Unpack an archive into a new folder; raises `InputError` for an entry that does not belong in it."""
     names: set[str] = set()
     left = UNPACKED_BYTES
+    with reading(Path("the archive"), "a zip file"):
+        check_file_size(archive, LARGEST_ARCHIVE)
+        count = archive.read_bytes().count(ENTRY_MARK)  # before zipfile makes an object of each
+    if count > MOST_PROPOSALS * (3 * MOST_PROPOSALS + 2):
+        raise InputError(f"it has {count:,} entries")
     with reading(Path("the archive"), "a zip file"), zipfile.ZipFile(archive) as file:
-        if len(file.infolist()) > MOST_PROPOSALS * (3 * MOST_PROPOSALS + 2):
-            raise InputError(f"it has {len(file.infolist()):,} entries")
         for info in file.infolist():
             if info.is_dir():
                 continue
@@ -58,6 +63,8 @@ def unpack_archive(archive: Path, out: Path) -> None:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in {0, stat.S_IFREG} or info.flag_bits & 1 or info.filename in names:
                 raise InputError(f"'{info.filename}' is a link, is encrypted, or occurs twice")
+            if info.compress_type not in COMPRESSIONS:
+                raise InputError(f"'{info.filename}' is compressed by a method other than deflate")
             names.add(info.filename)
             path = out / info.filename
             left -= (size := _unpack_entry(file, info, path, min(left, ENTRY_LIMITS[path.name])))
@@ -128,7 +135,7 @@ def _score_entry(entry: Path, name: str, runs: Path) -> str:
 
 def quote_as_code(text: str) -> str:
     """Quote text as a Markdown code block that it cannot end: no markup, mention or link in it has an effect."""
-    plain = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text[: 2 * MESSAGE_LENGTH])
+    plain = printable(text[: 2 * MESSAGE_LENGTH]).expandtabs(4)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", plain)), default=0))
     return f"{fence}text\n{plain}\n{fence}"
 
@@ -138,20 +145,31 @@ def main(
     out: Annotated[Path, typer.Option(help="File for the comment, as Markdown.")] = Path("comment.md"),
     runs: Annotated[Path, typer.Option(help="Folder of the stored runs.")] = PACKAGE / "runs",
 ) -> None:
-    """Score the proposals in an archive, without running any of it, and write a comment about them."""
+    """Score the proposals in an archive, without running any of it, and write a comment about them.
+
+    The comment is written in any case. The exit status is 1 if there is no archive, or none that can be scored.
+    """
+    fault = ""
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            if not archive.is_file():
+            if not archive.exists():
                 raise InputError(
                     "there is no archive: no proposal was added, the first workflow failed, or it was too large"
                 )
             unpack_archive(archive, Path(scratch))
             text = score_proposals(Path(scratch), runs)
         except InputError as error:
-            text = _join_comment(
-                [COMMENT_MARK, "The archive of this pull request cannot be scored:", quote_as_code(str(error))]
-            )
+            fault = str(error)
+        except Exception as error:  # whatever a stranger's file has done to a parser, the proposer gets an answer
+            traceback.print_exc()
+            fault = f"{type(error).__name__}; the log of the workflow says more"
+    if fault:
+        words = "The archive of this pull request cannot be scored:"
+        text = _join_comment([COMMENT_MARK, words, quote_as_code(fault)])
     write_text(out, text)
+    if fault:
+        typer.echo(f"Error: {archive}: {printable(fault)}", err=True)
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

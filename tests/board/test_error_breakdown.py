@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_by_element(root: Path):
-    found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick")}
+    found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick")[0]}
     data, held = load_dataset(TASK.source), load_ground_truth(TASK, 0)
     crystals = data.crystals(held.ids)
     has = np.array([8 in c.numbers for c in crystals])
@@ -51,7 +51,7 @@ def test_by_element(root: Path):
 @pytest.mark.parametrize("what", ["size", "label", "space-group"])
 def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(error_breakdown, "FEWEST", 1)
-    found = break_down_errors(what, TASK, list_runs(root)[0], "quick")
+    found = break_down_errors(what, TASK, list_runs(root)[0], "quick")[0]
     tested = [len(load_ground_truth(TASK, fold).ids) for fold in (0, 1)]
     assert sum(c.n for c in found) == sum(tested)
     total = sum(c.n * c.values["mean"] for c in found) / sum(tested)
@@ -65,14 +65,14 @@ def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest
 
 def test_a_binary_target_has_accuracies(root: Path):
     task = parse_task("open-dft/metal")
-    found = {c.name: c for c in break_down_errors("label", task, list_runs(root)[0], "quick")}
+    found = {c.name: c for c in break_down_errors("label", task, list_runs(root)[0], "quick")[0]}
     assert set(found) == {"class 0", "class 1"}
     assert {c.values["mean"] for c in found.values()} == {0.0, 1.0}  # it says the same of all
 
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
 def test_it_is_shown(root: Path, form: str):
-    text = render_errors(break_down_errors("size", TASK, list_runs(root)[0], "quick"), "size", TASK, form)
+    text = render_errors(break_down_errors("size", TASK, list_runs(root)[0], "quick")[0], "size", TASK, form)
     assert "1-4 atoms" in text
     assert "mine" in text
     assert max(map(len, text.splitlines())) <= 110

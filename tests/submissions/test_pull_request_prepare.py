@@ -152,3 +152,21 @@ def test_training_without_end_is_ended_with_all_that_it_started(tmp_path: Path, 
     assert early.exists()
     time.sleep(max(0.0, started + 33 - time.monotonic()))
     assert not late.exists()
+
+
+def test_a_folder_holds_the_proposals_of_one_call_and_nothing_of_others(tmp_path: Path):
+    first, second = (write(tmp_path / name, TASK, predictions_csv=CSV) for name in ("first", "second"))
+    out = tmp_path / "out"
+    prepare_proposals([first, second], out)
+    prepare_proposals([second], out)
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()) == [
+        "second/0/about.json",
+        "second/0/predictions.csv",
+    ]
+    prepare_proposals([], out)
+    assert list(out.iterdir()) == []
+    (out / "mine").mkdir()
+    (out / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match=r"out holds 'mine/thesis.txt', which no earlier call has left there"):
+        prepare_proposals([first], out)
+    assert (out / "mine" / "thesis.txt").read_text() == "precious"

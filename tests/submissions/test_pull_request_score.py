@@ -1,16 +1,23 @@
 """The trusted half of a proposal's way: an archive of a stranger's, and what is said of it in public."""
 
 import contextlib
+import lzma
+import os
 import re
 import shutil
 import struct
+import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
+import typer
+from hostile_archives import hostile_archives
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from typer.testing import CliRunner
 
 from asugnn.errors import InputError
 from leaderboard.board.ground_truth import load_ground_truth
@@ -20,8 +27,17 @@ from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import pull_request_score
 from leaderboard.submissions.enter import enter_submission
-from leaderboard.submissions.pull_request_score import _join_comment, quote_as_code, score_proposals, unpack_archive
+from leaderboard.submissions.pull_request_score import (
+    COMMENT_MARK,
+    _join_comment,
+    main,
+    quote_as_code,
+    score_proposals,
+    unpack_archive,
+)
 
+COMMAND = typer.Typer()
+COMMAND.command()(main)
 EVIL = "<img src=x onerror=alert(1)> @everyone [here](http://evil.example) ```` #1 \u202e"
 
 
@@ -162,3 +178,54 @@ def test_a_comment_is_never_cut_within_code():
     whole = _join_comment(parts)
     assert len(whole) < 65_536
     assert whole.endswith("```\n\nThe rest is too long for a comment.\n")
+
+
+def score_archive(archive: Path, out: Path) -> int:
+    """Run the command in this process, and return its exit status."""
+    result = CliRunner().invoke(COMMAND, [str(archive), "--out", str(out), "--runs", str(out.parent / "no-runs")])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_every_hostile_archive_is_answered_quickly_and_leaves_nothing(tmp_path: Path):
+    count = 0
+    for what, content in hostile_archives():
+        home = tmp_path / str(count)
+        home.mkdir()
+        (home / "x.zip").write_bytes(content)
+        started = time.monotonic()
+        status = score_archive(home / "x.zip", home / "comment.md")
+        assert time.monotonic() - started < 3, what
+        comment = (home / "comment.md").read_text(encoding="utf-8")
+        assert comment.startswith(COMMENT_MARK), what
+        assert ("The archive of this pull request cannot be scored" in comment) == (status == 1), what
+        assert status == 1 or "It could not be" in comment or "There is no proposal" in comment, what
+        assert all(c.isprintable() or c == "\n" for c in comment), what
+        assert str(tmp_path) not in comment, what
+        assert {p.name for p in home.iterdir()} == {"x.zip", "comment.md"}, what
+        count += 1
+    assert count >= 60
+
+
+@pytest.mark.parametrize("error", [zlib.error("damaged"), lzma.LZMAError("damaged"), KeyError("x"), RecursionError()])
+def test_a_comment_is_written_whatever_a_parser_dies_of(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pull_request_score, "score_proposals", fail)
+    archive = packed(tmp_path / "a.zip", ("a/fault.txt", b"x"))
+    assert score_archive(archive, tmp_path / "comment.md") == 1
+    assert f"{type(error).__name__}; the log" in (tmp_path / "comment.md").read_text()
+
+
+def test_without_an_archive_the_command_fails_and_the_comment_says_so(tmp_path: Path):
+    assert score_archive(tmp_path / "nonexistent.zip", tmp_path / "comment.md") == 1
+    assert "there is no archive" in (tmp_path / "comment.md").read_text()
+    (tmp_path / "folder.zip").mkdir()
+    os.mkfifo(tmp_path / "pipe.zip")
+    for name in ("folder.zip", "pipe.zip"):
+        assert score_archive(tmp_path / name, tmp_path / "comment.md") == 1
+        assert "not a regular file" in (tmp_path / "comment.md").read_text()

@@ -15,6 +15,7 @@ import numpy as np
 
 from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
+from leaderboard._util import one_line
 from leaderboard.board import NOISE
 from leaderboard.data import Source, find_source, load_dataset
 from leaderboard.reports.panel_data import panel_data
@@ -27,6 +28,7 @@ from leaderboard.reports.paper.panels import (
     draw_parity,
     draw_residuals,
     draw_roc,
+    figure_words,
     set_panel_title,
 )
 from leaderboard.reports.paper.stored_runs import DATA, ZERO_SHOT, PaperRuns, load_paper_runs, row_target
@@ -191,7 +193,7 @@ def _add_caption(name: str, figure: Figure, runs: PaperRuns, panels: Sequence[Mo
     warning = preset_warning(rows, runs.preset) or (f"preset {runs.preset}" if trained else "")
     titles = list(dict.fromkeys(row.title for row in rows))
     small_print = f"{' and '.join(titles)} on {runs.dataset}" + (f"; {warning}" if warning else "")
-    wrapped = textwrap.fill(small_print, int(16 * figure.get_figwidth()))  # letters an inch, at 7 points
+    wrapped = textwrap.fill(figure_words(small_print), int(16 * figure.get_figwidth()))  # letters an inch, at 7 points
     figure.supxlabel(wrapped, x=0.005, ha="left", fontsize=7, color="0.3")
     origins = [
         f"{p.row.title} on {p.row.task} (fold-seed {', '.join(p.row.runs)}; n = {len(p.data.labels):,})" for p in panels
@@ -199,4 +201,4 @@ def _add_caption(name: str, figure: Figure, runs: PaperRuns, panels: Sequence[Mo
     outliers = sum(panel.data.residual_outliers for panel in panels if panel.row.kind == "regression")
     beyond = f"outermost bins of residuals include values beyond the axis, {outliers} in all" if outliers else ""
     sentences = [*origins, *filter(None, [warning, f"in brackets: {NOISE}", beyond])]
-    return PaperFigure(name, figure, "; ".join(sentences), runs.faults)
+    return PaperFigure(name, figure, one_line("; ".join(sentences)), runs.faults)

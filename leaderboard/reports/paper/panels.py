@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asugnn.crystal import Floats
+from leaderboard._util import one_line
 from leaderboard.board import MetricValue, Row
 from leaderboard.reports.panel_data import MANY, PanelData
 from leaderboard.scoring import chemical_system
@@ -63,7 +64,12 @@ class ModelPanel:
 def set_panel_title(axis: Axes, letter: str, *lines: str) -> None:
     """Write the letter of a panel in bold, and lines of text after it and below."""
     bold = rf"$\bf{{({letter})}}$ " if letter else ""
-    axis.set_title(bold + "\n".join(line for line in lines if line), loc="left")
+    axis.set_title(bold + "\n".join(figure_words(line) for line in lines if line), loc="left")
+
+
+def figure_words(text: str) -> str:
+    """Words, perhaps a stranger's, in one line that matplotlib draws as they are, and does not read as a formula."""
+    return one_line(text).replace("$", r"\$")
 
 
 def draw_parity(axis: Axes, panel: ModelPanel, letter: str, heading: str = "") -> None:

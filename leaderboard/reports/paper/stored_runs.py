@@ -185,11 +185,13 @@ def row_origin(rows: Iterable[Row], runs: PaperRuns) -> str:
     """The footnote of measured numbers: their runs, how many test crystals, and what published weights trained on."""
     rows = list(rows)
     first, task = rows[0], runs.tasks[0]
-    where = f"{task.source.name}/{{}}@{task.rule}/{first.preset}/{first.model}/{{}}"
     by_runs: dict[str, list[str]] = {}
     for row in rows:
         by_runs.setdefault(_in_braces(row.runs), []).append(row_target(row))
-    folders = [where.format(_in_braces(targets), fold_seeds) for fold_seeds, targets in by_runs.items()]
+    folders = [
+        f"{task.source.name}/{_in_braces(targets)}@{task.rule}/{first.preset}/{first.model}/{fold_seeds}"
+        for fold_seeds, targets in by_runs.items()
+    ]
     by_count: dict[int, list[str]] = {}
     for row in rows:
         by_count.setdefault(row.n, []).append(row_target(row))

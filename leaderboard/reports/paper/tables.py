@@ -87,8 +87,13 @@ def _rows_by_configuration(runs: PaperRuns) -> dict[Configuration, Row]:
     """
     sets: dict[str, dict[Configuration, Row]] = {}
     for row in sorted(runs.rows, key=lambda r: (len(r.model), r.model)):
-        others = {**model_settings(configure_model("asugnn", row.preset, {})), **row.settings}
+        try:
+            others = {**model_settings(configure_model("asugnn", row.preset, {})), **row.settings}
+        except InputError:  # a record may name asugnn and a preset that it does not have
+            continue
         first, second, width, xrd = (others.pop(name) for name in ("first", "second", "width", "xrd"))
+        if [type(x) for x in (first, second, width, xrd)] != [str, str, int, bool]:
+            continue
         sets.setdefault(repr(sorted(others.items())), {}).setdefault((first, second, width, xrd), row)
     return max(sets.values(), key=len, default={})
 
