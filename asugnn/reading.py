@@ -94,7 +94,7 @@ def check_file_size(path: Path, limit: int) -> None:
     """Raise `InputError` where a file has more than `limit` bytes, or is no file, such as a device without an end."""
     if not path.is_file():
         path.stat()  # raises where there is nothing
-        raise InputError(f"{path} is not a file")
+        raise InputError(f"{path} is not a regular file")
     try:
         check_limit(path.stat().st_size, limit, "bytes")
     except InputError as error:

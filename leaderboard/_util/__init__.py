@@ -4,6 +4,7 @@ Any room may import from here; this room imports none.
 """
 
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
+from leaderboard._util.library_warnings import collect_warnings
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME, markdown_text, one_line, printable, safe_name
 from leaderboard._util.processes import (
@@ -29,6 +30,7 @@ __all__ = [
     "Workspace",
     "byte_progress",
     "cause_of_death",
+    "collect_warnings",
     "console_progress",
     "current_workspace",
     "lock_folder",

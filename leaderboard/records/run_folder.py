@@ -250,6 +250,7 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
 
     `fields` are those of `RunRecord` but for format, files and sha256; raises `InputError` for one that is wrong.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     plain, files = {k: v for k, v in fields.items() if k not in {"format", "files", "sha256"}}, file_digests(folder)
     if "predictions.csv" in files:
         plain["predictions_sha256"] = files["predictions.csv"]

@@ -9,8 +9,7 @@ import shutil
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,7 @@ from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
-from leaderboard._util import current_workspace, lock_folder, missing_extra, require_model_packages
+from leaderboard._util import collect_warnings, current_workspace, lock_folder, missing_extra, require_model_packages
 from leaderboard.data import Dataset, Target, load_dataset
 from leaderboard.records import (
     Run,
@@ -140,22 +139,6 @@ def _differences(job: Job, stored: StoredRun) -> list[str]:
     if stored.record.code is None:
         del identity["code"]
     return [key for key, value in identity.items() if stored.record.raw.get(key) != value]
-
-
-@contextmanager
-def collect_warnings() -> Iterator[list[logging.LogRecord]]:
-    """Collect what the library warns of in the block, such as that a damaged file was made again: it is not printed."""
-    records: list[logging.LogRecord] = []
-    handler, logger = logging.Handler(logging.WARNING), logging.getLogger("asugnn")
-    handler.emit = records.append  # type: ignore[assignment, method-assign]
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.level, logger.propagate = logging.WARNING, False
-    try:
-        yield records
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
 
 
 def _train_and_predict(job: Job, out: Path) -> str:

@@ -169,9 +169,9 @@ def test_a_large_file_and_an_endless_one_are_not_read(tmp_path: Path, monkeypatc
     monkeypatch.setattr("asugnn.reading.JSON_BYTES", 7)
     with pytest.raises(InputError, match=r"a\.json: it has 8 bytes, and at most 7 are read"):
         read_json(tmp_path / "a.json", "a record")
-    with pytest.raises(InputError, match="/dev/zero is not a file"):
+    with pytest.raises(InputError, match="/dev/zero is not a regular file"):
         read_json(Path("/dev/zero"), "a record")
-    with pytest.raises(InputError, match="/dev/zero is not a file"), reading(Path("/dev/zero"), "a table"):
+    with pytest.raises(InputError, match="/dev/zero is not a regular file"), reading(Path("/dev/zero"), "a table"):
         read_csv_rows(Path("/dev/zero"))
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,18 @@ def test_stored_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert any(checked.faults for checked in verify_runs(tmp_path / "runs")), damage
     tally.report()
     assert tally.discarded >= FLIPS
+
+
+def test_a_damaged_record_blocks_no_run_for_ever(tmp_path: Path):
+    """It is named with what to do, and --again does it."""
+    (job,) = plan_runs([parse_task(TASK)], ["mean"], "quick", [0], [0], {})
+    file = job.run.folder(tmp_path) / "run.json"
+    file.parent.mkdir(parents=True)
+    assert attempt_job(job, tmp_path)[0] == "done"
+    file.write_bytes(file.read_bytes()[:-20])
+    assert attempt_job(job, tmp_path)[0] == "failed"
+    assert attempt_job(replace(job, again=True), tmp_path)[0] == "done"
+    assert attempt_job(job, tmp_path)[0] == "kept"
 
 
 @pytest.mark.parametrize("name", ["random.csv", "random.toml"])

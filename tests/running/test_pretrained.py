@@ -413,6 +413,18 @@ def test_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pyte
         locate_weights("toy", published("http://127.0.0.1:1/nobody"))
 
 
+def test_damaged_weights_in_the_cache_are_downloaded_again(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.delenv("BENCH_WEIGHTS", raising=False)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    file = locate_weights("toy", published(f"{server.url}/fine")) / "w.pt"
+    file.write_bytes(CONTENT[:-1] + b"!")
+    assert locate_weights("toy", published(f"{server.url}/fine")) == file.parent
+    assert file.read_bytes() == CONTENT
+    assert "were damaged: they were downloaded again" in caplog.text
+
+
 def test_predictions_of_weights_are_a_submission(potential: Path, tmp_path: Path):
     """What `bench predict` prints for a model that leaves nothing out."""
     model = M3GNetPotential.pretrained({p.name: p for p in potential.iterdir()})
