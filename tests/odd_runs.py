@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Odd run folders: a good run, damaged or forged in every way that we could think of. None of them may hurt another."""
 
 from __future__ import annotations

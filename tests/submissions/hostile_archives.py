@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Sixty archives that a stranger could hand in: none may be unpacked out of place, at length, or without an answer."""
 
 from __future__ import annotations
