@@ -37,7 +37,15 @@ def cache_folder() -> Path:
     """Return the cache folder: `BENCH_CACHE`, else `asugnn-bench` in the user's cache folder."""
     if folder := os.environ.get("BENCH_CACHE"):
         return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asugnn-bench"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home_folder() / ".cache") / "asugnn-bench"
+
+
+def home_folder() -> Path:
+    """Return the user's home folder; without one, a path below which nothing can be read or written."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(os.devnull)
 
 
 def cached_inputs(

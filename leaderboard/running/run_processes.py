@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from asugnn.atomic_write import UnwritableError, check_writable
 from asugnn.model_registry import find_model, is_file_model
 from leaderboard._util import (
     Workspace,
@@ -71,8 +72,9 @@ def run_jobs(jobs: Sequence[Job], out: Path, report: Report, processes: int = 1)
     """Do what is not done yet, `processes` runs at a time, and report each; a run that fails does not stop the others.
 
     A zero-shot job waits for the job whose model it needs. A job that another command is working on is put off, and
-    waited for when nothing else is left.
+    waited for when nothing else is left. Raises `UnwritableError` for a folder that cannot be written.
     """
+    check_writable(out)
     out = out.absolute()  # a model may change the working folder
     counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
     before = {i: _origin(jobs, i) for i in range(len(jobs))}
@@ -261,12 +263,14 @@ def _run_child(connection: Connection, words: JobWords, out: Path, waits: bool, 
     job = words.job()
     folder = job.run.folder(out)
     answer: tuple[Outcome, str] | None = None
-    with lock_folder(folder, wait=waits) as mine:
-        if mine and not is_origin_busy(job, out, waits):
-            try:
+    try:
+        with lock_folder(folder, wait=waits) as mine:
+            if mine and not is_origin_busy(job, out, waits):
                 answer = attempt_job(job, out)
-            except SystemExit as left:
-                reason = f"it called sys.exit({'' if left.code is None else left.code})"
-                keep_failure(folder, reason)
-                answer = "failed", reason
+    except SystemExit as left:
+        reason = f"it called sys.exit({'' if left.code is None else left.code})"
+        keep_failure(folder, reason)
+        answer = "failed", reason
+    except UnwritableError as error:
+        answer = "failed", f"{error.filename} cannot be written: {error.strerror}"
     connection.send(answer)
