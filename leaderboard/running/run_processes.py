@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from asugnn.atomic_write import UnwritableError, check_writable
-from asugnn.model_registry import find_model, is_file_model
+from asugnn.model_registry import is_file_model
 from leaderboard._util import (
     Workspace,
     console_progress,
@@ -34,6 +34,7 @@ from leaderboard._util import (
 )
 from leaderboard.data import parse_task
 from leaderboard.records import Run, keep_failure
+from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.runner import Outcome, Report, attempt_job, is_origin_busy
 
@@ -244,11 +245,13 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
 
 
 def _import_packages(model: str) -> None:
-    """Import what an installed model says that it needs; a failure shows when the model is trained."""
-    if not is_file_model(model):
-        with suppress(Exception), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for name in getattr(find_model(model), "requires", ()):
+    """Import what an installed model needs, so that no clock runs meanwhile; a failure shows when it is trained."""
+    if is_file_model(model):
+        return
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in required_modules(model):
+            with suppress(Exception):  # a name that is no module, or a package that is broken
                 importlib.import_module(name)
 
 
