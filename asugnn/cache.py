@@ -32,7 +32,7 @@ SHARD = 2000  # crystals per file
 # By featuriser, then by key of the crystal. Only the last featuriser is kept, so that memory is bounded: runs go model
 # by model.
 _memory: dict[str, dict[str, Inputs]] = {}
-_seconds = 0.0  # in `cached_inputs`
+_spent = {"seconds": 0.0}  # in `cached_inputs`
 
 
 def cache_folder() -> Path:
@@ -66,13 +66,12 @@ def cached_inputs(
     try:
         return _look_up(crystals, featurise, name, settings, progress)
     finally:
-        global _seconds
-        _seconds += time.monotonic() - started
+        _spent["seconds"] += time.monotonic() - started
 
 
 def seconds_for_inputs() -> float:
     """Return how long this process has worked in `cached_inputs`: whether they were in the cache is left to chance."""
-    return _seconds
+    return _spent["seconds"]
 
 
 def _look_up(

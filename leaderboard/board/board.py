@@ -15,16 +15,28 @@ from leaderboard.board.row_scores import check_split
 from leaderboard.board.rows import OTHERS, Row, make_row
 from leaderboard.board.score_cache import ScoreCache
 from leaderboard.data import Task, load_dataset, source_provenance
-from leaderboard.records import PRETRAINED, UNPRESET, StoredRun, list_failures, list_runs
+from leaderboard.records import (
+    PRETRAINED,
+    UNPRESET,
+    StoredRun,
+    default_runs_folder,
+    list_failures,
+    list_runs,
+    packaged_note,
+)
 from leaderboard.scoring import Estimate, rank_models
 from leaderboard.splitting import fold_leakage, known_duplicates
 
 
-def rank_rows(root: Path, tasks: Sequence[Task], preset: str, private: bool = False) -> tuple[list[Row], list[str]]:
-    """Rank the runs that are stored under `root`; see `rank_runs`."""
+def rank_rows(
+    root: Path | None, tasks: Sequence[Task], preset: str, private: bool = False
+) -> tuple[list[Row], list[str]]:
+    """Rank the runs that are stored under `root`, or without it those of ./runs and the package; see `rank_runs`."""
     runs, faults = list_runs(root)
     rows, notes = rank_runs(runs, tasks, preset, private)
-    return rows, [*faults, *notes, *_failure_notes(root, tasks, preset)]
+    shown = {(row.task, row.preset, row.model) for row in rows}
+    packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
+    return rows, [*packaged, *faults, *notes, *_failure_notes(root or default_runs_folder(), tasks, preset)]
 
 
 def _failure_notes(root: Path, tasks: Sequence[Task], preset: str) -> list[str]:

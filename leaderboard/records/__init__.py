@@ -16,6 +16,7 @@ from leaderboard.records.predictions_csv import (
     write_predictions,
 )
 from leaderboard.records.run_folder import (
+    OWN_RUNS,
     PRETRAINED,
     SUBMITTED,
     UNPRESET,
@@ -30,6 +31,7 @@ from leaderboard.records.run_folder import (
     list_failures,
     list_runs,
     open_run,
+    packaged_note,
     read_history,
     row_name,
     row_title,
@@ -41,6 +43,7 @@ from leaderboard.records.submission_log import SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
+    "OWN_RUNS",
     "PRETRAINED",
     "SUBMITTED",
     "UNPRESET",
@@ -59,6 +62,7 @@ __all__ = [
     "list_failures",
     "list_runs",
     "open_run",
+    "packaged_note",
     "predictions_text",
     "read_history",
     "read_predictions",
