@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from leaderboard.board.score_cache import ScoreCache
 from leaderboard.data import Task, load_dataset, source_provenance
 from leaderboard.records import (
     PRETRAINED,
+    SUBMITTED,
     UNPRESET,
     StoredRun,
+    SubmissionLog,
     default_runs_folder,
     list_failures,
     list_runs,
@@ -89,6 +92,7 @@ def _rank_task(
     folds = {r.run.fold for runs in by_model.values() for r in runs}
     truths = {fold: load_ground_truth(task, fold, private) for fold in folds}
     leaked = _count_leaked(task, folds)
+    logs: dict[Path, Counter[tuple[str, int, str]]] = {}
     cached, provenance = ScoreCache(task, preset), source_provenance(task.source)
     trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     rows: list[Row] = []
@@ -99,7 +103,9 @@ def _rank_task(
         except InputError as error:
             notes.append(f"{model} on {task.name} skipped: {error}")
             continue
+        truth = truths[runs[0].run.fold]
         row = make_row(task, runs, scores, leaked, provenance)
+        row = replace(row, scope=truth.scope, keep=truth.keep, tries=_count_tries(runs, logs))
         if kind == PRETRAINED:
             rows.append(row)
         else:
@@ -121,6 +127,18 @@ def _rank_task(
         return row.rank is None, row.pretrained_on is not None, np.inf if value is None else sign * value
 
     return sorted(_mark_front(rows, metric.name, sign), key=order)
+
+
+def _count_tries(runs: Sequence[StoredRun], logs: dict[Path, Counter[tuple[str, int, str]]]) -> int | None:
+    """How many files were handed in for the runs of a row; None where the log does not say. `logs` are those read."""
+    if runs[0].run.preset != SUBMITTED:
+        return None
+    root = runs[0].folder.parents[4]
+    if root not in logs:
+        logs[root] = Counter()
+        with suppress(InputError):  # `bench verify` says what is wrong with it
+            logs[root] = SubmissionLog(root).count_tries()
+    return sum(logs[root][stored.run.task.name, stored.run.fold, stored.run.model] for stored in runs) or None
 
 
 def _mark_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:

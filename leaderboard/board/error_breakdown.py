@@ -30,7 +30,17 @@ class ErrorClass:
     values: Mapping[str, float]  # by the model's title
 
 
-def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: str) -> list[ErrorClass]:
+@dataclass(frozen=True)
+class ErrorBreakdown:
+    """The classes of test crystals that are large enough, and what was left out."""
+
+    classes: tuple[ErrorClass, ...]
+    n: int  # test crystals
+    small: tuple[str, ...] = ()  # classes with fewer than `FEWEST` crystals
+    in_small: int = 0  # crystals in these; an element's may be in others too
+
+
+def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: str) -> ErrorBreakdown:
     """Mean errors by class of the test crystals, over all folds that were run, of each model on what it predicted.
 
     `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none.
@@ -54,13 +64,14 @@ def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: 
     labels = data.labels(task.target)[[data.rows[i] for i in ids]]
     classes = BREAKDOWNS[what](data.crystals(ids), labels)
     means = [{model: fmean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
-    out = []
+    shown = []
+    small = {name: rows for name, rows in classes.items() if len(rows) < FEWEST}
     for name, rows in classes.items():
-        if len(rows) >= FEWEST:
+        if name not in small:
             models = sorted({model for i in rows for model in means[i]})
             of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
-            out.append(ErrorClass(name, len(rows), of_class))
-    return out
+            shown.append(ErrorClass(name, len(rows), of_class))
+    return ErrorBreakdown(tuple(shown), len(ids), tuple(small), len({i for rows in small.values() for i in rows}))
 
 
 def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:

@@ -84,11 +84,14 @@ def errors(
     from leaderboard.board import break_down_errors
     from leaderboard.data import parse_task
     from leaderboard.records import UNPRESET, list_runs, packaged_note
-    from leaderboard.reports import render_errors
+    from leaderboard.reports import omitted_classes, render_errors
 
     parsed, root = parse_task(task), stored_runs(runs)
     stored, _ = list_runs(root)
-    typer.echo(render_errors(break_down_errors(by, parsed, stored, preset), by, parsed, format_))
+    breakdown = break_down_errors(by, parsed, stored, preset)
+    typer.echo(render_errors(breakdown, by, parsed, format_))
+    if format_ == "csv" and (omitted := omitted_classes(breakdown, by)):
+        print_notes([f"left out: {omitted}"])
     shown = [s for s in stored if s.run.task == parsed and s.run.preset in {preset, *UNPRESET}]
     print_notes(packaged_note(root, shown))
 

@@ -7,7 +7,7 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
-from leaderboard.records.host_solution import COMPETITION_FILE, find_solution
+from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
 from leaderboard.records.predictions_csv import (
     ColumnNames,
     csv_cell,
@@ -49,6 +49,7 @@ __all__ = [
     "UNPRESET",
     "ColumnNames",
     "Convergence",
+    "Keep",
     "Run",
     "StoredRun",
     "SubmissionLog",

@@ -112,7 +112,7 @@ def figure_5(dataset: str, preset: str, models: Sequence[str], root: Path | None
     return _add_caption("figure-5", figure, runs, panels)
 
 
-FIGURES: dict[str, Callable[[str, str, Sequence[str], Path], PaperFigure]] = {
+FIGURES: dict[str, Callable[[str, str, Sequence[str], Path | None], PaperFigure]] = {
     "figure-3": figure_3,
     "figure-4": figure_4,
     "figure-5": figure_5,

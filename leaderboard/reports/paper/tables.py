@@ -204,7 +204,7 @@ def _row_cell(row: Row, metric: str, digits: int, factor: int, mark: str, runs: 
     return Cell(cell.text, cell.interval, (mark,), cell.record)
 
 
-TABLES: dict[str, Callable[[str, str, Sequence[str], Path], TableAndFaults]] = {
+TABLES: dict[str, Callable[[str, str, Sequence[str], Path | None], TableAndFaults]] = {
     "table-1": table_1,
     "table-2": table_2,
     "zero-shot": zero_shot,
