@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -10,37 +11,82 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class UnwritableError(OSError):
+    """A file or folder that cannot be written: `filename` is its final path, `strerror` the reason."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise `UnwritableError` about `path` for every failed system call of the block."""
+    try:
+        yield
+    except UnwritableError:
+        raise
+    except OSError as error:
+        raise UnwritableError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `UnwritableError` where files cannot be made in a folder, or the folder cannot be; nothing is left there.
+
+    For commands that work for long before they write.
+    """
+    with writing(folder):
+        parent = folder.absolute()
+        while not parent.exists() and parent != parent.parent:
+            parent = parent.parent
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path`, which replaces it if the block succeeds and is removed if it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+    """Yield a temporary file beside `path`, which replaces it if the block succeeds and is removed if it raises.
+
+    Raises `UnwritableError` about `path` where the temporary file cannot be written.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        try:
+            yield temporary
+        except OSError as error:
+            if not isinstance(error, UnwritableError) and (error.filename == name or error.errno in DISK_FULL):
+                raise UnwritableError(error.errno, error.strerror, str(path)) from error
+            raise
+        with writing(path):
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`, which replaces it with all its content if the block succeeds."""
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    """Yield a temporary folder beside `path`, which replaces it with all its content if the block succeeds.
+
+    Raises `UnwritableError` about `path` where the temporary folder cannot be made.
+    """
+    given, path = path, path.resolve()
+    with writing(given):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     previous = temporary.with_name(f"{temporary.name}.before")
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rename(previous)
-        temporary.rename(path)
+        with writing(given):
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(previous)
+            temporary.rename(path)
     finally:
         if previous.exists() and not path.exists():  # the second of the two renames failed
             previous.rename(path)

@@ -6,7 +6,6 @@ server identifies the content (its ETag, else its date), so that bytes of differ
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import http.client
@@ -22,7 +21,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asugnn.atomic_write import file_sha256
+from asugnn.atomic_write import DISK_FULL, file_sha256, writing
 from asugnn.errors import InputError
 from asugnn.limits import ANSWER_BYTES, DOWNLOAD_BYTES
 from asugnn.version import __version__
@@ -33,7 +32,6 @@ PAUSE = 1.0  # seconds before the second of them; doubled before each further on
 MAX_PAUSE = 60.0  # seconds, whatever a server asks for
 CHUNK = 2**18  # bytes
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which a request is repeated
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 T = TypeVar("T")
 
@@ -53,7 +51,8 @@ def download_file(
     number where they must be received again. Raises `InputError`, which ends with `hint`, where the file cannot be
     downloaded; then there is no file at `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with _lock_path(path):
         if path.is_file():
             if not sha256 or file_sha256(path) == sha256:
@@ -283,7 +282,9 @@ def _lock_path(path: Path) -> Iterator[None]:
     """Lock `path` against other processes and threads; the lock ends with the process, however that ends."""
     lock = path.with_name(f".{path.name}.lock")
     while True:
-        with lock.open("w") as file:
+        with writing(path):
+            opened = lock.open("w")
+        with opened as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 ours = lock.stat().st_ino == os.fstat(file.fileno()).st_ino

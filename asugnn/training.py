@@ -87,6 +87,8 @@ def train(
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
     `seconds`. Raises `FloatingPointError` where the score was never a finite number.
     """
+    from torch import _dynamo  # noqa: F401, the first step of an optimiser imports it: named here, `bench run` does so
+
     device, score = torch.device(context.device), score or loss
     module.to(device)
     y_train, y_val = batches.y_train.to(device), batches.y_val.to(device)

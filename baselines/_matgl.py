@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import os
 import re
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -139,4 +141,10 @@ def import_matgl_models() -> ModuleType:
     """Import `matgl.models`, which takes seconds, without the deprecation warnings of its dependencies."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return importlib.import_module("matgl.models")
+        try:
+            import matgl.models
+        except (OSError, RuntimeError):  # it makes a folder in the user's home folder, which may not be possible
+            with tempfile.TemporaryDirectory() as home, patch.dict(os.environ, HOME=home):
+                import matgl.models
+    models: ModuleType = matgl.models
+    return models

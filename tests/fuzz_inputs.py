@@ -271,7 +271,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         folder = home / "log"
         folder.mkdir(exist_ok=True)
         shutil.copyfile(path, folder / "submissions.jsonl")
-        SubmissionLog(folder).count_tries(TASK, 0, "mine")
+        SubmissionLog(folder).count_tries()
 
     def read_solution(path: Path) -> None:
         os.environ["BENCH_SOLUTION"] = str(path)

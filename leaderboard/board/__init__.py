@@ -11,7 +11,7 @@ verify.py           `bench verify`: recompute every row
 """
 
 from leaderboard.board.board import pareto_front, rank_rows, rank_runs
-from leaderboard.board.error_breakdown import FEWEST, ErrorClass, break_down_errors
+from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value
 from leaderboard.board.rows import NOISE, OTHERS, Row
@@ -22,6 +22,7 @@ __all__ = [
     "FEWEST",
     "NOISE",
     "OTHERS",
+    "ErrorBreakdown",
     "ErrorClass",
     "GroundTruth",
     "MetricValue",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,16 +16,30 @@ from leaderboard.board.row_scores import check_origin
 from leaderboard.board.rows import OTHERS, Row, make_row
 from leaderboard.board.score_cache import ScoreCache
 from leaderboard.data import Task, load_dataset, source_provenance
-from leaderboard.records import PRETRAINED, UNPRESET, StoredRun, list_failures, list_runs
+from leaderboard.records import (
+    PRETRAINED,
+    SUBMITTED,
+    UNPRESET,
+    StoredRun,
+    SubmissionLog,
+    default_runs_folder,
+    list_failures,
+    list_runs,
+    packaged_note,
+)
 from leaderboard.scoring import Estimate, rank_models
 from leaderboard.splitting import fold_leakage, known_duplicates
 
 
-def rank_rows(root: Path, tasks: Sequence[Task], preset: str, private: bool = False) -> tuple[list[Row], list[str]]:
-    """Rank the runs that are stored under `root`; see `rank_runs`."""
+def rank_rows(
+    root: Path | None, tasks: Sequence[Task], preset: str, private: bool = False
+) -> tuple[list[Row], list[str]]:
+    """Rank the runs that are stored under `root`, or without it those of ./runs and the package; see `rank_runs`."""
     runs, faults = list_runs(root)
     rows, notes = rank_runs(runs, tasks, preset, private)
-    return rows, [*faults, *notes, *_failure_notes(root, tasks, preset)]
+    shown = {(row.task, row.preset, row.model) for row in rows}
+    packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
+    return rows, [*packaged, *faults, *notes, *_failure_notes(root or default_runs_folder(), tasks, preset)]
 
 
 def _failure_notes(root: Path, tasks: Sequence[Task], preset: str) -> list[str]:
@@ -74,8 +89,10 @@ def _rank_task(
 
     Only models with the same folds and seeds are compared, and so ranked; none that others trained.
     """
-    truths, missing = _load_truths(task, {r.run.fold for runs in by_model.values() for r in runs}, private)
+    folds = {r.run.fold for runs in by_model.values() for r in runs}
+    truths, missing = _load_truths(task, folds, private)
     leaked = _count_leaked(task, truths)
+    logs: dict[Path, Counter[tuple[str, int, str]]] = {}
     cached, provenance = ScoreCache(task, preset), source_provenance(task.source)
     trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     rows: list[Row] = []
@@ -90,7 +107,9 @@ def _rank_task(
         except InputError as error:
             notes.append(f"{model} on {task.name} skipped: {error}")
             continue
+        truth = truths[runs[0].run.fold]
         row = make_row(task, runs, scores, leaked, provenance)
+        row = replace(row, scope=truth.scope, keep=truth.keep, tries=_count_tries(runs, logs))
         if kind == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:
@@ -126,6 +145,18 @@ def _load_truths(task: Task, folds: set[int], private: bool) -> tuple[dict[int, 
     if missing and not truths:
         raise next(iter(missing.values()))
     return truths, missing
+
+
+def _count_tries(runs: Sequence[StoredRun], logs: dict[Path, Counter[tuple[str, int, str]]]) -> int | None:
+    """How many files were handed in for the runs of a row; None where the log does not say. `logs` are those read."""
+    if runs[0].run.preset != SUBMITTED:
+        return None
+    root = runs[0].folder.parents[4]
+    if root not in logs:
+        logs[root] = Counter()
+        with suppress(InputError):  # `bench verify` says what is wrong with it
+            logs[root] = SubmissionLog(root).count_tries()
+    return sum(logs[root][stored.run.task.name, stored.run.fold, stored.run.model] for stored in runs) or None
 
 
 def _mark_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:

@@ -32,13 +32,21 @@ class ErrorClass:
     values: Mapping[str, float]  # by the model's title
 
 
-def break_down_errors(
-    what: str, task: Task, runs: Sequence[StoredRun], preset: str
-) -> tuple[list[ErrorClass], list[str]]:
+@dataclass(frozen=True)
+class ErrorBreakdown:
+    """The classes of test crystals that are large enough, and what was left out."""
+
+    classes: tuple[ErrorClass, ...]
+    n: int  # test crystals
+    small: tuple[str, ...] = ()  # classes with fewer than `FEWEST` crystals
+    in_small: int = 0  # crystals in these; an element's may be in others too
+    skipped: tuple[str, ...] = ()  # a sentence for each run that could not be used
+
+
+def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: str) -> ErrorBreakdown:
     """Mean errors by class of the test crystals, over all folds that were run, of each model on what it predicted.
 
-    `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none. The
-    second value is a sentence for each run that could not be used.
+    `what` is one of `BREAKDOWNS`; of the runs, those of the task under the preset count, and those under none.
     """
     data = load_dataset(task.source)
     errors: dict[str, dict[str, list[float]]] = {}  # by id, then by model
@@ -59,22 +67,24 @@ def break_down_errors(
             abs(p - truth.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (truth.y == 1)).astype(float)
         )
         title = row_title(run.model, run.preset)
-        for name, error, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
+        for name, size, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
             if counts:
-                errors.setdefault(name, {}).setdefault(title, []).append(error)
+                errors.setdefault(name, {}).setdefault(title, []).append(size)
     if not errors:
-        return [], skipped
+        return ErrorBreakdown((), 0, skipped=tuple(skipped))
     ids = list(errors)
     labels = data.labels(task.target)[[data.rows[i] for i in ids]]
     classes = BREAKDOWNS[what](data.crystals(ids), labels)
     means = [{model: fmean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
-    out = []
+    shown = []
+    small = {name: rows for name, rows in classes.items() if len(rows) < FEWEST}
     for name, rows in classes.items():
-        if len(rows) >= FEWEST:
+        if name not in small:
             models = sorted({model for i in rows for model in means[i]})
             of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
-            out.append(ErrorClass(name, len(rows), of_class))
-    return out, skipped
+            shown.append(ErrorClass(name, len(rows), of_class))
+    in_small = len({i for rows in small.values() for i in rows})
+    return ErrorBreakdown(tuple(shown), len(ids), tuple(small), in_small, tuple(skipped))
 
 
 def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:

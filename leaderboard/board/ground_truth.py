@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import PRETRAINED, StoredRun, find_solution
+from leaderboard.records import PRETRAINED, Keep, StoredRun, find_solution
 from leaderboard.scoring import PredictedFold
 from leaderboard.splitting import fold_sides, read_split
+
+Scope = Literal["", "public", "private"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class GroundTruth:
     split_sha256: str
     solution: str | None = None  # sha256 of the host's solution, where the labels are from one
     formulas: tuple[str, ...] = ()  # of each row, where the task is scored by system
+    scope: Scope = ""  # which rows of the host's solution count; empty without one
+    keep: Keep = "last"  # which of the files of one name counts
 
     def drop_ids(self, dropped: Collection[str]) -> GroundTruth:
         """The ground truth of all other ids."""
@@ -89,4 +94,7 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
     formulas = data.groups(ids) if task.target.by_system else ()
-    return GroundTruth(ids, y, groups, scored, split.sha256, solution.sha256 if solution else None, formulas)
+    truth = GroundTruth(ids, y, groups, scored, split.sha256, formulas=formulas)
+    if not solution:
+        return truth
+    return replace(truth, solution=solution.sha256, scope="private" if private else "public", keep=solution.keep)

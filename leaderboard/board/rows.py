@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from asugnn.model import Kind
+from leaderboard.board.ground_truth import Scope
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
-from leaderboard.records import StoredRun, row_title
+from leaderboard.records import Keep, StoredRun, row_title
 
 NOISE = "95 % confidence interval (resampling test formulas)"
 OTHERS = "there are rows of other presets too"
@@ -53,6 +54,9 @@ class Row:
     tied_with: tuple[str, ...] = ()
     systems: dict[str, SystemRow] = field(default_factory=dict)  # of a task that has them: of all rows, then of each
     data: dict[str, str] = field(default_factory=dict)  # name, sha256, source, version, date, licence, citation
+    scope: Scope = ""  # of rows that a host's solution scores: public or private
+    keep: Keep = "last"  # which of the files that were handed in under one name counts
+    tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
 
     @property
     def title(self) -> str:

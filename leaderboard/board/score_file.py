@@ -31,6 +31,7 @@ def score_file(file: Path, task: Task, fold: int, columns: ColumnNames | None = 
         "n": len(scored.y),
         "groups": len(set(scored.groups)),
         "unit": task.target.unit,
+        **({"scope": truth.scope} if truth.scope else {}),
         "noise": NOISE,
         "metrics": {name: asdict(metric_value(estimate)) for name, estimate in estimates.items()},
         **({"systems": systems} if systems else {}),

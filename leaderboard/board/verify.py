@@ -17,7 +17,7 @@ import numpy as np
 from asugnn.errors import InputError
 from asugnn.reading import reading
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
-from leaderboard.data import Task, data_file, load_dataset
+from leaderboard.data import Task, data_file, load_dataset, parse_task
 from leaderboard.records import (
     SUBMITTED,
     StoredRun,
@@ -140,16 +140,36 @@ def _check_scores(
 
 
 def _check_log(log: SubmissionLog, submitted: list[StoredRun]) -> CheckedRun:
-    """Check that each line fits the one before it, and that the latest file of each name is the one that is stored."""
+    """Check that each line fits the one before it, and that the file of each name is the one that is stored.
+
+    That is the latest, but for files that stayed off the board because they scored worse.
+    """
     try:
         entries = log.entries()
     except InputError as error:
         return CheckedRun(str(log.file), (str(error),))
-    latest = {(e["task"], e["fold"], e["name"]): e for e in entries}
+    latest: dict[tuple[str, int, str], dict[str, Any]] = {}
+    faults = []
+    for e in entries:
+        key = (e["task"], e["fold"], e["name"])
+        if e.get("on_board", True):
+            latest[key] = e
+        elif not _scores_worse(e, latest.get(key)):
+            faults.append(f"{log.file}, line {e['n']}: the file was left off the board, and is better than that on it")
     stored = {(r.run.task.name, r.run.fold, r.run.model): r.record.predictions_sha256 for r in submitted}
-    faults = [
+    faults += [
         f"{log.file}, line {e['n']}: the latest file of '{e['name']}' is not the one stored for {e['task']}"
         for key, e in latest.items()
         if stored.get(key) != e["sha256"]
     ]
     return CheckedRun(str(log.file), tuple(faults))
+
+
+def _scores_worse(entry: Mapping[str, Any], other: Mapping[str, Any] | None) -> bool:
+    """Whether a file scored no better than another one, by the log; also where the labels were others."""
+    if other is None:
+        return False
+    if entry.get("solution") != other.get("solution"):
+        return True
+    metric = parse_task(entry["task"]).target.metrics[0]
+    return not metric.is_better(entry["metrics"][metric.name], other["metrics"][metric.name])

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from asugnn import __version__
+from asugnn.atomic_write import DISK_FULL, UnwritableError
+from asugnn.cache import cache_folder
 from asugnn.errors import InputError
 from leaderboard._util import missing_extra
 from leaderboard.cli import competition, data, models, report, run
 from leaderboard.cli.options import print_words
-from leaderboard.cli.usage import usage_message
+from leaderboard.cli.usage import output_option, usage_message
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # of the click that typer uses, its own or the installed one
@@ -72,7 +74,7 @@ def main() -> None:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        if (sentence := _sentence(error)) is None:
+        if (sentence := _sentence(error, words)) is None:
             raise
         if debug:
             traceback.print_exc()
@@ -80,12 +82,19 @@ def main() -> None:
         sys.exit(1)
 
 
-def _sentence(error: Exception) -> str | None:
+def _sentence(error: Exception, words: Sequence[str]) -> str | None:
     """The sentence for a user about an error; None for an error that is a bug."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, ImportError):
         return missing_extra(error)
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return f"the disk is full: {error.filename or 'a file'} did not fit; finished runs are kept"
+    if isinstance(error, UnwritableError):
+        cached = Path(error.filename).is_relative_to(cache_folder())
+        named = "BENCH_CACHE" if cached else output_option(app, words)
+        hint = f"; {named} names another folder" if named else ""
+        return f"{error.filename} cannot be written: {error.strerror}{hint}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return None

@@ -52,7 +52,7 @@ def submit(
 ) -> None:  # fmt: skip
     """Validate and score predictions, and enter them on the board.
 
-    The board shows the latest file of each name; the log keeps every submission.
+    The board shows the last file of each name, or the best if the host chose so; the log keeps every submission.
 
     Example:
 
@@ -90,6 +90,10 @@ def export(
     metric: Annotated[
         str, typer.Option("--metric", help="Metric of the competition.", show_default="the task's first")
     ] = "",
+    keep: Annotated[
+        Literal["best", "last"],
+        typer.Option("--keep", help="With --host: which file of a participant counts, by its public score."),
+    ] = "last",
     data_dir: DataDir = None,
 ) -> None:
     """Write the files of a competition.
@@ -106,5 +110,5 @@ def export(
 
     parsed = parse_task(task)
     names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
-    for file in export_competition(parsed, fold, out, host, names, metric):
+    for file in export_competition(parsed, fold, out, host, names, metric, keep):
         typer.echo(str(file))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from asugnn.atomic_write import check_writable
 from asugnn.errors import InputError
 from leaderboard._util import require_packages
 from leaderboard.cli.options import DataDir, print_words, progress_bars
@@ -49,9 +50,11 @@ def build(
 
     bench data build mp-2024-1
     """
+    from leaderboard.data import data_folder
     from leaderboard.ingest import build_dataset, screening_report
 
     require_packages(STRUCTURES, "audit")
+    check_writable(data_folder())
     with progress_bars(name):
         source, counts = build_dataset(api)
     print_words(screening_report(counts))
@@ -102,6 +105,8 @@ def audit(
     from leaderboard.reports.audit import audit_dataset, write_audit
 
     require_packages((*STRUCTURES, "matplotlib") if out else STRUCTURES, "audit")
+    if out:
+        check_writable(out)
     with progress_bars(name):
         report = audit_dataset(name, rule)
     for title, lines in report.sections:
@@ -145,9 +150,11 @@ def import_(
 
     bench data import FOLDER --target gap:eV --target is_magnetic
     """
+    from leaderboard.data import data_folder
     from leaderboard.ingest import import_dataset, parse_target
 
     require_packages(STRUCTURES, "audit")
+    check_writable(data_folder())
     name = name or path.stem
     description = {"title": title or f"imported from {path.name}", "licence": licence, "citation": citation}
     with progress_bars(name):

@@ -39,7 +39,7 @@ DataDir = Annotated[
 ]
 StoredRuns = Annotated[
     Path | None,
-    typer.Option("--runs", help="Folder of the runs.", show_default="./runs, else the package's"),
+    typer.Option("--runs", help="Folder of the runs.", show_default="./runs and the package's"),
 ]
 TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/band-gap.", show_default=False)]
 TaskNames = Annotated[
@@ -111,14 +111,11 @@ def parse_tasks(suite: str, task: str) -> list[Task]:
     return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite))
 
 
-def stored_runs(runs: Path | None) -> Path:
-    """The folder of the stored runs; raises `InputError` if it does not exist."""
-    from leaderboard.records import default_runs_folder
-
-    root = runs or default_runs_folder()
-    if not root.is_dir():
-        raise InputError(f"there is no folder '{root}': run `bench run` first, or name another with --runs")
-    return root
+def stored_runs(runs: Path | None) -> Path | None:
+    """The folder of the stored runs; None stands for ./runs and the package's. Raises `InputError` if it is missing."""
+    if runs and not runs.is_dir():
+        raise InputError(f"there is no folder '{runs}': run `bench run` first, or name another with --runs")
+    return runs
 
 
 def print_notes(notes: list[str] | tuple[str, ...]) -> None:

@@ -52,7 +52,7 @@ def leaderboard(
 
 
 def print_board(
-    root: Path, tasks: list[Task], format_: str, preset: str, detailed: bool = False, private: bool = False
+    root: Path | None, tasks: list[Task], format_: str, preset: str, detailed: bool = False, private: bool = False
 ) -> None:
     """Print the board of some tasks, and on standard error notes on runs that could not be used."""
     from leaderboard.board import rank_rows
@@ -84,14 +84,17 @@ def errors(
     """
     from leaderboard.board import break_down_errors
     from leaderboard.data import parse_task
-    from leaderboard.records import list_runs
-    from leaderboard.reports import render_errors
+    from leaderboard.records import UNPRESET, list_runs, packaged_note
+    from leaderboard.reports import omitted_classes, render_errors
 
-    parsed = parse_task(task)
-    stored, faults = list_runs(stored_runs(runs))
-    classes, skipped = break_down_errors(by, parsed, stored, preset)
-    typer.echo(render_errors(classes, by, parsed, format_))
-    print_notes([*faults, *skipped])
+    parsed, root = parse_task(task), stored_runs(runs)
+    stored, faults = list_runs(root)
+    breakdown = break_down_errors(by, parsed, stored, preset)
+    typer.echo(render_errors(breakdown, by, parsed, format_))
+    if format_ == "csv" and (omitted := omitted_classes(breakdown, by)):
+        print_notes([f"left out: {omitted}"])
+    shown = [s for s in stored if s.run.task == parsed and s.run.preset in {preset, *UNPRESET}]
+    print_notes([*faults, *breakdown.skipped, *packaged_note(root, shown)])
 
 
 def site(
@@ -183,9 +186,10 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
     bench verify --runs runs
     """
     from leaderboard.board import verify_runs
+    from leaderboard.records import default_runs_folder
 
     counts, wrong = 0, 0
-    for checked in verify_runs(stored_runs(runs)):
+    for checked in verify_runs(stored_runs(runs) or default_runs_folder()):
         counts += 1
         wrong += bool(checked.faults)
         for fault in checked.faults:

@@ -53,7 +53,9 @@ def run(
         Literal["float32", "bfloat16"],
         typer.Option("--precision", help="Matrix-multiplication precision during training."),
     ] = "float32",
-    runs: Annotated[Path, typer.Option("--runs", "--out", help="Folder of the runs.")] = Path("runs"),
+    runs: Annotated[
+        Path | None, typer.Option("--runs", "--out", help="Folder of the runs.", show_default="runs")
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of runs at a time; they share the cores.")] = 1,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
@@ -72,6 +74,7 @@ def run(
     from rich.console import Console
 
     from leaderboard._util import printable, use_workspace
+    from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
         RunRequest,
         choose_device,
@@ -113,7 +116,7 @@ def run(
             line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
             console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
-        counts = run_jobs(planned, runs, report, min(jobs, len(planned)))
+        counts = run_jobs(planned, runs or OWN_RUNS, report, min(jobs, len(planned)))
     if counts["done"] + counts["kept"]:
         print_board(runs, tasks, "table", preset)
     if counts["failed"]:

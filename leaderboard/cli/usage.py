@@ -42,6 +42,15 @@ def _refused_value(error: Any) -> str | None:
     return str(details()[0]["input"]) if callable(details) else None
 
 
+def output_option(app: typer.Typer, words: Sequence[str]) -> str:
+    """The option by which a command takes the folder that it writes into; empty for a command without one."""
+    command: Any = typer.main.get_command(app)
+    for word in _command_words(app, words):
+        command = command.commands[word]
+    names = {name: param.opts[0] for param in command.params for name in param.opts}
+    return next((names[name] for name in ("--out", "--runs", "--data-dir") if name in names), "")
+
+
 def _command_words(app: typer.Typer, words: Sequence[str]) -> list[str]:
     """The words that name a command, such as `data list`."""
     command: Any = typer.main.get_command(app)

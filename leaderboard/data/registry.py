@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from asugnn.cache import home_folder
 from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
 from leaderboard._util import SAFE_NAME, current_workspace
@@ -33,7 +34,7 @@ def data_folder() -> Path:
     """The folder of imported and downloaded data sets: that of the workspace, else the user's `asugnn-bench`."""
     if named := current_workspace().data:
         return named
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "asugnn-bench"
+    return Path(os.environ.get("XDG_DATA_HOME") or home_folder() / ".local" / "share") / "asugnn-bench"
 
 
 def list_sources() -> list[Source]:

@@ -7,7 +7,7 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
-from leaderboard.records.host_solution import COMPETITION_FILE, find_solution
+from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
 from leaderboard.records.predictions_csv import (
     ColumnNames,
     csv_cell,
@@ -16,6 +16,7 @@ from leaderboard.records.predictions_csv import (
     write_predictions,
 )
 from leaderboard.records.run_folder import (
+    OWN_RUNS,
     PRETRAINED,
     SUBMITTED,
     UNPRESET,
@@ -31,6 +32,7 @@ from leaderboard.records.run_folder import (
     list_failures,
     list_runs,
     open_run,
+    packaged_note,
     read_history,
     row_name,
     row_title,
@@ -42,11 +44,13 @@ from leaderboard.records.submission_log import SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
+    "OWN_RUNS",
     "PRETRAINED",
     "SUBMITTED",
     "UNPRESET",
     "ColumnNames",
     "Convergence",
+    "Keep",
     "Run",
     "StoredRun",
     "SubmissionLog",
@@ -61,6 +65,7 @@ __all__ = [
     "list_failures",
     "list_runs",
     "open_run",
+    "packaged_note",
     "predictions_text",
     "read_history",
     "read_predictions",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
@@ -33,6 +33,7 @@ from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_te
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
 UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
+OWN_RUNS, PACKAGED_RUNS = Path("runs"), PACKAGE / "runs"
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
 LARGEST_FILES = {"predictions.csv": CSV_BYTES, "history.csv": HISTORY_BYTES}
 FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run
@@ -99,6 +100,16 @@ class StoredRun:
             min(filter(math.isfinite, part), default=0.0) for part in (val[: max(1, round(0.9 * len(val)))], val)
         )
         return Convergence(len(val), min(1.0, max(0.0, 1 - last / before)) if before > 0 else 0.0)
+
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """Task, preset and model: what a row of a board is about."""
+        return self.run.task.name, self.run.preset, self.run.model
+
+    @property
+    def packaged(self) -> bool:
+        """Whether it comes with the package."""
+        return self.folder.is_relative_to(PACKAGED_RUNS)
 
     @property
     def predictions(self) -> Path:
@@ -187,11 +198,15 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
     return StoredRun(run, folder, RunRecord.read(file))
 
 
-def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
+def list_runs(root: Path | None) -> tuple[list[StoredRun], list[str]]:
     """All complete runs under `root`, and a sentence for each folder that cannot be read as one.
 
-    A task that is not known gets one sentence, however many runs of it there are.
+    Without `root` they are those of ./runs and, beside them, those that come with the package (`_add_packaged`). A task
+    that is not known gets one sentence, however many runs of it there are.
     """
+    if root is None:
+        own, faults = list_runs(default_runs_folder())
+        return (_add_packaged(own), faults) if _has_own_runs() else (own, faults)
     runs, faults = [], []
     for folder in run_folders(root):
         try:
@@ -199,6 +214,39 @@ def list_runs(root: Path) -> tuple[list[StoredRun], list[str]]:
         except InputError as error:
             faults.append(str(error))
     return runs, list(dict.fromkeys(faults))
+
+
+def _add_packaged(own: Sequence[StoredRun]) -> list[StoredRun]:
+    """Add the rows that come with the package to a user's runs, as far as they compare.
+
+    A row of the user replaces that of the same task, preset and model. On a task of which the user has rows, others
+    count only if one of these rows has the same folds and seeds: rows are ranked only if these are the same.
+    """
+    packaged, _ = list_runs(PACKAGED_RUNS)
+    mine, theirs = _fold_seeds(own), _fold_seeds(packaged)
+    fitting = set()
+    for (task, preset, model), pairs in theirs.items():
+        others = [p for (t, kind, _), p in mine.items() if t == task and (kind == preset or {kind, preset} & UNPRESET)]
+        if (task, preset, model) not in mine and (not others or pairs in others):
+            fitting.add((task, preset, model))
+    return [*own, *(stored for stored in packaged if stored.row in fitting)]
+
+
+def _fold_seeds(runs: Sequence[StoredRun]) -> dict[tuple[str, str, str], set[tuple[int, int]]]:
+    """Folds and seeds of the runs of each row."""
+    rows: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
+    for stored in runs:
+        rows.setdefault(stored.row, set()).add((stored.run.fold, stored.run.seed))
+    return rows
+
+
+def packaged_note(root: Path | None, runs: Iterable[StoredRun]) -> list[str]:
+    """The note about those of some runs that `list_runs` added to the user's; none where it added none."""
+    if root is not None or not _has_own_runs():
+        return []
+    n = len({(s.run.task.source.name, *s.row[1:]) for s in runs if s.packaged})  # as lines of a board
+    rows = f"{n} {'row' if n == 1 else 'rows'} stored with the package"
+    return [f"includes {rows}; --runs {OWN_RUNS} shows yours alone"] if n else []
 
 
 def run_folders(root: Path, file: str = "run.json") -> list[Path]:
@@ -291,4 +339,8 @@ def _belongs_to_run(path: Path) -> bool:
 
 def default_runs_folder() -> Path:
     """Runs of this folder if there are any, else those that come with the package."""
-    return Path("runs") if Path("runs").is_dir() else PACKAGE / "runs"
+    return OWN_RUNS if _has_own_runs() else PACKAGED_RUNS
+
+
+def _has_own_runs() -> bool:
+    return OWN_RUNS.is_dir() and OWN_RUNS.resolve() != PACKAGED_RUNS

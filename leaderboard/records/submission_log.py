@@ -1,8 +1,9 @@
 """The log of submissions: one line each, none of which can be changed afterwards unseen.
 
 `submissions.jsonl` in the folder of the runs. Every line holds the sha256 of the line before it, and the record of the
-latest submission of a name holds that of its own line. So a change shows in what follows it, and a shorter log in the
-records. Every attempt that was scored stays: who hands in fifty times is seen to have done so.
+file of a name that is on the board holds that of its own line. So a change shows in what follows it, and a shorter log
+in the records. Every attempt that was scored stays: who hands in fifty times is seen to have done so. `"on_board":
+false` is in the line of a file that did not replace the one on the board, where a host lets the best one count.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -78,9 +80,9 @@ class SubmissionLog:
         write_text(self.file, "".join(f"{line}\n" for line in self._lines))
         return LogReference(number, _line_sha256(text))
 
-    def count_tries(self, task: str, fold: int, name: str) -> int:
-        """How often a name has handed in for a fold of a task."""
-        return sum((e["task"], e["fold"], e["name"]) == (task, fold, name) for e in self.entries())
+    def count_tries(self) -> Counter[tuple[str, int, str]]:
+        """How many files were handed in, by task, fold and name."""
+        return Counter((e["task"], e["fold"], e["name"]) for e in self.entries())
 
 
 def _parse_entry(line: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ paper/                the tables and figures of the ASUGNN paper
 audit/                the audit of a data set and a split
 """
 
+from leaderboard.reports.error_table import render_errors
 from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
     render_entry,
-    render_errors,
     render_models,
     render_score,
 )
@@ -24,8 +24,10 @@ from leaderboard.reports.wording import (
     format_interval,
     format_number,
     format_rank,
+    omitted_classes,
     order_by_place,
     preset_warning,
+    scope_prefix,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "format_interval",
     "format_number",
     "format_rank",
+    "omitted_classes",
     "order_by_place",
     "panel_data",
     "preset_warning",
@@ -46,5 +49,6 @@ __all__ = [
     "render_errors",
     "render_models",
     "render_score",
+    "scope_prefix",
     "write_table",
 ]

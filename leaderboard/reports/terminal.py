@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +20,7 @@ from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import markdown_text, one_line, printable, require_model_packages
-from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
+from leaderboard.board import MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.wording import (
     FEW_GROUPS,
@@ -33,6 +32,7 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     order_by_place,
+    scope_prefix,
 )
 from leaderboard.splitting import list_rules, split_size
 
@@ -47,7 +47,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
     mark = "- " if form == "markdown" else ""
     notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
-    draw = _markdown if form == "markdown" else draw_terminal
+    draw = draw_markdown if form == "markdown" else draw_terminal
     parts = []
     if not detailed:
         datasets = list(dict.fromkeys(task.source.name for task in tasks))
@@ -58,7 +58,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
         return "\n".join([*parts, notes])
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
-            counts = f"{its_rows[0].n} test crystals in {its_rows[0].groups} groups"
+            counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
             parts += [
                 plain_words(f"{task.name}: {task.target.meaning}; {counts}", form),
                 draw(_task_table(its_rows, task, form)),
@@ -70,15 +70,15 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
 
 def render_score(scored: dict[str, Any], task: Task) -> str:
     """Render what `score_file` returns: the metrics of one file of predictions."""
-    table = new_table()
+    table, scope = new_table(), f"{scored['scope']} " if scored.get("scope") else ""
     for column in ("metric", "value", "95 % confidence interval"):
         table.add_column(column)
     for metric in task.target.metrics:
         value = MetricValue(**scored["metrics"][metric.name])
         unit = words_cell(task.target.unit) if metric.has_unit else ""
-        table.add_row(metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
+        table.add_row(scope + metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
     lines = [
-        f"{task.name}, fold {scored['fold']}: {scored['n']} test crystals in {scored['groups']} groups",
+        f"{task.name}, fold {scored['fold']}: {scored['n']} {scope}test crystals in {scored['groups']} groups",
         draw_terminal(table),
     ]
     if "systems" in scored:
@@ -91,38 +91,20 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     """Render the line that `bench submit` prints."""
     metric = task.target.metrics[0]
     value = MetricValue(**scored["metrics"][metric.name])
-    score = f"{metric.title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
-    tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
-    return f"{scored['name']} on {task.name}: {score} (95 % confidence interval {format_interval(value)}){tries}"
-
-
-def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: str) -> str:
-    """Render the mean errors (or accuracies) of models by class of crystals, the best of each class in bold."""
-    if not classes:
-        return f"no runs for {task.name}, or no class with {FEWEST} test crystals"
-    best = min if task.target.kind == "regression" else max
-    means = {
-        m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}
+    title = f"{scored['scope']} {metric.title}" if scored.get("scope") else metric.title
+    score = f"{title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    before = f"{title} {format_number(scored['before'])}"
+    ends = {
+        "first": "",
+        "better": f"; it replaces your earlier file, {before}",
+        "worse": f"; it replaces your better or equal file, {before}: the last file counts",
+        "stays": f"; your earlier file stays on the board, {before}: the best file counts",
     }
-    names = sorted(means, key=lambda m: (float(means[m]), m), reverse=best is max)
-    if form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([what, "crystals", *names])
-        writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
-        return printable(out.getvalue().rstrip("\n"))
-    table = new_table()
-    for column in (what, "crystals", *names):
-        table.add_column(words_cell(column, form).replace(", ", "\n"), justify="left" if column == what else "right")
-    for c in classes:
-        top = best(c.values.values())
-        cells = [format_number(c.values.get(m)) for m in names]
-        marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
-        table.add_row(words_cell(c.name, form), str(c.n), *marked)
-    measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
-    caption = plain_words(f"{task.name}: {measure}", form)
-    caption += f"; bold: {'lowest' if best is min else 'highest'} in its row"
-    return "\n".join([(_markdown if form == "markdown" else draw_terminal)(table), caption])
+    if scored["outcome"] == "identical":
+        return f"{scored['name']} on {task.name}: identical to your earlier file: nothing changed; {score}"
+    tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
+    interval = f"(95 % confidence interval {format_interval(value)})"
+    return f"{scored['name']} on {task.name}: {score} {interval}{tries}{ends[scored['outcome']]}"
 
 
 def render_models(models: Sequence[ModelEntry]) -> str:
@@ -163,7 +145,7 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
 
 def render_datasets() -> str:
     """Render data sets with their tasks, and whether their files are available."""
-    parts = []
+    parts: list[Table | str] = []
     for source in list_sources():
         missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
         where = "in the package" if source.embedded else missing or "available"
@@ -189,7 +171,8 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         metric = task.target.metrics[0]
         unit = words_cell(task.target.unit, form) if metric.has_unit else ""
         first, _, second = words_cell(task.target.name, form).partition("-")
-        table.add_column(f"{first}\n{second or ' '}\n[dim]{metric.title}\n{unit}[/]", justify="right", overflow="fold")
+        title = scope_prefix(row for row in rows if row.task == task.name) + metric.title
+        table.add_column(f"{first}\n{second or ' '}\n[dim]{title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
     seconds_train: dict[str, list[float]] = {}
@@ -213,7 +196,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
         unit = f"\n[dim]{words_cell(task.target.unit, form)}[/]" if metric.has_unit else ""
-        table.add_column(metric.title + unit, justify="right", overflow="fold")
+        table.add_column(scope_prefix(rows) + metric.title + unit, justify="right", overflow="fold")
     headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
     if narrow:
         headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
@@ -284,7 +267,7 @@ def _board_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
              "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
-             "noise", "split", "commit", "leaks")  # fmt: skip
+             "noise", "split", "commit", "leaks", "scope", "tries")  # fmt: skip
     names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
     ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
@@ -321,7 +304,7 @@ def draw_terminal(table: Table, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
 
 
-def _markdown(table: Table) -> str:
+def draw_markdown(table: Table) -> str:
     """A Markdown table with the same cells."""
 
     def plain(text: object) -> str:

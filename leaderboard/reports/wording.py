@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from leaderboard._util import markdown_text, one_line
-from leaderboard.board import MetricValue, Row
+from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.splitting import LEAKAGE_PHRASE
 
@@ -18,6 +18,8 @@ OFFSET = (
     "reference states"
 )
 PRETRAINED_NOTE = "Pretrained rows are not ranked: their training data may include the test set"
+PLURALS = {"range of the label": "ranges of the label"}
+LISTED = 12  # names of classes in a note
 FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
@@ -47,6 +49,7 @@ def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> 
         lines.append("±: standard deviation over folds and seeds")
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
+    lines += map(clean, _submission_notes(rows))
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
         lines.append(clean(f"times measured on {', '.join(devices)}"))
     if detailed and any(r.front for r in rows):
@@ -55,6 +58,36 @@ def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> 
         lines.append("*: not converged: the last 10 % of epochs still improved the validation score by more than 1 %")
     pretrained = _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
     return [*lines, *map(clean, _leak_notes(rows)), *map(clean, pretrained)]
+
+
+def scope_prefix(rows: Iterable[Row]) -> str:
+    """What stands before the name of a metric whose rows a host's solution scores: "public " or "private "."""
+    scopes = {row.scope for row in rows}
+    return f"{scopes.pop()} " if len(scopes) == 1 and scopes != {""} else ""
+
+
+def omitted_classes(breakdown: ErrorBreakdown, what: str) -> str:
+    """Which classes a breakdown of errors leaves out, and how many test crystals are in them; empty for none."""
+    if not breakdown.small:
+        return ""
+    kind = {"element": "element", "space-group": "space group", "size": "size", "label": "range of the label"}[what]
+    names = ", ".join(breakdown.small[:LISTED]) + (", ..." if len(breakdown.small) > LISTED else "")
+    classes = f"{len(breakdown.small)} {kind if len(breakdown.small) == 1 else PLURALS.get(kind, f'{kind}s')}"
+    inside = f"{breakdown.in_small:,} of {breakdown.n:,} crystals have them"
+    return f"{classes} with fewer than {FEWEST} test crystals ({inside}): {names}"
+
+
+def _submission_notes(rows: Sequence[Row]) -> list[str]:
+    """Which file of each name counts, and how many were handed in under it, over the tasks of these rows."""
+    tries: dict[str, int] = {}
+    for row in rows:
+        if row.tries:
+            tries[row.model] = tries.get(row.model, 0) + row.tries
+    if not tries:
+        return []
+    kept = " or ".join(sorted({row.keep for row in rows if row.tries}))
+    counts = ", ".join(f"{name} {n}" for name, n in tries.items())
+    return [f"submissions: the {kept} file of each name counts; tries: {counts}"]
 
 
 def _data_notes(rows: Sequence[Row]) -> list[str]:

@@ -39,22 +39,41 @@ def model_code(name: str) -> dict[str, str]:
     return {"package": brought, "version": version, "sha256": _closure_sha256(module)}
 
 
+def required_modules(name: str) -> list[str]:
+    """What the code of an installed model imports, anywhere in it, from the packages that it `requires`.
+
+    Some of the names may be no modules. Raises `InputError` for an unknown model.
+    """
+    model = find_model(name)
+    packages = getattr(model, "requires", ())
+    imported = {m for _, modules in _closure(model.__module__).values() for m in modules}
+    return [*packages, *sorted(m for m in imported if m.partition(".")[0] in packages)]
+
+
 @cache
 def _closure_sha256(module: str) -> str:
     """sha256 over the names and contents of a module and all that it imports from its own package and from asugnn."""
+    sources = _closure(module)
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(f"{name} {hashlib.sha256(sources[name][0]).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _closure(module: str) -> dict[str, tuple[bytes, tuple[str, ...]]]:
+    """A module and all that it imports from its own package and from asugnn: the source of each and what it imports."""
     packages = {module.partition(".")[0], "asugnn"}
-    found: dict[str, bytes] = {}
+    sources: dict[str, tuple[bytes, tuple[str, ...]]] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or (file := _source_file(name)) is None:
+        if name in sources or (file := _source_file(name)) is None:
             continue
-        found[name] = file.read_bytes()
-        waiting += [m for m in _imported(found[name], name, file) if m.partition(".")[0] in packages]
-    digest = hashlib.sha256()
-    for name in sorted(found):
-        digest.update(f"{name} {hashlib.sha256(found[name]).hexdigest()}\n".encode())
-    return digest.hexdigest()
+        source = file.read_bytes()
+        sources[name] = source, tuple(_imported(source, name, file))
+        waiting += [m for m in sources[name][1] if m.partition(".")[0] in packages]
+    return sources
 
 
 def _source_file(module: str) -> Path | None:

@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from asugnn.model_registry import find_model, is_file_model
+from asugnn.atomic_write import UnwritableError, check_writable
+from asugnn.model_registry import is_file_model
 from leaderboard._util import (
     Workspace,
     cause_of_death,
@@ -35,6 +36,7 @@ from leaderboard._util import (
 )
 from leaderboard.data import parse_task
 from leaderboard.records import Run, keep_failure
+from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.runner import Outcome, Report, attempt_job, is_origin_busy
 
@@ -73,8 +75,9 @@ def run_jobs(jobs: Sequence[Job], out: Path, report: Report, processes: int = 1)
     """Do what is not done yet, `processes` runs at a time, and report each; a run that fails does not stop the others.
 
     A zero-shot job waits for the job whose model it needs. A job that another command is working on is put off, and
-    waited for when nothing else is left.
+    waited for when nothing else is left. Raises `UnwritableError` for a folder that cannot be written.
     """
+    check_writable(out)
     out = out.absolute()  # a model may change the working folder
     counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
     before = {i: _origin(jobs, i) for i in range(len(jobs))}
@@ -235,11 +238,13 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
 
 
 def _import_packages(model: str) -> None:
-    """Import what an installed model says that it needs; a failure shows when the model is trained."""
-    if not is_file_model(model):
-        with suppress(Exception), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for name in getattr(find_model(model), "requires", ()):
+    """Import what an installed model needs, so that no clock runs meanwhile; a failure shows when it is trained."""
+    if is_file_model(model):
+        return
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in required_modules(model):
+            with suppress(Exception):  # a name that is no module, or a package that is broken
                 importlib.import_module(name)
 
 
@@ -254,16 +259,18 @@ def _run_child(connection: Connection, words: JobWords, out: Path, waits: bool, 
     job = words.job()
     folder = job.run.folder(out)
     answer: tuple[Outcome, str] | None = None
-    with lock_folder(folder, wait=waits) as mine:
-        if mine and not is_origin_busy(job, out, waits):
-            try:
+    try:
+        with lock_folder(folder, wait=waits) as mine:
+            if mine and not is_origin_busy(job, out, waits):
                 answer = attempt_job(job, out)
-            except SystemExit as left:
-                reason = f"it called sys.exit({'' if left.code is None else left.code})"
-                keep_failure(folder, reason)
-                answer = "failed", reason
-            except BaseException as error:  # which a model raises and no `except Exception` sees
-                reason = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
-                keep_failure(folder, reason, traceback.format_exc())
-                answer = "failed", reason
+    except SystemExit as left:
+        reason = f"it called sys.exit({'' if left.code is None else left.code})"
+        keep_failure(folder, reason)
+        answer = "failed", reason
+    except UnwritableError as error:
+        answer = "failed", f"{error.filename} cannot be written: {error.strerror}"
+    except BaseException as error:  # which a model raises and no `except Exception` sees
+        reason = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
+        keep_failure(folder, reason, traceback.format_exc())
+        answer = "failed", reason
     connection.send(answer)

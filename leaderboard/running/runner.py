@@ -18,6 +18,7 @@ import numpy as np
 
 from asugnn import Context, InputError, Labelled, Model
 from asugnn.atomic_write import file_sha256, write_text
+from asugnn.cache import seconds_for_inputs
 from asugnn.crystal import Floats
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
@@ -192,9 +193,9 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
             model = _fit_model(job, context, data, sides, fields)
             restarted = any(STARTED_AGAIN in record.getMessage() for record in warned)
             fields["resumed"] = fields["resumed"] and not restarted
-        started = time.monotonic()
+        clock = _Clock()
         values = model.predict(test)
-        fields["seconds"]["predict"] = round(time.monotonic() - started, 3)
+        fields["seconds"]["predict"] = round(clock.seconds(), 3)
     _check_predictions(run, ids, values)
     fields["parameters"] = getattr(model, "parameters", None)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
@@ -220,14 +221,24 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     model = job.configure()
     assert context.folder is not None
     resumed = (context.folder / "checkpoint.pt").exists()
-    started = time.monotonic()
+    clock = _Clock()
     model.fit(train, validate, context)
-    seconds = time.monotonic() - started
+    seconds = clock.seconds()
     if resumed:  # the history has the seconds of the interrupted process
         seconds = max(seconds, sum(read_history(context.folder).get("seconds", ())))
     fields["seconds"]["train"] = round(seconds, 3)
     fields["resumed"] = resumed
     return model
+
+
+class _Clock:
+    """Seconds since it was made, without those for model inputs: an earlier run may have put these into the cache."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic() - seconds_for_inputs()
+
+    def seconds(self) -> float:
+        return time.monotonic() - seconds_for_inputs() - self._started
 
 
 def _load_origin_model(job: Job, out: Path) -> tuple[Model, str]:

@@ -66,6 +66,12 @@ class Metric:
         one = np.zeros(len(y), dtype=np.int64)
         return float(self.prepare(y, p, one, 1)(np.ones((1, 1)))[0])
 
+    def is_better(self, value: float | None, other: float | None) -> bool:
+        """Whether a value is better than another one; None, which is undefined, is the worst."""
+        if value is None or other is None:
+            return value is not None
+        return value > other if self.higher_is_better else value < other
+
 
 def _from_sums(
     columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], finish: Callable[..., Floats]

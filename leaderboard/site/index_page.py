@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from leaderboard.board import MetricValue, Row
 from leaderboard.records import UNPRESET
-from leaderboard.reports import board_notes, order_by_place, preset_warning
+from leaderboard.reports import board_notes, order_by_place, preset_warning, scope_prefix
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
@@ -83,6 +83,7 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
         columns.append({
             "task": task,
             "metric": metric,
+            "scope": scope_prefix(rows),
             "unit": metric_unit(task, metric),
             "page": page_of_task(task, board.preset),
             "costs": [(cost, cost_figure(rows, metric, cost)) for cost in COSTS],

@@ -30,7 +30,7 @@ GENERATOR = b'<meta name="generator" content="asugnn-bench '  # marks a site, wh
 FILES = ("predictions.csv", "run.json", "history.csv")  # of a run, copied beside its page
 
 
-def build_site(root: Path, out: Path) -> tuple[int, tuple[str, ...]]:
+def build_site(root: Path | None, out: Path) -> tuple[int, tuple[str, ...]]:
     """Build the site of all stored runs in the folder `out`.
 
     Returns the number of pages, and sentences on runs that could not be used. An older site in `out` is replaced.

@@ -9,7 +9,7 @@ import numpy as np
 
 from leaderboard.board import MetricValue, Row, metric_value
 from leaderboard.records import StoredRun
-from leaderboard.reports import PanelData, panel_data
+from leaderboard.reports import PanelData, panel_data, scope_prefix
 from leaderboard.scoring import estimate_metrics
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
@@ -71,7 +71,12 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "noise": row.noise,
         "siblings": [(f"{r.run.fold}-{r.run.seed}", page_of_run(r.run)) for r in runs],
         "scores": [
-            (m.title, html_number(scores[m.name].value), metric_unit(run.task, m), html_interval(scores[m.name]))
+            (
+                scope_prefix([row]) + m.title,
+                html_number(scores[m.name].value),
+                metric_unit(run.task, m),
+                html_interval(scores[m.name]),
+            )
             for m in target.metrics
         ],
         "rank": "" if row.rank is None else html_rank(row),

@@ -10,7 +10,7 @@ import numpy as np
 from leaderboard.board import ErrorClass, Row, break_down_errors
 from leaderboard.data import Task
 from leaderboard.records import UNPRESET
-from leaderboard.reports import panel_data
+from leaderboard.reports import omitted_classes, panel_data, scope_prefix
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
 from leaderboard.site.periodic_table import periodic_table
@@ -44,6 +44,7 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "others": [(t.target.name, page_of_task(t, board.preset)) for t in board.tasks],
         "rows": rows,
         "metrics": metrics,
+        "scope": scope_prefix(rows),
         "unit": task.target.unit,
         "columns": COLUMNS,
         "ranked": sum(row.rank is not None for row in rows),
@@ -117,14 +118,15 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The periodic table of errors and the numbers behind it, the best model first; None without any."""
     shown = [run for row in rows for run in stored.runs(row)]
-    classes, _ = break_down_errors("element", task, shown, board.preset)
+    breakdown = break_down_errors("element", task, shown, board.preset)
+    classes = breakdown.classes
     models = [row.title for row in rows if any(row.title in c.values for c in classes)]
     if not models:
         return None
     if task.target.kind == "binary":  # from accuracies
-        classes = [ErrorClass(c.name, c.n, {m: 1 - v for m, v in c.values.items()}) for c in classes]
+        classes = tuple(ErrorClass(c.name, c.n, {m: 1 - v for m, v in c.values.items()}) for c in classes)
         figure = periodic_table(classes, models[0], "share of misclassified crystals", "misclassified")
     else:
         measure = f"mean absolute error, {task.target.unit}"
         figure = periodic_table(classes, models[0], measure, task.target.unit)
-    return {"figure": figure, "models": models, "classes": classes}
+    return {"figure": figure, "models": models, "classes": classes, "omitted": omitted_classes(breakdown, "element")}

@@ -12,7 +12,7 @@ from asugnn.errors import InputError
 from leaderboard._util import safe_name
 from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs
 from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
-from leaderboard.records import PRETRAINED, UNPRESET, Run, StoredRun, list_runs
+from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits, html_formula
 
 
@@ -40,7 +40,6 @@ class SiteBoard:
 class SiteData:
     """All boards of a site, and the stored runs behind them."""
 
-    root: Path
     boards: tuple[SiteBoard, ...]
     absent: tuple[str, ...]  # tasks whose labels are not available
     notes: tuple[str, ...]  # sentences on runs that could not be used
@@ -97,15 +96,18 @@ class SiteData:
         return out
 
 
-def load_site_data(root: Path) -> SiteData:
-    """Rank all stored runs: a board for every preset of every data set and split; raises `InputError` without any."""
+def load_site_data(root: Path | None) -> SiteData:
+    """Rank all stored runs: a board for every preset of every data set and split; raises `InputError` without any.
+
+    Without `root` they are those of ./runs and of the package.
+    """
     runs, notes = list_runs(root)
     by_split: dict[tuple[str, str], list[StoredRun]] = {}
     for stored in runs:
         by_split.setdefault((stored.run.task.source.name, stored.run.task.rule), []).append(stored)
     if not by_split:
         raise InputError(
-            f"there is no finished run in '{root}': `bench run` makes some; {'; '.join(notes)}".rstrip("; ")
+            f"there is no finished run in '{root or OWN_RUNS}': `bench run` makes some; {'; '.join(notes)}".rstrip("; ")
         )
     order = [source.name for source in list_sources()]
     boards, absent = [], []
@@ -119,7 +121,8 @@ def load_site_data(root: Path) -> SiteData:
             notes += [note for note in board_notes if not note.startswith(OTHERS)]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
-    return SiteData(root, tuple(boards), tuple(absent), tuple(dict.fromkeys(notes)), tuple(runs))
+    notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
+    return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 
 
 def page_of_task(task: Task, preset: str) -> str:

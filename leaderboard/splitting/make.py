@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import Floats
 from leaderboard.splitting.split import PARTS
 
@@ -109,9 +110,9 @@ def write_split(
             f"validate = {_toml_list(validate)}",
             f"test = {_toml_list(test)}",
         ]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{rule}.csv").write_bytes(content)
-    (folder / f"{rule}.toml").write_text("\n".join(toml) + "\n", encoding="utf-8")
+    with atomic_write(folder / f"{rule}.csv") as temporary:
+        temporary.write_bytes(content)
+    write_text(folder / f"{rule}.toml", "\n".join(toml) + "\n")
 
 
 def _toml_list(values: Iterable[object]) -> str:

@@ -14,20 +14,23 @@ from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import load_ground_truth
 from leaderboard.data import Dataset, Task, load_dataset
-from leaderboard.records import COMPETITION_FILE, ColumnNames, csv_cell
+from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep, csv_cell
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
 
 PUBLIC_SHARE = 0.3  # of the groups of test crystals (reduced formulas), on which the public score is computed
 
 
-def export_competition(task: Task, fold: int, out: Path, host: bool, columns: ColumnNames, metric: str) -> list[Path]:
+def export_competition(
+    task: Task, fold: int, out: Path, host: bool, columns: ColumnNames, metric: str, keep: Keep = "last"
+) -> list[Path]:
     """Write the files into `out/participants`, and with `host` into `out/host`; return their paths.
 
     The participants get labelled rows to train and validate, structures of all rows, the ids to predict, a sample
     submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
-    task and fold of the solution. `metric` names one of the target's metrics, and is empty for the first of them.
-    Raises `InputError` for an unknown metric or fold.
+    task and fold of the solution, with `keep` if not the last but the best of a participant's files counts. `metric`
+    names one of the target's metrics, and is empty for the first of them. Raises `InputError` for an unknown metric or
+    fold.
     """
     measure = _find_metric(task, metric)
     data = load_dataset(task.source)
@@ -53,8 +56,9 @@ def export_competition(task: Task, fold: int, out: Path, host: bool, columns: Co
         rows = ((i, y, _usage(task, fold, group)) for i, y, group in solution)
         written.append(_write_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
         write_text(out / "host" / "metric.py", kaggle_metric_file(columns, measure))
+        chosen = {"keep": keep} if keep != "last" else {}
         identity = out / "host" / COMPETITION_FILE
-        write_text(identity, json.dumps({"task": task.name, "fold": fold}) + "\n")
+        write_text(identity, json.dumps({"task": task.name, "fold": fold, **chosen}) + "\n")
         written += [out / "host" / "metric.py", identity]
     return written
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,62 +15,115 @@ from asugnn.errors import InputError
 from leaderboard._util import SAFE_NAME, lock_folder
 from leaderboard.board import load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, write_record
+from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, find_run, write_record
 from leaderboard.splitting import read_split
 
 
 def enter_submission(
     file: Path, task: Task, name: str, fold: int, root: Path, columns: ColumnNames | None = None
 ) -> dict[str, Any]:
-    """Score a file and enter it on the board of the runs in `root`; return the score, `name` and `tries`.
+    """Score a file and enter it on the board of the runs in `root`.
 
-    The board shows the latest file of a name; `tries` counts its submissions to this task and fold. Raises `InputError`
-    before anything is written if the name, the file or the log is not valid.
+    The board shows the last file of a name, or where the host chose so the best one. A file that is identical to the
+    one on the board, or to one that did not replace it, changes nothing and is no new try. Returns the score and, with
+    it,
+
+    name, tries
+        The name, and how many files it has handed in for this task and fold.
+    outcome
+        `first`, or what the file is compared with the one that was on the board: `identical`, `better`, `worse`, or
+        `stays` where that one stays, because the best one counts and this one is not better.
+    before
+        The value of the task's first metric of that one.
+
+    Raises `InputError` before anything is written if the name, the file or the log is not valid.
     """
     if not SAFE_NAME.fullmatch(name) or len(name) > 60:
         raise InputError(
             f"'{name[:60]}' cannot be a name: use up to 60 letters, digits and . _ + = -, beginning with a letter or "
             "digit; --name sets it"
         )
-    data = load_dataset(task.source)
-    parts = read_split(data, task.rule)
     scored = score_file(file, task, fold, columns)
-    run = Run(task, SUBMITTED, name, fold, 0)
+    run, truth = Run(task, SUBMITTED, name, fold, 0), load_ground_truth(task, fold)
     folder = run.folder(root)
     with lock_folder(root, wait=True):
         log = SubmissionLog(root)
-        tries = log.count_tries(task.name, fold, name) + 1  # refuses a log that was changed
-        with atomic_write(folder / "predictions.csv") as temporary:
-            shutil.copyfile(file, temporary)
-            sha256 = file_sha256(temporary)
-            now = datetime.now(UTC).isoformat("T", "seconds")
-            values = {metric: value["value"] for metric, value in scored["metrics"].items()}
-            entry: dict[str, Any] = {
-                "when": now,
-                "name": name,
-                "task": task.name,
-                "fold": fold,
-                "sha256": sha256,
-                "metrics": values,
-            }
-            if solution := load_ground_truth(task, fold).solution:
-                entry["solution"] = solution  # the digest of the solution whose public rows gave the score
-            # The folder counts as a run only once the new record is there.
-            (folder / "run.json").unlink(missing_ok=True)
-            line = log.append(entry)
-        record = {
+        tries = log.count_tries()[task.name, fold, name]  # refuses a log that was changed
+        before, entry = _find_earlier(run, root, log)
+        outcome = "first"
+        if before is not None:
+            value, earlier = (_first_value(x, task) for x in (scored, before))
+            better = task.target.metrics[0].is_better(value, earlier)
+            outcome = "better" if better else "stays" if truth.keep == "best" else "worse"
+            key = {"task": task.name, "fold": fold, "name": name, "sha256": file_sha256(file)}
+            others = log.entries() if outcome == "stays" else [entry]  # one that did not change the board before
+            if any(key.items() <= e.items() and e.get("solution") == truth.solution for e in others):
+                outcome = "identical"
+        told = {"name": name, "outcome": outcome, "before": _first_value(before, task) if before else None}
+        if outcome == "identical":
+            return {**scored, **told, "tries": tries}
+        now = datetime.now(UTC).isoformat("T", "seconds")
+        new: dict[str, Any] = {
+            "when": now,
+            "name": name,
             "task": task.name,
-            "model": name,
-            "preset": SUBMITTED,
             "fold": fold,
-            "seed": 0,
-            "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
-            "data": {"name": data.source.name, "sha256": data.sha256},
-            "seconds": {},
-            "predictions_sha256": sha256,
-            **({"columns": [columns.id, columns.target]} if columns else {}),
-            "log": asdict(line),
-            "finished": now,
+            "sha256": file_sha256(file),
+            "metrics": {metric: value["value"] for metric, value in scored["metrics"].items()},
         }
-        write_record(folder, record)
-        return {**scored, "name": name, "tries": tries}
+        if truth.solution:
+            new["solution"] = truth.solution  # the digest of the solution whose public rows gave the score
+        if outcome == "stays":
+            log.append({**new, "on_board": False})
+        else:
+            _put_on_board(file, run, folder, log, new, columns)
+        return {**scored, **told, "tries": tries + 1}
+
+
+def _find_earlier(run: Run, root: Path, log: SubmissionLog) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
+    """The score of the file that is on the board, and its entry in the log; None where there is none that can be read.
+
+    It is scored anew: the host's solution may be another one than it was.
+    """
+    with suppress(InputError, OSError):
+        stored = find_run(run, root)
+        entry = log.find_entry(stored.record.log) if stored and stored.record.log else None
+        if stored and entry and file_sha256(stored.predictions) == entry["sha256"]:
+            columns = ColumnNames(*stored.record.columns) if stored.record.columns else None
+            return score_file(stored.predictions, run.task, run.fold, columns), entry
+    return None, {}
+
+
+def _first_value(scored: Mapping[str, Any], task: Task) -> float | None:
+    value: float | None = scored["metrics"][task.target.metrics[0].name]["value"]
+    return value
+
+
+def _put_on_board(
+    file: Path, run: Run, folder: Path, log: SubmissionLog, entry: Mapping[str, Any], columns: ColumnNames | None
+) -> None:
+    """Store a file as the run of its name, and add its entry to the log."""
+    task = run.task
+    data = load_dataset(task.source)
+    parts = read_split(data, task.rule)
+    with atomic_write(folder / "predictions.csv") as temporary:
+        shutil.copyfile(file, temporary)
+        sha256 = file_sha256(temporary)
+        # The folder counts as a run only once the new record is there.
+        (folder / "run.json").unlink(missing_ok=True)
+        line = log.append({**entry, "sha256": sha256})
+    record = {
+        "task": task.name,
+        "model": run.model,
+        "preset": SUBMITTED,
+        "fold": run.fold,
+        "seed": 0,
+        "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
+        "data": {"name": data.source.name, "sha256": data.sha256},
+        "seconds": {},
+        "predictions_sha256": sha256,
+        **({"columns": [columns.id, columns.target]} if columns else {}),
+        "log": asdict(line),
+        "finished": entry["when"],
+    }
+    write_record(folder, record)

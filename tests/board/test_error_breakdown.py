@@ -9,7 +9,7 @@ import pytest
 from asugnn.crystal import SYMBOLS
 from leaderboard.board import error_breakdown
 from leaderboard.board.board import _mark_front, rank_rows
-from leaderboard.board.error_breakdown import FEWEST, break_down_errors
+from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, break_down_errors
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.row_scores import MetricValue
 from leaderboard.board.rows import Row
@@ -17,7 +17,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import list_runs
-from leaderboard.reports.terminal import render_errors
+from leaderboard.reports.error_table import render_errors
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions.enter import enter_submission
@@ -37,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_by_element(root: Path):
-    found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick")[0]}
+    found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick").classes}
     data, held = load_dataset(TASK.source), load_ground_truth(TASK, 0)
     crystals = data.crystals(held.ids)
     has = np.array([8 in c.numbers for c in crystals])
@@ -51,7 +51,7 @@ def test_by_element(root: Path):
 @pytest.mark.parametrize("what", ["size", "label", "space-group"])
 def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(error_breakdown, "FEWEST", 1)
-    found = break_down_errors(what, TASK, list_runs(root)[0], "quick")[0]
+    found = break_down_errors(what, TASK, list_runs(root)[0], "quick").classes
     tested = [len(load_ground_truth(TASK, fold).ids) for fold in (0, 1)]
     assert sum(c.n for c in found) == sum(tested)
     total = sum(c.n * c.values["mean"] for c in found) / sum(tested)
@@ -65,7 +65,7 @@ def test_each_crystal_is_in_one_class(root: Path, what: str, monkeypatch: pytest
 
 def test_a_binary_target_has_accuracies(root: Path):
     task = parse_task("open-dft/metal")
-    found = {c.name: c for c in break_down_errors("label", task, list_runs(root)[0], "quick")[0]}
+    found = {c.name: c for c in break_down_errors("label", task, list_runs(root)[0], "quick").classes}
     assert set(found) == {"class 0", "class 1"}
     assert {c.values["mean"] for c in found.values()} == {0.0, 1.0}  # it says the same of all
 
@@ -76,7 +76,29 @@ def test_it_is_shown(root: Path, form: str):
     assert "1-4 atoms" in text
     assert "mine" in text
     assert max(map(len, text.splitlines())) <= 110
-    assert "no runs" in render_errors([], "size", TASK, form)
+    assert "no runs" in render_errors(ErrorBreakdown((), 0), "size", TASK, form)
+
+
+@pytest.mark.parametrize("what", ["element", "space-group", "size", "label"])
+def test_what_is_left_out_is_said(root: Path, what: str, monkeypatch: pytest.MonkeyPatch):
+    runs = list_runs(root)[0]
+    monkeypatch.setattr(error_breakdown, "FEWEST", 1)
+    every = break_down_errors(what, TASK, runs, "quick")
+    assert (every.small, every.in_small) == ((), 0)
+    assert "left out" not in render_errors(every, what, TASK, "table")
+    limit = sorted(c.n for c in every.classes)[len(every.classes) // 2] + 1  # half of the classes are smaller
+    monkeypatch.setattr(error_breakdown, "FEWEST", limit)
+    part = break_down_errors(what, TASK, runs, "quick")
+    small = {c.name: c.n for c in every.classes if c.n < limit}
+    assert set(part.small) == small.keys()
+    assert {c.name for c in part.classes} == {c.name for c in every.classes} - small.keys()
+    if what == "element":
+        assert max(small.values()) <= part.in_small <= sum(small.values())
+    else:
+        assert part.in_small == sum(small.values())
+    text = render_errors(part, what, TASK, "table")
+    assert f"left out: {len(small)} " in text
+    assert f"{part.in_small:,} of {part.n:,} crystals have them" in text
 
 
 def test_the_front_has_what_nothing_beats(root: Path):

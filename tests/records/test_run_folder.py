@@ -118,4 +118,4 @@ def test_a_forged_log_is_read_by_type(change: dict[str, object], tmp_path: Path)
     log = SubmissionLog(tmp_path)
     log.append({"task": "open-dft/metal", "fold": 0, "name": "a", **change})
     with pytest.raises(InputError, match="line 1.* was changed"):
-        log.count_tries("open-dft/metal", 0, "a")
+        log.count_tries()

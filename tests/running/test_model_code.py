@@ -29,7 +29,7 @@ def bench(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def rows(folder: Path) -> list[dict]:
-    return json.loads(bench(folder, "leaderboard", "--task", TASK, "--format", "json").stdout)
+    return json.loads(bench(folder, "leaderboard", "--task", TASK, "--format", "json", "--runs", "runs").stdout)
 
 
 def test_ten_edits_are_ten_results_each_explained_by_its_digest(tmp_path: Path):
@@ -100,3 +100,54 @@ def test_a_module_named_in_a_record_is_not_imported(tmp_path: Path):
         (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
         assert bench(tmp_path, "predict", "POSCAR", "--run", str(file.parent)).returncode == 1
         assert not (tmp_path / "ran").exists()
+
+
+def test_all_that_a_model_imports_is_imported_before_its_clock_starts():
+    """Where an import happened in `fit`, the first run after a start took seconds longer than the next one."""
+    code = """
+import sys
+from asugnn.model_registry import find_model
+from leaderboard.running.run_processes import _import_packages
+for name in ("forest", "cgcnn"):
+    _import_packages(name)
+    find_model(name)
+assert {"sklearn.ensemble", "jarvis.core.specie", "torch._dynamo", "safetensors.numpy"} <= sys.modules.keys()
+before = set(sys.modules)
+import numpy as np
+import torch
+from asugnn import Context, Crystal, Labelled
+from asugnn.model_registry import configure_model
+salts = [Crystal(np.eye(3) * a, [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17]) for a in (4.0, 4.2, 4.4, 4.6)]
+sides = [Labelled(("a", "b"), salts[i : i + 2], np.array([0.0, 1.0]), "regression") for i in (0, 2)]
+for name in ("forest", "cgcnn"):
+    configure_model(name, "quick", {"epochs": "1"} if name == "cgcnn" else {}).fit(*sides, Context(0, "cpu", "float32"))
+new = sorted(set(sys.modules) - before)
+assert len(new) < 10, new
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_seconds_do_not_depend_on_whether_model_inputs_were_cached(tmp_path: Path):
+    (tmp_path / "slow.py").write_text("""
+import time
+import numpy as np
+from asugnn.cache import cached_inputs
+from my import Constant
+
+def featurise(crystal):
+    time.sleep(0.005)
+    return {"n": np.array([len(crystal)])}
+
+class Slow(Constant):
+    def fit(self, train, val, context): cached_inputs(train.crystals[:100], featurise, "slow", {"pid": str(self)})
+    def predict(self, crystals):
+        cached_inputs(crystals[:18], featurise, "slow", {"pid": str(self)})
+        return super().predict(crystals)
+""")
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.5))
+    done = bench(tmp_path, "run", "--task", TASK, "--model", "slow.py:Slow")
+    assert done.returncode == 0, done.stderr
+    seconds = json.loads(next((tmp_path / "runs").rglob("run.json")).read_text())["seconds"]
+    assert seconds["train"] < 0.25
+    assert seconds["predict"] < 0.05

@@ -20,7 +20,7 @@ from leaderboard.records.host_solution import COMPETITION_FILE
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions, write_predictions
 from leaderboard.records.run_folder import FORMAT
 from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
-from leaderboard.reports.terminal import render_board
+from leaderboard.reports.terminal import render_board, render_entry, render_score
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import enter
@@ -74,11 +74,36 @@ def test_the_log_keeps_every_try(root: Path, tmp_path: Path):
     entries = SubmissionLog(root).entries()
     assert [(e["n"], e["name"]) for e in entries] == [(1, "a"), (2, "b"), (3, "a")]
     assert entries[0]["metrics"]["mae"] > entries[2]["metrics"]["mae"]  # a climbed the hill, and it is seen
-    assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
+    assert enter_submission(handed_in(tmp_path / "a.csv", 0.2), TASK, "a", 0, root)["tries"] == 3
     assert faults(root) == []
     truth = load_ground_truth(TASK, 1)
     write_predictions(tmp_path / "other.csv", truth.ids, "bulk-modulus", truth.y)
     assert enter_submission(tmp_path / "other.csv", TASK, "a", 1, root)["tries"] == 1  # on this fold
+
+
+def test_an_identical_file_is_no_new_try(root: Path, tmp_path: Path):
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    scored = enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)
+    assert (scored["outcome"], scored["tries"]) == ("identical", 2)
+    assert "identical to your earlier file: nothing changed" in render_entry(scored, TASK)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+    next(root.rglob("submitted/a/*/predictions.csv")).write_text("damaged", encoding="utf-8")
+    assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["outcome"] == "first"  # it is restored
+    assert faults(root) == []
+
+
+def test_a_worse_file_does_not_silently_replace_a_better_one(root: Path, tmp_path: Path):
+    scored = enter_submission(handed_in(tmp_path / "a.csv", 0.2), TASK, "a", 0, root)
+    assert scored["outcome"] == "worse"
+    assert "it replaces your better or equal file, MAE 0.0" in render_entry(scored, TASK)
+    scored = enter_submission(handed_in(tmp_path / "a.csv", 0.1), TASK, "a", 0, root)
+    assert scored["outcome"] == "better"
+    rows, _ = rank_rows(root, [TASK], "quick")
+    assert {row.model: row.tries for row in rows} == {"a": 4, "b": 1, "mean": None}
+    for form in ("table", "markdown"):
+        text = render_board(rows, [TASK], "quick", form, detailed=True)
+        assert "submissions: the last file of each name counts; tries: a 4, b 1" in text
+        assert "public" not in text
 
 
 def test_what_is_refused_leaves_no_trace(root: Path, tmp_path: Path):
@@ -203,6 +228,63 @@ def test_the_private_score_is_nowhere_to_be_read(solution: Path, tmp_path: Path)
     hidden = f"{abs(p - held.y)[held.scored].mean():.6f}"[:7]
     everything = "".join(f.read_text(encoding="utf-8") for f in root.rglob("*") if f.is_file()) + str(scored)
     assert hidden not in everything
+
+
+def test_the_best_file_counts_where_the_host_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    export_competition(TASK, 0, tmp_path, True, ColumnNames("id", "bulk-modulus"), "", keep="best")
+    stated = json.loads((tmp_path / "host" / COMPETITION_FILE).read_text(encoding="utf-8"))
+    assert stated == {"task": TASK.name, "fold": 0, "keep": "best"}
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    root = tmp_path / "runs"
+    outcomes = []
+    for noise in (0.2, 0.1, 0.3, 0.3, 0.1, 0.05):
+        scored = enter_submission(handed_in(tmp_path / "a.csv", noise), TASK, "a", 0, root)
+        outcomes.append((scored["outcome"], scored["tries"]))
+        if scored["outcome"] == "stays":
+            assert "your earlier file stays on the board, public MAE 0.0" in render_entry(scored, TASK)
+    assert outcomes == [("first", 1), ("better", 2), ("stays", 3), ("identical", 3), ("identical", 3), ("better", 4)]
+    entries = SubmissionLog(root).entries()
+    assert [e.get("on_board", True) for e in entries] == [True, True, False, True]
+    (row,), _ = rank_rows(root, [TASK], "quick")
+    assert row.metrics["mae"].value == min(e["metrics"]["mae"] for e in entries)
+    text = render_board([row], [TASK], "quick", "table", detailed=True)
+    assert "submissions: the best file of each name counts; tries: a 4" in text
+    assert faults(root) == []
+
+
+@pytest.mark.usefixtures("solution")
+def test_a_file_that_was_wrongly_left_off_the_board_is_found(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    enter_submission(handed_in(tmp_path / "c.csv", 0.3), TASK, "c", 0, root)
+    append = SubmissionLog.append
+    monkeypatch.setattr(SubmissionLog, "append", lambda log, entry: append(log, {**entry, "on_board": False}))
+    enter_submission(handed_in(tmp_path / "c.csv", 0.1), TASK, "c", 0, root)
+    assert any("was left off the board, and is better than that on it" in fault for fault in faults(root))
+
+
+@pytest.mark.usefixtures("solution")
+def test_headings_say_public_or_private(root: Path, tmp_path: Path):
+    for private, word in ((False, "public"), (True, "private")):
+        rows, _ = rank_rows(root, [TASK], "quick", private=private)
+        for detailed in (False, True):
+            text = render_board(rows, [TASK], "quick", "markdown", detailed)
+            assert f"{word} MAE" in text.split("| --- |")[0]
+        assert f"{word} test crystals" in text
+    scored = enter_submission(handed_in(tmp_path / "a.csv", 0.4), TASK, "a", 0, root)
+    assert "public MAE" in render_entry(scored, TASK)
+    assert "public MAE" in render_score(scored, TASK)
+
+
+def test_a_choice_that_is_none_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    export_competition(TASK, 0, tmp_path, True, ColumnNames("id", "bulk-modulus"), "")
+    stated = {"task": TASK.name, "fold": 0}
+    file = tmp_path / "host" / COMPETITION_FILE
+    assert json.loads(file.read_text(encoding="utf-8")) == stated
+    file.write_text(json.dumps({**stated, "keep": "worst"}), encoding="utf-8")
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    with pytest.raises(InputError, match="keep is 'worst', not best or last"):
+        load_ground_truth(TASK, 0)
 
 
 def test_a_solution_is_of_its_own_task_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

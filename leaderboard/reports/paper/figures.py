@@ -54,7 +54,7 @@ class PaperFigure:
     faults: Sequence[str] = ()
 
 
-def figure_3(dataset: str, preset: str, models: Sequence[str], root: Path) -> PaperFigure:
+def figure_3(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> PaperFigure:
     """Distributions of the formation energy: of the data set, and of its zero-shot structures by system."""
     if preset or models:
         raise InputError("figure-3 shows labels, not runs: leave --preset and --model out")
@@ -80,7 +80,7 @@ def figure_3(dataset: str, preset: str, models: Sequence[str], root: Path) -> Pa
     return PaperFigure("figure-3", figure, "Distribution of labels. " + "; ".join(meanings))
 
 
-def figure_4(dataset: str, preset: str, models: Sequence[str], root: Path) -> PaperFigure:
+def figure_4(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> PaperFigure:
     """Parity and residuals of three regressions, ROC curve and confusion matrix of one classification."""
     runs = load_paper_runs(dataset or DATA, list(TARGETS), preset, root)
     if len(models) > 1:
@@ -100,7 +100,7 @@ def figure_4(dataset: str, preset: str, models: Sequence[str], root: Path) -> Pa
     return _add_caption("figure-4", figure, runs, [panels[name] for name in TARGETS])
 
 
-def figure_5(dataset: str, preset: str, models: Sequence[str], root: Path) -> PaperFigure:
+def figure_5(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> PaperFigure:
     """Parity and residuals of two models on distorted Ag and Fe-C; the paper's are M3GNet and ASUGNN."""
     runs = load_paper_runs(dataset or ZERO_SHOT, ["zero-shot"], preset, root)
     two = list(models) or [TRAJECTORIES, OURS]
@@ -114,7 +114,7 @@ def figure_5(dataset: str, preset: str, models: Sequence[str], root: Path) -> Pa
     return _add_caption("figure-5", figure, runs, panels)
 
 
-FIGURES: dict[str, Callable[[str, str, Sequence[str], Path], PaperFigure]] = {
+FIGURES: dict[str, Callable[[str, str, Sequence[str], Path | None], PaperFigure]] = {
     "figure-3": figure_3,
     "figure-4": figure_4,
     "figure-5": figure_5,
@@ -122,7 +122,7 @@ FIGURES: dict[str, Callable[[str, str, Sequence[str], Path], PaperFigure]] = {
 
 
 def draw_figure(
-    name: str, dataset: str, preset: str, models: Sequence[str], root: Path, out: Path, formats: Sequence[str]
+    name: str, dataset: str, preset: str, models: Sequence[str], root: Path | None, out: Path, formats: Sequence[str]
 ) -> tuple[str, list[Path], Sequence[str]]:
     """Draw a figure into the folder `out`, a file for each of some `FIGURE_FORMATS`.
 

@@ -16,7 +16,7 @@ from typing import Any
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_runs
 from leaderboard.data import Task, find_source, load_dataset
-from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs
+from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
 from leaderboard.reports.publication_table import Cell, Notes
 from leaderboard.reports.wording import count_unsupported, preset_warning
 from leaderboard.scoring import Estimate, PredictedFold
@@ -61,11 +61,11 @@ class PaperRuns:
         return {self.base_model(row) or row.model, row.model, f"{row.model}:{row.preset}"}
 
 
-def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Path, model: str = "") -> PaperRuns:
-    """Load the runs of some targets under a preset, or under the best-trained preset that is stored.
+def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Path | None, model: str = "") -> PaperRuns:
+    """Load the runs of some targets under a preset, or under the best-trained one that is stored, the user's first.
 
-    With `model` only those of that registered model. Raises `InputError` for an unknown data set, and for a target or
-    a preset that it does not have.
+    Without `root` they are those of ./runs and of the package. With `model` only those of that registered model. Raises
+    `InputError` for an unknown data set, and for a target or a preset that it does not have.
     """
     source = find_source(dataset)
     by_name = {t.name: t for t in source.targets}
@@ -83,14 +83,18 @@ def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Pat
             records.setdefault((run.preset, run.model, run.task.target.name), []).append(record)
         elif run.task.target.name in targets and run.task.source.name != dataset:
             presets_elsewhere.setdefault(run.task.source.name, set()).add(run.preset)
-    presets = sorted({key[0] for key in records} - UNPRESET, key=lambda p: (*[p != q for q in TRAINED], p))
+    own = {key[0] for key, of_row in records.items() if not of_row[0].packaged} - UNPRESET
+    trained = {key[0] for key in records} - UNPRESET
+    presets = sorted(trained, key=lambda p: (p not in own, *[p != q for q in TRAINED], p))
     if preset and presets and preset not in presets:
         raise InputError(f"no runs of preset '{preset}' are stored for {dataset}; stored: {', '.join(presets)}")
     chosen = preset or (presets or TRAINED)[0]
     rows, notes = rank_runs(stored, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen)
     rows = [row for row in rows if (row.preset, row.model, row_target(row)) in records]
     elsewhere = [f"--data {name}" for name, trained in sorted(presets_elsewhere.items()) if trained - UNPRESET]
-    return PaperRuns(dataset, tasks, chosen, rows, records, [*faults, *notes], elsewhere)
+    chosen_runs = [record for row in rows for record in records[row.preset, row.model, row_target(row)]]
+    notes = [*packaged_note(root, chosen_runs), *faults, *notes]
+    return PaperRuns(dataset, tasks, chosen, rows, records, notes, elsewhere)
 
 
 @cache

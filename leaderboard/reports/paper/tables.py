@@ -45,7 +45,7 @@ TABLE_2 = (
 Configuration = tuple[str, str, int, bool]
 
 
-def table_1(dataset: str, preset: str, models: Sequence[str], root: Path) -> TableAndFaults:
+def table_1(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> TableAndFaults:
     """Make Table 1, the ablation: adjacency matrices, width and powder pattern, by the settings that runs record."""
     if models and list(models) != ["asugnn"]:
         raise InputError("table-1 shows asugnn alone: leave --model out")
@@ -112,7 +112,7 @@ def _table_1_row(
     return [*cells, _row_cell(row, "mae", 3, 1, notes.mark(row_origin([row], runs), measured=True), runs)]
 
 
-def table_2(dataset: str, preset: str, models: Sequence[str], root: Path) -> TableAndFaults:
+def table_2(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> TableAndFaults:
     """Make Table 2, the comparison: a quoted row of each model, and its measured rows below, target by target."""
     targets = list(dict.fromkeys(name for _, _, name, *_ in TABLE_2))
     notes, runs = Notes(), load_paper_runs(dataset or DATA, targets, preset, root)
@@ -154,7 +154,7 @@ def _belongs_to_table_1(row: Row, runs: PaperRuns) -> bool:
     return bool(varied & {"first", "second", "width", "xrd"})
 
 
-def zero_shot(dataset: str, preset: str, models: Sequence[str], root: Path) -> TableAndFaults:
+def zero_shot(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> TableAndFaults:
     """Make the zero-shot table: errors on distorted Ag and Fe-C as predicted, and after one offset per system."""
     notes, runs = Notes(), load_paper_runs(dataset or ZERO_SHOT, ["zero-shot"], preset, root)
     rows: Rows = []
@@ -209,7 +209,7 @@ def _row_cell(row: Row, metric: str, digits: int, factor: int, mark: str, runs: 
     return Cell(cell.text, cell.interval, (mark,), cell.record)
 
 
-TABLES: dict[str, Callable[[str, str, Sequence[str], Path], TableAndFaults]] = {
+TABLES: dict[str, Callable[[str, str, Sequence[str], Path | None], TableAndFaults]] = {
     "table-1": table_1,
     "table-2": table_2,
     "zero-shot": zero_shot,

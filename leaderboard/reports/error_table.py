@@ -1,0 +1,51 @@
+"""Errors by class of crystals as a table, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+
+from leaderboard._util import printable
+from leaderboard.board import ErrorBreakdown
+from leaderboard.data import Task
+from leaderboard.reports.terminal import draw_markdown, draw_terminal, new_table, plain_words, words_cell
+from leaderboard.reports.wording import format_number, omitted_classes
+
+
+def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -> str:
+    """Render the mean errors (or accuracies) of models by class of crystals, the best of each class in bold.
+
+    What is left out is said below the table, but for CSV.
+    """
+    classes, omitted = breakdown.classes, omitted_classes(breakdown, what)
+    if not classes:
+        return f"left out: {omitted}; none is left" if omitted else f"no runs for {task.name}: `bench run` makes some"
+    best = min if task.target.kind == "regression" else max
+    means = {
+        m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}
+    }
+    names = sorted(means, key=lambda m: (float(means[m]), m), reverse=best is max)
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow([what, "crystals", *names])
+        writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
+        return printable(out.getvalue().rstrip("\n"))
+    table = new_table()
+    for column in (what, "crystals", *names):
+        table.add_column(words_cell(column, form).replace(", ", "\n"), justify="left" if column == what else "right")
+    for c in classes:
+        top = best(c.values.values())
+        cells = [format_number(c.values.get(m)) for m in names]
+        marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
+        table.add_row(words_cell(c.name, form), str(c.n), *marked)
+    measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
+    caption = plain_words(f"{task.name}: {measure}", form)
+    caption += f"; bold: {'lowest' if best is min else 'highest'} in its row"
+    lines = [caption, *([plain_words(f"left out: {omitted}", form)] if omitted else [])]
+    mark = "- " if form == "markdown" else ""
+    return "\n".join(
+        [(draw_markdown if form == "markdown" else draw_terminal)(table), *(mark + line for line in lines)]
+    )

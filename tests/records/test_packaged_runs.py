@@ -1,0 +1,118 @@
+"""The user's runs and those of the package on one board, and what is said about it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from leaderboard.board.board import rank_rows
+from leaderboard.board.verify import verify_runs
+from leaderboard.cli.app import main
+from leaderboard.data import PACKAGE, parse_task
+from leaderboard.records import default_runs_folder, list_runs
+from leaderboard.submissions import enter_submission
+
+TASK = parse_task("open-dft/bulk-modulus")
+QUICK = "open-dft/bulk-modulus@random/quick"
+FOREST = PACKAGE / "runs" / QUICK / "forest/0-0"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def copy_forest(model: str, number: str = "0-0") -> Path:
+    """A run of the user: that of the package with another name, fold and seed."""
+    folder = Path("runs") / QUICK / model / number
+    shutil.copytree(FOREST, folder)
+    return folder
+
+
+def titles(root: Path | None = None) -> dict[str, int | None]:
+    return {row.title: row.rank for row in rank_rows(root, [TASK], "quick")[0]}
+
+
+def test_a_submission_is_not_alone_on_the_board():
+    enter_submission(FOREST / "predictions.csv", TASK, "me", 0, Path("runs"))
+    rows, notes = rank_rows(None, [TASK], "quick")
+    assert notes == ["includes 8 rows stored with the package; --runs runs shows yours alone"]
+    assert {"me, submitted", "forest", "cgcnn", "cgcnn, pretrained"} <= {row.title for row in rows}
+    ranks = {row.title: row.rank for row in rows}
+    assert ranks["me, submitted"] == ranks["forest"]
+    assert titles(Path("runs")) == {"me, submitted": 1}
+    assert rank_rows(Path("runs"), [TASK], "quick")[1] == []
+
+
+def test_a_row_of_the_user_replaces_that_of_the_package():
+    own = copy_forest("cgcnn")
+    stored = [s for s in list_runs(None)[0] if s.run.task == TASK and (s.run.model, s.run.preset) == ("cgcnn", "quick")]
+    assert [s.folder for s in stored] == [own]
+    rows, notes = rank_rows(None, [TASK], "quick")
+    assert len(rows) == 8
+    assert "includes 7 rows" in notes[0]
+    scores = {row.title: row.metrics["mae"].value for row in rows}
+    assert scores["cgcnn"] == scores["forest"]
+
+
+def test_rows_of_other_folds_and_seeds_are_left_out():
+    """They could not be ranked, and as the majority they would keep the user's rows from it."""
+    copy_forest("mine", "0-0")
+    copy_forest("mine", "0-1")
+    assert titles() == {"mine": 1}
+    assert "forest" in {row.title for row in rank_rows(None, [parse_task("open-dft/metal")], "quick")[0]}
+    copy_forest("other", "0-0")
+    assert {"mine", "other", "forest"} <= titles().keys()
+
+
+def test_without_runs_of_the_user_there_is_nothing_to_say():
+    assert "forest" in titles()
+    assert rank_rows(None, [TASK], "quick")[1] == []
+
+
+def test_verify_checks_the_runs_of_the_user():
+    copy_forest("forest")
+    assert len(list(verify_runs(default_runs_folder()))) == 1
+
+
+def run(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["bench", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return int(left.value.code or 0)
+
+
+def test_commands_show_both_and_say_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    copy_forest("mine")
+    said = r"note: includes {} rows stored with the package; --runs runs shows yours alone"
+    assert run("leaderboard", "--task", TASK.name, "--format", "json", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert {"mine", "forest"} <= {row["model"] for row in json.loads(out)}
+    assert err.strip() == said.format(8)
+    assert run("errors", "--task", TASK.name, "--by", "size", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "mine" in out
+    assert "m3gnet" in out
+    assert said.format(8) in err
+    assert run("paper", "table-2", "--data", "open-dft", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "mine" in out
+    assert said.format(11) in err
+    assert run("leaderboard", "--runs", "runs", "--task", TASK.name, "--format", "json", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert ([row["model"] for row in json.loads(out)], err) == (["mine"], "")
+
+
+def test_after_a_run_the_own_model_stands_among_those_of_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run("run", "--model", "mean", "--task", TASK.name, monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "forest" in out
+    assert "includes 7 rows stored with the package" in err
+    assert run("run", "--model", "mean", "--task", TASK.name, "--runs", "other", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "forest" not in out
+    assert "package" not in err
