@@ -145,7 +145,7 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
 
 def render_datasets() -> str:
     """Render data sets with their tasks, and whether their files are available."""
-    parts: list[Table | str] = []
+    parts: list[str] = []
     for source in list_sources():
         missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
         where = "in the package" if source.embedded else missing or "available"
