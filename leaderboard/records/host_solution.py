@@ -48,7 +48,7 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
         with Path(named).open(encoding="utf-8-sig", newline="") as file:
             header, *lines = (line for line in csv.reader(file) if line)
         table = {line[0]: line[1:] for line in lines}
-        keep = stated.pop("keep", "last") if stated else "last"
+        keep: Keep = stated.pop("keep", "last") if stated else "last"
         matches = header[1:2] == [target] if stated is None else stated == {"task": task, "fold": fold}
         if not matches or header[2:] != ["Usage"] or table.keys() != set(ids):
             return None
