@@ -58,7 +58,10 @@ def find_model(name: str) -> type[Model]:
         return _model_from_file(name)
     if not (entries := list_models([name])):
         installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
-        raise InputError(f"there is no model '{name}'{did_you_mean(name, installed)}")
+        file, colon, cls = name.partition(":")
+        hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
+        in_file = colon or name.endswith(".py")
+        raise InputError(f"there is no model '{name}'{hint if in_file else did_you_mean(name, installed)}")
     (entry,) = entries
     if entry.model is None:
         raise InputError(f"model '{name}' ({entry.source}) cannot be loaded: {entry.reason}")
@@ -151,7 +154,8 @@ def _model_from_file(name: str) -> type[Model]:
         raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     loaded = getattr(module, attribute, None)
     if loaded is None:
-        raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, vars(module))}")
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise InputError(f"{path} has no '{attribute}'{did_you_mean(attribute, classes)}")
     if fault := _interface_fault(loaded):
         raise InputError(f"{name} is no model: {fault}")
     return loaded  # type: ignore[no-any-return]
