@@ -58,7 +58,10 @@ def find_model(name: str) -> type[Model]:
         return _model_from_file(name)
     if not (entries := list_models([name])):
         installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
-        raise InputError(f"there is no model '{name}'{did_you_mean(name, installed)}")
+        file, colon, cls = name.partition(":")
+        hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
+        in_file = colon or name.endswith(".py")
+        raise InputError(f"there is no model '{name}'{hint if in_file else did_you_mean(name, installed)}")
     (entry,) = entries
     if entry.model is None:
         raise InputError(f"model '{name}' ({entry.source}) cannot be loaded: {entry.reason}")

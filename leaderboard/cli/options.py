@@ -21,6 +21,8 @@ ABLATION = "ablation"  # a suite of variants instead of tasks: Table 1 of ASUGNN
 
 def _use_data_folder(ctx: typer.Context, folder: Path | None) -> Path | None:
     """Use the folder of --data-dir until the command ends; that of BENCH_DATA is used without this."""
+    if folder and folder.exists() and not folder.is_dir():
+        raise InputError(f"'{folder}' is a file: --data-dir or BENCH_DATA names a folder of data sets")
     source = ctx.get_parameter_source("data_dir")
     if folder and source and source.name == "COMMANDLINE":
         ctx.with_resource(use_workspace(data=folder))
@@ -108,6 +110,8 @@ def parse_tasks(suite: str, task: str) -> list[Task]:
 
     if suite == ABLATION and not task:
         task = "mp-2024-1/formation-energy"  # the paper's
+    if task and not parse_list(task):
+        raise InputError(f"--task '{task}' names no task: `bench data list` lists them")
     return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite))
 
 

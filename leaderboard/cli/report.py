@@ -189,7 +189,8 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
     from leaderboard.records import default_runs_folder
 
     counts, wrong = 0, 0
-    for checked in verify_runs(stored_runs(runs) or default_runs_folder()):
+    root = stored_runs(runs) or default_runs_folder()
+    for checked in verify_runs(root):
         counts += 1
         wrong += bool(checked.faults)
         for fault in checked.faults:
@@ -197,4 +198,6 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
         print_notes([f"{checked.title}: {note}" for note in checked.notes])
     if wrong:
         raise InputError(f"{wrong} of {counts} do not match their files: see above")
+    if not counts:
+        raise InputError(f"there are no runs in '{root}': `bench run` makes some, or name another folder with --runs")
     typer.echo(f"{counts} runs and logs match their files: every row can be recomputed")

@@ -172,6 +172,8 @@ def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[
 
     `all` are those that can be loaded and have the preset or, with `pretrained`, take published weights.
     """
+    if not names:
+        raise InputError("--model names no model: `bench models` lists them")
     if list(names) != ["all"]:
         return list(names), []
     if pretrained:

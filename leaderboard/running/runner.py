@@ -261,6 +261,11 @@ def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
 
 def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
     """Raise `InputError` for predictions of the wrong shape, or that are no finite numbers or no probabilities."""
+    wanted = f"predict must return an array of {len(ids)} numbers"
+    if not isinstance(values, np.ndarray) or isinstance(values, np.ma.MaskedArray):
+        raise InputError(f"it predicted a {type(values).__name__}: {wanted}, such as np.array(values)")
+    if values.dtype.kind not in "fiub":
+        raise InputError(f"it predicted an array of {values.dtype}: {wanted}")
     if np.shape(values) != (len(ids),):
         raise InputError(f"it predicted an array of shape {np.shape(values)} for {len(ids)} crystals")
     bad = ~np.isfinite(values)

@@ -56,11 +56,25 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run mp-2018 --model mean --data-dir .", "nor in '.'"),
         ("score none.csv --task open-dft/metal", "there is no such file"),
         ("leaderboard --runs none", "there is no folder 'none'"),
+        ("verify --runs runs", "there are no runs in 'runs': `bench run` makes some, or name another folder"),
+        ("run --model my.py", "there is no model 'my.py'; for a class in a file write my.py:CLASS"),
+        ("run --model my:Net", "there is no model 'my:Net'; for a class in a file write my.py:Net"),
+        ("run --model ,", "--model names no model: `bench models` lists them"),
+        ("run --model mean --task ,", "--task ',' names no task: `bench data list` lists them"),
+        ("run mp-2018 --data-dir a.csv", "'a.csv' is a file: --data-dir or BENCH_DATA names a folder of data sets"),
+        ("run --model mean --runs a.csv", "a.csv cannot be written: Not a directory; --runs names another folder"),
+        ("embed a.csv --out x.npz", "a.csv"),
+        ("score runs --task open-dft/metal", "it is a folder, not a file"),
+        ("score a.csv --task open-dft/metal", "it is empty: the first line must be 'id,metal'"),
+        ("data import a.csv --target gap:eV", "a.csv cannot be imported: give a Parquet table"),
+        ("run --model mean --task metal", "there is no task 'metal': write DATASET/TARGET; did you mean 'hm/metal'?"),
+        ("run open-dft/metal", "'open-dft/metal' is a task, not a suite: write --task open-dft/metal"),
         ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
     ],
 )
 def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, tmp_path: Path):
     (tmp_path / "runs").mkdir()
+    (tmp_path / "a.csv").touch()
     result = bench(*words.split(), cwd=tmp_path)
     assert result.returncode == 1
     assert sentence in result.stderr.replace("\n", " ")
@@ -175,6 +189,58 @@ def test_a_broken_model_is_told_and_the_rest_is_done(tmp_path: Path):
     assert "1 of 2 runs failed" in result.stderr
     assert "Traceback" not in result.stderr
     assert "mean" in result.stdout
+
+
+MODELS = """
+import numpy as np
+from dataclasses import dataclass
+
+class Base:
+    def fit(self, train, val, context): pass
+    def predict(self, crystals): return np.full(len(crystals), 0.5)
+    def save(self, folder): pass
+    @classmethod
+    def load(cls, folder): return cls()
+class List(Base):
+    def predict(self, crystals): return [0.5] * len(crystals)
+class Texts(Base):
+    def predict(self, crystals): return np.array(["much"] * len(crystals))
+class Nothing(Base):
+    def predict(self, crystals): pass
+class Masked(Base):
+    def predict(self, crystals): return np.ma.masked_all(len(crystals))
+class Nan(Base):
+    def predict(self, crystals): return np.full(len(crystals), np.nan)
+class Column(Base):
+    def predict(self, crystals): return np.full((len(crystals), 1), 0.5)
+class Needs(Base):
+    def __init__(self, width): pass
+number = 3
+"""
+
+
+def test_odd_predictions_are_told_in_a_sentence(tmp_path: Path):
+    (tmp_path / "my.py").write_text(MODELS)
+    sentences = {
+        "List": "it predicted a list: predict must return an array of 40 numbers, such as np.array(values)",
+        "Texts": "it predicted an array of <U4: predict must return an array of 40 numbers",
+        "Nothing": "it predicted a NoneType: predict must return an array of 40 numbers",
+        "Masked": "it predicted a MaskedArray: predict must return an array of 40 numbers",
+        "Nan": "it predicted nan for 40 crystals, the first of them 'rocksalt-NaCl:3.8383'",
+        "Column": "it predicted an array of shape (40, 1) for 40 crystals",
+    }
+    models = ",".join(f"my.py:{name}" for name in sentences)
+    result = bench("run", "--task", "open-dft/metal", "--model", models, cwd=tmp_path)
+    assert result.returncode == 1
+    assert [name for name, said in sentences.items() if f"failed: {said}" not in result.stderr] == []
+    assert "raceback" not in result.stderr
+    for name, said in (
+        ("Needs", "'my.py:Needs' cannot be made: Needs.__init__() missing 1 required positional argument: 'width'"),
+        ("Nope", "my.py has no 'Nope'; there is: Base, Column, List, Masked, Nan, Needs, Nothing, Texts"),
+        ("number", "my.py:number is no model: it is not a class"),
+    ):
+        result = bench("run", "--task", "open-dft/metal", "--model", f"my.py:{name}", cwd=tmp_path)
+        assert (result.returncode, said in result.stderr) == (1, True), result.stderr
 
 
 POSCAR = """{title}
