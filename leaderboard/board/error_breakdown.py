@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -59,22 +60,30 @@ def break_down_errors(
             abs(p - truth.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (truth.y == 1)).astype(float)
         )
         title = row_title(run.model, run.preset)
-        for name, error, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
+        for name, wrong_by, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
             if counts:
-                errors.setdefault(name, {}).setdefault(title, []).append(error)
+                errors.setdefault(name, {}).setdefault(title, []).append(wrong_by)
     if not errors:
         return [], skipped
     ids = list(errors)
     labels = data.labels(task.target)[[data.rows[i] for i in ids]]
     classes = BREAKDOWNS[what](data.crystals(ids), labels)
-    means = [{model: fmean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
+    means = [{model: _mean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
     out = []
     for name, rows in classes.items():
         if len(rows) >= FEWEST:
             models = sorted({model for i in rows for model in means[i]})
-            of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
+            of_class = {model: _mean([means[i][model] for i in rows if model in means[i]]) for model in models}
             out.append(ErrorClass(name, len(rows), of_class))
     return out, skipped
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; infinite where the sum is larger than a floating-point number."""
+    try:
+        return fmean(values)
+    except OverflowError:
+        return math.inf
 
 
 def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:

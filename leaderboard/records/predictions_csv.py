@@ -23,7 +23,6 @@ SHOWN = 5  # faults of one sort that are spelt out
 LONGEST = 10_000  # characters of a line
 ENOUGH = 100_000  # faults, or blank lines, after which reading stops
 LARGEST_PREDICTIONS = 2**28  # bytes of a file
-LARGEST_VALUE = 1e100  # so that squares and sums of errors are finite
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -260,7 +259,7 @@ def _unknown(name: str, near: str | None) -> Fault:
     return "unknown ids", f"id '{_short(name)}' is not in this task{hint}"
 
 
-def _value_fault(text: str, kind: Kind) -> Fault | None:  # noqa: PLR0911 (a line a fault)
+def _value_fault(text: str, kind: Kind) -> Fault | None:
     """What is wrong with a predicted value."""
     if not text:
         return "empty values", "the value is empty"
@@ -271,8 +270,6 @@ def _value_fault(text: str, kind: Kind) -> Fault | None:  # noqa: PLR0911 (a lin
     if value is not None and _NUMBER.fullmatch(text):
         if not np.isfinite(value):
             return "values that are not finite", f"'{_short(text)}' is too large for a floating-point number"
-        if abs(value) > LARGEST_VALUE:
-            return "values that are too large", f"'{_short(text)}' is larger than {LARGEST_VALUE:g}"
         if kind == "binary" and not 0 <= value <= 1:
             return "values that are no probability", f"{_short(text)} is not a probability: it must lie within 0 and 1"
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -14,13 +13,12 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
-from leaderboard._util import markdown_text, one_line, printable, require_model_packages
+from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.wording import (
@@ -33,6 +31,9 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     order_by_place,
+    plain_words,
+    show_brackets,
+    words_cell,
 )
 from leaderboard.splitting import list_rules, split_size
 
@@ -132,8 +133,8 @@ def render_models(models: Sequence[ModelEntry]) -> str:
         table.add_column(column)
     for m in models:
         if m.model is None:
-            reason = words_cell(m.reason)
-            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", f"[red]cannot be loaded:[/] {reason}", m.distribution)
+            why = f"[red]cannot be loaded:[/] {words_cell(m.reason)}"
+            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, m.distribution)
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
             presets = ", ".join(model_presets(m.model)) or "-"
@@ -163,7 +164,7 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
 
 def render_datasets() -> str:
     """Render data sets with their tasks, and whether their files are available."""
-    parts = []
+    parts: list[str] = []
     for source in list_sources():
         missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
         where = "in the package" if source.embedded else missing or "available"
@@ -175,8 +176,8 @@ def render_datasets() -> str:
             table.add_row(*map(words_cell, (task.name, unit, task.target.meaning)))
         rules = list_rules(source)  # none before the data set is built
         rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
-        words = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
-        parts += map(one_line, words)
+        about = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
+        parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
     return "\n".join(parts[:-1])
 
@@ -296,16 +297,6 @@ def _board_csv(rows: Sequence[Row]) -> str:
     return printable(out.getvalue().rstrip("\n"))
 
 
-def plain_words(text: str, form: str = "table") -> str:
-    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
-    return markdown_text(text) if form == "markdown" else one_line(text)
-
-
-def words_cell(text: str, form: str = "table") -> str:
-    """A cell of words, perhaps a stranger's: what looks like markup of rich or Markdown is shown as it is."""
-    return escape(plain_words(text, form))
-
-
 def new_table() -> Table:
     """An empty table in the style of the bench."""
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -318,14 +309,14 @@ def draw_terminal(table: Table, width: int = 100) -> str:
         table.padding = (0, 0)  # closer columns before folded cells
     with console.capture() as captured:
         console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
+    return show_brackets("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
 
 
 def _markdown(table: Table) -> str:
     """A Markdown table with the same cells."""
 
     def plain(text: object) -> str:
-        return re.sub(r"(?<!\\)\|", r"\\|", " ".join(Text.from_markup(str(text)).plain.split()))
+        return show_brackets(" ".join(Text.from_markup(str(text)).plain.split()))
 
     lines = [[plain(c.header) for c in table.columns]]
     lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])
