@@ -5,22 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import FEWEST, ErrorClass, MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     FEW_GROUPS,
     OFFSET,
@@ -32,8 +28,6 @@ from leaderboard.reports.wording import (
     format_rank,
     order_by_place,
     plain_words,
-    show_brackets,
-    words_cell,
 )
 from leaderboard.splitting import list_rules, split_size
 
@@ -48,7 +42,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
     mark = "- " if form == "markdown" else ""
     notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
-    draw = _markdown if form == "markdown" else draw_terminal
+    draw = draw_markdown if form == "markdown" else draw_terminal
     parts = []
     if not detailed:
         datasets = list(dict.fromkeys(task.source.name for task in tasks))
@@ -123,7 +117,7 @@ def render_errors(classes: Sequence[ErrorClass], what: str, task: Task, form: st
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
     caption = plain_words(f"{task.name}: {measure}", form)
     caption += f"; bold: {'lowest' if best is min else 'highest'} in its row"
-    return "\n".join([(_markdown if form == "markdown" else draw_terminal)(table), caption])
+    return "\n".join([(draw_markdown if form == "markdown" else draw_terminal)(table), caption])
 
 
 def render_models(models: Sequence[ModelEntry]) -> str:
@@ -295,30 +289,3 @@ def _board_csv(rows: Sequence[Row]) -> str:
         numbers = [x for v in values for x in (v.value, v.low, v.high)]
         writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
     return printable(out.getvalue().rstrip("\n"))
-
-
-def new_table() -> Table:
-    """An empty table in the style of the bench."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-
-
-def draw_terminal(table: Table, width: int = 100) -> str:
-    """Draw a table as wide as the terminal, or `width` columns without colours where output is no terminal."""
-    console = Console(width=None if sys.stdout.isatty() else width)
-    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
-        table.padding = (0, 0)  # closer columns before folded cells
-    with console.capture() as captured:
-        console.print(table)
-    return show_brackets("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
-
-
-def _markdown(table: Table) -> str:
-    """A Markdown table with the same cells."""
-
-    def plain(text: object) -> str:
-        return show_brackets(" ".join(Text.from_markup(str(text)).plain.split()))
-
-    lines = [[plain(c.header) for c in table.columns]]
-    lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])
-    lines += [[plain(cell) for cell in row] for row in zip(*(c.cells for c in table.columns), strict=True)]
-    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])

@@ -22,22 +22,9 @@ FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
 
-_HIDDEN = {"[": "\uf000", "\\": "\uf001"}  # what rich reads as markup, and characters that no `one_line` has
-
-
 def plain_words(text: str, form: str = "table") -> str:
     """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
     return markdown_text(text) if form == "markdown" else one_line(text)
-
-
-def words_cell(text: str, form: str = "table") -> str:
-    """A cell of words, perhaps a stranger's, in which rich finds no markup; `show_brackets` completes what is drawn."""
-    return plain_words(text, form).translate(str.maketrans(_HIDDEN))
-
-
-def show_brackets(drawn: str) -> str:
-    """Put back what `words_cell` has hidden."""
-    return drawn.translate(str.maketrans({hidden: shown for shown, hidden in _HIDDEN.items()}))
 
 
 def order_by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
