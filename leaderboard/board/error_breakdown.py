@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -67,24 +68,32 @@ def break_down_errors(what: str, task: Task, runs: Sequence[StoredRun], preset: 
             abs(p - truth.y) if task.target.kind == "regression" else ((p >= THRESHOLD) == (truth.y == 1)).astype(float)
         )
         title = row_title(run.model, run.preset)
-        for name, size, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
+        for name, wrong_by, counts in zip(truth.ids, wrong.tolist(), truth.scored, strict=True):
             if counts:
-                errors.setdefault(name, {}).setdefault(title, []).append(size)
+                errors.setdefault(name, {}).setdefault(title, []).append(wrong_by)
     if not errors:
         return ErrorBreakdown((), 0, skipped=tuple(skipped))
     ids = list(errors)
     labels = data.labels(task.target)[[data.rows[i] for i in ids]]
     classes = BREAKDOWNS[what](data.crystals(ids), labels)
-    means = [{model: fmean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
+    means = [{model: _mean(of_runs) for model, of_runs in errors[name].items()} for name in ids]
     shown = []
     small = {name: rows for name, rows in classes.items() if len(rows) < FEWEST}
     for name, rows in classes.items():
         if name not in small:
             models = sorted({model for i in rows for model in means[i]})
-            of_class = {model: fmean(means[i][model] for i in rows if model in means[i]) for model in models}
+            of_class = {model: _mean([means[i][model] for i in rows if model in means[i]]) for model in models}
             shown.append(ErrorClass(name, len(rows), of_class))
     in_small = len({i for rows in small.values() for i in rows})
     return ErrorBreakdown(tuple(shown), len(ids), tuple(small), in_small, tuple(skipped))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean; infinite where the sum is larger than a floating-point number."""
+    try:
+        return fmean(values)
+    except OverflowError:
+        return math.inf
 
 
 def _elements(crystals: Sequence[Crystal], _: Floats) -> dict[str, list[int]]:

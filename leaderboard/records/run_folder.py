@@ -322,7 +322,7 @@ def file_digest(path: Path) -> str:
 
 def _files_below(folder: Path) -> Iterator[Path]:
     """All files in a folder and the folders in it, however deep those are; pipes and the like are none."""
-    folders = [folder]
+    folders = [folder] if folder.is_dir() else []
     while folders:
         with reading(folders[-1], "a folder of a run"), os.scandir(folders.pop()) as entries:
             for entry in entries:

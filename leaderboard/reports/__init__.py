@@ -3,6 +3,7 @@
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py           boards and lists as text
 error_table.py        errors by class of crystals as text
+table_drawing.py      their tables, drawn
 panel_data.py         what panels of parity, residuals, ROC curve and confusion matrix show
 publication_table.py  a table for print: terminal, Markdown, LaTeX, JSON
 paper/                the tables and figures of the ASUGNN paper

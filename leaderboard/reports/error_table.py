@@ -10,8 +10,8 @@ import numpy as np
 from leaderboard._util import printable
 from leaderboard.board import ErrorBreakdown
 from leaderboard.data import Task
-from leaderboard.reports.terminal import draw_markdown, draw_terminal, new_table, plain_words, words_cell
-from leaderboard.reports.wording import format_number, omitted_classes
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
+from leaderboard.reports.wording import format_number, omitted_classes, plain_words
 
 
 def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 
 from asugnn.atomic_write import write_text
 from leaderboard._util import one_line
-from leaderboard.reports.terminal import draw_terminal
+from leaderboard.reports.table_drawing import draw_terminal
 
 TABLE_FORMATS = ("table", "markdown", "latex", "json")
 SUFFIXES = {"table": "txt", "markdown": "md", "latex": "tex", "json": "json"}

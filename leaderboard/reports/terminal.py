@@ -5,23 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
-from leaderboard._util import markdown_text, one_line, printable, require_model_packages
+from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import MetricValue, Row, SystemRow
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     FEW_GROUPS,
     OFFSET,
@@ -32,6 +26,7 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     order_by_place,
+    plain_words,
     scope_prefix,
 )
 from leaderboard.splitting import list_rules, split_size
@@ -114,8 +109,8 @@ def render_models(models: Sequence[ModelEntry]) -> str:
         table.add_column(column)
     for m in models:
         if m.model is None:
-            reason = words_cell(m.reason)
-            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", f"[red]cannot be loaded:[/] {reason}", m.distribution)
+            why = f"[red]cannot be loaded:[/] {words_cell(m.reason)}"
+            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, m.distribution)
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
             presets = ", ".join(model_presets(m.model)) or "-"
@@ -157,8 +152,8 @@ def render_datasets() -> str:
             table.add_row(*map(words_cell, (task.name, unit, task.target.meaning)))
         rules = list_rules(source)  # none before the data set is built
         rows = f"{split_size(source, rules[0]):,} rows, " if rules else ""
-        words = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
-        parts += map(one_line, words)
+        about = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
+        parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
     return "\n".join(parts[:-1])
 
@@ -277,40 +272,3 @@ def _board_csv(rows: Sequence[Row]) -> str:
         numbers = [x for v in values for x in (v.value, v.low, v.high)]
         writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
     return printable(out.getvalue().rstrip("\n"))
-
-
-def plain_words(text: str, form: str = "table") -> str:
-    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
-    return markdown_text(text) if form == "markdown" else one_line(text)
-
-
-def words_cell(text: str, form: str = "table") -> str:
-    """A cell of words, perhaps a stranger's: what looks like markup of rich or Markdown is shown as it is."""
-    return escape(plain_words(text, form))
-
-
-def new_table() -> Table:
-    """An empty table in the style of the bench."""
-    return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-
-
-def draw_terminal(table: Table, width: int = 100) -> str:
-    """Draw a table as wide as the terminal, or `width` columns without colours where output is no terminal."""
-    console = Console(width=None if sys.stdout.isatty() else width)
-    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
-        table.padding = (0, 0)  # closer columns before folded cells
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines())
-
-
-def draw_markdown(table: Table) -> str:
-    """A Markdown table with the same cells."""
-
-    def plain(text: object) -> str:
-        return re.sub(r"(?<!\\)\|", r"\\|", " ".join(Text.from_markup(str(text)).plain.split()))
-
-    lines = [[plain(c.header) for c in table.columns]]
-    lines.append(["---:" if c.justify == "right" else "---" for c in table.columns])
-    lines += [[plain(cell) for cell in row] for row in zip(*(c.cells for c in table.columns), strict=True)]
-    return "\n".join(["", *(f"| {' | '.join(line)} |" for line in lines), ""])

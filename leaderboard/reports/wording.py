@@ -24,6 +24,11 @@ FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
 
+def plain_words(text: str, form: str = "table") -> str:
+    """Words, perhaps a stranger's, in one line that is harmless on a terminal, or in Markdown where `form` says so."""
+    return markdown_text(text) if form == "markdown" else one_line(text)
+
+
 def order_by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
     """Titles of models by their mean place over the tasks; pretrained ones come last."""
     places: dict[str, list[int]] = {}
@@ -41,7 +46,10 @@ def preset_warning(rows: Sequence[Row], preset: str) -> str:
 
 def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
     """The notes below a board: preset, intervals, bold print, leaks, pretrained rows; if detailed, times and data."""
-    clean = markdown_text if form == "markdown" else one_line
+
+    def clean(text: str) -> str:
+        return plain_words(text, form)
+
     lines = [warning] if (warning := preset_warning(rows, preset)) else []
     where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
     lines.append(f"{where}: {rows[0].noise}; bold: not significantly worse than the best")

@@ -51,9 +51,10 @@ def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit
 
 def _shade_edges(values: Sequence[float]) -> list[float]:
     """The edges between shades, equally spaced on a logarithmic scale from the 5 % to the 95 % quantile."""
-    low, high = np.quantile(values, [0.05, 0.95]).tolist() if values else (0.1, 1.0)
+    finite = [v for v in values if np.isfinite(v)]
+    low, high = np.quantile(finite, [0.05, 0.95]).tolist() if finite else (0.1, 1.0)
     if high <= low * 1.01:
-        low, high = low / 2, high * 2
+        low, high = low / 2, min(high * 2, np.finfo(float).max)
     return [float(v) for v in np.geomspace(low, high, SHADES + 1)[1:-1]]
 
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from rich.text import Text
 
 from leaderboard._util import markdown_text, one_line, printable
-from leaderboard.reports.terminal import words_cell
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 
 EVIL = "\x1b[31mred\x1b]0;title\x07 \x9b5m \u202egnp\u2066 \ud800\x00 <script>alert(1)</script>"
 
@@ -38,10 +37,12 @@ PIECES = ("`", "*", "_", "|", "<", ">", "[", "]", "(", ")", "!", "\\", "~~", "$"
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
 def test_words_in_a_cell_are_shown_as_they_are(text: str):
-    assert Text.from_markup(words_cell(f"{text}.")).plain == one_line(f"{text}.")
-    table = MarkdownIt("gfm-like", {"linkify": False}).render(
-        f"| a | b |\n|---|---|\n| x {markdown_text(text)} | y |\n"
-    )
+    tables = {form: new_table() for form in ("table", "markdown")}
+    for form, table in tables.items():
+        table.add_column("head")
+        table.add_row(f"[bold]x[/] {words_cell(text, form)}")
+    assert draw_terminal(tables["table"]).splitlines()[-1].strip() == f"x {one_line(text)}".strip()
+    table = MarkdownIt("gfm-like", {"linkify": False}).render(draw_markdown(tables["markdown"]))
     assert html.unescape(table.split("<td>")[1].split("</td>")[0]) == f"x {one_line(text)}".strip()
 
 

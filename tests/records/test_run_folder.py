@@ -117,5 +117,5 @@ def test_a_history_that_cannot_be_read_is_named(text: str, tmp_path: Path):
 def test_a_forged_log_is_read_by_type(change: dict[str, object], tmp_path: Path):
     log = SubmissionLog(tmp_path)
     log.append({"task": "open-dft/metal", "fold": 0, "name": "a", **change})
-    with pytest.raises(InputError, match="line 1.* was changed"):
+    with pytest.raises(InputError, match=r"line 1.* was changed"):
         log.count_tries()
