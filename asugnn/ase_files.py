@@ -126,9 +126,9 @@ def _select_rows(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             raise InputError(f"reading it takes more than {DATABASE_STEPS:,} steps of SQLite") from error
-        raise InputError(f"it is no ASE database: {error}") from error
+        raise ValueError(f"it is no ASE database: {error}") from error
     except sqlite3.DatabaseError as error:
-        raise InputError(f"it is no ASE database: {error}") from error
+        raise ValueError(f"it is no ASE database: {error}") from error
 
 
 def _structure_of_row(index: Any, numbers: Any, positions: Any, cell: Any, pbc: Any, pairs: Any) -> StoredStructure:

@@ -107,6 +107,8 @@ def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Mod
         values[key] = _parse_value(cls, name, key, text)
     try:
         return cls(**values)
+    except InputError:  # a value that the model refuses
+        raise
     except TypeError as error:  # a field without a default
         raise BrokenModelError(f"model '{name}' cannot be made: {error}; give every field a default") from error
     except Exception as error:  # of a constructor of the model's own

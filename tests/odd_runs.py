@@ -17,7 +17,8 @@ from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.dataset import load_dataset
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
-from leaderboard.records.run_folder import FORMAT, Run, file_digests
+from leaderboard.records.run_files import file_digests
+from leaderboard.records.run_folder import FORMAT, Run
 from leaderboard.records.run_record import record_text
 
 TASK = parse_task("open-dft/bulk-modulus")

@@ -152,7 +152,7 @@ def test_what_works_with_the_core_alone(words: str, printed: str, core: Path, fo
     done = bench(core, folder, *words.split())
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
-    assert done.stderr == ""
+    assert all("rows stored with the package" in line or "mp_subset" in line for line in done.stderr.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """What a run or a submission leaves on disk, and how it is read back.
 
 run_folder.py       where the folder of a run is, and what lies in it
+run_files.py        the files beside its record, by digest
 run_record.py       run.json, typed
+record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV: written by runs, read from anybody
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before

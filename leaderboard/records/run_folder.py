@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
@@ -23,11 +23,12 @@ from typing import Any
 from asugnn.atomic_write import file_sha256, write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.limits import CSV_BYTES, HISTORY_BYTES, RUN_FILE_BYTES
+from asugnn.limits import HISTORY_BYTES
 from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
+from leaderboard.records.run_files import file_digests
 from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
@@ -35,15 +36,7 @@ SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
 UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
 OWN_RUNS, PACKAGED_RUNS = Path("runs"), PACKAGE / "runs"
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
-LARGEST_FILES = {"predictions.csv": CSV_BYTES, "history.csv": HISTORY_BYTES}
 FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run
-TRANSIENT_FILES = {
-    ".lock",
-    "checkpoint.pt",
-    "started.json",
-    "error.txt",
-    "run.json",
-}  # not part of a finished run, or itself
 
 
 @dataclass(frozen=True)
@@ -305,36 +298,6 @@ def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
     raw = {"format": FORMAT, **plain, "files": files}
     RunRecord.parse(raw, str(folder / "run.json"))
     write_text(folder / "run.json", record_text(raw))
-
-
-def file_digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError`."""
-    files = (path for path in sorted(_files_below(folder)) if _belongs_to_run(path.relative_to(folder)))
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file of a run; raises `InputError` for one that cannot be read, or is larger than such files are."""
-    with reading(path, "a file of a run"):
-        check_file_size(path, LARGEST_FILES.get(path.name, RUN_FILE_BYTES))
-        return file_sha256(path)
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """All files in a folder and the folders in it, however deep those are; pipes and the like are none."""
-    folders = [folder] if folder.is_dir() else []
-    while folders:
-        with reading(folders[-1], "a folder of a run"), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(Path(entry.path))
-                elif entry.is_file():
-                    yield Path(entry.path)
-
-
-def _belongs_to_run(path: Path) -> bool:
-    """Whether a file is part of a finished run: hidden ones are what an interrupted process left behind."""
-    return path.name not in TRANSIENT_FILES and not path.parts[0].startswith(".")
 
 
 def default_runs_folder() -> Path:

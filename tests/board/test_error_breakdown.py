@@ -72,7 +72,7 @@ def test_a_binary_target_has_accuracies(root: Path):
 
 @pytest.mark.parametrize("form", ["table", "markdown", "csv"])
 def test_it_is_shown(root: Path, form: str):
-    text = render_errors(break_down_errors("size", TASK, list_runs(root)[0], "quick")[0], "size", TASK, form)
+    text = render_errors(break_down_errors("size", TASK, list_runs(root)[0], "quick"), "size", TASK, form)
     assert "1-4 atoms" in text
     assert "mine" in text
     assert max(map(len, text.splitlines())) <= 110

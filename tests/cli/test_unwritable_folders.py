@@ -61,7 +61,6 @@ def test_what_writes_says_in_a_sentence_that_it_cannot(words: str, path: str, op
         "leaderboard",
         "errors --task open-dft/metal",
         "paper table-2 --data open-dft",
-        "verify --runs nothing-here",
         f"score {PREDICTIONS} --task open-dft/metal",
         "data list",
     ],

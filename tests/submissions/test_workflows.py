@@ -319,10 +319,8 @@ def test_the_hosts_solution_is_used_by_the_trusted_part_alone(checkout, prepared
     assert scored.returncode == 0, scored.stderr
     comment = (temp / "comment.md").read_text()
     public = sum(line.endswith(",Public") for line in moved)
-    assert (
-        f"Fold 0, scored by the public rows of the host's solution: {task.name}: {task.target.meaning}; {public} test"
-        in comment
-    )
+    scope = "Fold 0, scored by the public rows of the host's solution"
+    assert f"{scope}: {task.name}: {task.target.meaning}; {public} public test" in comment
     assert re.search(r"`close`\*\*, submitted \| \*?\*?0\.990", comment)
     assert not any(line.split(",")[1] in comment for line in moved)
 

@@ -1,0 +1,104 @@
+"""The fields of run.json, read by kind: whatever a file holds, a fault names the file and the field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from asugnn.errors import InputError
+
+DEEPEST = 20  # lists and objects within each other, in a field
+LONGEST = 10_000  # characters of a text
+LARGEST = 2**53  # whole number
+LONGEST_TIME = 1e12  # seconds
+
+_REQUIRED: Any = object()
+
+
+class Fields:
+    """The fields of an object of JSON, each asked for by name and kind; a fault names where it stands."""
+
+    def __init__(self, raw: Mapping[str, Any], where: str, path: str = "") -> None:
+        self.raw, self.where, self.path = raw, where, path
+
+    def _fault(self, name: str, wanted: str) -> InputError:
+        fault = "is missing" if name not in self.raw else f"is {_excerpt(self.raw[name])}, not {wanted}"
+        field_name = f"{self.path}{name}"[:100]
+        return InputError(f"{self.where} cannot be read as the record of a run: field '{field_name}' {fault}")
+
+    def check_depth(self) -> None:
+        """Refuse a field that is nested so deeply that what walks through it might not come back."""
+        for name, value in self.raw.items():
+            layer = [value]
+            for _ in range(DEEPEST + 1):
+                layer = [
+                    inner
+                    for outer in layer
+                    if isinstance(outer, (dict, list))
+                    for inner in (outer.values() if isinstance(outer, dict) else outer)
+                ]
+            if layer:
+                raise self._fault(name, f"nested at most {DEEPEST} deep")
+
+    def _get(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any = _REQUIRED) -> Any:
+        if self.raw.get(name) is None and default is not _REQUIRED:
+            return default
+        value = self.raw.get(name)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise self._fault(name, wanted)
+        return value
+
+    def text(self, name: str, default: str = _REQUIRED) -> str:
+        value: str = self._get(name, (str,), "text", default)
+        if len(value) > LONGEST:
+            raise self._fault(name, f"text of at most {LONGEST:,} characters")
+        return value
+
+    def whole(self, name: str, default: int = _REQUIRED) -> int:
+        wanted = f"a whole number from 0 to {LARGEST:,}"
+        value: int = self._get(name, (int,), wanted, default)
+        if not 0 <= value <= LARGEST:
+            raise self._fault(name, wanted)
+        return value
+
+    def optional_whole(self, name: str) -> int | None:
+        return None if self.raw.get(name) is None else self.whole(name)
+
+    def optional_bool(self, name: str) -> bool | None:
+        value: bool | None = self._get(name, (bool,), "true or false", None)
+        return value
+
+    def number(self, name: str) -> float | None:
+        wanted = f"a finite number from 0 to {LONGEST_TIME:g}"
+        value = self._get(name, (int, float), wanted, None)
+        if value is not None and not 0 <= value <= LONGEST_TIME:  # False for nan, too
+            raise self._fault(name, wanted)
+        return value  # type: ignore[no-any-return]
+
+    def pair(self, name: str) -> tuple[str, str] | None:
+        value = self._get(name, (list,), "a list of two names", None)
+        if value is None:
+            return None
+        if len(value) != 2 or not all(isinstance(x, str) for x in value):
+            raise self._fault(name, "a list of two names")
+        return value[0], value[1]
+
+    def table(self, name: str, default: Any = _REQUIRED) -> Fields:
+        return Fields(self._get(name, (dict,), "an object", default), self.where, f"{self.path}{name}.")
+
+    def optional_table(self, name: str) -> Fields | None:
+        return None if self.raw.get(name) is None else self.table(name)
+
+    def texts(self, name: str) -> Mapping[str, str]:
+        table = self.table(name, {})
+        for key in table.raw:
+            table.text(key)
+        return table.raw
+
+
+def _excerpt(value: Any) -> str:
+    """The beginning of a value, for a sentence."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
+    return text if len(text) <= 40 else f"{text[:37]}..."
