@@ -17,6 +17,7 @@ from leaderboard.records.predictions_csv import (
     read_predictions,
     write_predictions,
 )
+from leaderboard.records.run_files import file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
     PRETRAINED,
@@ -27,8 +28,6 @@ from leaderboard.records.run_folder import (
     StoredRun,
     base_name,
     default_runs_folder,
-    file_digest,
-    file_digests,
     find_run,
     keep_failure,
     list_failures,
