@@ -138,6 +138,7 @@ def recipe(*words: str) -> None:
     subprocess.run(program, check=True, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_from_nothing_to_the_table_with_a_fast_potential(tmp_path: Path):
     recipe("run", str(tmp_path), "--calculator", "emt", "--only", ONLY)
     log = (tmp_path / "results.jsonl").read_text().splitlines()

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from leaderboard.records.run_record import record_text
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
@@ -32,6 +34,7 @@ def rows(folder: Path) -> list[dict]:
     return json.loads(bench(folder, "leaderboard", "--task", TASK, "--format", "json", "--runs", "runs").stdout)
 
 
+@pytest.mark.slow
 def test_ten_edits_are_ten_results_each_explained_by_its_digest(tmp_path: Path):
     seen = set()
     for i in range(10):

@@ -213,6 +213,7 @@ def command(out: Path, toy: str, pause: float) -> list[str]:
     return [*BENCH, *words, "--set", f"{toy}.pause={pause}"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_instant_it_ends_with_the_same_bytes(tmp_path: Path, toy: str):
     subprocess.run(command(tmp_path / "whole", toy, 0.02), check=True, capture_output=True)
     checkpoint = tmp_path / "cut/open-dft/bulk-modulus@random/quick/toy.Toy+pause=0.02/0-0/checkpoint.pt"
