@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from asugnn.atomic_write import file_sha256
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.dataset import load_dataset
 from leaderboard.data.tasks import parse_task
@@ -111,7 +112,8 @@ def _file(name: str, content: str | bytes) -> Damage:
     def damage(folder: Path) -> None:
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
         if name != "run.json":
-            digests = file_digests(folder)
+            files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json"]
+            digests = {path.relative_to(folder).as_posix(): file_sha256(path) for path in files}
             change_record(folder, "files", digests)
             change_record(folder, "predictions_sha256", digests["predictions.csv"])
 
