@@ -42,7 +42,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite, offline; `nox -s tests -- -m slow` runs the long ones."""
-    run_tool(session, "pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    run_tool(session, "pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
