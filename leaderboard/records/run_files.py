@@ -22,7 +22,7 @@ TRANSIENT_FILES = {
 
 def file_digests(folder: Path) -> dict[str, str]:
     """sha256 of every file of a run but run.json, by its path in the folder; raises `InputError`."""
-    files = (path for path in sorted(_files_below(folder)) if _belongs_to_run(path.relative_to(folder)))
+    files = (path for path in sorted(files_below(folder)) if _belongs_to_run(path.relative_to(folder)))
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
@@ -33,7 +33,7 @@ def file_digest(path: Path) -> str:
         return file_sha256(path)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def files_below(folder: Path) -> Iterator[Path]:
     """All files in a folder and the folders in it, however deep those are; pipes and the like are none."""
     folders = [folder] if folder.is_dir() else []
     while folders:

@@ -20,7 +20,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from asugnn.atomic_write import file_sha256, write_text
+from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.limits import HISTORY_BYTES
@@ -28,7 +28,7 @@ from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
-from leaderboard.records.run_files import file_digests
+from leaderboard.records.run_files import file_digest, file_digests, files_below
 from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
@@ -112,7 +112,7 @@ class StoredRun:
     def read_predictions(self, ids: Sequence[str]) -> Floats:
         """Read the predictions (n,) of some ids, which must be all that the file has; raises `InputError`."""
         target = self.run.task.target
-        if self.predictions.is_file() and file_sha256(self.predictions) != self.record.predictions_sha256:
+        if self.predictions.is_file() and file_digest(self.predictions) != self.record.predictions_sha256:
             raise InputError(f"{self.predictions} was changed: its sha256 is not that in run.json; {RESTORE}")
         name, column = self.record.columns or ("id", target.name)
         return read_predictions(self.predictions, ids, column, target.kind, name)
@@ -130,8 +130,8 @@ class StoredRun:
         if self.record.format < 2:
             return
         start = self.folder / path
-        files = [f for f in ([start] if start.is_file() else start.rglob("*")) if f.is_file()]
-        present = {f.relative_to(self.folder).as_posix(): file_sha256(f) for f in files}
+        files = [start] if start.is_file() else files_below(start)
+        present = {f.relative_to(self.folder).as_posix(): file_digest(f) for f in files}
         stated = {n: d for n, d in self.record.files.items() if n == path or n.startswith(f"{path}/")}
         for name in sorted(present.keys() | stated.keys()):
             if present.get(name) != stated.get(name):
