@@ -106,7 +106,7 @@ def cause_of_death(status: int | None) -> str:
 
 
 def start_worker() -> None:
-    """Set up a worker process: it leaves interrupts to its parent, and ends when the parent ends."""
+    """Set up a worker process: an interrupt ends it without a word, and it ends when its parent does."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None

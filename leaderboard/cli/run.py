@@ -76,10 +76,11 @@ def run(
     from leaderboard._util import printable, use_workspace
     from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
-        RunRequest,
         choose_device,
         chosen_models,
         parse_overrides,
+        plan_pretrained,
+        plan_runs,
         run_jobs,
     )
 
@@ -92,21 +93,14 @@ def run(
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
     for sentence in skipped:
         print_words(f"skipped: {sentence}", err=True)
-    request = RunRequest(
-        tasks=tuple(t.name for t in tasks),
-        models=tuple(models),
-        preset=preset,
-        folds=None if fold == "all" else tuple(parse_numbers("--fold", fold)),
-        seeds=tuple(parse_numbers("--seed", seed)),
-        overrides=parse_overrides(set_ or [], models),
-        weights=weights,
-        ablation=suite == ABLATION,
-        allow_leaks=allow_leaks,
-        again=again,
-    )
+    folds = None if fold == "all" else parse_numbers("--fold", fold)
+    seeds, overrides = parse_numbers("--seed", seed), parse_overrides(set_ or [], models)
     console = Console(stderr=True, highlight=False)
     with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
-        planned = request.jobs()
+        if weights:
+            planned = plan_pretrained(tasks, models, weights, folds, again)
+        else:
+            planned = plan_runs(tasks, models, preset, folds, seeds, overrides, allow_leaks, suite == ABLATION, again)
         width, reported = len(str(len(planned))), 0
 
         def report(job_run: Run, outcome: str, note: str) -> None:

@@ -12,12 +12,11 @@ machine.py         device, memory, versions: what a run records of where it ran
 
 from leaderboard.running.machine import choose_device, processor_name
 from leaderboard.running.model_contract import check_model, failed_findings
-from leaderboard.running.plan import RunRequest, chosen_models, parse_overrides
+from leaderboard.running.plan import chosen_models, parse_overrides, plan_pretrained, plan_runs
 from leaderboard.running.predict_files import embed_files, load_predictor, load_run_model, predict_files
 from leaderboard.running.run_processes import run_jobs
 
 __all__ = [
-    "RunRequest",
     "check_model",
     "choose_device",
     "chosen_models",
@@ -26,6 +25,8 @@ __all__ = [
     "load_predictor",
     "load_run_model",
     "parse_overrides",
+    "plan_pretrained",
+    "plan_runs",
     "predict_files",
     "processor_name",
     "run_jobs",

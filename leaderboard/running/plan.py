@@ -11,7 +11,7 @@ from asugnn import InputError, Model
 from asugnn.errors import BrokenModelError, did_you_mean
 from asugnn.model_registry import ablation_variants, configure_model, is_file_model, list_models, model_presets
 from leaderboard._util import ProcessEndedError, yield_from_process
-from leaderboard.data import Task, load_dataset, parse_task
+from leaderboard.data import Task, load_dataset
 from leaderboard.records import (
     PRETRAINED,
     Run,
@@ -141,30 +141,6 @@ def plan_pretrained(
         for model, row, name, mine in wanted
         for fold, t in _list_folds(mine, folds)
     ]
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What is asked of `bench run`, in words that another process understands."""
-
-    tasks: tuple[str, ...]
-    models: tuple[str, ...]
-    preset: str
-    folds: tuple[int, ...] | None
-    seeds: tuple[int, ...]
-    overrides: Mapping[str, Mapping[str, str]]
-    weights: str
-    ablation: bool = False
-    allow_leaks: bool = False
-    again: bool = False
-
-    def jobs(self) -> list[Job]:
-        """All jobs; raises `InputError` for whatever is wrong with the request."""
-        parsed = [parse_task(name) for name in self.tasks]
-        if self.weights:
-            return plan_pretrained(parsed, self.models, self.weights, self.folds, self.again)
-        chosen = (self.models, self.preset, self.folds, self.seeds, self.overrides)
-        return plan_runs(parsed, *chosen, self.allow_leaks, self.ablation, self.again)
 
 
 def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[list[str], list[str]]:

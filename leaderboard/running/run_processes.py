@@ -14,9 +14,9 @@ import signal
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -34,41 +34,13 @@ from leaderboard._util import (
     silent,
     start_worker,
 )
-from leaderboard.data import parse_task
-from leaderboard.records import Run, keep_failure
+from leaderboard.records import keep_failure
 from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.runner import Outcome, Report, attempt_job, is_origin_busy
 
 POLL = 0.5  # seconds after which a waiting process looks around: an interrupt is answered within this
 GRACE = 1.0  # seconds that a run has to end after it was asked to
-
-
-@dataclass(frozen=True)
-class JobWords:
-    """A job in words that another process understands: a task holds functions, which cannot be sent."""
-
-    task: str
-    preset: str
-    row: str
-    fold: int
-    seed: int
-    model: str
-    overrides: Mapping[str, str]
-    weights: str
-    again: bool
-
-    @classmethod
-    def of(cls, job: Job) -> JobWords:
-        """The words for a job."""
-        run = job.run
-        task = f"{run.task.source.name}/{run.task.target.name}@{run.task.rule}"
-        return cls(task, run.preset, run.model, run.fold, run.seed, job.model, job.overrides, job.weights, job.again)
-
-    def job(self) -> Job:
-        """The job that the words are for."""
-        run = Run(parse_task(self.task), self.preset, self.row, self.fold, self.seed)
-        return Job(run, self.model, self.overrides, self.weights, self.again)
 
 
 def run_jobs(jobs: Sequence[Job], out: Path, report: Report, processes: int = 1) -> dict[Outcome, int]:
@@ -90,7 +62,7 @@ def run_jobs(jobs: Sequence[Job], out: Path, report: Report, processes: int = 1)
             waits = not ready and not any(slot.job is not None for slot in slots)
             if (queue := ready or (busy if waits else None)) and _free(slots, processes):
                 i = queue.popleft()
-                _slot_for(jobs[i], slots, out, processes).start(i, JobWords.of(jobs[i]), waits)
+                _slot_for(jobs[i], slots, out, processes).start(i, jobs[i], waits)
                 continue
             if waits:  # nothing is left
                 break
@@ -172,11 +144,11 @@ class _Slot:
             self.process.start()
         theirs.close()
 
-    def start(self, i: int, words: JobWords, waits: bool) -> None:
-        """Hand over a job."""
+    def start(self, i: int, job: Job, waits: bool) -> None:
+        """Hand over a job, which is the one of number `i`."""
         self.job = i
         with suppress(OSError):  # a slot that has died says so when it is asked for its answer
-            self.connection.send((words, waits))
+            self.connection.send((job, waits))
 
     def answer(self) -> tuple[int, tuple[Outcome, str] | None]:
         """The job that has ended, and its outcome: None where another command is at it."""
@@ -215,9 +187,9 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
     forked = multiprocessing.get_context("fork")
     with suppress(EOFError, OSError):
         while True:
-            words, waits = connection.recv()
+            job, waits = connection.recv()
             ours, theirs = forked.Pipe(duplex=False)
-            child = forked.Process(target=_run_child, args=(theirs, words, out, waits, bars))
+            child = forked.Process(target=_run_child, args=(theirs, job, out, waits, bars))
             child.start()
             theirs.close()
             ended = wait([ours, child.sentinel, connection])
@@ -229,7 +201,7 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
             except EOFError:
                 child.join()
                 reason = cause_of_death(child.exitcode)
-                keep_failure(words.job().run.folder(out), reason)
+                keep_failure(job.run.folder(out), reason)
                 answer = "failed", reason
             child.join(GRACE)
             child.kill()
@@ -248,7 +220,7 @@ def _import_packages(model: str) -> None:
                 importlib.import_module(name)
 
 
-def _run_child(connection: Connection, words: JobWords, out: Path, waits: bool, bars: bool) -> None:
+def _run_child(connection: Connection, job: Job, out: Path, waits: bool, bars: bool) -> None:
     """In a child: one job, and its outcome into the connection."""
     start_worker()
     if bars:
@@ -256,7 +228,6 @@ def _run_child(connection: Connection, words: JobWords, out: Path, waits: bool, 
 
         console = Console(stderr=True, highlight=False)
         set_workspace(replace(current_workspace(), progress=partial(console_progress, console)))
-    job = words.job()
     folder = job.run.folder(out)
     answer: tuple[Outcome, str] | None = None
     try:

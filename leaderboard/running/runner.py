@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from asugnn import Context, InputError, Labelled, Model
-from asugnn.atomic_write import file_sha256, write_text
+from asugnn.atomic_write import atomic_folder, file_sha256, write_text
 from asugnn.cache import seconds_for_inputs
 from asugnn.crystal import Floats
 from asugnn.model import HasReferences
@@ -200,7 +199,8 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
     fields["parameters"] = getattr(model, "parameters", None)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
-        _save_model(model, folder / "model")
+        with atomic_folder(folder / "model") as temporary:
+            model.save(temporary)
     fields["predictions_sha256"] = file_sha256(folder / "predictions.csv")
     fields |= {
         "versions": package_versions(model_class),
@@ -274,18 +274,6 @@ def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
     if bad.any():
         i = int(np.argmax(bad))
         raise InputError(f"it predicted {values[i]} for {bad.sum()} crystals, the first of them '{ids[i]}'")
-
-
-def _save_model(model: Model, folder: Path) -> None:
-    """Save a model into a folder that appears whole or not at all."""
-    temporary = Path(tempfile.mkdtemp(prefix=".model-", dir=folder.parent))
-    try:
-        model.save(temporary)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.chmod(0o755)
-        temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _identity_text(identity: Mapping[str, Any]) -> str:
