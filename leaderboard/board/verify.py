@@ -22,6 +22,7 @@ from leaderboard.records import (
     SUBMITTED,
     StoredRun,
     SubmissionLog,
+    compare_digests,
     file_digests,
     open_run,
     record_text,
@@ -98,15 +99,11 @@ def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str
         text = (folder / "run.json").read_text(encoding="utf-8")
     if text != record_text(stored.record.raw):
         faults.append(f"{folder / 'run.json'} was changed: it is not what was written")
-    for name in sorted(digests.keys() | stated.keys()):
-        if name not in stated:
-            faults.append(f"{folder / name} was added later: run.json does not list it")
-        elif name in digests and digests[name] != stated[name]:
-            faults.append(f"{folder / name} was changed: its sha256 is not that in run.json")
-        elif name not in digests and name.startswith("model/"):
+    for name, fault in compare_digests(folder, digests, stated):
+        if name not in digests and name.startswith("model/"):
             notes.append(f"{name} is not kept")
-        elif name not in digests:
-            faults.append(f"{folder / name} is missing")
+        else:
+            faults.append(fault)
 
 
 def _check_scores(

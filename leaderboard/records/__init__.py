@@ -17,7 +17,7 @@ from leaderboard.records.predictions_csv import (
     read_predictions,
     write_predictions,
 )
-from leaderboard.records.run_files import file_digest, file_digests
+from leaderboard.records.run_files import compare_digests, file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
     PRETRAINED,
@@ -56,6 +56,7 @@ __all__ = [
     "StoredRun",
     "SubmissionLog",
     "base_name",
+    "compare_digests",
     "csv_cell",
     "default_runs_folder",
     "file_digest",

@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from asugnn.errors import InputError
-
-DEEPEST = 20  # lists and objects within each other, in a field
-LONGEST = 10_000  # characters of a text
-LARGEST = 2**53  # whole number
-LONGEST_TIME = 1e12  # seconds
+from asugnn.limits import RECORD_CHARACTERS, RECORD_DEPTH, RECORD_NUMBER, RECORD_SECONDS
+from asugnn.reading import is_nested_deeper
 
 _REQUIRED: Any = object()
 
@@ -29,16 +26,8 @@ class Fields:
     def check_depth(self) -> None:
         """Refuse a field that is nested so deeply that what walks through it might not come back."""
         for name, value in self.raw.items():
-            layer = [value]
-            for _ in range(DEEPEST + 1):
-                layer = [
-                    inner
-                    for outer in layer
-                    if isinstance(outer, (dict, list))
-                    for inner in (outer.values() if isinstance(outer, dict) else outer)
-                ]
-            if layer:
-                raise self._fault(name, f"nested at most {DEEPEST} deep")
+            if is_nested_deeper(value, RECORD_DEPTH):
+                raise self._fault(name, f"nested at most {RECORD_DEPTH} deep")
 
     def _get(self, name: str, kinds: tuple[type, ...], wanted: str, default: Any = _REQUIRED) -> Any:
         if self.raw.get(name) is None and default is not _REQUIRED:
@@ -50,14 +39,14 @@ class Fields:
 
     def text(self, name: str, default: str = _REQUIRED) -> str:
         value: str = self._get(name, (str,), "text", default)
-        if len(value) > LONGEST:
-            raise self._fault(name, f"text of at most {LONGEST:,} characters")
+        if len(value) > RECORD_CHARACTERS:
+            raise self._fault(name, f"text of at most {RECORD_CHARACTERS:,} characters")
         return value
 
     def whole(self, name: str, default: int = _REQUIRED) -> int:
-        wanted = f"a whole number from 0 to {LARGEST:,}"
+        wanted = f"a whole number from 0 to {RECORD_NUMBER:,}"
         value: int = self._get(name, (int,), wanted, default)
-        if not 0 <= value <= LARGEST:
+        if not 0 <= value <= RECORD_NUMBER:
             raise self._fault(name, wanted)
         return value
 
@@ -69,9 +58,9 @@ class Fields:
         return value
 
     def number(self, name: str) -> float | None:
-        wanted = f"a finite number from 0 to {LONGEST_TIME:g}"
+        wanted = f"a finite number from 0 to {RECORD_SECONDS:g}"
         value = self._get(name, (int, float), wanted, None)
-        if value is not None and not 0 <= value <= LONGEST_TIME:  # False for nan, too
+        if value is not None and not 0 <= value <= RECORD_SECONDS:  # False for nan, too
             raise self._fault(name, wanted)
         return value  # type: ignore[no-any-return]
 
@@ -100,5 +89,5 @@ def _excerpt(value: Any) -> str:
     """The beginning of a value, for a sentence."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    text = repr(value) if not isinstance(value, int) or abs(value) <= LARGEST else "a huge number"
+    text = repr(value) if not isinstance(value, int) or abs(value) <= RECORD_NUMBER else "a huge number"
     return text if len(text) <= 40 else f"{text[:37]}..."

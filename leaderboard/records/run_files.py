@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from asugnn.atomic_write import file_sha256
@@ -31,6 +31,17 @@ def file_digest(path: Path) -> str:
     with reading(path, "a file of a run"):
         check_file_size(path, LARGEST_FILES.get(path.name, RUN_FILE_BYTES))
         return file_sha256(path)
+
+
+def compare_digests(folder: Path, present: Mapping[str, str], stated: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Each file of a run that is not as run.json lists it, by its path in the folder, and what is wrong with it."""
+    for name in sorted(present.keys() | stated.keys()):
+        if name not in stated:
+            yield name, f"{folder / name} was added later: run.json does not list it"
+        elif name not in present:
+            yield name, f"{folder / name} is missing"
+        elif present[name] != stated[name]:
+            yield name, f"{folder / name} was changed: its sha256 is not that in run.json"
 
 
 def files_below(folder: Path) -> Iterator[Path]:

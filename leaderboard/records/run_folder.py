@@ -28,7 +28,7 @@ from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.predictions_csv import read_predictions
-from leaderboard.records.run_files import file_digest, file_digests, files_below
+from leaderboard.records.run_files import compare_digests, file_digest, file_digests, files_below
 from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
@@ -133,12 +133,8 @@ class StoredRun:
         files = [start] if start.is_file() else files_below(start)
         present = {f.relative_to(self.folder).as_posix(): file_digest(f) for f in files}
         stated = {n: d for n, d in self.record.files.items() if n == path or n.startswith(f"{path}/")}
-        for name in sorted(present.keys() | stated.keys()):
-            if present.get(name) != stated.get(name):
-                if name not in stated:
-                    raise InputError(f"{self.folder / name} was added later: run.json does not list it; remove it")
-                fault = "was changed: its sha256 is not that in run.json" if name in present else "is missing"
-                raise InputError(f"{self.folder / name} {fault}; {RESTORE}")
+        for name, fault in compare_digests(self.folder, present, stated):
+            raise InputError(f"{fault}; {RESTORE if name in stated else 'remove it'}")
 
 
 def read_history(folder: Path) -> dict[str, list[float]]:

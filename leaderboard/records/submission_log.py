@@ -20,7 +20,7 @@ from typing import Any
 from asugnn.atomic_write import write_text
 from asugnn.errors import InputError
 from asugnn.limits import JSON_BYTES
-from asugnn.reading import check_file_size, parse_json, reading
+from asugnn.reading import parse_json, read_bounded_bytes, reading
 from leaderboard.records.run_record import LogReference
 
 LOG_FILE = "submissions.jsonl"
@@ -38,8 +38,7 @@ class SubmissionLog:
         if not os.path.lexists(self.file):
             return []
         with reading(self.file, "the log of submissions", "restore it: it was changed"):
-            check_file_size(self.file, JSON_BYTES)
-            text = self.file.read_bytes().decode("utf-8")
+            text = read_bounded_bytes(self.file, JSON_BYTES).decode("utf-8")
         if text and not text.endswith("\n"):
             raise InputError(f"{self.file} was changed: its last line is incomplete")
         return text.split("\n")[:-1]
@@ -52,7 +51,6 @@ class SubmissionLog:
             with reading(self.file, "the log of submissions", f"line {number} was changed: it is no entry"):
                 entry = _parse_entry(line)
                 right = json.dumps(entry) == line and entry["n"] == number
-                right &= all(type(entry[key]) is kind for key, kind in (("task", str), ("fold", int), ("name", str)))
                 fits = entry["previous"] == previous
             if not (right and fits):
                 raise InputError(f"{where} or the line before it was changed: they do not fit together")
@@ -89,7 +87,7 @@ def _parse_entry(line: str) -> dict[str, Any]:
     """The entry in a line of the log; raises `ValueError` or `TypeError` for what is none."""
     entry: dict[str, Any] = parse_json(line)
     for name, kind in (("n", int), ("name", str), ("task", str), ("fold", int), ("sha256", str), ("previous", str)):
-        if not isinstance(entry[name], kind):
+        if type(entry[name]) is not kind:  # true and false are no numbers
             raise ValueError(f"its field '{name}' is not {'text' if kind is str else 'a whole number'}")
     for name, value in entry["metrics"].items():
         if value is not None and not isinstance(value, (int, float)):
