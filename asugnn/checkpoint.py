@@ -10,7 +10,8 @@ from pathlib import Path
 
 from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
-from asugnn.reading import reading
+from asugnn.limits import RUN_FILE_BYTES
+from asugnn.reading import read_bounded_bytes, reading
 
 MAGIC = b"asugnn checkpoint 1\n"
 DIGEST = hashlib.sha256().digest_size  # bytes
@@ -26,7 +27,7 @@ def write_checkpoint(path: Path, payload: bytes, identity: str) -> None:
 def read_checkpoint(path: Path, identity: str) -> bytes:
     """Read the payload of a checkpoint; raises `InputError` where it is damaged, or of another training."""
     with reading(path, "a checkpoint"):
-        content = path.read_bytes()
+        content = read_bounded_bytes(path, RUN_FILE_BYTES)
     start = len(MAGIC) + DIGEST
     body = content[start:]
     if not content.startswith(MAGIC) or content[len(MAGIC) : start] != _digest(body):

@@ -31,11 +31,19 @@ ARCHIVE_FILES = 100_000
 DOCUMENT_BYTES = 50_000_000  # of a line of a packed file of documents
 DOWNLOAD_BYTES = 50_000_000_000  # of a download whose size was not announced
 ANSWER_BYTES = 200_000_000  # of an answer that is kept in memory
+RECORD_DEPTH = 20  # objects and lists in one another, in a field of a record
+RECORD_CHARACTERS = 10_000  # of a text in a record
+RECORD_NUMBER = 2**53  # whole numbers of a record
+RECORD_SECONDS = 10**12  # times of a record
 HISTORY_BYTES = 4_000_000  # of the history of a training
 RUN_FILE_BYTES = 20_000_000_000  # of any other file of a run
 
 
+class LimitError(InputError):
+    """A file exceeds a limit: the message does not name the file, which `reading` puts before it."""
+
+
 def check_limit(amount: int, limit: int, what: str) -> None:
-    """Raise `InputError` if `amount` exceeds `limit`; `what` names the unit, such as "atoms"."""
+    """Raise `LimitError` if `amount` exceeds `limit`; `what` names the unit, such as "atoms"."""
     if amount > limit:
-        raise InputError(f"it has {amount:,} {what}, and at most {limit:,} are read")
+        raise LimitError(f"it has {amount:,} {what}, and at most {limit:,} are read")

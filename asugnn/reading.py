@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
-from asugnn.limits import CSV_BYTES, JSON_BYTES, JSON_DEPTH, TOML_BYTES, check_limit
+from asugnn.limits import CSV_BYTES, JSON_BYTES, JSON_DEPTH, TOML_BYTES, LimitError, check_limit
 
 
 @contextmanager
 def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:
     """Turn whatever fails while `path` is read into an `InputError`: "PATH cannot be read as WHAT: reason; hint".
 
-    A parser may trip over anything in a damaged or foreign file, so every exception counts; an `InputError` passes
-    through, because it already is a sentence for the user.
+    A parser may trip over anything in a damaged or foreign file, so every exception counts but lack of memory. An
+    `InputError` passes through, because it already is a sentence for the user; that of a limit gets the path.
     """
     try:
         yield
-    except InputError:
-        raise
-    except MemoryError:
+    except LimitError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (InputError, MemoryError):
         raise
     except BaseException as error:
         # A panic of polars is no Exception, though it is a fault of the file like any other.
@@ -61,13 +61,20 @@ def parse_json(text: str | bytes) -> Any:
         content = json.loads(text)
     except RecursionError:
         raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read") from None
+    if is_nested_deeper(content, JSON_DEPTH):
+        raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read")
+    return content
+
+
+def is_nested_deeper(content: Any, levels: int) -> bool:
+    """Whether what JSON holds has more than so many levels of objects and lists in one another."""
     level = [content]
-    for _ in range(JSON_DEPTH + 1):
+    for _ in range(levels + 1):
         level = [item for item in level if isinstance(item, (dict, list))]
         if not level:
-            return content
+            return False
         level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
-    raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read")
+    return True
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -79,23 +86,28 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def read_csv_rows(path: Path) -> list[list[str]]:
     """Read the cells of a CSV file by line, without blank lines; to be called within `reading`."""
+    check_file_size(path, CSV_BYTES)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        check_file_size(path, CSV_BYTES)
         return [line for line in csv.reader(file) if any(line)]
 
 
 def read_bounded_text(path: Path, limit: int, errors: str = "strict") -> str:
     """Read a text file in UTF-8 of at most `limit` bytes, to be called within `reading`."""
+    return read_bounded_bytes(path, limit).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_bounded_bytes(path: Path, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes, to be called within `reading`."""
     check_file_size(path, limit)
-    return path.read_text(encoding="utf-8", errors=errors)
+    return path.read_bytes()
 
 
 def check_file_size(path: Path, limit: int) -> None:
-    """Raise `InputError` where a file has more than `limit` bytes, or is no file, such as a device without an end."""
+    """Raise `InputError` where a file has more than `limit` bytes, or is no file, such as a device without an end.
+
+    To be called within `reading`, before the file is opened: to open a pipe waits for whoever writes into it.
+    """
     if not path.is_file():
         path.stat()  # raises where there is nothing
         raise InputError(f"{path} is not a regular file")
-    try:
-        check_limit(path.stat().st_size, limit, "bytes")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    check_limit(path.stat().st_size, limit, "bytes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
@@ -21,7 +20,7 @@ from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS
 from asugnn.neighbours import Neighbours, nearest_neighbours, neighbours_within
 from asugnn.published_weights import PublishedWeights
-from asugnn.reading import reading
+from asugnn.reading import read_json, reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +91,7 @@ def read_saved_model(files: Mapping[str, Path], kind: str, published: Mapping[st
     import torch
 
     with reading(weights_folder(files), "a model in matgl's format"):
-        model = json.loads(files["model.json"].read_text(encoding="utf-8"))["kwargs"]
+        model = read_json(files["model.json"], "a model in matgl's format")["kwargs"]
         state = torch.load(files["state.pt"], map_location="cpu", weights_only=True)
         if (saved_kind := model["model"]["@class"]) != kind:
             raise ValueError(f"it is a {saved_kind}, not a {kind}")

@@ -1,10 +1,12 @@
 """Crystals with labels: data sets, their targets, and the tasks that are made of them.
 
-targets.py     a label: its unit, kind and metrics, and how it is read from a table
-registry.py    which data sets there are, and where their files are
-dataset.py     a data set in memory, read from one Parquet layout
-tasks.py       `dataset/target[@split]`, and suites of tasks
-exclusions.py  the rows that were left out when a data set was made
+targets.py         a label: its unit, kind and metrics, and how it is read from a table
+known_sources.py   the data sets that this project knows by name
+registry.py        which data sets there are, and where their files are
+dataset.py         a data set in memory, read from one Parquet layout
+parquet_bounds.py  what a Parquet file holds, measured before it is decoded
+tasks.py           `dataset/target[@split]`, and suites of tasks
+exclusions.py      the rows that were left out when a data set was made
 """
 
 from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dataset, read_layout

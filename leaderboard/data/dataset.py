@@ -17,10 +17,10 @@ import numpy as np
 
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
-from asugnn.limits import ATOMS, ID_BYTES, check_limit
-from asugnn.reading import reading, reason
+from asugnn.limits import ATOMS, ID_BYTES, PARQUET_BYTES, check_limit
+from asugnn.reading import read_bounded_bytes, reading, reason
 from leaderboard._util import current_workspace
-from leaderboard.data.parquet_bounds import check_parquet, read_parquet_bytes
+from leaderboard.data.parquet_bounds import check_parquet
 from leaderboard.data.registry import data_file, embedded_record, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
 
@@ -99,7 +99,7 @@ def read_layout(file: Path, hint: str, content: bytes | None = None) -> pl.DataF
 
     with reading(file, "Parquet"):
         if content is None:
-            content = read_parquet_bytes(file)
+            content = read_bounded_bytes(file, PARQUET_BYTES)
         check_parquet(content)
         table = pl.read_parquet(content)
         _check_row_sizes(table)
@@ -130,7 +130,7 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
     import polars as pl
 
     with reading(file, "Parquet"):
-        content = read_parquet_bytes(file)
+        content = read_bounded_bytes(file, PARQUET_BYTES)
     sha256 = hashlib.sha256(content).hexdigest()
     description = read_description(source.folder) if source.folder else {}
     if stated := description.get("file_sha256"):

@@ -6,20 +6,12 @@ written in Thrift's compact protocol (apache/parquet-format, parquet.thrift), of
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from asugnn.limits import PARQUET_BYTES, PARQUET_COLUMNS, PARQUET_UNPACKED_BYTES, PARQUET_VALUES, check_limit
-from asugnn.reading import check_file_size
+from asugnn.limits import PARQUET_COLUMNS, PARQUET_UNPACKED_BYTES, PARQUET_VALUES, check_limit
 
 MOST_NESTED = 20  # structs in one another
 Struct = dict[int, Any]  # by number of the field
-
-
-def read_parquet_bytes(file: Path) -> bytes:
-    """The bytes of a Parquet file, which must not be larger than the limit."""
-    check_file_size(file, PARQUET_BYTES)
-    return file.read_bytes()
 
 
 def check_parquet(content: bytes) -> None:

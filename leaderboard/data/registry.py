@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -16,7 +15,7 @@ from typing import Any
 
 from asugnn.cache import home_folder
 from asugnn.errors import InputError
-from asugnn.reading import read_json, reading
+from asugnn.reading import read_json, read_toml, reading
 from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
 from leaderboard.data.targets import Source, described_target
@@ -73,7 +72,7 @@ def embedded_record(source: Source) -> dict[str, Any]:
     """provenance.toml beside the file of an embedded data set; raises `InputError`."""
     file = (PACKAGE / source.file).with_name("provenance.toml")
     with reading(file, "the origin of a data set", "install the package again"):
-        record = tomllib.loads(file.read_text("utf-8"))
+        record = read_toml(file)
         record["sha256"]
         return record
 
@@ -140,12 +139,9 @@ def _read_json(file: Path, _: Stamp) -> dict[str, Any]:
     description = read_json(file, "a data set", MAKE_AGAIN)
     with reading(file, "a data set", MAKE_AGAIN):
         _check_description(description)
-        if "description_sha256" in description:
-            intact = description["description_sha256"] == description_sha256(description)
-        else:
-            intact = True
-    if not intact:
-        raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
+        stated = description.get("description_sha256")
+        if stated is not None and stated != description_sha256(description):
+            raise InputError(f"{file} was changed since it was made: {MAKE_AGAIN}")
     return description
 
 

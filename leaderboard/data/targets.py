@@ -115,12 +115,10 @@ def zero_gap(gap: Column) -> Column:
 def described_target(described: Mapping[str, str]) -> Target:
     """A target as dataset.json describes it; where `positive` is missing, the name of the target names class 1.
 
-    Raises `KeyError` for an entry that is missing or not known, `ValueError` for a class without a name.
+    Raises `KeyError` for an entry that is missing or not known; that all are texts was checked when they were read.
     """
     name, kind = described["name"], described["kind"]
-    positive: object = described.get("positive", name.replace("-", " ")) if kind == "binary" else ""
-    if not isinstance(positive, str):
-        raise ValueError(f"target {name} has no text as its entry positive, the name of class 1")
+    positive = described.get("positive", name.replace("-", " ")) if kind == "binary" else ""
     columns: dict[str, Callable[[Column], Column]] = {"value": lambda c: c, "log10": log10_of, "zero": zero_gap}
     return Target(
         name,

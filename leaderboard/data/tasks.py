@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
@@ -20,6 +21,10 @@ class Task:
     source: Source
     target: Target
     rule: str = DEFAULT_RULE
+
+    def __reduce__(self) -> tuple[Callable[[str], Task], tuple[str]]:
+        """A task is sent to another process by its name: its target holds functions."""
+        return parse_task, (self.name,)
 
     @property
     def name(self) -> str:

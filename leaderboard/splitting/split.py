@@ -1,9 +1,9 @@
 """Splits: which ids train, validate and test. Files that are verified by a digest; nothing is drawn at run time.
 
 `splits/<dataset>/<rule>.csv` holds `id,part`; the TOML beside it holds the rule, its version, the counts, the digest
-of the CSV, and the parts of each fold. Ten parts `0` to `9`: fold k tests parts 2k and 2k+1, validates on part
-2k+2 (mod 10), and trains on the other seven and on part `train`, which is in every fold. Rows of any other part
-(`withheld`, `zero-shot`) are in no fold.
+of the CSV, and which parts test, validate and train in each fold. Of `random` and `formula` there are ten, `0` to `9`:
+fold k tests parts 2k and 2k+1, validates on part 2k+2 (mod 10), and trains on the other seven and on part `train`,
+which is in every fold. Rows of a part that a fold does not name, such as `withheld`, are not in it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
-from asugnn.limits import CSV_BYTES
-from asugnn.reading import check_file_size, read_toml, reading
+from asugnn.limits import CSV_BYTES, TOML_BYTES
+from asugnn.reading import read_bounded_bytes, read_bounded_text, read_toml, reading
 from leaderboard.data import PACKAGE, Dataset, Source, Target, read_description
 
 SPLITS_FOLDER = PACKAGE.parent / "splits"
@@ -66,8 +66,7 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
     check_split_file(dataset.source, toml, folder)
     description = _read_toml(toml)
     with reading(table, "a split", RESTORE):
-        check_file_size(table, CSV_BYTES)
-        content = table.read_bytes()
+        content = read_bounded_bytes(table, CSV_BYTES)
     if (digest := hashlib.sha256(content).hexdigest()) != description["sha256"]:
         raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {toml.name} says "
                          f"{description['sha256'][:12]}...; {RESTORE}")  # fmt: skip
@@ -115,7 +114,9 @@ def _published_digests(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     with reading(file, "digests of splits", RESTORE):
-        return {name: digest for digest, name in (line.split() for line in file.read_text("utf-8").splitlines())}
+        return {
+            name: digest for digest, name in (line.split() for line in read_bounded_text(file, TOML_BYTES).splitlines())
+        }
 
 
 def list_rules(source: Source) -> list[str]:

@@ -222,7 +222,7 @@ def structure_types(crystals: Mapping[str, Crystal]) -> dict[str, str]:
 def structure_type(crystal: Crystal) -> str:
     """The structure type, as far as symmetry determines it: space group, anonymous formula, orbits of each element.
 
-    A crystal in which spglib finds no symmetry is a type of its own.
+    A crystal in which moyo finds no symmetry is a type of its own.
     """
     try:
         cell = conventional_cell(crystal)
