@@ -13,8 +13,8 @@ from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import load_ground_truth
-from leaderboard.data import Dataset, Task, load_dataset
-from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep, csv_cell
+from leaderboard.data import Dataset, Task, csv_cell, load_dataset
+from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
 
