@@ -282,7 +282,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
             del os.environ["BENCH_SOLUTION"]
 
     def read_labels(path: Path) -> None:
-        _read_rows(path, LabelledRows([ImportTarget("gap", "eV")]))
+        _read_rows(path, LabelledRows(path, [ImportTarget("gap", "eV")]))
 
     def read_folder(path: Path) -> None:
         folder = home / "import"

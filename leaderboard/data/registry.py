@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.cache import home_folder
-from asugnn.errors import InputError
+from asugnn.errors import InputError, did_you_mean
 from asugnn.reading import read_json, read_toml, reading
 from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
@@ -51,9 +50,8 @@ def find_source(name: str) -> Source:
     """The data set of that name; raises `InputError`, which says how to name the folder of an imported one."""
     sources = sources_by_name()
     if name not in sources:
-        near = difflib.get_close_matches(name, sources, n=1, cutoff=0.75)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise InputError(f"data set '{name}' is not known here: if it was imported, {HINT.format('data sets')}{hint}")
+        hint = f"if it was imported, {HINT.format('data sets')}{did_you_mean(name, sources)}"
+        raise InputError(f"data set '{name}' is not known here: {hint}")
     return sources[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,7 +71,5 @@ def _find_target(source: Source, name: str) -> Target:
     for target in source.targets:
         if target.name == name:
             return target
-    names = {target.name: f"{source.name}/{target.name}" for target in source.targets}
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{names[near[0]]}'? There is" if near else "; there is"
-    raise InputError(f"there is no task '{source.name}/{name}'{hint}: {', '.join(sorted(names.values()))}")
+    names = [target.name for target in source.targets]
+    raise InputError(f"there is no task '{source.name}/{name}'{did_you_mean(name, names, prefix=f'{source.name}/')}")

@@ -18,7 +18,7 @@ ENDINGS = (".cif", ".cif.gz", ".mcif")  # in any capitals
 
 def read_cif_folder(folder: Path, found: LabelledRows) -> list[str]:
     """Read the rows of a folder into `found`, and return the columns of its table; raises `InputError`."""
-    table = _find_table(folder)
+    table = found.file = _find_table(folder)
     columns = [w.column for w in found.wanted]
     expected = f"the first line must have the id and then {' and '.join(map(repr, columns))}"
     try:

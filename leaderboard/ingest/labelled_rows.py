@@ -45,6 +45,7 @@ def parse_target(text: str) -> ImportTarget:
 class LabelledRows:
     """What was read so far: no column but those of `wanted` is a label, and nothing in another one is a fault."""
 
+    file: Path  # that has the labels
     wanted: Sequence[ImportTarget]
     rows: dict[str, tuple[Crystal, Labels]] = field(default_factory=dict)
     faults: list[tuple[str, str]] = field(default_factory=list)  # id and sentence of rows that cannot be used
@@ -65,17 +66,17 @@ class LabelledRows:
         """Note a row that cannot be used."""
         self.faults.append((name, f"{place}: {sentence}"))
 
-    def check_column(self, path: Path, wanted: ImportTarget, columns: Sequence[str]) -> None:
+    def check_column(self, wanted: ImportTarget, columns: Sequence[str]) -> None:
         """Raise `InputError` where a label is in no column, or no row has it, or it is not binary and has no unit."""
         if wanted.column not in columns:
-            raise InputError(f"{path} has no label '{wanted.column}'{did_you_mean(wanted.column, columns)}")
+            raise InputError(f"{self.file} has no label '{wanted.column}'{did_you_mean(wanted.column, columns)}")
         values = {labels[wanted.column] for _, labels in self.rows.values() if wanted.column in labels}
         if self.rows and not values:
-            raise InputError(f"{path}: label '{wanted.column}' is empty in every row")
+            raise InputError(f"{self.file}: label '{wanted.column}' is empty in every row")
         if not wanted.unit and (others := values - {0.0, 1.0}):
             raise InputError(
-                f"label '{wanted.column}' has other values than 0 and 1: give its unit, --target {wanted.column}:eV"
-                f" (the smallest is {min(others):g})"
+                f"{self.file}: label '{wanted.column}' has other values than 0 and 1: give its unit, "
+                f"--target {wanted.column}:eV (the smallest is {min(others):g})"
             )
 
     def _labels(self, values: Mapping[str, Any]) -> Labels:

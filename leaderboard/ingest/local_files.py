@@ -19,8 +19,6 @@ from leaderboard.ingest.write import NewDataset, write_dataset
 
 SHOWN = 5  # faults that are listed
 IMPORT_FORMATS = "a Parquet table in the bench's layout, a folder of CIFs with a CSV, an ASE database, or extended XYZ"
-    "a Parquet table in the bench's layout, a folder of CIFs with one CSV, an ASE database, or extended XYZ"
-)
 
 
 def import_dataset(
@@ -36,14 +34,14 @@ def import_dataset(
         raise InputError(f"the name '{name}' {fault}: choose another with --name")
     if len({w.name for w in wanted}) < len(wanted) or not wanted:
         raise InputError("name each label once, with --target COLUMN:UNIT")
-    found = LabelledRows(wanted)
+    found = LabelledRows(path, wanted)
     columns = _read_rows(path, found)
     for w in wanted:
-        found.check_column(path, w, columns)
+        found.check_column(w, columns)
     if found.faults and not skip:
-        raise InputError(_list_faults(path, [f"'{i}': {fault}" if i else fault for i, fault in found.faults]))
+        raise InputError(_list_faults(found.file, [f"'{i}': {fault}" if i else fault for i, fault in found.faults]))
     if not found.rows:
-        raise InputError(f"{path} has no crystal that can be read")
+        raise InputError(f"{found.file} has no crystal that can be read")
     targets = [
         {"name": w.name, "column": w.column, "unit": w.unit}
         | ({"kind": "regression"} if w.unit else {"kind": "binary", "positive": w.name.replace("-", " ")})
