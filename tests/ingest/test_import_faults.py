@@ -259,7 +259,7 @@ def test_an_id_that_predictions_cannot_hold_is_refused(name: str | None, tmp_pat
     assert sentence.startswith("row 2: ")
 
 
-@given(st.one_of(st.floats(), st.integers(), st.text(max_size=8), st.booleans(), st.none(), st.decimals(allow_nan=False)))
+@given(st.floats() | st.integers() | st.text(max_size=8) | st.booleans() | st.none() | st.decimals(allow_nan=False))
 def test_a_label_is_a_finite_number_or_missing_or_refused(value):
     for binary in (False, True):
         try:

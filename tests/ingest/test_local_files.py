@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from leaderboard.data.registry import list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest.labelled_rows import parse_target
 from leaderboard.ingest.local_files import import_dataset
+from leaderboard.records import write_record
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
-from leaderboard.splitting.split import list_rules, read_split
+from leaderboard.splitting.split import find_empty_sides, fold_sides, list_rules, read_split
 
 ABOUT = {"title": "toy", "licence": "MIT", "citation": "nobody"}
 
@@ -128,6 +130,53 @@ def test_it_is_trained_on_and_ranked(home: Path):
     assert not notes
     assert [r.model for r in rows] == ["forest", "mean"]
     assert rows[0].n == 60
+
+
+def test_a_fold_with_an_empty_side_is_named_before_anything_is_trained(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = as_parquet(home, rocksalts(6))
+    words = ["bench", "data", "import", str(path), "--target", "E_hull:eV", "--target", "stable"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    told = capsys.readouterr().err
+    task = parse_task("toy/e-hull")
+    data = load_dataset(task.source)
+    split = read_split(data, "random")
+    empty = find_empty_sides(split, data, task.target)
+    assert set(empty) < set(split.folds)  # six crystals cannot fill five folds, and fill one
+    assert ", ".join(empty.values()) in told
+    for fold, sentence in empty.items():
+        sides = vars(fold_sides(split, data, task.target, fold))
+        assert [word in sentence for word in ("training", "validation", "test")] == [not ids for ids in sides.values()]
+        with pytest.raises(InputError, match=rf"toy/e-hull cannot be run: {sentence}; choose --fold \d"):
+            plan_runs([task], ["mean"], "quick", [fold], [0], {})
+    with pytest.raises(InputError, match="toy/e-hull cannot be run: fold 0 has no"):
+        plan_runs([task], ["mean"], "quick", None, [0], {})
+    (fold,) = (fold for fold in split.folds if fold not in empty)
+    assert len(plan_runs([task], ["mean"], "quick", [fold], [0], {})) == 1
+
+
+def test_a_stored_run_without_test_crystals_leaves_the_board_standing(home: Path):
+    """Version 0.1 made such runs."""
+    source = made(as_parquet(home, rocksalts(6)), "E_hull:eV/atom")
+    task, data = parse_task("toy/e-hull"), load_dataset(source)
+    split = read_split(data, "random")
+    empty = find_empty_sides(split, data, task.target, ("test",))
+    full = next(k for k in split.folds if k not in find_empty_sides(split, data, task.target))
+    jobs = plan_runs([task], ["mean"], "quick", [full], [0], {})
+    assert run_jobs(jobs, home / "runs", lambda *_: None)["done"] == 1
+    fold = min(empty)
+    old = home / "runs" / "toy" / "e-hull@random" / "quick" / "mean"
+    shutil.copytree(old / f"{full}-0", old / f"{fold}-0")
+    record = json.loads((old / f"{fold}-0" / "run.json").read_text(encoding="utf-8"))
+    write_record(old / f"{fold}-0", {k: v for k, v in record.items() if k != "sha256"} | {"fold": fold})
+    rows, notes = rank_rows(home / "runs", [task], "quick")
+    assert [r.model for r in rows] == ["mean"]
+    sentence = f"toy/e-hull has nothing to score: fold {fold} has no test crystal"
+    assert any(sentence in note for note in notes), notes
 
 
 def test_splits_keep_together_what_belongs_together(home: Path):
