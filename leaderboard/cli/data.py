@@ -129,7 +129,7 @@ def import_(
         list[str],
         typer.Option(
             "--target",
-            help="COLUMN:UNIT of a label, or COLUMN alone if it holds 0 and 1; repeatable.",
+            help="COLUMN:UNIT of a label, or COLUMN alone if it holds 0 and 1 or True and False; repeatable.",
             show_default=False,
         ),
     ],
