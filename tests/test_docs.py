@@ -132,9 +132,9 @@ def test_a_name_that_is_gone_is_seen(text: str):
 
 
 PAGES = [
-    ROOT / "README.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted(DOCS.glob("*.md")),
-    *(ROOT / name for name in ("SECURITY.md", "splits/README.md", "submissions/README.md")),
+    *(ROOT / name / "README.md" for name in ("splits", "submissions")),
 ]
 
 
