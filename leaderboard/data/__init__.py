@@ -29,6 +29,7 @@ from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dat
 from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
 from leaderboard.data.registry import (
     PACKAGE,
+    damaged_sources,
     data_file,
     data_folder,
     description_sha256,
@@ -56,6 +57,7 @@ __all__ = [
     "Task",
     "crystal_from_row",
     "csv_cell",
+    "damaged_sources",
     "data_file",
     "data_folder",
     "description_sha256",

@@ -12,7 +12,7 @@ from asugnn.errors import InputError, prefix_errors
 from asugnn.reading import reading
 from asugnn.structure_files import structure_ids
 from leaderboard._util import SAFE_NAME
-from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
+from leaderboard.data import LAYOUT, Source, crystal_from_row, damaged_sources, list_sources, read_layout
 from leaderboard.ingest.cif_folder import read_cif_folder
 from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.write import NewDataset, write_dataset
@@ -29,7 +29,7 @@ def import_dataset(
     `about` has title, licence and citation. Rows that cannot be used are excluded with `skip`, else they raise
     `InputError`. An existing data set is not replaced.
     """
-    if not SAFE_NAME.fullmatch(name) or name in {s.name for s in list_sources()}:
+    if not SAFE_NAME.fullmatch(name) or name in {*damaged_sources(), *(s.name for s in list_sources())}:
         fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
         raise InputError(f"the name '{name}' {fault}: choose another with --name")
     if len({w.name for w in wanted}) < len(wanted) or not wanted:
