@@ -191,8 +191,8 @@ def test_results_of_a_calculator_and_stored_values_are_labels(ending: str, tmp_p
     expected = {"energy": [-3, -4, -5], "gap": [0, 0.1, 0.2], "magmom": [0.5] * 3, "metal": [1, 0, 0]}
     assert {column: values(found, column) for column in expected} == expected
     assert list(read_crystals(file)) == list(found.rows)
-    with pytest.raises(InputError, match=r"has no label 'enrgy'; did you mean 'energy'\? There is: "):
-        read(file, "enrgy:eV")
+    with pytest.raises(InputError, match=r"has no label 'energies'; did you mean 'energy'\? There is: "):
+        read(file, "energies:eV")
     assert [fault for _, fault in read(file, "name:eV").faults] == [
         f"structure {i}: 'x' is not a number" for i in (1, 2, 3)
     ]
