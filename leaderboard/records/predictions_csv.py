@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,21 @@ from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.limits import CSV_BYTES, CSV_FAULTS, CSV_LINE_CHARACTERS
 from asugnn.model import Kind
-
-SHOWN = 5  # faults of one sort that are spelt out
+from leaderboard.records.prediction_faults import (
+    DECIMAL_COMMA,
+    NUMBER,
+    SHOWN,
+    Fault,
+    Faults,
+    SubmissionError,
+    loose_id,
+    shorten,
+    unknown_id,
+    value_fault,
+)
 
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PLAIN_NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+", re.ASCII)  # as Python writes a float
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _FOREIGN = {  # first bytes of what is no text in UTF-8
     b"\xff\xfe": "it is UTF-16 text: save it as 'CSV UTF-8'",
     b"\xfe\xff": "it is UTF-16 text: save it as 'CSV UTF-8'",
@@ -43,45 +51,8 @@ class ColumnNames:
     target: str
 
 
-Fault = tuple[str, str]  # its sort, such that 'and 12 more' can stand before it, and a sentence
-
-
-class SubmissionError(InputError):
-    """A file of predictions that cannot be scored; `faults` are sentences, one a fault."""
-
-    def __init__(self, path: Path, faults: Sequence[str]) -> None:
-        self.faults = list(faults)
-        super().__init__(f"{path} cannot be scored:\n" + "\n".join(f"  {fault}" for fault in self.faults))
-
-
 class _StopError(Exception):
     """Nothing of what follows in the file can be made sense of."""
-
-
-@dataclass
-class _Faults:
-    """Sentences by sort, the first few of each spelt out and the others counted."""
-
-    shown: dict[str, list[str]] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-
-    def add(self, fault: Fault, line: int | None = None) -> None:
-        sort, sentence = fault
-        self.count[sort] = self.count.get(sort, 0) + 1
-        if self.count[sort] <= SHOWN:
-            self.shown.setdefault(sort, []).append(f"line {line}: {sentence}" if line else sentence)
-
-    @property
-    def total(self) -> int:
-        return sum(self.count.values())
-
-    def sentences(self) -> list[str]:
-        out = []
-        for sort, sentences in self.shown.items():
-            out += sentences
-            if (more := self.count[sort] - len(sentences)) > 0:
-                out.append(f"and {more:,} more {sort}")
-        return out
 
 
 def predictions_text(ids: Sequence[str], target: str, values: Sequence[float]) -> str:
@@ -110,7 +81,7 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
     columns = ColumnNames(id_column, target)
     if (plain := _read_plain(path, ids, columns, kind)) is not None:
         return plain
-    faults = _Faults()
+    faults = Faults()
     values = np.full(len(ids), np.nan)
     try:
         _rows(path, ids, columns, kind, values, faults)
@@ -143,7 +114,7 @@ def _read_plain(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind
     return values if valid.all() else None
 
 
-def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, values: Floats, faults: _Faults) -> None:
+def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, values: Floats, faults: Faults) -> None:
     """Fill `values` and `faults` from the lines of a file."""
     lines = _lines(path, faults)
     id_first = _header(lines, columns)
@@ -168,21 +139,21 @@ def _rows(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, valu
         name, text = cells if id_first else reversed(cells)
         i = place.get(name, -1)
         if i < 0:
-            loose = loose or {_loose(known): known for known in ids}
-            faults.add(_unknown(name, loose.get(_loose(name))), number)
+            loose = loose or {loose_id(known): known for known in ids}
+            faults.add(unknown_id(name, loose.get(loose_id(name))), number)
         elif line_of[i]:
-            faults.add(("duplicate ids", f"id '{_short(name)}' again, first on line {line_of[i]}"), number)
+            faults.add(("duplicate ids", f"id '{shorten(name)}' again, first on line {line_of[i]}"), number)
         else:
             line_of[i] = number
-        if fault := _value_fault(text, kind):
+        if fault := value_fault(text, kind):
             faults.add(fault, number)
         elif i >= 0:
             values[i] = float(text)
     for i in np.flatnonzero(line_of == 0).tolist():
-        faults.add(("missing ids", f"id '{_short(ids[i])}' has no row"))
+        faults.add(("missing ids", f"id '{shorten(ids[i])}' has no row"))
 
 
-def _lines(path: Path, faults: _Faults) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, faults: Faults) -> Iterator[tuple[int, str]]:
     """The lines of a file that can be read, numbered from 1, without their ends."""
     if not path.is_file():
         missing = "it is not a regular file" if path.exists() else "there is no such file"
@@ -230,7 +201,7 @@ def _header(lines: Iterator[tuple[int, str]], columns: ColumnNames) -> bool:
         raise _StopError(f"line {number}: the header has a stray quote; {expected}")
     if {name, target} <= set(cells):
         extra = [cell for cell in cells if cell not in (name, target)] or ["id or target twice"]
-        named = ", ".join(f"'{_short(cell)}'" for cell in extra[:SHOWN])
+        named = ", ".join(f"'{shorten(cell)}'" for cell in extra[:SHOWN])
         raise _StopError(
             f"line {number}: there are more columns than two ({named}): leave only '{name}' and '{target}'"
         )
@@ -238,11 +209,11 @@ def _header(lines: Iterator[tuple[int, str]], columns: ColumnNames) -> bool:
     for cell in cells[:SHOWN]:
         near = difflib.get_close_matches(cell.casefold(), [name, target], n=1)
         if near and cell != near[0]:
-            hints.append(f"'{_short(cell)}' should be '{near[0]}'")
-    if len(cells) == 2 and _NUMBER.fullmatch(cells[1]):
+            hints.append(f"'{shorten(cell)}' should be '{near[0]}'")
+    if len(cells) == 2 and NUMBER.fullmatch(cells[1]):
         hints.append("it looks like a row, so the header is missing")
     raise _StopError(
-        f"line {number}: the header is '{_short(line)}'; {expected}{''.join('; ' + hint for hint in hints)}"
+        f"line {number}: the header is '{shorten(line)}'; {expected}{''.join('; ' + hint for hint in hints)}"
     )
 
 
@@ -270,36 +241,9 @@ def _shape_fault(cells: list[str] | None, id_first: bool) -> Fault:
     if cells is None:
         return "lines with stray quotes", 'a quote (") is not closed or stands within a cell'
     hint = ""
-    if len(cells) == 3 and _DECIMAL_COMMA.fullmatch(",".join(cells[1:] if id_first else cells[:2])):
+    if len(cells) == 3 and DECIMAL_COMMA.fullmatch(",".join(cells[1:] if id_first else cells[:2])):
         hint = " (is there a decimal comma? Write a point)"
     return "lines of another length", f"{len(cells)} cell{'s' * (len(cells) > 1)} instead of 2{hint}"
-
-
-def _unknown(name: str, near: str | None) -> Fault:
-    if not name:
-        return "rows without an id", "the id is empty"
-    hint = f"; did you mean '{near}'? A spreadsheet may have changed it" if near else ""
-    return "unknown ids", f"id '{_short(name)}' is not in this task{hint}"
-
-
-def _value_fault(text: str, kind: Kind) -> Fault | None:
-    """What is wrong with a predicted value."""
-    if not text:
-        return "empty values", "the value is empty"
-    try:
-        value = float(text)
-    except ValueError:
-        value = None
-    if value is not None and _NUMBER.fullmatch(text):
-        if not np.isfinite(value):
-            return "values that are not finite", f"'{_short(text)}' is too large for a floating-point number"
-        if kind == "binary" and not 0 <= value <= 1:
-            return "values that are no probability", f"{_short(text)} is not a probability: it must lie within 0 and 1"
-        return None
-    if value is not None and not np.isfinite(value):
-        return "values that are not finite", f"'{_short(text)}' is not a finite number"
-    hint = ": write a decimal point, not a comma" if _DECIMAL_COMMA.fullmatch(text) else ""
-    return "values that are not numbers", f"'{_short(text)}' is not a number{hint}"
 
 
 def csv_cell(name: str) -> str:
@@ -307,12 +251,3 @@ def csv_cell(name: str) -> str:
     if "\n" in name or "\r" in name or name != name.strip():
         raise InputError(f"id {name!r} cannot be written: it has a line break or spaces around it")
     return '"' + name.replace('"', '""') + '"' if "," in name or '"' in name else name
-
-
-def _loose(name: str) -> str:
-    """An id without what spreadsheets and hands change: capitals, leading zeros."""
-    return name.casefold().lstrip("0")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."

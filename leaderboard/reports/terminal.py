@@ -13,7 +13,7 @@ from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
-from leaderboard.board import MetricValue, Row, SystemRow
+from leaderboard.board import MetricValue, Row, SystemRow, row_columns, row_records
 from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
@@ -260,15 +260,8 @@ def _seconds(row: Row, form: str) -> str:
 
 def _board_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
-    plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
-             "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
-             "noise", "split", "commit", "leaks", "scope", "tries")  # fmt: skip
-    names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
-    ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
-    writer.writerow([*plain, "tied_with", "runs", *ends])
-    for row in rows:
-        values = [row.metrics.get(m, MetricValue(None, None, None)) for m in names]
-        numbers = [x for v in values for x in (v.value, v.low, v.high)]
-        writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
+    writer.writerow(row_columns(rows))
+    for record in row_records(rows):
+        writer.writerow(" ".join(x) if isinstance(x, tuple) else x for x in record.values())
     return printable(out.getvalue().rstrip("\n"))
