@@ -7,8 +7,17 @@ dataset.py         a data set in memory, read from one Parquet layout
 parquet_bounds.py  what a Parquet file holds, measured before it is decoded
 tasks.py           `dataset/target[@split]`, and suites of tasks
 exclusions.py      the rows that were left out when a data set was made
+croissant.py       a data set described for other programs, in JSON-LD
 """
 
+from leaderboard.data.croissant import (
+    CROISSANT_FILE,
+    CRYSTAL_FIELDS,
+    CroissantField,
+    CroissantTable,
+    croissant_text,
+    dataset_tables,
+)
 from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dataset, read_layout
 from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
 from leaderboard.data.registry import (
@@ -26,17 +35,23 @@ from leaderboard.data.targets import Source, Target
 from leaderboard.data.tasks import DEFAULT_RULE, Task, parse_task, suite_tasks
 
 __all__ = [
+    "CROISSANT_FILE",
+    "CRYSTAL_FIELDS",
     "DEFAULT_RULE",
     "EXCLUSIONS_FILE",
     "LAYOUT",
     "PACKAGE",
+    "CroissantField",
+    "CroissantTable",
     "Dataset",
     "Source",
     "Target",
     "Task",
+    "croissant_text",
     "crystal_from_row",
     "data_file",
     "data_folder",
+    "dataset_tables",
     "description_sha256",
     "find_source",
     "how_to_get",
