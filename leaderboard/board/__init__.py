@@ -15,6 +15,7 @@ verify.py           `bench verify`: recompute every row
 from leaderboard.board.board import pareto_front, rank_rows, rank_runs
 from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
+from leaderboard.board.overview import Overview, OverviewLine, TaskRank, overview
 from leaderboard.board.row_records import row_columns, row_records
 from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, metric_value
 from leaderboard.board.rows import NOISE, OTHERS, Row
@@ -30,13 +31,17 @@ __all__ = [
     "Folds",
     "GroundTruth",
     "MetricValue",
+    "Overview",
+    "OverviewLine",
     "Row",
     "Score",
     "SystemRow",
+    "TaskRank",
     "break_down_errors",
     "check_origin",
     "load_ground_truth",
     "metric_value",
+    "overview",
     "pareto_front",
     "rank_rows",
     "rank_runs",
