@@ -149,9 +149,9 @@ def test_other_faults_are_sentences():
     with pytest.raises(InputError, match="two models or more"):
         GAP.compare({"mine": FOREST})
     with pytest.raises(
-        InputError, match=r"model 'forst', preset 'quick', fold 0 and seed 0; there is: .*forest, quick, 0, 0"
+        InputError, match=r"model 'woods', preset 'quick', fold 0 and seed 0; there is: .*forest, quick, 0, 0"
     ):
-        GAP.stored_predictions("forst")
+        GAP.stored_predictions("woods")
     with pytest.raises(InputError, match="did you mean 'open-dft/band-gap'"):
         leaderboard.task("open-dft/bandgap")
     with pytest.raises(InputError, match="there is no folder 'nowhere'"):

@@ -18,7 +18,7 @@ from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.overview import Overview, OverviewLine, TaskRank, overview
 from leaderboard.board.row_records import row_columns, row_records
 from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, metric_value
-from leaderboard.board.rows import NOISE, OTHERS, Row
+from leaderboard.board.rows import NOISE, OTHERS, Row, runs_by_row
 from leaderboard.board.score_file import Folds, Score, score_file, score_predictions
 from leaderboard.board.verify import verify_runs
 
@@ -47,6 +47,7 @@ __all__ = [
     "rank_runs",
     "row_columns",
     "row_records",
+    "runs_by_row",
     "score_file",
     "score_predictions",
     "verify_runs",

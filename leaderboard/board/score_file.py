@@ -63,13 +63,16 @@ def score_predictions(
     return score, estimates
 
 
-def score_file(file: Path, task: Task, fold: int, columns: ColumnNames | None = None) -> dict[str, Any]:
+def score_file(
+    file: Path, task: Task, fold: int, columns: ColumnNames | None = None, truth: GroundTruth | None = None
+) -> dict[str, Any]:
     """Validate and score a CSV of predictions, as the object that `bench score --json` prints.
 
-    Its columns are `id` and the target, unless others are given. Raises `InputError` with every fault of the file.
+    Its columns are `id` and the target, unless others are given. `truth` is that of the fold, where it has been loaded.
+    Raises `InputError` with every fault of the file.
     """
     names = columns or ColumnNames("id", task.target.name)
-    truth = load_ground_truth(task, fold)
+    truth = truth or load_ground_truth(task, fold)
     p = read_predictions(file, truth.ids, names.target, task.target.kind, names.id)
     score, _ = score_predictions(task, fold, [truth], [p])
     return {key: value for key, value in asdict(score).items() if value or key not in {"scope", "systems"}}
