@@ -7,7 +7,7 @@ Each subpackage is a room, whose docstring says what it is for and whose `__all_
 docs/architecture.md has the map, and tests/test_house.py holds the borders.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # what type checkers take for true; to import typing would take longer than all the rest
 
 if TYPE_CHECKING:
     from leaderboard.api import leaderboard, task
