@@ -95,7 +95,8 @@ def test_a_settled_origin_is_one_that_the_group_allows(seed, number):
 
 def test_crystals_of_open_dft():
     data = load_dataset(parse_task("open-dft/formation-energy").source)
-    found = (c for c in data.crystals(list(data.rows)[::5]) if conventional_cell(c).free)
+    moved_atoms = [name for name in data.rows if name.startswith("zs-")]
+    found = (c for c in data.crystals(moved_atoms) if conventional_cell(c).free)
     for seed, crystal in zip(range(8), found, strict=False):
         moved = moved_along_free_axes(crystal, seed)
         assert_equal_embeddings(embed_crystal(crystal, origin="settled"), embed_crystal(moved, origin="settled"))
