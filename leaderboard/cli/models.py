@@ -59,7 +59,10 @@ def predict(
     weights: Annotated[
         str, typer.Option("--pretrained", help="Published weights: a name, or a folder.", show_default=False)
     ] = "",
-    model: Annotated[str, typer.Option("--model", help="Model that a folder of weights belongs to.")] = "all",
+    model: Annotated[
+        str,
+        typer.Option("--model", help="FILE.py:CLASS of a run by a model in a file; model of a folder of weights."),
+    ] = "all",
 ) -> None:  # fmt: skip
     """Predict the crystals in files, by a stored run or published weights.
 

@@ -13,6 +13,7 @@ from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dat
 from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
 from leaderboard.data.registry import (
     PACKAGE,
+    damaged_sources,
     data_file,
     data_folder,
     description_sha256,
@@ -35,6 +36,7 @@ __all__ = [
     "Target",
     "Task",
     "crystal_from_row",
+    "damaged_sources",
     "data_file",
     "data_folder",
     "description_sha256",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.data.registry import HINT, find_source, sources_by_name
+from leaderboard.data.registry import HINT, damaged_sources, find_source, sources_by_name
 from leaderboard.data.targets import Source, Target
 
 DEFAULT_RULE = "random"
@@ -60,6 +60,8 @@ def suite_tasks(name: str) -> tuple[Task, ...]:
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
     sources = sources_by_name()
+    if name in damaged_sources():
+        raise damaged_sources()[name]
     if name not in SUITES and name not in sources:
         raise InputError(
             f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *sources])}. "

@@ -14,7 +14,7 @@ from asugnn.errors import InputError
 from asugnn.reading import read_csv_rows, reading
 from asugnn.structure_files import read_crystals, read_labelled_crystals
 from leaderboard._util import SAFE_NAME, show_progress
-from leaderboard.data import LAYOUT, Source, crystal_from_row, list_sources, read_layout
+from leaderboard.data import LAYOUT, Source, crystal_from_row, damaged_sources, list_sources, read_layout
 from leaderboard.ingest.write import Labels, NewDataset, write_dataset
 
 SHOWN = 5  # faults that are listed
@@ -54,7 +54,7 @@ def import_dataset(
     `about` has title, licence and citation. Rows that cannot be used are excluded with `skip`, else they raise
     `InputError`. An existing data set is not replaced.
     """
-    if not SAFE_NAME.fullmatch(name) or name in {s.name for s in list_sources()}:
+    if not SAFE_NAME.fullmatch(name) or name in {*damaged_sources(), *(s.name for s in list_sources())}:
         fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
         raise InputError(f"the name '{name}' {fault}: choose another with --name")
     if len({w.name for w in wanted}) < len(wanted) or not wanted:

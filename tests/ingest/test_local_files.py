@@ -14,9 +14,10 @@ from leaderboard.board.board import rank_rows
 from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.exclusions import read_exclusions
-from leaderboard.data.registry import list_sources
+from leaderboard.data.registry import find_source, list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest.local_files import _read_rows, import_dataset, parse_target
+from leaderboard.reports.terminal import render_datasets
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.splitting.split import list_rules, read_split
@@ -231,11 +232,17 @@ def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert (home / "elsewhere" / "mine" / "dataset.json").exists()
 
 
-def test_a_broken_data_set_is_named(home: Path):
+def test_a_broken_data_set_is_named_and_hinders_no_other(home: Path):
     source = made(as_parquet(home, rocksalts()), "E_hull:eV")
     (source.folder / "dataset.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
-        list_sources()
+    for read in (find_source, suite_tasks, lambda name: parse_task(f"{name}/e-hull")):
+        with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
+            read(source.name)
+    assert source.name not in {s.name for s in list_sources()}
+    assert "open-dft/metal" in (listed := render_datasets())
+    assert "dataset.json cannot be read as a data set" in listed
+    with pytest.raises(InputError, match="is taken"):
+        made(as_parquet(home, rocksalts()), "E_hull:eV")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +263,7 @@ def test_an_entry_of_another_type_is_named(home: Path, change: dict[str, Any], s
     file = made(as_parquet(home, rocksalts()), "E_hull:eV").folder / "dataset.json"
     file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     with pytest.raises(InputError, match=rf"dataset\.json cannot be read as a data set: {sentence}"):
-        list_sources()
+        find_source("toy")
 
 
 @pytest.mark.parametrize("text", ["", "\n", "name,gap\n\xff,1\n", "name,gap\n" + "x" * 200_000 + ",1\n"])
