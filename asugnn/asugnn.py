@@ -24,8 +24,8 @@ class ASUGNN(TorchModel):
     """Asymmetric-unit-based graph neural network (Cao, Anderson & Davis, J. Appl. Cryst., 2025).
 
     The defaults are the paper's, with its section or table beside each. Where a space group leaves the origin free,
-    predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`.
-    Supports hydrogen to californium.
+    predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`. A
+    chiral crystal and its mirror image get different predictions. Supports hydrogen to californium.
     """
 
     epochs: int = 200  # section 4.4
@@ -45,7 +45,7 @@ class ASUGNN(TorchModel):
     readout: Literal["set2set", "recurrent"] = "set2set"  # section 3; the authors' code: recurrent over the atoms
     distance: Literal["nearest", "cell"] = "nearest"  # images; the authors' code: inside the cell
     mass: Literal["mean", "total"] = "mean"  # of the atoms, section 2; the authors' code: of the cell
-    profile: Literal["integrated", "sampled"] = "integrated"  # of the pattern's peaks; the authors' code: sampled
+    profile: Literal["integrated", "sampled"] = "integrated"  # of the peaks; near to the authors' code: sampled
     origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: settled
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's

@@ -55,6 +55,8 @@ def embed_crystal(
 ) -> Embedding:
     """Compute the embedding of a crystal, given in any cell; raises `InputError` for elements beyond californium.
 
+    A chiral crystal and its mirror image have different embeddings, as in the paper: their coordinates differ.
+
     Parameters
     ----------
     distance
@@ -62,7 +64,7 @@ def embed_crystal(
     mass
         The `mean` of the atoms (paper), or the `total` of the cell (authors' code).
     profile
-        Peaks of the pattern are `integrated` over bins, or `sampled` at points (authors' code).
+        Peaks of the pattern are `integrated` over bins, or `sampled` at points (near to the authors' code).
     origin
         Where the space group leaves it free: as `given`, or `settled` by the atoms, so that nothing depends on it.
     """

@@ -1,7 +1,8 @@
 """The conventional cell of a crystal, its space group and its orbits, all from one tolerance.
 
 moyopy finds them, in a tenth of the time that spglib takes; tests compare the two. The cell is that of the
-International Tables, origin included, in spglib's choice of settings, but atoms and lattice are not idealised.
+International Tables, origin included, in spglib's choice of settings, but atoms and lattice are not idealised. It keeps
+the hand of the crystal, so that a chiral crystal and its mirror image have different cells.
 
 Where the space group leaves a choice (which of two equal axes comes first, which of two equivalent centres is the
 origin), libraries choose by the rounding of the input. So the last step here chooses by the atoms alone among all
@@ -91,8 +92,11 @@ def conventional_cell(crystal: Crystal, origin: Origin = "given") -> Conventiona
     return ConventionalCell(cell, int(dataset.number), np.repeat(orbits, c), primitive, tuple(group.free))
 
 
-def space_group_number(crystal: Crystal) -> int:
-    """Find the space-group number, 1 to 230, by spglib, the reference; raises `InputError` where it finds none."""
+def space_group_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
+    """Find the space-group number, 1 to 230, by spglib, the reference, within `symprec` angstrom.
+
+    Raises `InputError` where it finds none.
+    """
     import spglib
 
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # a result of None becomes an error of ours below
@@ -101,17 +105,17 @@ def space_group_number(crystal: Crystal) -> int:
         # Switching spglib to exceptions would be global, and other packages in this process expect None.
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
         try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
         except spglib.SpglibError:
             dataset = None
     if dataset is None:
-        raise _no_symmetry_error(crystal)
+        raise _no_symmetry_error(crystal, symprec)
     return int(dataset.number)
 
 
-def _no_symmetry_error(crystal: Crystal) -> InputError:
+def _no_symmetry_error(crystal: Crystal, symprec: float = SYMPREC) -> InputError:
     return InputError(
-        f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {SYMPREC} angstrom: "
+        f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {symprec:g} angstrom: "
         "look for atoms that nearly coincide"
     )
 
