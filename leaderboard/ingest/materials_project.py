@@ -35,6 +35,7 @@ from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
 from asugnn.limits import DOCUMENT_BYTES, check_limit
 from asugnn.reading import parse_json, reading, reason
+from asugnn.symmetry import SYMPREC
 from leaderboard._util import SAFE_NAME, lock_folder, show_progress, start_worker
 from leaderboard.data import Source, data_folder, find_source, read_description
 from leaderboard.ingest.screening import LABELS, merge_parts, screen_document, write_part
@@ -61,33 +62,37 @@ class Origin:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_dataset(api: bool = False) -> tuple[Source, dict[str, int]]:
+def build_dataset(api: bool = False, symprec: float = SYMPREC) -> tuple[Source, dict[str, int]]:
     """Build the data set, unless it is built already, and return it with the counts of its screening.
 
     Resumes where an earlier call stopped. With `api`, the documents come from the API, with the key in MP_API_KEY; if
-    it serves another version, the data set is named after that version. Raises `InputError`.
+    it serves another version, the data set is named after that version. Screened with another tolerance `symprec` of
+    spglib, in angstrom, it is another data set and named after that too. Raises `InputError`.
     """
     version = _api_version() if api else VERSION
     name = NAME if version == VERSION else f"mp-{version}"
+    if symprec != SYMPREC:
+        name += f"-symprec-{symprec:g}"
     home = data_folder() / name
     work = home / "parts"
     if not (home / "dataset.json").is_file():
         with lock_folder(work, wait=True):
             if not (home / "dataset.json").is_file():
-                _download_and_write(name, version, api, work)
+                _download_and_write(name, version, api, work, symprec)
     shutil.rmtree(work, ignore_errors=True)
     return find_source(name), read_description(home)["screening"]
 
 
-def _download_and_write(name: str, version: str, api: bool, work: Path) -> None:
+def _download_and_write(name: str, version: str, api: bool, work: Path, symprec: float) -> None:
     origins = _pages(version) if api else _files()
-    screened = merge_parts(_download_parts(origins, work, version))
+    screened = merge_parts(_download_parts(origins, work, version, symprec))
     if api and screened.counts["id-twice"]:
         raise InputError(
             f"{_endpoint()} gave some materials twice, so others are missing: remove {work}, and repeat the command"
         )
     description = {
         "title": f"Materials Project, database version {version}, screened as the paper of ASUGNN says",
+        "symprec": symprec,
         "source": f"{_endpoint() if api else _bucket()}, {len(origins):,} files of summary documents",
         "version": version,
         "licence": "CC-BY-4.0",
@@ -242,7 +247,7 @@ def _page(origin: Origin, version: str) -> tuple[bytes, Any]:
 # Files to parts -------------------------------------------------------------------------------------------------------
 
 
-def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list[Path]:
+def _download_parts(origins: Sequence[Origin], work: Path, version: str, symprec: float) -> list[Path]:
     """Download the missing files, several at once, and screen them in other processes, as spglib holds the GIL."""
     stop = threading.Event()
 
@@ -259,7 +264,7 @@ def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list
         else:
             download_file(origin.url, raw, size=origin.size, hint=HINT, advance=check_stop)
         try:
-            pool.submit(_screen, raw, work / f"{origin.name}.parquet").result()
+            pool.submit(_screen, raw, work / f"{origin.name}.parquet", symprec).result()
         except BrokenExecutor as error:
             raise InputError(f"a process was killed, perhaps because memory ran out; {HINT}") from error
 
@@ -284,11 +289,11 @@ def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list
     return parts
 
 
-def _screen(raw: Path, part: Path) -> None:
+def _screen(raw: Path, part: Path, symprec: float) -> None:
     """Screen a file of documents into its part; deletes the file, and raises `InputError` where it is damaged."""
     sha256 = file_sha256(raw)
     try:
-        rows = [screen_document(*named) for named in _documents(raw)]
+        rows = [screen_document(name, document, symprec) for name, document in _documents(raw)]
     except InputError:
         raw.unlink()
         raise

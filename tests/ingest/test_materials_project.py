@@ -210,6 +210,21 @@ def test_splits_keep_near_duplicates_together_and_are_the_same_everywhere(
     assert read_split(load_dataset(made), "random").sha256 == before.sha256
 
 
+def test_another_tolerance_makes_another_data_set(some: materials.Documents, home: Path, server: StandIn):
+    """An atom is 1e-4 angstrom off its place: in the group for the embedding, not for spglib's default."""
+    moved = next(doc for lines in some.values() for doc in lines if len(doc["structure"]["sites"]) > 1)
+    lengths = np.linalg.norm(moved["structure"]["lattice"]["matrix"], axis=1)
+    site = moved["structure"]["sites"][1]
+    site["abc"] = (np.array(site["abc"]) + [1e-4, 2e-4, 1.5e-4] / lengths).tolist()
+    materials.bucket(some, server)
+    one, counts = build_dataset()
+    other, fewer = build_dataset(symprec=1e-5)
+    assert (one.name, other.name) == ("mp-2024-1", "mp-2024-1-symprec-1e-05")
+    assert (counts["space-group"], fewer["space-group"]) == (0, 1)
+    assert set(load_dataset(one).ids) - set(load_dataset(other).ids) == {moved["material_id"]}
+    assert [read_description(source.folder)["symprec"] for source in (one, other)] == [1e-3, 1e-5]
+
+
 @pytest.mark.parametrize("fault", [Fault("503", 2), Fault("cut", 2, 50), Fault("429", 1, headers={"Retry-After": "0"})])
 def test_faults_that_pass_do_not_show(fault: Fault, some: materials.Documents, home: Path, server: StandIn):
     materials.bucket(some, server)
