@@ -19,6 +19,7 @@ import pytest
 from standin import Fault, StandIn, serving
 
 from asugnn import Crystal, InputError, download
+from asugnn.crystal import reduced_formula
 from asugnn.download import _Attempt, download_file
 from leaderboard.data.dataset import _opened, crystal_from_row, load_dataset
 from leaderboard.data.registry import find_source, read_description, source_provenance
@@ -416,6 +417,12 @@ def test_how_many_space_groups_depend_on_the_tolerance(data: Path):
         for tolerance in differ:
             differ[tolerance] += materials.number(crystal, tolerance, -1.0) != stated
     print({tolerance: f"{n / len(table):.1%}" for tolerance, n in differ.items()})
+    every = pl.read_parquet(data / "mp_subset.parquet")["atomic_numbers"].to_list()
+    repeated = 1 - len({reduced_formula(np.array(numbers)) for numbers in every}) / len(every)
+    print(
+        f"{repeated:.1%} share the formula of another, {1 - (1 - repeated) * (1 - differ[1e-5] / len(table)):.1%} with"
+    )
+    assert 0.17 < repeated < 0.2
     assert differ[1e-2] < differ[1e-3] < 0.03 * len(table) < differ[1e-5]
 
 
