@@ -12,19 +12,22 @@ because the bins of a peak change smoothly with its angle, so that peaks are fir
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn.crystal import SYMBOLS, Crystal, Floats
+from asugnn.crystal import SYMBOLS, Crystal, Floats, Ints
 from asugnn.errors import InputError
 
+Complexes = NDArray[np.complex128]
 Profile = Literal["integrated", "sampled"]
 
 WAVELENGTH = 1.54184  # angstrom, Cu K-alpha
@@ -33,9 +36,19 @@ MAX_ANGLE = 85.0  # degrees of 2-theta: the profiles of peaks beyond the last bi
 MERGE_ANGLE = 1e-5  # degrees of 2-theta within which reflections are one peak, as in pymatgen
 GRAIN_SIZE = 200.0  # angstrom
 SCHERRER = 0.888  # Scherrer's constant, the authors'
+TOGETHER = 32  # crystals at once
 BLOCK = 1_000_000  # phases in memory at once, 16 MB
 GRID_STEP = 0.05  # degrees of 2-theta, of the grid to which peaks are interpolated
 TABLE_STEP = 2.0**-15  # 1/angstrom^2, of the table of scattering factors: accurate to 1e-9 with two derivatives
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """The h peaks of several crystals: the crystal of each, 2-theta in degrees, and intensity, all (h,)."""
+
+    crystal: Ints
+    angle: Floats
+    intensity: Floats
 
 
 def powder_pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
@@ -49,12 +62,32 @@ def powder_pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
     All cells of a crystal have the same pattern; a primitive one is fastest. Raises `InputError` for an element without
     a scattering factor, or a cell too small to diffract.
     """
-    angle, intensity = _find_peaks(crystal, MAX_ANGLE)  # (h,), (h,)
-    bins = _sample_profiles(angle, intensity) if profile == "sampled" else _integrate_profiles(angle, intensity)
-    if not (area := bins.sum()) > 0:
-        raise InputError(f"{crystal.formula} has no reflection below {MAX_ANGLE} degrees: is its cell in angstrom?")
-    share: Floats = bins / area
-    return share
+    (pattern,) = powder_patterns([crystal], profile)
+    if isinstance(pattern, InputError):
+        raise pattern
+    return pattern
+
+
+def powder_patterns(crystals: Sequence[Crystal], profile: Profile = "integrated") -> list[Floats | InputError]:
+    """Compute the pattern of each crystal, or the error that `powder_pattern` raises, in less time."""
+    patterns: list[Floats | InputError] = []
+    for start in range(0, len(crystals), TOGETHER):
+        patterns += _few_patterns(crystals[start : start + TOGETHER], profile)
+    return patterns
+
+
+def _few_patterns(crystals: Sequence[Crystal], profile: Profile) -> list[Floats | InputError]:
+    found: list[Any] = [_unknown_element(crystal) for crystal in crystals]
+    known = [i for i, error in enumerate(found) if error is None]
+    peaks = _find_peaks([crystals[i] for i in known], MAX_ANGLE)
+    bins = (_sample_profiles if profile == "sampled" else _integrate_profiles)(peaks, len(known))  # (B, 140)
+    for i, values in zip(known, bins, strict=True):
+        if (area := values.sum()) > 0:
+            found[i] = values / area
+        else:
+            formula = crystals[i].formula
+            found[i] = InputError(f"{formula} has no reflection below {MAX_ANGLE} degrees: is its cell in angstrom?")
+    return found
 
 
 def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats, Floats]:
@@ -63,68 +96,109 @@ def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats,
     Intensities are in electrons squared, with Lorentz and polarisation factor. Reflections within 1e-5 degrees are one,
     as in pymatgen; weak ones are kept.
     """
-    angle, intensity = _find_peaks(crystal, max_angle)
-    order = np.argsort(angle, kind="stable")
-    angle, intensity = angle[order], intensity[order]
+    if error := _unknown_element(crystal):
+        raise error
+    peaks = _find_peaks([crystal], max_angle)
+    order = np.argsort(peaks.angle, kind="stable")
+    angle, intensity = peaks.angle[order], peaks.intensity[order]
     _, first, peak = np.unique(np.rint(angle / MERGE_ANGLE), return_index=True, return_inverse=True)
     total: Floats = np.bincount(peak, intensity, len(first)).astype(float)
     return angle[first], total
 
 
-def _find_peaks(crystal: Crystal, max_angle: float) -> tuple[Floats, Floats]:
-    """Compute 2-theta (h,) in degrees and intensity (h,) of one of each Friedel pair of reflections, unordered."""
+def _unknown_element(crystal: Crystal) -> InputError | None:
+    for z in np.unique(crystal.numbers).tolist():
+        if (symbol := SYMBOLS[z - 1]) not in _scattering_parameters():
+            return InputError(f"there is no X-ray scattering factor for {symbol}: remove the crystals that contain it")
+    return None
+
+
+def _find_peaks(crystals: Sequence[Crystal], max_angle: float) -> Peaks:
+    """Compute the unordered peaks of B crystals, one of each Friedel pair.
+
+    What depends on Miller indices is computed by crystal, what depends on the angle alone for all peaks together.
+    """
     radius = 2 * np.sin(np.radians(max_angle / 2)) / WAVELENGTH
-    elements, element = np.unique(crystal.numbers, return_inverse=True)  # (e,), (n,)
-    tables = [_tabulate_scattering(int(z)) for z in elements]
-    # |h| = |g . a| <= |g| |a|. Of the index with the largest range half is enough (Friedel), so it comes first.
+    blocks = [(i, *block) for i, crystal in enumerate(crystals) for block in _structure_factors(crystal, radius)]
+    owner = np.repeat([i for i, *_ in blocks], [len(square) for _, square, _, _ in blocks]).astype(np.int64)
+    square = np.concatenate([np.empty(0), *(square for _, square, _, _ in blocks)]) / 4  # (h,), (sin(theta)/lambda)^2
+    nearest = np.rint(square / TABLE_STEP).astype(np.int64)
+    offset = square - nearest * TABLE_STEP
+    amplitude = np.zeros(len(square), dtype=np.complex128)
+    for e in range(max((len(elements) for _, _, elements, _ in blocks), default=0)):  # the e-th element of each crystal
+        having = [block for block in blocks if len(block[2]) > e]
+        which = np.repeat([len(b[2]) > e for b in blocks], [len(b[1]) for b in blocks])  # (h,)
+        table = np.repeat([_scattering_tables().start(b[2][e]) for b in having], [len(b[1]) for b in having])
+        f, first, second = _scattering_tables().values.take(table + nearest[which], axis=0).T
+        near = offset[which]
+        amplitude[which] += np.concatenate([b[3][e] for b in having]) * ((second * near + first) * near + f)
+    sine = WAVELENGTH * np.sqrt(square)
+    cosine = np.sqrt(1 - sine**2)
+    polarisation = (1 + (cosine**2 - sine**2) ** 2) / (sine**2 * cosine)
+    intensity = 2 * (amplitude.real**2 + amplitude.imag**2) * polarisation  # 2: Friedel's pairs
+    return Peaks(owner, np.degrees(2 * np.arcsin(sine)), intensity)
+
+
+def _structure_factors(crystal: Crystal, radius: float) -> Iterator[tuple[Floats, list[int], Complexes]]:
+    """Yield, in blocks of m reflections up to `radius` (1/angstrom), 1/d^2 (m,) and the sums of phases by element.
+
+    With the e elements, their atomic numbers, these are (e, m): an element's share of the structure factor, without its
+    scattering factor. One of each Friedel pair of reflections.
+    """
+    order = np.argsort(crystal.numbers, kind="stable")
+    elements, starts = np.unique(crystal.numbers[order], return_index=True)
+    bounds = [*starts.tolist(), len(crystal)]
+    # |h| = |g . a| <= |g| |a|. Half of one index is enough (Friedel); products run along the one with most values.
     most = np.floor(radius * np.sqrt((crystal.lattice**2).sum(axis=1))).astype(int)
-    axes = np.argsort(-most, kind="stable")
-    h, k, l = (np.arange(-m if i else 0, m + 1) for i, m in enumerate(most[axes].tolist()))  # noqa: E741, Miller's
+    axes = np.argsort(most, kind="stable")
+    h_most, k_most, l_most = most[axes].tolist()
     inverse = np.linalg.inv(crystal.lattice)[:, axes]  # columns: the reciprocal vectors
     metric = inverse.T @ inverse
-    x = crystal.frac_coords[:, axes]
-    by_h, by_k, by_l = (np.exp(2j * np.pi * i[:, None] * x[:, a]) for a, i in enumerate((h, k, l)))  # (indices, n)
-    in_plane = k[:, None] ** 2 * metric[1, 1] + 2 * k[:, None] * l * metric[1, 2] + l**2 * metric[2, 2]  # (K, L)
-    cross = k[:, None] * metric[0, 1] + l * metric[0, 2]  # (K, L)
-    upper_half = (k[:, None] > 0) | ((k[:, None] == 0) & (l > 0))  # (K, L), of the plane h = 0
-    angles, intensities = [], []
-    rows = max(1, BLOCK // (len(k) * max(len(crystal), len(l))))
+    powers = np.concatenate([np.arange(m + 1) for m in (h_most, k_most, l_most)])
+    x = crystal.frac_coords[order].T[axes]  # (3, n)
+    angles = (2 * np.pi * powers)[:, None] * x.repeat([h_most + 1, k_most + 1, l_most + 1], axis=0)
+    phases = np.empty(angles.shape, dtype=np.complex128)
+    np.cos(angles, out=phases.real)
+    np.sin(angles, out=phases.imag)
+    by_h, by_k, by_l = np.split(phases, [h_most + 1, h_most + k_most + 2])
+    by_k, by_l = (np.concatenate([part[:0:-1].conj(), part]) for part in (by_k, by_l))  # from -k to k
+    # The rows of the box of indices, for each (h, k) with k >= 0 where h = 0, that enter the sphere.
+    h, k = np.divmod(np.arange(k_most, (h_most + 1) * (2 * k_most + 1)), 2 * k_most + 1)
+    k -= k_most
+    constant = h**2 * metric[0, 0] + 2 * h * k * metric[0, 1] + k**2 * metric[1, 1]
+    linear = 2 * (h * metric[0, 2] + k * metric[1, 2])
+    entering = np.flatnonzero(constant - linear**2 / (4 * metric[2, 2]) <= radius**2 * (1 + 1e-9))
+    h, k, constant, linear = h[entering], k[entering], constant[entering], linear[entering]
+    l = np.arange(-l_most, l_most + 1)  # noqa: E741, Miller's
+    rows = max(1, BLOCK // max(len(crystal), len(l)))
     for start in range(0, len(h), rows):
-        part = h[start : start + rows, None, None]
-        square = part**2 * metric[0, 0] + 2 * part * cross + in_plane  # (rows, K, L), 1 / d^2
-        inside = np.flatnonzero(((square <= radius**2) & ((part > 0) | upper_half)).ravel())
-        square = square.ravel()[inside] / 4  # (sin(theta) / lambda)^2
-        nearest = np.rint(square / TABLE_STEP).astype(np.int64)
-        offset = square - nearest * TABLE_STEP
-        pair = (by_h[start : start + rows, None] * by_k).reshape(-1, len(crystal))  # (rows K, n)
-        amplitude = np.zeros(len(inside), dtype=np.complex128)
-        for e, table in enumerate(tables):
-            atoms = element == e if len(tables) > 1 else slice(None)
-            phases = (pair[:, atoms] @ by_l[:, atoms].T).ravel()[inside]
-            f, first, second = table[:, nearest]
-            amplitude += phases * ((second * offset + first) * offset + f)
-        sine = WAVELENGTH * np.sqrt(square)
-        cosine = np.sqrt(1 - sine**2)
-        polarisation = (1 + (cosine**2 - sine**2) ** 2) / (sine**2 * cosine)
-        angles.append(np.degrees(2 * np.arcsin(sine)))
-        intensities.append(2 * (amplitude.real**2 + amplitude.imag**2) * polarisation)  # 2: Friedel's pairs
-    return np.concatenate(angles), np.concatenate(intensities)
+        part = slice(start, start + rows)
+        square = constant[part, None] + linear[part, None] * l + l**2 * metric[2, 2]  # (rows, L), 1 / d^2
+        if start == 0:
+            square[0, : l_most + 1] = np.inf  # h = k = 0, of which l > 0 is enough
+        inside = np.flatnonzero(square.ravel() <= radius**2)
+        pair = by_h[h[part]] * by_k[k[part] + k_most]  # (rows, n)
+        sums = np.empty((len(elements), len(inside)), dtype=np.complex128)
+        for e, (first, last) in enumerate(itertools.pairwise(bounds)):
+            sums[e] = (pair[:, first:last] @ by_l[:, first:last].T).ravel()[inside]
+        yield square.ravel()[inside], elements.tolist(), sums
 
 
-def _integrate_profiles(angle: Floats, intensity: Floats) -> Floats:
-    """Integrate the profiles of peaks (h,) over the bins: (140,), interpolating between angles of a grid."""
-    position = angle / GRID_STEP
+def _integrate_profiles(peaks: Peaks, crystals: int) -> Floats:
+    """Integrate the profiles of the peaks of B crystals over the bins: (B, 140), interpolating between grid angles."""
+    position = peaks.angle / GRID_STEP
     below = position.astype(np.int64)
     t = position - below  # (h,) from 0 to 1; Lagrange interpolation with nodes at -2 ... 3
     a, b, c, d, e, f = (t - node for node in range(-2, 4))
-    ab, cd, ef = a * b, c * d * intensity, e * f
-    inner, outer, last = ab * ef * intensity, cd * ef, cd * ab
+    ab, cd, ef = a * b, c * d * peaks.intensity, e * f
+    inner, outer, last = ab * ef * peaks.intensity, cd * ef, cd * ab
     weights = b * outer / -120, a * outer / 24, d * inner / -12, c * inner / 12, f * last / -24, e * last / 120
-    grid = np.zeros(len(_grid_profiles()))
-    for i, weight in enumerate(weights):
-        grid += np.bincount(below + i, weight, len(grid))
+    size = len(_grid_profiles())
+    index = (below + peaks.crystal * size) + np.arange(6)[:, None]  # (6, h)
+    # Always so many rows: the rounding of a matrix product may depend on its shape, and a pattern on no other crystal.
+    grid = np.bincount(index.ravel(), np.concatenate(weights), TOGETHER * size).reshape(TOGETHER, size)
     bins: Floats = np.maximum(grid.astype(np.float32) @ _grid_profiles(), 0).astype(float)
-    return bins
+    return bins[:crystals]
 
 
 @cache
@@ -141,34 +215,49 @@ def _grid_profiles() -> NDArray[np.float32]:
     return np.diff(below, axis=1).astype(np.float32)
 
 
-def _sample_profiles(angle: Floats, intensity: Floats) -> Floats:
-    """Sum the profiles of peaks (h,) at the lower edges of the bins: (140,)."""
+def _sample_profiles(peaks: Peaks, crystals: int) -> Floats:
+    """Sum the profiles of the peaks of B crystals at the lower edges of the bins: (B, 140)."""
     from scipy.special import voigt_profile
 
-    allowed = intensity > 0
-    angle, intensity = angle[allowed], intensity[allowed]
-    part = SCHERRER * WAVELENGTH / (20 * np.cos(np.radians(angle / 2))) / (0.5346 + np.sqrt(0.2166 + 1))
-    heights = voigt_profile(EDGES[:-1, None] - angle, part / np.sqrt(8 * np.log(2)), part / 2)  # (140, h)
-    bins: Floats = heights @ intensity
+    bins = np.zeros((crystals, len(EDGES) - 1))
+    for i in range(crystals):
+        allowed = (peaks.crystal == i) & (peaks.intensity > 0)
+        angle = peaks.angle[allowed]
+        part = SCHERRER * WAVELENGTH / (20 * np.cos(np.radians(angle / 2))) / (0.5346 + np.sqrt(0.2166 + 1))
+        heights = voigt_profile(EDGES[:-1, None] - angle, part / np.sqrt(8 * np.log(2)), part / 2)  # (140, h)
+        bins[i] = heights @ peaks.intensity[allowed]
     return bins
 
 
-@cache
-def _tabulate_scattering(number: int) -> Floats:
-    """Tabulate the atomic scattering factor in electrons and its Taylor terms: (3, t), at multiples of `TABLE_STEP`.
+class _ScatteringTables:
+    """Atomic scattering factors in electrons and their first two Taylor terms, at multiples of `TABLE_STEP`.
 
-    Raises `InputError` for an element without one.
+    The tables of all elements are one array, values (118 t, 3), so that one look-up serves crystals of any elements;
+    memory is used only for those that were asked for.
     """
-    symbol = SYMBOLS[number - 1]
-    if symbol not in _scattering_parameters():
-        raise InputError(f"there is no X-ray scattering factor for {symbol}: remove the crystals that contain it")
-    a, b = np.array(_scattering_parameters()[symbol]).T
-    square = np.arange(0, WAVELENGTH**-2 + 2 * TABLE_STEP, TABLE_STEP)
-    terms = a * np.exp(-np.outer(square, b))  # (t, 4 or so)
-    sums = [terms @ (-b) ** k for k in range(3)]  # of the Gaussians, their first derivative, ...
-    factor = [number - 41.78214 * square * sums[0]]
-    factor += [-41.78214 * (k * sums[k - 1] + square * sums[k]) / k for k in (1, 2)]
-    return np.stack(factor)
+
+    def __init__(self) -> None:
+        self._squares = np.arange(0, WAVELENGTH**-2 + 2 * TABLE_STEP, TABLE_STEP)  # (t,)
+        self.values = np.zeros((len(SYMBOLS) * len(self._squares), 3))
+        self._known: set[int] = set()
+
+    def start(self, number: int) -> int:
+        """Return the first row of the table of an element that has a scattering factor."""
+        square, start = self._squares, (number - 1) * len(self._squares)
+        if number not in self._known:
+            a, b = np.array(_scattering_parameters()[SYMBOLS[number - 1]]).T
+            terms = a * np.exp(-np.outer(square, b))  # (t, 4 or so)
+            sums = [terms @ (-b) ** k for k in range(3)]  # of the Gaussians, their first derivative, ...
+            factor = [number - 41.78214 * square * sums[0]]
+            factor += [-41.78214 * (k * sums[k - 1] + square * sums[k]) / k for k in (1, 2)]
+            self.values[start : start + len(square)] = np.stack(factor, axis=1)
+            self._known.add(number)
+        return start
+
+
+@cache
+def _scattering_tables() -> _ScatteringTables:
+    return _ScatteringTables()
 
 
 @cache

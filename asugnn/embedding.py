@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats, Ints
-from asugnn.diffraction import Profile, powder_pattern
+from asugnn.diffraction import TOGETHER, Profile, powder_patterns
 from asugnn.elements import check_elements, element_values
-from asugnn.symmetry import Origin, conventional_cell
+from asugnn.errors import InputError
+from asugnn.symmetry import ConventionalCell, Origin, conventional_cells
 
 Distance = Literal["nearest", "cell"]
 Mass = Literal["mean", "total"]
 
 MAX_WEIGHT = 1.1  # 1/angstrom, largest weight of an edge (section 2.2)
+BLOCK = 4096  # pairs of atoms at once, which fit into a processor's cache
 _HALF_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # (13, 3), one of each opposite pair
 
 
@@ -68,10 +70,48 @@ def embed_crystal(
     origin
         Where the space group leaves it free: as `given`, or `settled` by the atoms, so that nothing depends on it.
     """
+    (found,) = embed_crystals([crystal], distance=distance, mass=mass, profile=profile, origin=origin)
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def embed_crystals(
+    crystals: Sequence[Crystal],
+    *,
+    distance: Distance = "nearest",
+    mass: Mass = "mean",
+    profile: Profile = "integrated",
+    origin: Origin = "given",
+) -> list[Embedding | InputError]:
+    """Compute the embedding of each crystal, or the error that `embed_crystal` raises, in half the time.
+
+    No embedding depends on the other crystals.
+    """
+    found: list[Any] = [_unknown_element(crystal) for crystal in crystals]
+    known = [i for i, error in enumerate(found) if error is None]
+    for start in range(0, len(known), TOGETHER):
+        few = known[start : start + TOGETHER]
+        for i, cell in zip(few, conventional_cells([crystals[i] for i in few], origin), strict=True):
+            found[i] = cell
+        few = [i for i in few if not isinstance(found[i], InputError)]
+        patterns = powder_patterns([found[i].primitive for i in few], profile)
+        for i, pattern in zip(few, patterns, strict=True):
+            found[i] = pattern if isinstance(pattern, InputError) else _embed_cell(found[i], pattern, distance, mass)
+    return found
+
+
+def _unknown_element(crystal: Crystal) -> InputError | None:
+    try:
+        check_elements(crystal, "ASUGNN")
+    except InputError as error:
+        return error
+    return None
+
+
+def _embed_cell(conventional: ConventionalCell, pattern: Floats, distance: Distance, mass: Mass) -> Embedding:
     from ase.data import atomic_masses
 
-    check_elements(crystal, "ASUGNN")
-    conventional = conventional_cell(crystal, origin)
     cell, orbits = conventional.crystal, conventional.orbits
     dam = _shortest_distances(cell) if distance == "nearest" else _cell_distances(cell)  # (N, N)
     same_orbit = orbits[:, None] == orbits  # (N, N)
@@ -86,7 +126,7 @@ def embed_crystal(
     nodes[:, 92:95] = cell.frac_coords
     nodes[:, 95:105] = shared
     nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
-    return Embedding(nodes, asuam, dam, orbits, powder_pattern(conventional.primitive, profile))
+    return Embedding(nodes, asuam, dam, orbits, pattern)
 
 
 def _cell_distances(crystal: Crystal) -> Floats:
@@ -104,28 +144,26 @@ def _shortest_distances(crystal: Crystal) -> Floats:
     and where no d in the middle cell can make this less than d^2, as in a rectangular one, they need not be tried.
     """
     n = len(crystal)
-    first, second = _atom_pairs(n)
     lattice = _reduce_lattice(crystal.lattice)
-    frac = crystal.frac_coords @ (crystal.lattice @ np.linalg.inv(lattice))
-    separation = frac[first] - frac[second]  # (pairs, 3)
-    separation -= np.rint(separation)
+    frac = (crystal.lattice @ np.linalg.inv(lattice)).T @ crystal.frac_coords.T  # (3, n)
     cells = _HALF_CELLS @ lattice  # (13, 3)
-    squares, along = (cells**2).sum(axis=1), lattice @ cells.T  # (13,), (3, 13)
-    tried = abs(along).sum(axis=0) > squares * (1 + 1e-12)
-    square = ((separation @ lattice) ** 2).sum(axis=1)  # (pairs,)
-    if tried.any():
-        nearer = squares[tried] - 2 * abs(separation @ along[:, tried])  # (pairs, at most 13)
-        square += np.minimum(nearer.min(axis=1), 0)
-    distance = np.zeros((n, n))
-    distance[first, second] = distance[second, first] = np.sqrt(square)
+    squares, along = (cells**2).sum(axis=1), cells @ lattice.T  # (13,), (13, 3)
+    tried = abs(along).sum(axis=1) > squares * (1 + 1e-12)
+    squares, along = squares[tried, None], 2 * along[tried]
+    distance = np.empty((n, n))
+    rows = max(1, BLOCK // n)
+    for start in range(0, n, rows):
+        stop = min(start + rows, n)
+        separation = (frac[:, start:stop, None] - frac[:, None, start:]).reshape(3, -1)  # (3, pairs)
+        separation -= np.rint(separation)
+        square = ((lattice.T @ separation) ** 2).sum(axis=0)  # (pairs,)
+        if len(along):
+            nearer = squares - abs(along @ separation)  # (at most 13, pairs)
+            square += np.minimum(nearer.min(axis=0), 0)
+        distance[start:stop, start:] = np.sqrt(square, out=square).reshape(stop - start, n - start)
+        distance[stop:, start:stop] = distance[start:stop, stop:].T
+    np.fill_diagonal(distance, 0)
     return distance
-
-
-@lru_cache(256)
-def _atom_pairs(n: int) -> tuple[Ints, Ints]:
-    """List the first and the second atom of all n (n - 1) / 2 pairs."""
-    first, second = np.triu_indices(n, 1)
-    return first, second
 
 
 def _reduce_lattice(lattice: Floats) -> Floats:
