@@ -73,21 +73,17 @@ def choose_settings(
     """
     candidates = _same_cells(lattices, 2 * symprec)
     settings = [_equivalent_settings(g.hall, c.tobytes()) for g, c in zip(groups, candidates, strict=True)]
-    # A smooth function of the atoms with the periods of the centring, otherwise generic: settings differ in its value.
-    sizes = [len(z) * s.waves.shape[1] for z, s in zip(numbers, settings, strict=True)]  # p k w
-    ends = np.cumsum(sizes).tolist()
-    phases = np.empty(ends[-1])
-    for frac, s, end, size in zip(fracs, settings, ends, sizes, strict=True):
-        np.matmul(frac, s.waves, out=phases[end - size : end].reshape(len(frac), -1))
-        phases[end - size : end].reshape(len(frac), -1)[:] += s.phases
-    strength = np.exp(np.cos(phases, out=phases).reshape(-1, 9) @ _WAVE_WEIGHTS)
-    chosen = []
-    for frac, z, s, g, end in zip(fracs, numbers, settings, groups, ends, strict=True):
-        k = len(s.moves)
+    angles = [frac @ s.waves for frac, s in zip(fracs, settings, strict=True)]  # (p, v) each
+    flat = np.concatenate([a.ravel() for a in angles])
+    cosines, sines = np.cos(flat), np.sin(flat)
+    chosen, start = [], 0
+    for frac, z, s, g, a in zip(fracs, numbers, settings, groups, angles, strict=True):
+        part = slice(start, start := start + a.size)
         if settled and g.free:
             best, origin = _choose_with_origin(frac, z, g, s)
         else:
-            best, origin = int(np.argmax(z @ strength[end // 9 - len(z) * k : end // 9].reshape(-1, k))), None
+            exponent = cosines[part].reshape(a.shape) @ s.even + sines[part].reshape(a.shape) @ s.odd  # (p, k)
+            best, origin = int(np.argmax(z @ np.exp(exponent))), None
         move = s.moves[best] if origin is None else s.moves[best] - origin
         chosen.append(Setting(s.changes[best], s.turns[best], move))
     return chosen
@@ -146,13 +142,19 @@ def _changes_by_vectors(allowed: bytes) -> Ints:
 
 @dataclass(frozen=True, eq=False)
 class _Settings:
-    """The k conventional settings of a group for a shape of the cell."""
+    """The k conventional settings of a group for a shape of the cell, and the function that chooses among them.
+
+    It is a smooth function of the atoms with the periods of the centring, otherwise generic, so that settings differ in
+    its value: the sum over atoms of their numbers times the exponential of `cos(a) @ even + sin(a) @ odd`, of angles
+    `a = frac @ waves`.
+    """
 
     changes: Ints  # (k, 3, 3)
     turns: Ints  # (k, 3, 3)
     moves: Floats  # (k, 3)
-    waves: Floats  # (3, 9k): the phases of the waves at an atom are `frac @ waves + phases`
-    phases: Floats  # (9k,)
+    waves: Floats  # (3, v), of all settings
+    even: Floats  # (v, k)
+    odd: Floats  # (v, k)
 
 
 @cache
@@ -189,9 +191,17 @@ def _equivalent_settings(hall: int, candidates: bytes) -> _Settings:
             if not any(differ_by_operation(turn, move, *listed[1:]) for listed in settings):
                 settings.append((index, turn, move))
     indices, turns, shifts = (np.array(x) for x in zip(*settings, strict=True))
-    waves = 2 * np.pi * (turns @ group.waves.T)  # (k, 3, 9)
+    # The wave w of a setting has the phase `frac @ turn @ w + move @ w` at an atom; its vector `turn @ w`, or the
+    # opposite one, is often also that of another wave of another setting.
+    vectors = (turns @ group.waves.T).transpose(0, 2, 1)  # (k, 9, 3)
+    signs = np.sign(vectors @ [9**2, 9, 1])  # (k, 9), never 0: the components are small whole numbers
+    distinct, index = np.unique((vectors * signs[:, :, None]).reshape(-1, 3), axis=0, return_inverse=True)
     phases = 2 * np.pi * (shifts @ group.waves.T) - _WAVE_PHASES  # (k, 9)
-    return _Settings(changes[indices], turns, shifts, waves.transpose(1, 0, 2).reshape(3, -1), phases.ravel())
+    even, odd = np.zeros((2, len(distinct), len(settings)))
+    at = index.reshape(signs.shape), np.arange(len(settings))[:, None]
+    np.add.at(even, at, _WAVE_WEIGHTS * np.cos(phases))
+    np.add.at(odd, at, -signs * _WAVE_WEIGHTS * np.sin(phases))
+    return _Settings(changes[indices], turns, shifts, 2 * np.pi * distinct.T, even, odd)
 
 
 def _are_whole(x: Floats) -> NDArray[np.bool_]:

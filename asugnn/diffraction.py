@@ -13,24 +13,22 @@ because the bins of a peak change smoothly with its angle, so that peaks are fir
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any, Literal
+from functools import cache, lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn.crystal import SYMBOLS, Crystal, Floats, Ints
+from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.errors import InputError
+from asugnn.scattering_factors import WAVELENGTH, scattering_tables, unknown_scatterer
 
 Complexes = NDArray[np.complex128]
 Profile = Literal["integrated", "sampled"]
 
-WAVELENGTH = 1.54184  # angstrom, Cu K-alpha
 EDGES = np.linspace(10.0, 80.0, 141)  # degrees of 2-theta, of the 140 bins
 MAX_ANGLE = 85.0  # degrees of 2-theta: the profiles of peaks beyond the last bin reach into it
 MERGE_ANGLE = 1e-5  # degrees of 2-theta within which reflections are one peak, as in pymatgen
@@ -39,7 +37,6 @@ SCHERRER = 0.888  # Scherrer's constant, the authors'
 TOGETHER = 32  # crystals at once
 BLOCK = 1_000_000  # phases in memory at once, 16 MB
 GRID_STEP = 0.05  # degrees of 2-theta, of the grid to which peaks are interpolated
-TABLE_STEP = 2.0**-15  # 1/angstrom^2, of the table of scattering factors: accurate to 1e-9 with two derivatives
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +74,16 @@ def powder_patterns(crystals: Sequence[Crystal], profile: Profile = "integrated"
 
 
 def _few_patterns(crystals: Sequence[Crystal], profile: Profile) -> list[Floats | InputError]:
-    found: list[Any] = [_unknown_element(crystal) for crystal in crystals]
+    found: list[Any] = [unknown_scatterer(crystal) for crystal in crystals]
     known = [i for i, error in enumerate(found) if error is None]
     peaks = _find_peaks([crystals[i] for i in known], MAX_ANGLE)
     bins = (_sample_profiles if profile == "sampled" else _integrate_profiles)(peaks, len(known))  # (B, 140)
-    for i, values in zip(known, bins, strict=True):
-        if (area := values.sum()) > 0:
-            found[i] = values / area
-        else:
-            formula = crystals[i].formula
-            found[i] = InputError(f"{formula} has no reflection below {MAX_ANGLE} degrees: is its cell in angstrom?")
+    areas = bins.sum(axis=1)
+    shares = bins / np.where(areas > 0, areas, 1)[:, None]
+    for i, area, share in zip(known, areas.tolist(), shares, strict=True):
+        formula = "" if area > 0 else crystals[i].formula
+        error = f"{formula} has no reflection below {MAX_ANGLE} degrees: is its cell in angstrom?"
+        found[i] = InputError(error) if formula else share
     return found
 
 
@@ -96,7 +93,7 @@ def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats,
     Intensities are in electrons squared, with Lorentz and polarisation factor. Reflections within 1e-5 degrees are one,
     as in pymatgen; weak ones are kept.
     """
-    if error := _unknown_element(crystal):
+    if error := unknown_scatterer(crystal):
         raise error
     peaks = _find_peaks([crystal], max_angle)
     order = np.argsort(peaks.angle, kind="stable")
@@ -106,82 +103,109 @@ def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats,
     return angle[first], total
 
 
-def _unknown_element(crystal: Crystal) -> InputError | None:
-    for z in np.unique(crystal.numbers).tolist():
-        if (symbol := SYMBOLS[z - 1]) not in _scattering_parameters():
-            return InputError(f"there is no X-ray scattering factor for {symbol}: remove the crystals that contain it")
-    return None
-
-
 def _find_peaks(crystals: Sequence[Crystal], max_angle: float) -> Peaks:
     """Compute the unordered peaks of B crystals, one of each Friedel pair.
 
     What depends on Miller indices is computed by crystal, what depends on the angle alone for all peaks together.
     """
-    radius = 2 * np.sin(np.radians(max_angle / 2)) / WAVELENGTH
-    blocks = [(i, *block) for i, crystal in enumerate(crystals) for block in _structure_factors(crystal, radius)]
-    owner = np.repeat([i for i, *_ in blocks], [len(square) for _, square, _, _ in blocks]).astype(np.int64)
-    square = np.concatenate([np.empty(0), *(square for _, square, _, _ in blocks)]) / 4  # (h,), (sin(theta)/lambda)^2
-    nearest = np.rint(square / TABLE_STEP).astype(np.int64)
-    offset = square - nearest * TABLE_STEP
+    blocks = list(_structure_factors(crystals, 2 * np.sin(np.radians(max_angle / 2)) / WAVELENGTH))
+    blocks.sort(key=lambda block: -len(block.elements))  # those with an e-th element come first
+    sizes = [len(block.square) for block in blocks]
+    square = np.concatenate([np.empty(0), *(block.square for block in blocks)]) / 4  # (h,), (sin(theta) / lambda)^2
+    tables = scattering_tables()
+    nearest = np.rint(square / tables.STEP).astype(np.int64)
+    offset = square - nearest * tables.STEP
     amplitude = np.zeros(len(square), dtype=np.complex128)
-    for e in range(max((len(elements) for _, _, elements, _ in blocks), default=0)):  # the e-th element of each crystal
-        having = [block for block in blocks if len(block[2]) > e]
-        which = np.repeat([len(b[2]) > e for b in blocks], [len(b[1]) for b in blocks])  # (h,)
-        table = np.repeat([_scattering_tables().start(b[2][e]) for b in having], [len(b[1]) for b in having])
-        f, first, second = _scattering_tables().values.take(table + nearest[which], axis=0).T
-        near = offset[which]
-        amplitude[which] += np.concatenate([b[3][e] for b in having]) * ((second * near + first) * near + f)
+    for e in range(len(blocks[0].elements) if blocks else 0):
+        having = [block for block in blocks if len(block.elements) > e]
+        starts = np.repeat([tables.start(block.elements[e]) for block in having], sizes[: len(having)])
+        t = offset[: len(starts)]
+        f, first, second, third = tables.values.take(starts + nearest[: len(starts)], axis=0).T
+        amplitude[: len(starts)] += np.concatenate([block.sums[e] for block in having]) * (
+            ((third * t + second) * t + first) * t + f
+        )
     sine = WAVELENGTH * np.sqrt(square)
     cosine = np.sqrt(1 - sine**2)
     polarisation = (1 + (cosine**2 - sine**2) ** 2) / (sine**2 * cosine)
     intensity = 2 * (amplitude.real**2 + amplitude.imag**2) * polarisation  # 2: Friedel's pairs
+    owner = np.repeat(np.array([block.crystal for block in blocks], dtype=np.int64), sizes)
     return Peaks(owner, np.degrees(2 * np.arcsin(sine)), intensity)
 
 
-def _structure_factors(crystal: Crystal, radius: float) -> Iterator[tuple[Floats, list[int], Complexes]]:
-    """Yield, in blocks of m reflections up to `radius` (1/angstrom), 1/d^2 (m,) and the sums of phases by element.
+class _Block(NamedTuple):
+    """Reflections of one crystal: m of them, of which each has the sums of the phases of the atoms of e elements."""
 
-    With the e elements, their atomic numbers, these are (e, m): an element's share of the structure factor, without its
-    scattering factor. One of each Friedel pair of reflections.
-    """
-    order = np.argsort(crystal.numbers, kind="stable")
-    elements, starts = np.unique(crystal.numbers[order], return_index=True)
-    bounds = [*starts.tolist(), len(crystal)]
+    crystal: int  # its position
+    square: Floats  # (m,), 1 / d^2
+    elements: list[int]  # e atomic numbers
+    sums: Complexes  # (e, m)
+
+
+def _structure_factors(crystals: Sequence[Crystal], radius: float) -> Iterator[_Block]:
+    """Yield blocks of the reflections up to `radius` (1/angstrom) of each crystal, one of each Friedel pair."""
+    lattices = np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
     # |h| = |g . a| <= |g| |a|. Half of one index is enough (Friedel); products run along the one with most values.
-    most = np.floor(radius * np.sqrt((crystal.lattice**2).sum(axis=1))).astype(int)
-    axes = np.argsort(most, kind="stable")
-    h_most, k_most, l_most = most[axes].tolist()
-    inverse = np.linalg.inv(crystal.lattice)[:, axes]  # columns: the reciprocal vectors
-    metric = inverse.T @ inverse
-    powers = np.concatenate([np.arange(m + 1) for m in (h_most, k_most, l_most)])
-    x = crystal.frac_coords[order].T[axes]  # (3, n)
-    angles = (2 * np.pi * powers)[:, None] * x.repeat([h_most + 1, k_most + 1, l_most + 1], axis=0)
-    phases = np.empty(angles.shape, dtype=np.complex128)
-    np.cos(angles, out=phases.real)
-    np.sin(angles, out=phases.imag)
-    by_h, by_k, by_l = np.split(phases, [h_most + 1, h_most + k_most + 2])
-    by_k, by_l = (np.concatenate([part[:0:-1].conj(), part]) for part in (by_k, by_l))  # from -k to k
-    # The rows of the box of indices, for each (h, k) with k >= 0 where h = 0, that enter the sphere.
+    most = np.floor(radius * np.sqrt((lattices**2).sum(axis=2))).astype(int)
+    axes = np.argsort(most, axis=1, kind="stable")
+    lattices = np.take_along_axis(lattices, axes[:, :, None], axis=1)
+    metrics = np.linalg.inv(lattices @ lattices.transpose(0, 2, 1))  # of the reciprocal vectors
+    for i, (crystal, (h_most, k_most, l_most)) in enumerate(
+        zip(crystals, np.take_along_axis(most, axes, axis=1).tolist(), strict=True)
+    ):
+        order = np.argsort(crystal.numbers, kind="stable")
+        elements = sorted(Counter(crystal.numbers.tolist()).items())
+        bounds = list(itertools.accumulate((count for _, count in elements), initial=0))
+        angles = 2 * np.pi * crystal.frac_coords[order].T[axes[i]]  # (3, n)
+        by_h, by_k, by_l = _phases(np.cos(angles) + 1j * np.sin(angles), h_most, k_most, l_most)
+        # The rows of the box of indices, for each (h, k) with k >= 0 where h = 0, that enter the sphere.
+        plane = _index_plane(h_most, k_most)
+        (h_h, h_k, h_l), (_, k_k, k_l), (_, _, l_l) = metrics[i].tolist()
+        constant, linear = np.array([[h_h, 2 * h_k, k_k, 0, 0], [0, 0, 0, 2 * h_l, 2 * k_l]]) @ plane
+        entering = np.flatnonzero(constant - linear**2 / (4 * l_l) <= radius**2 * (1 + 1e-9))
+        h, k = plane[3:, entering].astype(np.int64)
+        constant, linear = constant[entering, None], linear[entering, None]
+        l = np.arange(-l_most, l_most + 1)  # noqa: E741, Miller's
+        rows = max(1, BLOCK // max(len(crystal), len(l)))
+        for start in range(0, len(h), rows):
+            part = slice(start, start + rows)
+            square = (linear[part] * l + constant[part] + l**2 * l_l).ravel()  # (rows L,), 1 / d^2
+            if start == 0:
+                square[: l_most + 1] = np.inf  # h = k = 0, of which l > 0 is enough
+            inside = np.flatnonzero(square <= radius**2)
+            pair = (by_h[h[part]] * by_k[k[part] + k_most]).view(np.float64)  # (rows, 2n)
+            sums = np.empty((len(elements), len(inside)), dtype=np.complex128)
+            for e, (first, last) in enumerate(itertools.pairwise(bounds)):
+                product = pair[:, 2 * first : 2 * last] @ by_l[2 * first : 2 * last]  # (rows, 2L)
+                product.view(np.complex128).take(inside, out=sums[e], mode="clip")
+            yield _Block(i, square[inside], [z for z, _ in elements], sums)
+
+
+def _phases(once: Complexes, h_most: int, k_most: int, l_most: int) -> tuple[Complexes, Complexes, Floats]:
+    """Compute phases of n atoms for h from 0, and k and l from minus their most, from those of index 1, (3, n).
+
+    Those of h and k are (indices, n). Those of l are (2n, 2 indices) real numbers, by which a product of complex
+    matrices becomes one of the real matrices of their parts: faster where they are small.
+    """
+    phases = np.empty((l_most + 1, *once.shape), dtype=np.complex128)  # l_most is the largest
+    phases[0], known = 1, 1
+    while known <= l_most:  # a product of phases is that of the sum of the indices: each step doubles what is known
+        more = phases[known : 2 * known]
+        np.multiply(phases[: len(more)], phases[known - 1] * once, out=more)
+        known *= 2
+    by_k, by_l = phases[: k_most + 1, 1], phases[:, 2].T
+    parts = np.empty((once.shape[1], 2, 2 * l_most + 1), dtype=np.complex128)
+    parts[:, 0, l_most:], parts[:, 0, :l_most] = by_l, by_l[:, :0:-1].conj()
+    np.multiply(parts[:, 0], 1j, out=parts[:, 1])
+    by_l_parts = parts.reshape(-1, 2 * l_most + 1).view(np.float64)
+    return phases[: h_most + 1, 0], np.concatenate([by_k[:0:-1].conj(), by_k]), by_l_parts
+
+
+@lru_cache(1024)
+def _index_plane(h_most: int, k_most: int) -> Floats:
+    """List h^2, hk, k^2, h and k (5, m) for h from 0 and k from -k_most, or from 0 where h = 0."""
     h, k = np.divmod(np.arange(k_most, (h_most + 1) * (2 * k_most + 1)), 2 * k_most + 1)
     k -= k_most
-    constant = h**2 * metric[0, 0] + 2 * h * k * metric[0, 1] + k**2 * metric[1, 1]
-    linear = 2 * (h * metric[0, 2] + k * metric[1, 2])
-    entering = np.flatnonzero(constant - linear**2 / (4 * metric[2, 2]) <= radius**2 * (1 + 1e-9))
-    h, k, constant, linear = h[entering], k[entering], constant[entering], linear[entering]
-    l = np.arange(-l_most, l_most + 1)  # noqa: E741, Miller's
-    rows = max(1, BLOCK // max(len(crystal), len(l)))
-    for start in range(0, len(h), rows):
-        part = slice(start, start + rows)
-        square = constant[part, None] + linear[part, None] * l + l**2 * metric[2, 2]  # (rows, L), 1 / d^2
-        if start == 0:
-            square[0, : l_most + 1] = np.inf  # h = k = 0, of which l > 0 is enough
-        inside = np.flatnonzero(square.ravel() <= radius**2)
-        pair = by_h[h[part]] * by_k[k[part] + k_most]  # (rows, n)
-        sums = np.empty((len(elements), len(inside)), dtype=np.complex128)
-        for e, (first, last) in enumerate(itertools.pairwise(bounds)):
-            sums[e] = (pair[:, first:last] @ by_l[:, first:last].T).ravel()[inside]
-        yield square.ravel()[inside], elements.tolist(), sums
+    return np.array([h * h, h * k, k * k, h, k], dtype=float)
 
 
 def _integrate_profiles(peaks: Peaks, crystals: int) -> Floats:
@@ -227,44 +251,3 @@ def _sample_profiles(peaks: Peaks, crystals: int) -> Floats:
         heights = voigt_profile(EDGES[:-1, None] - angle, part / np.sqrt(8 * np.log(2)), part / 2)  # (140, h)
         bins[i] = heights @ peaks.intensity[allowed]
     return bins
-
-
-class _ScatteringTables:
-    """Atomic scattering factors in electrons and their first two Taylor terms, at multiples of `TABLE_STEP`.
-
-    The tables of all elements are one array, values (118 t, 3), so that one look-up serves crystals of any elements;
-    memory is used only for those that were asked for.
-    """
-
-    def __init__(self) -> None:
-        self._squares = np.arange(0, WAVELENGTH**-2 + 2 * TABLE_STEP, TABLE_STEP)  # (t,)
-        self.values = np.zeros((len(SYMBOLS) * len(self._squares), 3))
-        self._known: set[int] = set()
-
-    def start(self, number: int) -> int:
-        """Return the first row of the table of an element that has a scattering factor."""
-        square, start = self._squares, (number - 1) * len(self._squares)
-        if number not in self._known:
-            a, b = np.array(_scattering_parameters()[SYMBOLS[number - 1]]).T
-            terms = a * np.exp(-np.outer(square, b))  # (t, 4 or so)
-            sums = [terms @ (-b) ** k for k in range(3)]  # of the Gaussians, their first derivative, ...
-            factor = [number - 41.78214 * square * sums[0]]
-            factor += [-41.78214 * (k * sums[k - 1] + square * sums[k]) / k for k in (1, 2)]
-            self.values[start : start + len(square)] = np.stack(factor, axis=1)
-            self._known.add(number)
-        return start
-
-
-@cache
-def _scattering_tables() -> _ScatteringTables:
-    return _ScatteringTables()
-
-
-@cache
-def _scattering_parameters() -> Mapping[str, list[list[float]]]:
-    """Read pymatgen's parameters, by symbol, from its file: importing its calculator takes a second."""
-    spec = find_spec("pymatgen.analysis.diffraction")
-    assert spec is not None and spec.origin is not None  # a dependency
-    text = Path(spec.origin).with_name("atomic_scattering_params.json").read_text(encoding="utf-8")
-    table: dict[str, list[list[float]]] = json.loads(text)
-    return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -95,10 +95,23 @@ def embed_crystals(
         for i, cell in zip(few, conventional_cells([crystals[i] for i in few], origin), strict=True):
             found[i] = cell
         few = [i for i in few if not isinstance(found[i], InputError)]
-        patterns = powder_patterns([found[i].primitive for i in few], profile)
-        for i, pattern in zip(few, patterns, strict=True):
-            found[i] = pattern if isinstance(pattern, InputError) else _embed_cell(found[i], pattern, distance, mass)
+        if not few:
+            continue
+        cells: list[ConventionalCell] = [found[i] for i in few]
+        patterns = powder_patterns([cell.primitive for cell in cells], profile)
+        nodes = _compute_nodes(cells, mass)
+        distances = (_shortest_distances if distance == "nearest" else _cell_distances)([c.crystal for c in cells])
+        for i, cell, pattern, own, dam in zip(few, cells, patterns, nodes, distances, strict=True):
+            found[i] = pattern
+            if not isinstance(pattern, InputError):
+                found[i] = Embedding(own, _orbit_weights(cell.orbits, dam), dam, cell.orbits, pattern)
     return found
+
+
+def _orbit_weights(orbits: Ints, distances: Floats) -> Floats:
+    """Compute the ASUAM (N, N)."""
+    weights = np.where(orbits[:, None] == orbits, 1, distances)
+    return np.minimum(np.divide(1, weights, out=weights), MAX_WEIGHT, out=weights)
 
 
 def _unknown_element(crystal: Crystal) -> InputError | None:
@@ -109,47 +122,57 @@ def _unknown_element(crystal: Crystal) -> InputError | None:
     return None
 
 
-def _embed_cell(conventional: ConventionalCell, pattern: Floats, distance: Distance, mass: Mass) -> Embedding:
+def _compute_nodes(cells: Sequence[ConventionalCell], mass: Mass) -> list[Floats]:
+    """Compute the nodes (N, 106) of each cell."""
     from ase.data import atomic_masses
 
-    cell, orbits = conventional.crystal, conventional.orbits
-    dam = _shortest_distances(cell) if distance == "nearest" else _cell_distances(cell)  # (N, N)
-    same_orbit = orbits[:, None] == orbits  # (N, N)
-    asuam = np.minimum(1 / np.where(same_orbit, 1, dam), MAX_WEIGHT)
-    metric = cell.lattice @ cell.lattice.T
-    a, b, c = np.sqrt(metric.diagonal())
-    angles = np.degrees(np.arccos(np.clip(metric[(1, 0, 0), (2, 2, 1)] / (b * c, a * c, a * b), -1, 1)))
-    masses = atomic_masses[cell.numbers]
-    shared = (a, b, c, *angles, conventional.space_group, len(cell), orbits.max() + 1, cell.volume)
-    nodes = np.empty((len(cell), 106))
-    nodes[:, :92] = element_values()[cell.numbers]
-    nodes[:, 92:95] = cell.frac_coords
-    nodes[:, 95:105] = shared
-    nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
-    return Embedding(nodes, asuam, dam, orbits, pattern)
+    crystals = [cell.crystal for cell in cells]
+    sizes = [len(crystal) for crystal in crystals]
+    starts = np.cumsum(sizes) - sizes
+    lattices = np.array([crystal.lattice for crystal in crystals])  # (B, 3, 3)
+    metric = lattices @ lattices.transpose(0, 2, 1)
+    a, b, c = lengths = np.sqrt(metric.diagonal(axis1=1, axis2=2)).T  # (B,) each
+    cosines = metric[:, (1, 0, 0), (2, 2, 1)].T / (b * c, a * c, a * b)
+    numbers = np.concatenate([crystal.numbers for crystal in crystals])
+    masses = np.add.reduceat(atomic_masses[numbers], starts)
+    shared = [*lengths, *np.degrees(np.arccos(np.clip(cosines, -1, 1)))]
+    shared += [[cell.space_group for cell in cells], sizes, [cell.orbits.max() + 1 for cell in cells]]
+    shared += [abs(np.linalg.det(lattices)), masses / sizes if mass == "mean" else masses]
+    nodes = np.empty((len(numbers), 106))
+    nodes[:, :92] = element_values()[numbers]
+    nodes[:, 92:95] = np.concatenate([crystal.frac_coords for crystal in crystals])
+    nodes[:, 95:] = np.array(shared).T.repeat(sizes, axis=0)
+    return np.split(nodes, starts[1:])
 
 
-def _cell_distances(crystal: Crystal) -> Floats:
-    """Compute distances (N, N) in angstrom between atoms inside the cell."""
-    separation = crystal.cart_coords[:, None] - crystal.cart_coords
-    distance: Floats = np.sqrt((separation**2).sum(axis=-1))
-    return distance
+def _cell_distances(crystals: Sequence[Crystal]) -> Iterator[Floats]:
+    """Compute distances (N, N) in angstrom between atoms inside the cell, for each crystal."""
+    for crystal in crystals:
+        separation = crystal.cart_coords[:, None] - crystal.cart_coords
+        yield np.sqrt((separation**2).sum(axis=-1))
 
 
-def _shortest_distances(crystal: Crystal) -> Floats:
-    """Compute distances (N, N) in angstrom by minimum image, exact in any cell; 0 on the diagonal.
+def _shortest_distances(crystals: Sequence[Crystal]) -> Iterator[Floats]:
+    """Compute distances (N, N) in angstrom by minimum image, exact in any cell, for each crystal; 0 on the diagonal.
 
     In a Minkowski-reduced cell the nearest image of a point wrapped to the middle lies in one of the 27 cells around
     it (Nguyen & Stehle 2009). Of two opposite cells T and -T the nearer image has the square d^2 + T^2 - 2 |d . T|,
     and where no d in the middle cell can make this less than d^2, as in a rectangular one, they need not be tried.
     """
-    n = len(crystal)
-    lattice = _reduce_lattice(crystal.lattice)
-    frac = (crystal.lattice @ np.linalg.inv(lattice)).T @ crystal.frac_coords.T  # (3, n)
-    cells = _HALF_CELLS @ lattice  # (13, 3)
-    squares, along = (cells**2).sum(axis=1), cells @ lattice.T  # (13,), (13, 3)
-    tried = abs(along).sum(axis=1) > squares * (1 + 1e-12)
-    squares, along = squares[tried, None], 2 * along[tried]
+    lattices = np.array([crystal.lattice for crystal in crystals])
+    reduced = np.array([_reduce_lattice(lattice) for lattice in lattices])
+    to_reduced = lattices @ np.linalg.inv(reduced)
+    cells = _HALF_CELLS @ reduced  # (B, 13, 3)
+    squares, along = (cells**2).sum(axis=2), cells @ reduced.transpose(0, 2, 1)  # (B, 13), (B, 13, 3)
+    tried = abs(along).sum(axis=2) > squares * (1 + 1e-12)
+    for i, crystal in enumerate(crystals):
+        frac = to_reduced[i].T @ crystal.frac_coords.T  # (3, N)
+        yield _nearest_images(frac, reduced[i], squares[i, tried[i]], along[i, tried[i]])
+
+
+def _nearest_images(frac: Floats, lattice: Floats, squares: Floats, along: Floats) -> Floats:
+    """Compute distances (N, N) in a reduced cell, trying the cells with these T^2 (c,) and T . lattice (c, 3)."""
+    n = frac.shape[1]
     distance = np.empty((n, n))
     rows = max(1, BLOCK // n)
     for start in range(0, n, rows):
@@ -158,7 +181,8 @@ def _shortest_distances(crystal: Crystal) -> Floats:
         separation -= np.rint(separation)
         square = ((lattice.T @ separation) ** 2).sum(axis=0)  # (pairs,)
         if len(along):
-            nearer = squares - abs(along @ separation)  # (at most 13, pairs)
+            nearer = 2 * along @ separation  # (at most 13, pairs)
+            np.subtract(squares[:, None], np.abs(nearer, out=nearer), out=nearer)
             square += np.minimum(nearer.min(axis=0), 0)
         distance[start:stop, start:] = np.sqrt(square, out=square).reshape(stop - start, n - start)
         distance[stop:, start:stop] = distance[start:stop, stop:].T
@@ -169,5 +193,4 @@ def _shortest_distances(crystal: Crystal) -> Floats:
 def _reduce_lattice(lattice: Floats) -> Floats:
     import moyopy
 
-    reduced: Floats = np.array(moyopy.minkowski_reduce(lattice.tolist())[0])
-    return reduced
+    return np.array(moyopy.minkowski_reduce(lattice.tolist())[0])

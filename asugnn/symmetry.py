@@ -132,7 +132,7 @@ def _first_atoms(dataset: Any) -> list[int]:
 
 def _transform(rows: Floats, matrices: Floats) -> Floats:
     """Multiply each row of (n, 3) by its matrix of (n, 3, 3)."""
-    product: Floats = (rows[:, :, None] * matrices).sum(axis=1)
+    product: Floats = np.einsum("ni,nij->nj", rows, matrices)
     return product
 
 
