@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -76,7 +77,7 @@ class ASUGNN(TorchModel):
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin")
-    input_version: ClassVar[int] = 3
+    input_version: ClassVar[int] = 4
     clip: ClassVar[float | None] = 1.0  # the authors' code
 
     def __post_init__(self) -> None:
@@ -102,11 +103,16 @@ class ASUGNN(TorchModel):
         ]
 
     def inputs(self, crystal: Crystal) -> Inputs:
-        from asugnn.embedding import embed_crystal
+        (found,) = self.inputs_together([crystal])
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def inputs_together(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | InputError]:
+        from asugnn.workers import map_chunks
 
         options = {name: getattr(self, name) for name in self.input_fields}
-        embedding = vars(embed_crystal(crystal, **options))
-        return {k: v.astype(np.int32 if k == "orbits" else np.float32) for k, v in embedding.items()}
+        return map_chunks(partial(_embed_in_float32, **options), crystals)
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
@@ -162,3 +168,12 @@ class ASUGNN(TorchModel):
             return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
 
         return torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+
+
+def _embed_in_float32(crystals: Sequence[Crystal], **options: Any) -> list[Inputs | InputError]:
+    from asugnn.embedding import Embedding, embed_crystals
+
+    def convert(embedding: Embedding) -> Inputs:
+        return {k: v.astype(np.int32 if k == "orbits" else np.float32) for k, v in vars(embedding).items()}
+
+    return [e if isinstance(e, InputError) else convert(e) for e in embed_crystals(crystals, **options)]

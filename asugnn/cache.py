@@ -1,9 +1,10 @@
 """A cache of model inputs, in memory and on disk: every crystal is featurised once.
 
 The key is the content of the crystal and the name, version and settings of the featuriser: never a label or a fitted
-scaler, so that no task can influence another. Inputs are dicts of arrays. On disk a featuriser has a folder of shards,
-safetensors files that are written atomically, so that several runs may fill it at once. A shard states the digest of
-its content and of the featuriser; one that does not fit is removed, and its crystals are computed again.
+scaler, so that no task can influence another. Inputs are dicts of arrays. On disk a featuriser has a folder of shards
+(`asugnn.input_shards`), which are written atomically, so that several runs may fill it at once. To look up inputs reads
+the indices of shards; the arrays of a crystal are read, and compared with their digest, when they are asked for. Of a
+damaged shard the undamaged inputs are kept, and the others are computed again.
 """
 
 from __future__ import annotations
@@ -11,30 +12,28 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import operator
 import os
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from asugnn.atomic_write import atomic_write
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
+from asugnn.input_shards import DamagedError, Inputs, Shard, list_shards, open_shard, write_shard
 from asugnn.progress import Progress, no_progress
-from asugnn.reading import reading
 
-Inputs = Mapping[str, NDArray[Any]]
-SHARD = 2000  # crystals per file
+__all__ = ["CachedInputs", "Inputs", "RefusedCrystalsError", "cache_folder", "cached_inputs", "seconds_for_inputs"]
+
+SHARD, SHARD_BYTES = 2000, 2**27  # crystals and bytes per file, at most
+KEPT_BYTES = 2**29  # of inputs in memory, where they need not be read again; more are read each time
 logger = logging.getLogger(__name__)
 
-# By featuriser, then by key of the crystal: its inputs, or the reason for which it is refused. Only the last featuriser
-# is kept, so that memory is bounded: runs go model by model.
-_memory: dict[str, dict[str, Inputs | str]] = {}
+Entry = Inputs | tuple[Shard, int] | str  # of a crystal: its inputs, where they are, or the reason for its refusal
+# By featuriser, then by key of the crystal. Only the last featuriser is kept: runs go model by model.
+_memory: dict[str, dict[str, Entry]] = {}
 _spent = {"seconds": 0.0}  # in `cached_inputs`
 
 
@@ -71,18 +70,44 @@ def cached_inputs(
     name: str,
     settings: Mapping[str, Any],
     progress: Progress = no_progress,
-) -> list[Inputs]:
+    together: Callable[[Sequence[Crystal]], Iterator[Inputs | InputError]] | None = None,
+) -> CachedInputs:
     """Return the inputs of `crystals`, in order; those that are not in the cache are computed by `featurise`.
 
     `name` is the featuriser's name and version: change it whenever its output changes. `settings` are all other values
     on which the output depends. Raises `RefusedCrystalsError` where `featurise` raises `InputError`, when the inputs of
-    all other crystals are in the cache; any other exception of `featurise` passes through.
+    all other crystals are in the cache; any other exception of `featurise` passes through. `together`, if given, does
+    the same for many crystals in less time, and yields such an error instead of raising it.
     """
     started = time.monotonic()
     try:
-        return _look_up(crystals, featurise, name, settings, progress)
+        store = _Store(featurise, together, name, settings)
+        store.look_up({c.key: c for c in crystals}, progress)
+        entries = [store.entries[c.key] for c in crystals]
+        if reasons := {i: x for i, x in enumerate(entries) if isinstance(x, str)}:
+            raise RefusedCrystalsError(reasons)
+        return CachedInputs(crystals, store)
     finally:
         _spent["seconds"] += time.monotonic() - started
+
+
+class CachedInputs(Sequence[Inputs]):
+    """The inputs of some crystals, which are read from the cache when they are asked for."""
+
+    def __init__(self, crystals: Sequence[Crystal], store: _Store) -> None:
+        self._crystals, self._store = crystals, store
+
+    def __len__(self) -> int:
+        return len(self._crystals)
+
+    @overload
+    def __getitem__(self, index: int) -> Inputs: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Inputs]: ...
+    def __getitem__(self, index: int | slice) -> Inputs | list[Inputs]:
+        if isinstance(index, slice):
+            return [self._store.read(crystal) for crystal in self._crystals[index]]
+        return self._store.read(self._crystals[operator.index(index)])
 
 
 def seconds_for_inputs() -> float:
@@ -90,97 +115,115 @@ def seconds_for_inputs() -> float:
     return _spent["seconds"]
 
 
-def _look_up(
-    crystals: Sequence[Crystal],
-    featurise: Callable[[Crystal], Inputs],
-    name: str,
-    settings: Mapping[str, Any],
-    progress: Progress,
-) -> list[Inputs]:
-    identity = json.dumps([name, settings], sort_keys=True, default=str)
-    folder = cache_folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    if folder.name not in _memory:
-        _memory.clear()
-        _memory[folder.name] = {}
-    loaded = _memory[folder.name]
-    wanted = {c.key: c for c in crystals}
-    if any(key not in loaded for key in wanted):
-        _read_shards(folder, loaded, set(wanted))
-    missing = [key for key in wanted if key not in loaded]
-    if missing:
-        with progress(f"inputs {name}", len(missing)) as bar:
-            for start in range(0, len(missing), SHARD):
-                computed: dict[str, Inputs] = {}
-                for key in missing[start : start + SHARD]:
-                    try:
-                        computed[key] = featurise(wanted[key])
-                    except InputError as error:
-                        loaded[key] = str(error)
-                    bar.advance()
-                loaded.update(computed)
-                if computed:
-                    _write_shard(folder, computed)
-    found = [loaded[c.key] for c in crystals]
-    if reasons := {i: x for i, x in enumerate(found) if isinstance(x, str)}:
-        raise RefusedCrystalsError(reasons)
-    return [x for x in found if not isinstance(x, str)]
+class _Store:
+    """The inputs that one featuriser has computed: `entries` by key of the crystal, and its folder."""
 
+    def __init__(
+        self,
+        featurise: Callable[[Crystal], Inputs],
+        together: Callable[[Sequence[Crystal]], Iterator[Inputs | InputError]] | None,
+        name: str,
+        settings: Mapping[str, Any],
+    ) -> None:
+        identity = json.dumps([name, settings], sort_keys=True, default=str)
+        self.name, self._featurise, self._together = name, featurise, together
+        self.folder = cache_folder() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+        if self.folder.name not in _memory:
+            _memory.clear()
+            _memory[self.folder.name] = {}
+        self.entries = _memory[self.folder.name]
+        self._crystals: dict[str, Crystal] = {}
+        self._kept = 0  # bytes
 
-def _write_shard(folder: Path, inputs: Mapping[str, Inputs]) -> None:
-    """Write a shard: for every array the values of all crystals end to end, and their shapes under NAME/shape."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
+    def look_up(self, wanted: Mapping[str, Crystal], progress: Progress) -> None:
+        """Make entries of the wanted crystals, by key: from the folder, else by the featuriser, which are written."""
+        self._crystals |= wanted
+        if any(key not in self.entries for key in wanted):
+            self._open_shards(wanted)
+        missing = [crystal for key, crystal in wanted.items() if key not in self.entries]
+        if not missing:
+            return
+        computed: dict[str, Inputs | str] = {}
+        size = 0
+        with progress(f"inputs {self.name}", len(missing)) as bar:
+            for crystal, result in zip(missing, self._compute(missing), strict=True):
+                computed[crystal.key] = result
+                size += 0 if isinstance(result, str) else sum(a.nbytes for a in result.values())
+                bar.advance()
+                if len(computed) >= SHARD or size > SHARD_BYTES:
+                    self._write(computed)
+                    computed, size = {}, 0
+        self._write(computed)
 
-    keys, arrays = list(inputs), {}
-    for name in next(iter(inputs.values())):
-        values = [np.asarray(inputs[key][name]) for key in keys]
-        arrays[name] = np.concatenate([v.reshape(-1) for v in values])
-        arrays[f"{name}/shape"] = np.array([v.shape for v in values], dtype=np.int64)
-    try:
-        with atomic_write(folder / f"{uuid.uuid4().hex}.safetensors") as path:
-            text = " ".join(keys)
-            save_file(arrays, path, metadata={"keys": text, "sha256": _shard_sha256(folder, text, arrays)})
-    except (OSError, SafetensorError):
-        pass  # the disk is full or read-only: the next run computes these inputs again
-
-
-def _shard_sha256(folder: Path, keys: str, arrays: Inputs) -> str:
-    """sha256 of all that a shard says, and of the featuriser, after which its folder is named."""
-    digest = hashlib.sha256(json.dumps([folder.name, keys]).encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _read_shards(folder: Path, loaded: dict[str, Inputs | str], wanted: set[str]) -> None:
-    """Add the wanted inputs that are on disk to `loaded`; a damaged shard, or one without a digest, is removed."""
-    from safetensors import safe_open
-
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with reading(path, "cached inputs"), safe_open(path, framework="numpy") as shard:
-                stated = shard.metadata()
-                keys = stated["keys"].split()
-                if not wanted & set(keys) - loaded.keys():
+    def read(self, crystal: Crystal) -> Inputs:
+        """Read the inputs of a crystal that was looked up and not refused."""
+        while True:
+            entry = self.entries.get(crystal.key)
+            if entry is None:  # it was in a file that was removed
+                self.look_up({crystal.key: crystal}, no_progress)
+            elif isinstance(entry, str):
+                raise InputError(entry)
+            elif not isinstance(entry, tuple):
+                return entry
+            else:
+                shard, i = entry
+                try:
+                    inputs = shard.read(i)
+                except DamagedError:
+                    self._replace(shard)
                     continue
-                arrays = {name: shard.get_tensor(name) for name in shard.keys()}  # noqa: SIM118, not a mapping
-                if stated.get("sha256") != _shard_sha256(folder, stated["keys"], arrays):
-                    raise ValueError("its content does not match its sha256")
-                parts = {}
-                for name in (n for n in arrays if not n.endswith("/shape")):
-                    shapes = arrays[f"{name}/shape"]
-                    ends = np.cumsum(shapes.prod(axis=1))
-                    flat = np.split(arrays[name], ends[:-1])
-                    parts[name] = [a.reshape(s) for a, s in zip(flat, shapes, strict=True)]
-                    if len(parts[name]) != len(keys):
-                        raise ValueError(f"array '{name}' is of {len(parts[name])} crystals, not {len(keys)}")
-        except InputError:
-            logger.warning("a file of cached inputs in %s was damaged: they were computed again", folder)
-            with suppress(OSError):
-                path.unlink()  # its crystals are computed again
-            continue
-        for i, key in enumerate(keys):
-            if key in wanted:
-                loaded.setdefault(key, {name: parts[name][i] for name in parts})
+                if self._kept < KEPT_BYTES:
+                    self._kept += sum(a.nbytes for a in inputs.values())
+                    self.entries[crystal.key] = inputs
+                return inputs
+
+    def _compute(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | str]:
+        for result in self._together(crystals) if self._together else self._one_by_one(crystals):
+            yield str(result) if isinstance(result, InputError) else result
+
+    def _one_by_one(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | InputError]:
+        for crystal in crystals:
+            try:
+                yield self._featurise(crystal)
+            except InputError as error:
+                yield error
+
+    def _open_shards(self, wanted: Mapping[str, Crystal]) -> None:
+        for path in list_shards(self.folder):
+            try:
+                shard = open_shard(path)
+            except InputError:
+                self._discard(path)
+                continue
+            for key, reason in shard.refused.items():
+                if key in wanted:
+                    self.entries.setdefault(key, reason)
+            for i, key in enumerate(shard.keys):
+                if key in wanted:
+                    self.entries.setdefault(key, (shard, i))
+
+    def _write(self, computed: Mapping[str, Inputs | str]) -> None:
+        inputs = {key: x for key, x in computed.items() if not isinstance(x, str)}
+        refused = {key: x for key, x in computed.items() if isinstance(x, str)}
+        self.entries.update(computed)
+        if computed and (shard := write_shard(self.folder, inputs, refused)):
+            self.entries.update({key: (shard, i) for i, key in enumerate(shard.keys)})
+
+    def _replace(self, shard: Shard) -> None:
+        """Write the undamaged inputs of a shard to another one, with those that are computed again, and remove it."""
+        content: dict[str, Inputs | str] = dict(shard.refused)
+        for i, key in enumerate(shard.keys):
+            with suppress(DamagedError):
+                content[key] = shard.read(i)
+            self.entries.pop(key, None)
+        self._discard(shard.path)
+        lost = {key: self._crystals[key] for key in shard.keys if key not in content and key in self._crystals}
+        self._open_shards(lost)  # another process may have replaced it
+        missing = [crystal for key, crystal in lost.items() if key not in self.entries]
+        content |= zip((crystal.key for crystal in missing), self._compute(missing), strict=True)
+        self._write(content)
+
+    def _discard(self, path: Path) -> None:
+        logger.warning("a file of cached inputs in %s was damaged: they were computed again", self.folder)
+        with suppress(OSError):
+            path.unlink()

@@ -201,7 +201,8 @@ def _equivalent_settings(hall: int, candidates: bytes) -> _Settings:
     at = index.reshape(signs.shape), np.arange(len(settings))[:, None]
     np.add.at(even, at, _WAVE_WEIGHTS * np.cos(phases))
     np.add.at(odd, at, -signs * _WAVE_WEIGHTS * np.sin(phases))
-    return _Settings(changes[indices], turns, shifts, 2 * np.pi * distinct.T, even, odd)
+    waves = (2 * np.pi * distinct.T).astype(np.float64)
+    return _Settings(changes[indices], turns, shifts, waves, even, odd)
 
 
 def _are_whole(x: Floats) -> NDArray[np.bool_]:

@@ -128,13 +128,13 @@ def _compute_nodes(cells: Sequence[ConventionalCell], mass: Mass) -> list[Floats
 
     crystals = [cell.crystal for cell in cells]
     sizes = [len(crystal) for crystal in crystals]
-    starts = np.cumsum(sizes) - sizes
+    starts: Ints = np.cumsum(sizes) - np.array(sizes)
     lattices = np.array([crystal.lattice for crystal in crystals])  # (B, 3, 3)
     metric = lattices @ lattices.transpose(0, 2, 1)
     a, b, c = lengths = np.sqrt(metric.diagonal(axis1=1, axis2=2)).T  # (B,) each
     cosines = metric[:, (1, 0, 0), (2, 2, 1)].T / (b * c, a * c, a * b)
     numbers = np.concatenate([crystal.numbers for crystal in crystals])
-    masses = np.add.reduceat(atomic_masses[numbers], starts)
+    masses: Floats = np.add.reduceat(atomic_masses[numbers], starts)
     shared = [*lengths, *np.degrees(np.arccos(np.clip(cosines, -1, 1)))]
     shared += [[cell.space_group for cell in cells], sizes, [cell.orbits.max() + 1 for cell in cells]]
     shared += [abs(np.linalg.det(lattices)), masses / sizes if mass == "mean" else masses]

@@ -7,7 +7,7 @@ its inputs, its network and, if needed, its optimiser.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -66,6 +66,14 @@ class TorchModel:
         Raises `InputError` for a crystal that the model does not support, such as one with an unknown element.
         """
         raise NotImplementedError
+
+    def inputs_together(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | InputError]:
+        """Compute the `inputs` of many crystals, and yield its errors; override it where this takes less time."""
+        for crystal in crystals:
+            try:
+                yield self.inputs(crystal)
+            except InputError as error:
+                yield error
 
     def batch(self, inputs: Sequence[Inputs]) -> Batch:
         """Collate the inputs of some crystals to the input of the network; see `flat_batch`."""
@@ -198,12 +206,12 @@ class TorchModel:
 
     # Details -------------------------------------------------------------------------------------------------------
 
-    def _cached_inputs(self, crystals: Sequence[Crystal], progress: Progress) -> list[Inputs]:
+    def _cached_inputs(self, crystals: Sequence[Crystal], progress: Progress) -> Sequence[Inputs]:
         settings = {name: getattr(self, name) for name in self.input_fields}
         name = f"{type(self).__name__.lower()}-{self.input_version}"
-        return cached_inputs(crystals, self.inputs, name, settings, progress)
+        return cached_inputs(crystals, self.inputs, name, settings, progress, self.inputs_together)
 
-    def _side_inputs(self, side: Labelled, progress: Progress) -> list[Inputs]:
+    def _side_inputs(self, side: Labelled, progress: Progress) -> Sequence[Inputs]:
         """Compute the inputs of one side; raises `InputError` with the id of the first unsupported crystal."""
         try:
             return self._cached_inputs(side.crystals, progress)

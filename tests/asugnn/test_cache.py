@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asugnn import Crystal, InputError, cache
+from asugnn import Crystal, InputError, cache, input_shards
 from asugnn.cache import RefusedCrystalsError, _memory, cached_inputs
 
 # One atom and two in turn, so that arrays differ in length.
@@ -124,32 +125,44 @@ def foreign(path: Path):
     save_file({"a": np.zeros(3)}, path)
 
 
-def with_a_key_too_many(path: Path):
-    """A key of a crystal whose arrays are not there."""
+def rewritten(path: Path, change):
+    """With other metadata."""
     from safetensors import safe_open
     from safetensors.numpy import load_file, save_file
 
     with safe_open(path, framework="numpy") as shard:
-        keys = shard.metadata()["keys"]
-    missing = next(c.key for c in CRYSTALS if c.key not in keys)
-    save_file(load_file(path), path, metadata={"keys": f"{keys} {missing}"})
+        metadata = shard.metadata()
+    save_file(load_file(path), path, metadata=change(metadata))
+
+
+def with_a_key_too_many(path: Path):
+    """A key of a crystal whose arrays are not there."""
+
+    def add(metadata):
+        about = json.loads(metadata["about"])
+        about["keys"].append(next(c.key for c in CRYSTALS if c.key not in about["keys"]))
+        return metadata | {"about": json.dumps(about)}
+
+    rewritten(path, add)
 
 
 def of_an_older_version(path: Path):
-    """Without a digest."""
-    from safetensors import safe_open
-    from safetensors.numpy import load_file, save_file
-
-    with safe_open(path, framework="numpy") as shard:
-        keys = shard.metadata()["keys"]
-    save_file(load_file(path), path, metadata={"keys": keys})
+    """Without what this version states."""
+    rewritten(path, lambda metadata: {"sha256": metadata["sha256"], "keys": "a b c"})
 
 
 def with_one_bit_flipped(path: Path):
-    """The last bit of a number, which stays a number."""
+    """The lowest bit of a number, which stays a number."""
+    volume = np.array(CRYSTALS[open_shard_index(path)].volume).tobytes()
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[content.index(volume)] ^= 1
     path.write_bytes(content)
+
+
+def open_shard_index(path: Path) -> int:
+    """The position of the first crystal of a file."""
+    keys = input_shards.open_shard(path).keys
+    return next(i for i, c in enumerate(CRYSTALS) if c.key == keys[0])
 
 
 DAMAGES = [truncated, emptied, garbled, foreign, with_a_key_too_many, of_an_older_version, with_one_bit_flipped]

@@ -1,0 +1,111 @@
+"""Work of the library in other processes, as many as the environment allows.
+
+The processes are started as new interpreters, which do not import the program again: so a script needs no guard, and a
+process that may have no children of `multiprocessing`, or has threads, can start them too.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+CHUNK = 64  # items that are handed over at once
+FEWEST = 2000  # items for which it is worth while to start processes, which takes them a second or two
+_START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from asugnn.workers import serve; serve()"
+
+
+def usable_cores() -> int:
+    """Return how many processes may work: OMP_NUM_THREADS where it is a number, else the cores of this process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(stated)) if stated.isdecimal() and int(stated) > 0 else cores
+
+
+def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R]:
+    """Yield the results of a function, which takes several items and returns as many results, in order.
+
+    Of many items, and with more than one core, other processes do the work: the function must then be one that can be
+    pickled. What a process had in hand that was killed is computed here.
+    """
+    chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
+    processes = usable_cores() if len(items) >= FEWEST else 1
+    if processes == 1:
+        for chunk in chunks:
+            yield from function(chunk)
+        return
+    idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
+    started = [_start_process() for _ in range(processes)]
+    for process in started:
+        idle.put(process)
+
+    def work(chunk: Sequence[T]) -> Sequence[R]:
+        process = idle.get()
+        try:
+            return _ask(process, function, chunk)
+        finally:
+            idle.put(process)
+
+    pool = ThreadPoolExecutor(processes)
+    try:
+        for start in range(0, len(chunks), 8 * processes):  # so that few results wait in memory
+            for results in pool.map(work, chunks[start : start + 8 * processes]):
+                yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+def _start_process() -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    _send(process.stdin, sys.path)
+    return process
+
+
+def _ask(
+    process: subprocess.Popen[bytes], function: Callable[[Sequence[T]], Sequence[R]], chunk: Sequence[T]
+) -> Sequence[R]:
+    try:
+        _send(process.stdin, (function, chunk))
+        result: Sequence[R] | Exception = pickle.load(process.stdout)  # type: ignore[arg-type]
+    except (OSError, EOFError):
+        return function(chunk)
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def serve() -> None:
+    """Answer what `map_chunks` asks, until it closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the answers
+    while True:
+        try:
+            function, chunk = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        try:
+            answer = function(chunk)
+        except Exception as error:
+            answer = error
+        _send(answers, answer)
+
+
+def _send(file: Any, message: Any) -> None:
+    pickle.dump(message, file, pickle.HIGHEST_PROTOCOL)
+    file.flush()
