@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import gcd
@@ -96,8 +97,9 @@ class Crystal:
             raise InputError(
                 f"the cell is longer than {MAX_LENGTH:g} angstrom, or an atom over {MAX_COORDINATE:g} cells away"
             )
-        lengths = np.linalg.norm(self.lattice, axis=1)
-        if lengths.min() == 0 or self.volume < MIN_FLATNESS * lengths.prod():
+        a, b, c = self.lattice.tolist()  # numbers of Python: numpy takes longer for so few
+        lengths = math.hypot(*a) * math.hypot(*b) * math.hypot(*c)
+        if lengths == 0 or abs(_dot(a, _cross(b, c))) < MIN_FLATNESS * lengths:
             raise InputError("the cell has no volume: its three vectors lie in one plane")
         if pair := self._find_coinciding_pair():
             i, j = pair
@@ -107,18 +109,21 @@ class Crystal:
     def _find_coinciding_pair(self) -> tuple[int, int] | None:
         """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
         n, rows = len(self), max(1, 1_000_000 // len(self))
-        heights = 1 / np.linalg.norm(np.linalg.inv(self.lattice), axis=0)  # (3,), between opposite faces of the cell
-        axis = int(heights.argmax())
+        a, b, c = self.lattice.tolist()
+        volume = abs(_dot(a, _cross(b, c)))
+        heights = [volume / math.hypot(*_cross(*faces)) for faces in ((b, c), (c, a), (a, b))]  # between opposite faces
+        axis = heights.index(max(heights))
         along = self.frac_coords[:, axis]  # (n,)
         for start in range(0, n, rows):
             # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
             shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
-            shift -= np.round(shift)
-            near = np.argwhere(np.triu(np.abs(shift) * heights[axis] < 1.01 * MIN_DISTANCE, 1)) + start  # (pairs, 2)
-            for pairs in np.array_split(near, 1 + len(near) // 1_000_000):
+            shift -= np.rint(shift)
+            first, second = np.nonzero(np.abs(shift, out=shift) < 1.01 * MIN_DISTANCE / heights[axis])
+            near = np.stack((first, second), axis=1)[second > first] + start  # (pairs, 2)
+            for pairs in (near[i : i + 1_000_000] for i in range(0, len(near), 1_000_000)):
                 vectors = self.frac_coords[pairs[:, 0]] - self.frac_coords[pairs[:, 1]]  # (pairs, 3)
                 # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
-                close = np.linalg.norm((vectors - np.round(vectors)) @ self.lattice, axis=-1) < MIN_DISTANCE
+                close = (((vectors - np.rint(vectors)) @ self.lattice) ** 2).sum(axis=1) < MIN_DISTANCE**2
                 if close.any():
                     i, j = pairs[close.argmax()]
                     return int(i), int(j)
@@ -149,6 +154,14 @@ class Crystal:
         digest.update(self.frac_coords.tobytes())
         digest.update(self.numbers.tobytes())
         return digest.hexdigest()[:32]
+
+
+def _cross(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def reduced_formula(numbers: Iterable[Any]) -> str:

@@ -180,7 +180,7 @@ def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
             edges, _ = nearest_neighbor_edges(atoms=a, cutoff=8, max_neighbors=12, use_canonize=True)
             build_undirected_edgedata(atoms=a, edges=edges)
 
-    return lambda: [model.inputs(c) for c in crystals], theirs
+    return lambda: list(model.inputs_together(crystals)), theirs
 
 
 def _jarvis_atoms(kind: Any, crystal: Crystal) -> Any:
@@ -297,7 +297,7 @@ def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
         for number in range(1, len(crystals) + 1):
             CrystalParser(str(file), number).get()
 
-    return lambda: [model.inputs(c) for c in crystals], theirs
+    return lambda: list(model.inputs_together(crystals)), theirs
 
 
 if __name__ == "__main__":
