@@ -219,10 +219,11 @@ def _integrate_profiles(peaks: Peaks, crystals: int) -> Floats:
     weights = b * outer / -120, a * outer / 24, d * inner / -12, c * inner / 12, f * last / -24, e * last / 120
     size = len(_grid_profiles())
     index = (below + peaks.crystal * size) + np.arange(6)[:, None]  # (6, h)
-    # Always so many rows: the rounding of a matrix product may depend on its shape, and a pattern on no other crystal.
-    grid = np.bincount(index.ravel(), np.concatenate(weights), TOGETHER * size).reshape(TOGETHER, size)
-    bins: Floats = np.maximum(grid.astype(np.float32) @ _grid_profiles(), 0).astype(float)
-    return bins[:crystals]
+    grid = np.bincount(index.ravel(), np.concatenate(weights), crystals * size).astype(np.float32)
+    # One by one: the rounding of a product of matrices depends on their number, and on how many threads share the work.
+    bins = np.array([part @ _grid_profiles() for part in grid.reshape(crystals, size)]).reshape(crystals, -1)
+    shares: Floats = np.maximum(bins, 0).astype(float)
+    return shares
 
 
 @cache

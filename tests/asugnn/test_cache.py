@@ -291,3 +291,35 @@ def test_processes_that_fill_it_at_once_agree(home):
     found = cached_inputs(crystals, late, "f-1", {})
     assert not late.calls
     assert all((f["v"] == c.volume).all() for f, c in zip(found, crystals, strict=True))
+
+
+def test_inputs_damaged_after_they_were_looked_up_are_computed_again(home, caplog, monkeypatch):
+    """A run of days reads them all the time; what is undamaged in the same file is kept."""
+    monkeypatch.setattr(cache, "KEPT_BYTES", 0)
+    expected = [Featuriser()(c) for c in CRYSTALS]
+    cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
+    forget()
+    again = Featuriser()
+    found = cached_inputs(CRYSTALS, again, "f-1", {})
+    assert not again.calls
+    with_one_bit_flipped(shards(home)[0])
+    assert all(map(equal, found, expected))
+    assert again.calls == [CRYSTALS[0].key]
+    assert "was damaged" in caplog.text
+    for shard in shards(home):  # as another process may do
+        shard.unlink()
+    assert all(map(equal, found[2:5], expected[2:5]))
+    assert len(found) == len(CRYSTALS)
+    forget()
+    cached_inputs(CRYSTALS, (late := Featuriser()), "f-1", {})
+    assert not late.calls
+
+
+def test_refused_crystals_are_remembered_on_disk():
+    def refuse(crystal):
+        raise InputError(f"no {crystal.formula}")
+
+    for featurise in (refuse, Featuriser()):
+        with pytest.raises(RefusedCrystalsError, match="no Na"):
+            cached_inputs(CRYSTALS[:1], featurise, "f-1", {})
+        forget()

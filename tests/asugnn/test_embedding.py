@@ -11,7 +11,7 @@ from jarvis.core import specie
 from test_symmetry import KNOWN, described_otherwise, fcc
 
 from asugnn import Crystal, InputError
-from asugnn.embedding import Embedding, _shortest_distances, embed_crystal
+from asugnn.embedding import Embedding, _shortest_distances, embed_crystal, embed_crystals
 from asugnn.symmetry import conventional_cell
 
 
@@ -136,3 +136,17 @@ def test_real_crystals_do_not_depend_on_their_description(data):
         if gaps.min(axis=1).max() > 1e-3 or abs(one.nodes[0, 95:] - other.nodes[0, 95:]).max() > 1e-2:
             changed.append(row["material_id"])
     assert len(changed) <= 1, changed  # a symmetry that holds to just about the tolerance
+
+
+def test_crystals_are_embedded_together_as_alone():
+    """To the last bit: else inputs would depend on what else was missing in the cache."""
+    beyond = Crystal(4 * np.eye(3), [[0, 0, 0]], [101])
+    crystals = [c for c, *_ in KNOWN.values()]
+    together = embed_crystals([beyond, *crystals, beyond, *crystals[::-1]])
+    for found, crystal in zip(together, [beyond, *crystals, beyond, *crystals[::-1]], strict=True):
+        if crystal is beyond:
+            assert "ASUGNN knows the elements up to Fm" in str(found)
+        else:
+            assert isinstance(found, Embedding)
+            for name, value in vars(embed_crystal(crystal)).items():
+                np.testing.assert_array_equal(getattr(found, name), value)
