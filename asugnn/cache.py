@@ -224,6 +224,8 @@ class _Store:
         self._write(content)
 
     def _discard(self, path: Path) -> None:
-        logger.warning("a file of cached inputs in %s was damaged: they were computed again", self.folder)
+        logger.warning(
+            "a file of cached inputs in %s was damaged or of an earlier version: they were computed again", self.folder
+        )
         with suppress(OSError):
             path.unlink()

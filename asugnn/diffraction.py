@@ -76,6 +76,8 @@ def powder_patterns(crystals: Sequence[Crystal], profile: Profile = "integrated"
 def _few_patterns(crystals: Sequence[Crystal], profile: Profile) -> list[Floats | InputError]:
     found: list[Any] = [unknown_scatterer(crystal) for crystal in crystals]
     known = [i for i, error in enumerate(found) if error is None]
+    if not known:
+        return found
     peaks = _find_peaks([crystals[i] for i in known], MAX_ANGLE)
     bins = (_sample_profiles if profile == "sampled" else _integrate_profiles)(peaks, len(known))  # (B, 140)
     areas = bins.sum(axis=1)
@@ -111,12 +113,12 @@ def _find_peaks(crystals: Sequence[Crystal], max_angle: float) -> Peaks:
     blocks = list(_structure_factors(crystals, 2 * np.sin(np.radians(max_angle / 2)) / WAVELENGTH))
     blocks.sort(key=lambda block: -len(block.elements))  # those with an e-th element come first
     sizes = [len(block.square) for block in blocks]
-    square = np.concatenate([np.empty(0), *(block.square for block in blocks)]) / 4  # (h,), (sin(theta) / lambda)^2
+    square = np.concatenate([block.square for block in blocks]) / 4  # (h,), (sin(theta) / lambda)^2
     tables = scattering_tables()
     nearest = np.rint(square / tables.STEP).astype(np.int64)
     offset = square - nearest * tables.STEP
     amplitude = np.zeros(len(square), dtype=np.complex128)
-    for e in range(len(blocks[0].elements) if blocks else 0):
+    for e in range(len(blocks[0].elements)):
         having = [block for block in blocks if len(block.elements) > e]
         starts = np.repeat([tables.start(block.elements[e]) for block in having], sizes[: len(having)])
         t = offset[: len(starts)]
@@ -143,7 +145,7 @@ class _Block(NamedTuple):
 
 def _structure_factors(crystals: Sequence[Crystal], radius: float) -> Iterator[_Block]:
     """Yield blocks of the reflections up to `radius` (1/angstrom) of each crystal, one of each Friedel pair."""
-    lattices = np.array([crystal.lattice for crystal in crystals]).reshape(-1, 3, 3)
+    lattices = np.array([crystal.lattice for crystal in crystals])
     # |h| = |g . a| <= |g| |a|. Half of one index is enough (Friedel); products run along the one with most values.
     most = np.floor(radius * np.sqrt((lattices**2).sum(axis=2))).astype(int)
     axes = np.argsort(most, axis=1, kind="stable")
@@ -221,7 +223,7 @@ def _integrate_profiles(peaks: Peaks, crystals: int) -> Floats:
     index = (below + peaks.crystal * size) + np.arange(6)[:, None]  # (6, h)
     grid = np.bincount(index.ravel(), np.concatenate(weights), crystals * size).astype(np.float32)
     # One by one: the rounding of a product of matrices depends on their number, and on how many threads share the work.
-    bins = np.array([part @ _grid_profiles() for part in grid.reshape(crystals, size)]).reshape(crystals, -1)
+    bins = np.array([part @ _grid_profiles() for part in grid.reshape(crystals, size)])
     shares: Floats = np.maximum(bins, 0).astype(float)
     return shares
 

@@ -181,7 +181,7 @@ def test_a_flipped_bit_never_changes_inputs(home, caplog):
         (next(home.iterdir()) / f"{bit}.safetensors").write_bytes(changed)
         forget()
         assert all(map(equal, cached_inputs(CRYSTALS, Featuriser(), "f-1", {}), expected)), bit
-    assert "was damaged: they were computed again" in caplog.text
+    assert "was damaged or of an earlier version: they were computed again" in caplog.text
 
 
 def test_a_shard_of_another_featuriser_is_not_read(home):

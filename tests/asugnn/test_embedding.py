@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -150,3 +153,18 @@ def test_crystals_are_embedded_together_as_alone():
             assert isinstance(found, Embedding)
             for name, value in vars(embed_crystal(crystal)).items():
                 np.testing.assert_array_equal(getattr(found, name), value)
+
+
+def test_threads_do_not_change_an_embedding():
+    """Workers have one; a process that computes few crystals by itself may have several."""
+    code = (
+        "import hashlib, sys; from test_symmetry import KNOWN; from asugnn.embedding import embed_crystals\n"
+        "found = embed_crystals([crystal for crystal, *_ in KNOWN.values()])\n"
+        "print(hashlib.sha256(b''.join(v.tobytes() for e in found for v in vars(e).values())).hexdigest())"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = {
+        subprocess.check_output([sys.executable, "-c", code], env=environment | {"OMP_NUM_THREADS": threads}, text=True)
+        for threads in ("1", "2")
+    }
+    assert len(printed) == 1
