@@ -20,16 +20,9 @@ import numpy as np
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError, prefix_errors
-from asugnn.limits import (
-    ATOMS,
-    DATABASE_BYTES,
-    DATABASE_STEPS,
-    STRUCTURE_FILE_BYTES,
-    STRUCTURES,
-    XYZ_COLUMNS,
-    check_limit,
-)
-from asugnn.reading import check_file_size, parse_json, read_bounded_text
+from asugnn.limits import ATOMS, DATABASE_BYTES, DATABASE_STEPS, STRUCTURES, XYZ_COLUMNS, check_limit
+from asugnn.poscar_files import parse_float
+from asugnn.reading import check_file_size, parse_json, read_structure_text
 
 COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
 STEPS = 100_000  # instructions of SQLite between two checks
@@ -70,8 +63,7 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
     """Read the structures in an extended XYZ file, counted from 1, to be called within `reading`."""
     from ase.io import iread
 
-    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
-    _check_frames(text)
+    text = _check_frames(read_structure_text(path))
     try:
         for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
             stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
@@ -153,10 +145,15 @@ def _finite_numbers(stored: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
-def _check_frames(text: str) -> None:
-    """Refuse what would keep ASE busy: a count that no file has, or a line that announces columns without end."""
+def _check_frames(text: str) -> str:
+    """Refuse what would keep ASE busy or trip it; return the text with the numbers and elements that ASE knows.
+
+    Busy: a count that no file has, or a line that announces columns without end. Fortran writes 1.5D-3, and D is
+    deuterium.
+    """
     lines = io.StringIO(text)
     number = frames = 0
+    checked: list[str] = []
     line = lines.readline()
     while line.strip():
         number += 1
@@ -170,9 +167,31 @@ def _check_frames(text: str) -> None:
             or sum(int(width.replace("_", "")) for width in widths) > XYZ_COLUMNS
         ):
             raise InputError(f"line {number + 1} announces more than {XYZ_COLUMNS:,} columns of properties")
+        checked += [line, _check_lattice(comment, number + 1)]
         for present in range(atoms):
-            if not lines.readline():
+            if not (line := lines.readline()):
                 raise InputError(f"line {number} announces {atoms:,} atoms, and {present:,} follow")
+            checked.append(_translate_atom(line))
         number += atoms + bool(comment)
         while (line := lines.readline()).lstrip().startswith("VEC"):
             number += 1
+            checked.append(line)
+    return "".join(checked)
+
+
+def _check_lattice(comment: str, number: int) -> str:
+    """Return the comment line of a frame; raises `InputError` where its Lattice is not nine numbers."""
+    if not (lattice := re.search(r"\bLattice\s*=\s*([\"'{\[])([^\"'}\]]*)", comment, re.IGNORECASE)):
+        return comment
+    values = [parse_float(word) for word in lattice[2].replace(",", " ").split()]
+    if len(values) != 9 or None in values:
+        raise InputError(f"line {number}: Lattice is '{lattice[2][:60]}': it must be nine numbers, for three vectors")
+    return comment[: lattice.start(2)] + " ".join(map(repr, values)) + comment[lattice.end(2) :]
+
+
+def _translate_atom(line: str) -> str:
+    """Return the line of an atom with numbers of Fortran in Python's form, and deuterium as hydrogen."""
+    if "d" not in line and "D" not in line:
+        return line
+    line = re.sub(r"(?<![^\s])([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
+    return re.sub(r"(?<!\S)D(?!\S)", "H", line)

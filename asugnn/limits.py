@@ -10,8 +10,9 @@ from asugnn.errors import InputError
 
 ATOMS = 10_000  # of a crystal; in a CIF, sites times symmetry operations
 STRUCTURES = 1_000_000  # of a file
-STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file
+STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file, unpacked
 CIF_BLOCK_BYTES = 10_000_000  # of one data block
+CIF_OPERATIONS = 1_000  # symmetry operations that a block lists, times its centring translations
 XYZ_COLUMNS = 1_000  # of the properties of atoms
 DATABASE_BYTES = 5_000_000_000  # of an SQLite file
 DATABASE_STEPS = 100_000_000  # instructions of SQLite for one file
