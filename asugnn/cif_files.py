@@ -84,11 +84,9 @@ def _expand(position: Floats, rounding: Floats, operations: Operations, lattice:
     position = position + shifts[fixing].mean(axis=0)
     images = operations.rotations @ position + operations.translations
     images -= np.floor(images)
-    orbit = images[:1]
-    for image in images[1:]:
-        apart = orbit - image
-        if (np.linalg.norm((apart - np.round(apart)) @ lattice, axis=1) > MIN_DISTANCE / 10).all():
-            orbit = np.vstack([orbit, image])
+    apart = images[:, None] - images[None]  # (operations, operations, 3)
+    coincide = np.linalg.norm((apart - np.round(apart)) @ lattice, axis=2) < MIN_DISTANCE / 10
+    orbit = images[~np.tril(coincide, -1).any(axis=1)]
     if len(orbit) * fixing.sum() != len(operations):
         raise InputError("it is close to a symmetry element, but not on it: give its coordinates with more digits")
     return orbit

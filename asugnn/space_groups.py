@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -95,7 +95,8 @@ def parse_operations(texts: Iterable[str]) -> Operations:
     return Operations(array, np.array(translations, dtype=np.float64).reshape(-1, 3))
 
 
-def _parse_component(text: str) -> tuple[list[int], float] | None:
+@lru_cache(maxsize=4096)
+def _parse_component(text: str) -> tuple[tuple[int, int, int], float] | None:
     """Parse one of the three parts of an operation: coefficients of x, y and z, and the translation."""
     terms = re.findall(r"[+-]?[^+-]+", text)
     if not terms or "".join(terms) != text or len(text) > 60:
@@ -112,7 +113,8 @@ def _parse_component(text: str) -> tuple[list[int], float] | None:
             shift += near if abs(exact - near) < Fraction(1, 1000) else exact
         else:
             return None
-    return (coefficients, float(shift)) if max(map(abs, coefficients)) < 10 else None
+    x, y, z = coefficients
+    return ((x, y, z), float(shift)) if max(map(abs, coefficients)) < 10 else None
 
 
 def check_group(operations: Operations) -> Operations:
@@ -154,7 +156,7 @@ def find_settings(name: str | None, hall: str | None, number: int | None, code: 
     A Hall symbol says all; a Hermann-Mauguin symbol may leave the origin or the axes open, and a bare number means the
     standard axes. Raises `InputError` where two of the names are of different space groups.
     """
-    by_hall = [setting for setting in list_settings() if hall and _hall_key(setting.hall) == _hall_key(hall)]
+    by_hall = _settings_by_hall().get(_hall_key(hall), []) if hall else []
     by_name = _settings_by_name().get(_name_key(name), []) if name else []
     if name and not by_name and (suffix := SUFFIX.search(name)):
         by_name = _settings_by_name().get(_name_key(name[: suffix.start()]), [])
@@ -205,6 +207,11 @@ def _list_spglib_types() -> list[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return [spglib.get_spacegroup_type(hall_number) for hall_number in range(1, 531)]
+
+
+@cache
+def _settings_by_hall() -> dict[str, list[Setting]]:
+    return {_hall_key(setting.hall): [setting] for setting in list_settings()}
 
 
 @cache

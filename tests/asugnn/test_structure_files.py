@@ -24,6 +24,7 @@ CELL = "".join(f"_cell_{k} {v}\n" for k, v in zip(
 ))  # fmt: skip
 ROCK_SALT = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
 RHOMBOHEDRAL = "_symmetry_space_group_name_H-M 'R -3 m'\n"
+SKEWED = CELL.replace("90", "57").replace("5.64\n", "6\n")
 FLAT = "4 0 0\n0 4 0\n4 4 0"
 PLAIN, TYPED, FULL = "", "type_symbol ", "type_symbol occupancy "
 
@@ -200,13 +201,13 @@ REFUSED = {
     "shared": ("a.cif", cif("Na1 Na 0.5 0 0 0", "K1 K 0.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 0.5"),
     "unoccupied": ("a.cif", cif("O1 O 1 0 0 0", "Na1 Na 0 .5 0 0", keys=FULL), "site 2 (Na1) has occupancy 0"),
     "occupied twice": ("a.cif", cif("Na1 Na 1.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 1.5"),
-    "mixture": ("a.cif", cif("'Nb,Zr' '0.8Nb + 0.2Zr' 1 0 0 0", keys=FULL), "site 1 is '0.8Nb + 0.2Zr': this is not an"),
+    "mixture": ("a.cif", cif("'Nb,Zr' '0.8Nb + 0.2Zr' 1 0 0 0", keys=FULL), "site 1 is '0.8Nb + 0.2Zr': "),
     "coordinate nan": ("a.cif", cif("Na1 nan 0 0"), "site 1 (Na1) has coordinate x 'nan': it must be a number"),
     "coordinate inf": ("a.cif", cif(P1, "Cl1 0 0 inf"), "site 2 (Cl1) has coordinate z 'inf'"),
     "coordinate unknown": ("a.cif", cif("Na1 ? 0 0"), "site 1 (Na1) has coordinate x '?'"),
     "coordinate left out": ("a.cif", cif("Na1 0 . 0"), "site 1 (Na1) has coordinate y '.'"),
     "coinciding": ("a.cif", cif(P1, "Cl1 0 0 0"), "sites 1 (Na1) and 2 (Cl1) coincide"),
-    "coinciding by symmetry": ("a.cif", cif(P1, "Na2 .5 .5 0", CL, head=ROCK_SALT), "sites 1 (Na1) and 2 (Na2) coincide"),
+    "coinciding by symmetry": ("a.cif", cif(P1, "Na2 .5 .5 0", CL, head=ROCK_SALT), "sites 1 (Na1) and 2 (Na2)"),
     "nearly coinciding": ("a.cif", cif(P1, "Cl1 0.003 0 0"), "sites 1 (Na1) and 2 (Cl1) coincide"),
     "O on H": ("a.cif", cif("O1 0 0 0", "H1 0 0 0"), "sites 1 (O1) and 2 (H1) coincide"),
     "water": ("a.cif", cif("O1 Wat 0 0 0", keys=TYPED), "site 1 is 'Wat': this is not an element"),
@@ -215,16 +216,16 @@ REFUSED = {
     "dummy": ("a.cif", cif("X1 0 0 0"), "site 1 is 'X1': this is not an element"),
     "capitals": ("a.cif", cif("HO1 0 0 0"), "site 1 is 'HO1': this is not an element"),
     "formula without H": ("a.cif", cif(P1, head="_chemical_formula_sum 'Na H'\n"), "disagree about H: are"),
-    "formula with more": ("a.cif", cif(P1, CL, head="_chemical_formula_sum 'Na Cl2'\n"), "'Na Cl2' and its atoms (Na1 Cl1 in the cell) disagree"),
+    "formula with more": ("a.cif", cif(P1, CL, head="_chemical_formula_sum 'Na Cl2'\n"), "disagree: are atoms missing"),
     "no cell": ("a.cif", cif(P1, cell=""), "it lacks _cell_length_a"),
     "length 0": ("a.cif", cif(P1, cell=CELL.replace("5.64(1)", "0")), "_cell_length_a is '0': it must be"),
     "angle nan": ("a.cif", cif(P1, cell=CELL.replace("90", "nan")), "_cell_angle_alpha is 'nan'"),
     "flat cell": ("a.cif", cif(P1, cell=CELL.replace("gamma 90", "gamma 180")), "the cell has no volume"),
     "no fractions": ("a.cif", cif(P1).replace("fract", "Cartn"), "it lacks _atom_site_fract_x"),
     "unknown space group": ("a.cif", cif(P1, head=ROCK_SALT.replace("3", "oops")), "write out the symmetry operations"),
-    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=CELL.replace("90", "57").replace("5.64\n", "6\n")), "does not fit its cell"),
-    "second block": ("a.cif", cif(P1) + cif("Na1 ? 0 0"), "structure 2 (data_x, line 14): site 1 (Na1) has coordinate x '?'"),
-    "cut off": ("a.cif", cif(P1, "Cl1 0.5 0.5"), "the loop_ in line 8 is incomplete: of its 4 tags, the last row has 3"),
+    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=SKEWED), "does not fit its cell"),
+    "second block": ("a.cif", cif(P1) + cif("Na1 ? 0 0"), "structure 2 (data_x, line 14): site 1 (Na1) has"),
+    "cut off": ("a.cif", cif(P1, "Cl1 0.5 0.5"), "the loop_ in line 8 is incomplete: of its 4 tags, the last"),
     "POSCAR without elements": ("POSCAR", poscar().replace("Na Cl\n", ""), "it names no elements"),
     "POSCAR, element too many": ("POSCAR", poscar(elements="Na Cl Br"), "names 3 elements but counts the atoms of 2"),
     "POSCAR, count too many": ("POSCAR", poscar(elements="Na"), "it names 1 elements but counts the atoms of 2"),
