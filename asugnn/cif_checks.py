@@ -44,15 +44,16 @@ def check_multiplicities(block: CifBlock, names: list[str], found: list[int], op
         )
 
 
-def check_formula(block: CifBlock, crystal: Crystal) -> None:
+def check_formula(block: CifBlock, crystal: Crystal) -> bool:
     """Raise `InputError` where _chemical_formula_sum, times _cell_formula_units_Z, is not what the cell holds.
 
-    Some programs write the content of the cell as formula, with the Z of its reduced formula: accepted too.
+    Return whether both are given, and so confirm every atom. Some programs write the content of the cell as formula,
+    with the Z of its reduced formula: accepted too.
     """
     text = block.text("_chemical_formula_sum")
     amounts = parse_formula(text) if text else None
     if text is None or amounts is None:
-        return
+        return False
     formula = Counter[int]()
     for symbol, amount in amounts.items():
         formula[ATOMIC_NUMBERS[symbol]] += amount  # type: ignore[assignment]  # amounts may be broken
@@ -71,6 +72,7 @@ def check_formula(block: CifBlock, crystal: Crystal) -> None:
             f"its formula '{text}' times _cell_formula_units_Z, {stated:g}, is not what its sites and symmetry make "
             f"({cell} in the cell): which is right?"
         )
+    return stated is not None
 
 
 def parse_formula(text: str) -> dict[str, float] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from asugnn.cif_checks import check_formula, check_multiplicities, check_volume
-from asugnn.cif_sites import is_number, read_sites, to_float
+from asugnn.cif_sites import check_disorder, is_number, read_sites, to_float
 from asugnn.cif_symmetry import read_symmetry
 from asugnn.cif_syntax import CifBlock
 from asugnn.crystal import MIN_DISTANCE, Crystal, Floats, find_coinciding_pair
@@ -48,7 +48,8 @@ def crystal_from_cif(block: CifBlock) -> Crystal:
     crystal = Crystal(lattice, frac_coords, np.array(sites.numbers)[owners])
     check_volume(block, crystal)
     check_multiplicities(block, sites.names, [len(orbit) for orbit in orbits], len(operations))
-    check_formula(block, crystal)
+    if not check_formula(block, crystal):
+        check_disorder(block, sites.names)
     return crystal
 
 
@@ -86,7 +87,7 @@ def _expand(position: Floats, rounding: Floats, operations: Operations, lattice:
     images -= np.floor(images)
     apart = images[:, None] - images[None]  # (operations, operations, 3)
     coincide = np.linalg.norm((apart - np.round(apart)) @ lattice, axis=2) < MIN_DISTANCE / 10
-    orbit = images[~np.tril(coincide, -1).any(axis=1)]
+    orbit: Floats = images[~np.tril(coincide, -1).any(axis=1)]
     if len(orbit) * fixing.sum() != len(operations):
         raise InputError("it is close to a symmetry element, but not on it: give its coordinates with more digits")
     return orbit

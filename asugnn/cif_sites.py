@@ -55,13 +55,12 @@ def read_sites(block: CifBlock) -> Sites:
     if not types and not labels:
         raise InputError("it has neither _atom_site_label nor _atom_site_type_symbol: which elements are its atoms?")
     names = labels or types
-    optional = ["occupancy", "calc_flag", "attached_hydrogens", "disorder_group", "disorder_assembly"]
+    optional = ["occupancy", "calc_flag", "attached_hydrogens"]
     columns += [names, types or names, *(block.column(f"_atom_site_{tag}") or ["."] * n for tag in optional)]
     if any(len(column) != n for column in columns):
         raise InputError("the columns of _atom_site have different lengths: they must stand in one loop_")
-    for i, (*coords, name, _, occupancy, flag, hydrogens, _, _) in enumerate(zip(*columns, strict=True), 1):
+    for i, (*coords, name, _, occupancy, flag, hydrogens) in enumerate(zip(*columns, strict=True), 1):
         _check_row(f"site {i} ({name})", coords, occupancy, flag, hydrogens)
-    _check_disorder(names, columns[-2], columns[-1])
     return Sites(
         names,
         find_elements(types, labels, block.text("_chemical_formula_sum")),
@@ -82,8 +81,10 @@ def _check_row(site: str, coords: Sequence[str], occupancy: str, flag: str, hydr
         raise InputError(f"{site} has {hydrogens} hydrogen atoms without coordinates: add them")
 
 
-def _check_disorder(names: list[str], groups: list[str], assemblies: list[str]) -> None:
-    """Refuse two disorder groups of one assembly: they exclude each other, so not all of their sites are occupied."""
+def check_disorder(block: CifBlock, names: list[str]) -> None:
+    """Raise `InputError` for two disorder groups of one assembly: they exclude each other, so not all are occupied."""
+    groups = block.column("_atom_site_disorder_group")
+    assemblies = block.column("_atom_site_disorder_assembly") or ["."] * len(groups)
     first: dict[str, tuple[int, str]] = {}
     for i, (group, assembly) in enumerate(zip(groups, assemblies, strict=True)):
         if group in (*UNKNOWN, "0"):

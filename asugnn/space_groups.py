@@ -211,7 +211,15 @@ def _list_spglib_types() -> list[Any]:
 
 @cache
 def _settings_by_hall() -> dict[str, list[Setting]]:
-    return {_hall_key(setting.hall): [setting] for setting in list_settings()}
+    """Settings by their Hall symbols, and without spaces where that leaves one: P32 is P 32 or P 3 2."""
+    halls: dict[str, list[Setting]] = {}
+    for setting in list_settings():
+        key = _hall_key(setting.hall)
+        for spelled in {key, key.replace(" ", "")}:
+            halls.setdefault(spelled, []).append(setting)
+    return {key: settings for key, settings in halls.items() if len(settings) == 1} | {
+        _hall_key(setting.hall): [setting] for setting in list_settings() if " " in _hall_key(setting.hall)
+    }
 
 
 @cache
