@@ -84,7 +84,11 @@ def _check_row(site: str, coords: Sequence[str], occupancy: str, flag: str, hydr
 def check_disorder(block: CifBlock, names: list[str]) -> None:
     """Raise `InputError` for two disorder groups of one assembly: they exclude each other, so not all are occupied."""
     groups = block.column("_atom_site_disorder_group")
-    assemblies = block.column("_atom_site_disorder_assembly") or ["."] * len(groups)
+    assemblies = block.column("_atom_site_disorder_assembly")
+    if len(assemblies) != len(groups):
+        assemblies = ["."] * len(groups)
+    if len(groups) > len(names):
+        raise InputError("the columns of _atom_site have different lengths: they must stand in one loop_")
     first: dict[str, tuple[int, str]] = {}
     for i, (group, assembly) in enumerate(zip(groups, assemblies, strict=True)):
         if group in (*UNKNOWN, "0"):

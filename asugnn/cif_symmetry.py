@@ -13,7 +13,7 @@ from asugnn.cif_syntax import UNKNOWN, CifBlock
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, CIF_OPERATIONS, check_limit
-from asugnn.space_groups import Operations, Setting, check_group, find_number, find_settings, parse_operations
+from asugnn.space_groups import SUFFIX, Operations, Setting, check_group, find_number, find_settings, parse_operations
 
 OPERATIONS = ("_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz")
 MAGNETIC_OPERATIONS, MAGNETIC_CENTRING = (f"_space_group_symop_magn_{kind}_xyz" for kind in ("operation", "centering"))
@@ -32,7 +32,7 @@ CODE = "_space_group_IT_coordinate_system_code"
 
 def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
     """Read the operations of a block for its cell, rows `lattice` (3, 3), and that many sites."""
-    settings, named = _find_named_settings(block)
+    settings, named, exact = _find_named_settings(block)
     if listed := _read_operations(block, sites):
         operations, magnetic = listed
         if not operations.fit(lattice):
@@ -41,6 +41,11 @@ def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
             raise InputError(
                 f"its {len(operations)} symmetry operations are those of space group number {number or 'unknown'}, and "
                 f"it names {named}, number {settings[0].number}: which is right?"
+            )
+        if exact and not magnetic and not any(operations.same_as(setting.operations()) for setting in settings):
+            raise InputError(
+                f"its symmetry operations are those of another setting or origin than {settings[0].name} (Hall symbol "
+                f"'{settings[0].hall}'), which it names: which is right?"
             )
         return operations
     if not settings:
@@ -58,8 +63,11 @@ def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
     return operations
 
 
-def _find_named_settings(block: CifBlock) -> tuple[list[Setting], str]:
-    """Find the settings of the space group that a block names, and what names it, or ([], "")."""
+def _find_named_settings(block: CifBlock) -> tuple[list[Setting], str, bool]:
+    """Find the settings of the space group that a block names, what names it, and whether axes and origin are named.
+
+    A Hermann-Mauguin symbol does not name the origin: files list operations with an older one.
+    """
     names, halls, numbers = (
         list(dict.fromkeys(text for tag in tags if (text := block.text(tag))))
         for tags in (SYMBOLS, HALL_SYMBOLS, NUMBERS)
@@ -76,7 +84,8 @@ def _find_named_settings(block: CifBlock) -> tuple[list[Setting], str]:
         # A symbol that is not known leaves the word to another one.
         found = [setting for setting in found if setting in more] or found or more
     named = next((f"'{text}'" for text in (*names, *halls)), next((f"number {text}" for text in numbers), ""))
-    return found, named
+    exact = any(find_settings(None, hall, None, None) for hall in halls) or any(map(SUFFIX.search, names))
+    return found, named, exact or block.text(CODE) is not None
 
 
 def _check_one_setting(settings: list[Setting], named: str) -> None:

@@ -159,6 +159,7 @@ def test_short_monoclinic_symbols_mean_axis_b_unless_the_cell_says_otherwise(rea
 
 CSCL = ("Cs1 0 0 0", "Cl1 0.5 0.5 0.5")
 FM3M = tuple(next(s for s in list_settings() if s.name == "F m -3 m").xyz)
+FD3M_1 = tuple(next(s for s in list_settings() if s.name == "F d -3 m :1").xyz)
 SPINEL = ("Mg1 0.125 0.125 0.125", "Al1 0.5 0.5 0.5", "O1 0.2624 0.2624 0.2624")
 WURTZITE = (3.19, 3.19, 5.19, 90, 90, 120)
 SCREW = ("x,y,z", "-y,x-y,z+1/3", "-x+y,-x,z+2/3")
@@ -171,6 +172,9 @@ REFUSED = {
     "no centring": (cif(*CSCL, operations=FM3M[:48], name="F m -3 m"), "are those of space group number 221"),
     "only the identity": (cif(*CSCL, operations=P1, name="F m -3 m"), "are those of space group number 1, and it"),
     "number of another group": (cif(*CSCL, operations=FM3M, number=227), "are those of space group number 225"),
+    "other origin": (cif(*SPINEL, operations=FD3M_1, alt="F d -3 m :2"), "another setting or origin than F d -3 m :2"),
+    "other origin by code": (cif(*SPINEL, operations=FD3M_1, number=227, code=2), "another setting or origin than F d"),
+    "other origin by Hall": (cif(*SPINEL, operations=FD3M_1, hall="-F 4vw 2vw 3"), "another setting or origin than F"),
     "no operation": (cif(*CSCL, operations=("x,y,z", "x,y")), "'x,y' is not a symmetry operation"),
     "singular operation": (cif(*CSCL, operations=("x,y,z", "x,x,z")), "changes the volume"),
     "symbol against number": (cif(*CSCL, name="F m -3 m", number=227), "named twice, differently: 'F m -3 m' (225)"),
@@ -257,6 +261,7 @@ def test_accepted_spellings_are_the_same_crystal(read):
         "empty loop": plain + "loop_\n_atom_site_moment_label\n_atom_site_moment_crystalaxis_x\n",
         "operation without a loop": plain.replace("loop_", "_symmetry_equiv_pos_as_xyz x,y,z\nloop_", 1),
         "disorder in one group": cif("Cs1 . 0 0 0", "Cl1 1 .5 .5 .5", keys="label disorder_group"),
+        "assembly without groups": cif("Cs1 A 0 0 0", "Cl1 A .5 .5 .5", keys="label disorder_assembly"),
         "not modulated": cif(*CSCL, modulation=0),
         "comment": plain.replace("loop_", "# 'unclosed\nloop_"),
         "quote not closed": plain.replace("data_a\n", "data_a\n_author 'O'Brien\n"),
