@@ -64,6 +64,7 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
     from ase.io import iread
 
     text = _check_frames(read_structure_text(path))
+    index = 0
     try:
         for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
             stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
@@ -72,6 +73,13 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
             )
     except KeyError as error:
         raise InputError(f"{error} is not an element that ASE knows") from error
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"structure {index + 1} cannot be read: its comment line must be that of extended XYZ, and its Properties "
+            "must fit its columns"
+        ) from error
 
 
 def crystal_from_cartesian(cell: Any, pbc: Any, positions: Any, numbers: Any) -> Crystal:
@@ -168,10 +176,12 @@ def _check_frames(text: str) -> str:
         ):
             raise InputError(f"line {number + 1} announces more than {XYZ_COLUMNS:,} columns of properties")
         checked += [line, _check_lattice(comment, number + 1)]
+        kinds = _column_kinds(comment)
         for present in range(atoms):
             if not (line := lines.readline()):
                 raise InputError(f"line {number} announces {atoms:,} atoms, and {present:,} follow")
-            checked.append(_translate_atom(line))
+            checked.append(line := _translate_atom(line))
+            _check_atom(line.split(), kinds, number + present + 2)
         number += atoms + bool(comment)
         while (line := lines.readline()).lstrip().startswith("VEC"):
             number += 1
@@ -187,6 +197,23 @@ def _check_lattice(comment: str, number: int) -> str:
     if len(values) != 9 or None in values:
         raise InputError(f"line {number}: Lattice is '{lattice[2][:60]}': it must be nine numbers, for three vectors")
     return comment[: lattice.start(2)] + " ".join(map(repr, values)) + comment[lattice.end(2) :]
+
+
+def _column_kinds(comment: str) -> str:
+    """The kind of each column of a frame, S, R, I or L, as its Properties say."""
+    found = re.search(r"\bProperties\s*=\s*[\"']?([^\s\"']+)", comment)
+    parts = (found[1] if found else "species:S:1:pos:R:3").split(":")
+    return "".join(
+        kind * int(count) for kind, count in zip(parts[1::3], parts[2::3], strict=False) if count.isdecimal()
+    )
+
+
+def _check_atom(words: list[str], kinds: str, number: int) -> None:
+    if len(words) < len(kinds):
+        raise InputError(f"line {number} has {len(words)} columns, and its frame announces {len(kinds)}")
+    for word, kind in zip(words, kinds, strict=False):
+        if kind == "R" and parse_float(word) is None and not re.fullmatch(r"[+-]?(nan|inf)", word, re.IGNORECASE):
+            raise InputError(f"line {number} has '{word[:40]}' where a number must be")
 
 
 def _translate_atom(line: str) -> str:

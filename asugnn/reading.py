@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,8 +119,11 @@ def read_structure_text(path: Path) -> str:
 def _unpack(path: Path) -> bytes:
     """Unpack a gzip file of at most `STRUCTURE_FILE_BYTES`, packed or not."""
     check_file_size(path, STRUCTURE_FILE_BYTES)
-    with gzip.open(path) as file:
-        content = file.read(STRUCTURE_FILE_BYTES + 1)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(STRUCTURE_FILE_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("it is no gzip file, or a damaged one: copy it again, or unpack it") from error
     if len(content) > STRUCTURE_FILE_BYTES:
         raise LimitError(f"it unpacks to more than {STRUCTURE_FILE_BYTES:,} bytes, and at most that many are read")
     return content

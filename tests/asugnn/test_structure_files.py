@@ -129,6 +129,38 @@ def test_a_poscar_goes_by_many_names(tmp_path, name):
     assert crystal.formula == "ClNa"
 
 
+POSCARS = {
+    "three scales": (poscar(scale="1.0 1.0 2.0"), (4, 4, 8), 0.5),
+    "volume": (poscar(scale="-512"), (8, 8, 8), 0.5),
+    "volume, Cartesian": (poscar(scale="-512", mode="Cartesian", second="2 2 2"), (8, 8, 8), 0.5),
+    "three scales, Cartesian": (poscar(scale="1 1 2", mode="Cartesian", second="2 2 2"), (4, 4, 8), 0.5),
+    "exponents of Fortran": (poscar(cell="0.4D1 0 0\n0 4d0 0\n0 0 4.D+0", second="5D-1 .5d0 0.5"), (4, 4, 4), 0.5),
+    "selective dynamics": (poscar(mode="Selective\nDirect", second="0.5 0.5 0.5 T F T"), (4, 4, 4), 0.5),
+    "names of potentials": (poscar(elements="Na_pv/f474ac0d Cl/79d9987a"), (4, 4, 4), 0.5),
+    "remarks": (poscar(counts="1 1 ! atoms", second="0.5 0.5 0.5 # Cl"), (4, 4, 4), 0.5),
+    "no spaces": (poscar(second="-0.5-0.5-0.5"), (4, 4, 4), -0.5),
+    "VASP 4": ("c\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0 Na\n0.5 0.5 0.5 Cl\n", (4, 4, 4), 0.5),
+    "Latin-1": (poscar().replace("comment", "Zurück"), (4, 4, 4), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", POSCARS)
+def test_what_vasp_allows(tmp_path, name):
+    content, lengths, second = POSCARS[name]
+    (tmp_path / "POSCAR").write_bytes(content.encode("latin-1"))
+    ((_, crystal),) = read_crystals(tmp_path / "POSCAR").items()
+    assert crystal.numbers.tolist() == [11, 17]
+    assert np.allclose(np.linalg.norm(crystal.lattice, axis=1), lengths)
+    assert np.allclose(crystal.frac_coords, [[0, 0, 0], [second] * 3])
+
+
+def test_xyz_in_latin_1_with_exponents_of_fortran(tmp_path):
+    content = xyz("Na 0.0D0 0 0", "Cl 2.0d0 .2D1 2", lattice='Lattice="4d0 0 0 0 4 0 0 0 4"', more='by="Zurück"')
+    (tmp_path / "a.xyz").write_bytes(content.encode("latin-1"))
+    ((_, crystal),) = read_crystals(tmp_path / "a.xyz").items()
+    assert np.allclose(crystal.frac_coords, [[0, 0, 0], [0.5] * 3])
+
+
 def test_objects_of_other_packages():
     for structure in CRYSTALS.values():
         ours = crystal_from_pymatgen(structure)
@@ -240,6 +272,13 @@ REFUSED = {
     "xyz with no element": ("a.xyz", xyz("Na 0 0 0", "Qq 1 1 1"), "'Qq' is not an element"),
     "xyz with nan": ("a.xyz", xyz("Na 0 0 nan"), "atom 1 has a coordinate that is not a finite number"),
     "xyz cut off": ("a.xyz", "3\n" + xyz("Na 0 0 0", "Cl 2 2 2").split("\n", 1)[1], "line 1 announces 3 atoms, and 2 "),
+    "xyz, columns": ("a.xyz", xyz("Na 0 0"), "line 3 has 3 columns, and its frame announces 4"),
+    "xyz, no number": ("a.xyz", xyz("Na 0 0 x"), "line 3 has 'x' where a number must be"),
+    "xyz, Lattice of 3": ("a.xyz", xyz("Na 0 0 0", lattice='Lattice="4 4 4"'), "line 2: Lattice is '4 4 4'"),
+    "POSCAR without a mode": ("POSCAR", poscar().replace("Direct\n", ""), "line 8, which must be Direct or Cartesian"),
+    "POSCAR, scale 0": ("POSCAR", poscar(scale="0"), "line 2 is the scale 0"),
+    "POSCAR, two scales below 0": ("POSCAR", poscar(scale="1 -1 -1"), "three scales must be positive"),
+    "POSCAR, no number": ("POSCAR", poscar(cell="4 0 0\n0 a 0\n0 0 4"), "line 4 is '0 a 0': it must be a vector"),
     "xyz, flat": ("a.xyz", xyz("Na 0 0 0", lattice='Lattice="4 0 0 0 4 0 0 4 0"'), "the cell has no volume"),
     "no database": ("a.db", b"SQLite format 3\0" + bytes(50), "it is no ASE database"),
     "JSON of something": ("a.json", '{"a": 1}', "it is neither a pymatgen structure nor an ASE database"),
