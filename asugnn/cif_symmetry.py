@@ -40,9 +40,14 @@ def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
         if settings and not magnetic and (number := find_number(operations)) != settings[0].number:
             raise InputError(
                 f"its {len(operations)} symmetry operations are those of space group number {number or 'unknown'}, and "
-                f"it names {named}, number {settings[0].number}: which is right?"
+                f"it names {settings[0].name}, number {settings[0].number}: which is right?"
             )
-        if exact and not magnetic and not any(operations.same_as(setting.operations()) for setting in settings):
+        if (
+            settings
+            and exact
+            and not magnetic
+            and not any(operations.same_as(setting.operations()) for setting in settings)
+        ):
             raise InputError(
                 f"its symmetry operations are those of another setting or origin than {settings[0].name} (Hall symbol "
                 f"'{settings[0].hall}'), which it names: which is right?"

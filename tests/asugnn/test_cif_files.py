@@ -265,6 +265,7 @@ def test_accepted_spellings_are_the_same_crystal(read):
         "not modulated": cif(*CSCL, modulation=0),
         "comment": plain.replace("loop_", "# 'unclosed\nloop_"),
         "quote not closed": plain.replace("data_a\n", "data_a\n_author 'O'Brien\n"),
+        "unknown symbol": cif(*CSCL, operations=P1, alt="P 1 (no such setting) :2", code=7),
         "operations twice": cif(*CSCL, operations=("x,y,z", " X, Y, Z ", "+x,y,+z")),
     }
     for name, content in spellings.items():
