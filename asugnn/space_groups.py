@@ -61,7 +61,7 @@ class Setting:
     full: str  # the full symbol, such as `F 4/m -3 2/m`
     number: int  # 1 to 230
     hall: str
-    code: str  # of _space_group_IT_coordinate_system_code: "1", "2", "h", "r", "b1", "ba-c", ..; else "other"
+    code: str  # of _space_group_IT_coordinate_system_code: "1", "2", "h", "r", "b1", "2cab", ..; else "other"
     xyz: tuple[str, ...]
 
     @property
