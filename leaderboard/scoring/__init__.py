@@ -1,13 +1,22 @@
 """Numbers from labels and predictions: metrics, their intervals, and significance tests.
 
 metrics.py           MAE, RMSE, R2, RMSLE; ROC-AUC, accuracy, F1
-inference.py         confidence intervals, paired tests and ranks over groups of test crystals
+inference.py         confidence intervals over groups of test crystals and training runs
+ranking.py           paired tests and ranks
+student_t.py         Student's t distribution
 chemical_systems.py  scores by chemical system, for zero-shot tasks
 """
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
-from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, rank_models
+from leaderboard.scoring.inference import (
+    Estimate,
+    PredictedFold,
+    estimate_metrics,
+    group_variance,
+    student_interval,
+)
 from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
+from leaderboard.scoring.ranking import rank_models
 
 __all__ = [
     "ALL_SYSTEMS",
@@ -17,8 +26,10 @@ __all__ = [
     "PredictedFold",
     "chemical_system",
     "estimate_metrics",
+    "group_variance",
     "metrics_for",
     "rank_models",
     "roc_curve",
     "score_by_system",
+    "student_interval",
 ]

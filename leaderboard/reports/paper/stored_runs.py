@@ -53,7 +53,7 @@ class PaperRuns:
         for record in self.row_runs(row):
             truth, predictions = load_ground_truth(task, record.run.fold).read_run(record)
             ids = [name for name, scored in zip(truth.ids, truth.scored, strict=True) if scored]
-            out.append((truth.pair_scored(predictions), data.groups(ids), record))
+            out.append((truth.pair_scored(predictions, record.run.fold), data.groups(ids), record))
         return out
 
     def row_names(self, row: Row) -> set[str]:
