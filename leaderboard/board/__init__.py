@@ -6,6 +6,7 @@ score_cache.py      those scores, kept in the cache folder
 rows.py             one row of a board: scores, costs, origin
 board.py            the rows of a task, ranked
 score_file.py       `bench score`: one CSV of predictions
+unit_hints.py       hints that predictions are in another unit
 error_breakdown.py  errors by element, space group, size, label
 verify.py           `bench verify`: recompute every row
 """
@@ -14,7 +15,7 @@ from leaderboard.board.board import pareto_front, rank_rows, rank_runs
 from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value
-from leaderboard.board.rows import NOISE, OTHERS, Row
+from leaderboard.board.rows import NOISE, OTHERS, WIDER, Row
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 
@@ -22,6 +23,7 @@ __all__ = [
     "FEWEST",
     "NOISE",
     "OTHERS",
+    "WIDER",
     "ErrorBreakdown",
     "ErrorClass",
     "GroundTruth",

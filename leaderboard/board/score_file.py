@@ -9,6 +9,7 @@ from typing import Any
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.row_scores import metric_value, system_rows
 from leaderboard.board.rows import NOISE
+from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
 from leaderboard.scoring import estimate_metrics
@@ -35,4 +36,5 @@ def score_file(file: Path, task: Task, fold: int, columns: ColumnNames | None = 
         "noise": NOISE,
         "metrics": {name: asdict(metric_value(estimate)) for name, estimate in estimates.items()},
         **({"systems": systems} if systems else {}),
+        "hints": unit_hints(task.target, scored),
     }

@@ -21,26 +21,33 @@ from leaderboard.reports.terminal import (
     render_score,
 )
 from leaderboard.reports.wording import (
+    best_models,
     board_notes,
     format_count,
     format_interval,
     format_number,
     format_rank,
+    interval_note,
+    mark_best,
     omitted_classes,
     order_by_place,
     preset_warning,
     scope_prefix,
+    shows_r2,
 )
 
 __all__ = [
     "TABLE_FORMATS",
     "PanelData",
+    "best_models",
     "board_notes",
     "draw_table",
     "format_count",
     "format_interval",
     "format_number",
     "format_rank",
+    "interval_note",
+    "mark_best",
     "omitted_classes",
     "order_by_place",
     "panel_data",
@@ -52,5 +59,6 @@ __all__ = [
     "render_models",
     "render_score",
     "scope_prefix",
+    "shows_r2",
     "write_table",
 ]

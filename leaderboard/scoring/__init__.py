@@ -11,6 +11,8 @@ from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, s
 from leaderboard.scoring.inference import (
     Estimate,
     PredictedFold,
+    Training,
+    describe_training,
     estimate_metrics,
     group_variance,
     student_interval,
@@ -24,7 +26,9 @@ __all__ = [
     "Estimate",
     "Metric",
     "PredictedFold",
+    "Training",
     "chemical_system",
+    "describe_training",
     "estimate_metrics",
     "group_variance",
     "metrics_for",

@@ -23,6 +23,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,8 @@ from asugnn.crystal import Floats, Ints
 from asugnn.model import Kind
 from leaderboard.scoring.metrics import DOMINATED, Metric, Scale, metrics_for
 from leaderboard.scoring.student_t import t_quantile
+
+Training = Literal["once", "seeds", "folds"]  # one run; several seeds of some fold; one seed of each of several folds
 
 LEVEL = 0.95  # of every confidence interval
 FEWEST_GROUPS = 30  # for an interval
@@ -111,6 +114,12 @@ class GroupBlocks:
     def index(self, groups: Sequence[str]) -> Ints:
         """(n,) the index of the block of each row, from the group of each row."""
         return np.fromiter(map(self._index.__getitem__, groups), np.int64, len(groups))
+
+
+def describe_training(folds: Sequence[int]) -> Training:
+    """How often a model was trained, from the fold of each of its runs."""
+    different = len(set(folds))
+    return "seeds" if different < len(folds) else "folds" if different > 1 else "once"
 
 
 def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str = "") -> dict[str, Estimate]:

@@ -25,7 +25,7 @@ Scale = Literal["log", "logit"]
 
 THRESHOLD = 0.5  # this probability and higher ones predict class 1
 TOO_LARGE = "its value is too large for a floating-point number"
-DOMINATED = "a few large errors decide it, so that no interval from these test crystals keeps its promise"
+DOMINATED = "no interval, since a few large errors decide the value and intervals would be too short"
 
 
 @dataclass(frozen=True)
