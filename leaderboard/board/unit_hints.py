@@ -23,7 +23,7 @@ FACTORS = {  # predictions over labels, for labels in eV, GPa or of one atom
     1 / 160.218: "eV per cubic angstrom for GPa",
     -1.0: "the opposite sign",
 }
-NEAR = 0.15  # relative distance to a factor that is named
+NEAR = 0.3  # relative distance to a factor that is named
 BETTER = 0.5  # errors after a change of unit, relative to those of the mean label: above, nothing is said
 FEWEST = 5  # crystals
 
@@ -62,10 +62,10 @@ def _changes(y: Floats, p: Floats, unit: str) -> Iterator[tuple[Floats, str, str
     ratio = float(np.median(p[y != 0] / y[y != 0])) if y.any() else 0.0
     if not np.isfinite(ratio) or ratio == 0:
         return
-    for factor, words in FACTORS.items():
-        if abs(ratio / factor - 1) < NEAR:
-            yield p / factor, f"another unit ({words})", f"divided by {factor:.4g}"
-    if not 0.4 < ratio < 2.5:
+    factor = min(FACTORS, key=lambda f: abs(ratio / f - 1))
+    if abs(ratio / factor - 1) < NEAR:
+        yield p / factor, f"another unit ({FACTORS[factor]})", f"divided by {factor:.4g}"
+    elif not 0.4 < ratio < 2.5:
         yield (
             p / ratio,
             f"another unit or another count of atoms: about {ratio:.3g} times the labels",

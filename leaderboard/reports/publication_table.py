@@ -12,6 +12,7 @@ from typing import Any
 from asugnn.atomic_write import write_text
 from leaderboard._util import markdown_text, one_line
 from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
+from leaderboard.reports.wording import mark_best
 
 TABLE_FORMATS = ("table", "markdown", "latex", "json")
 SUFFIXES = {"table": "txt", "markdown": "md", "latex": "tex", "json": "json"}
@@ -26,12 +27,13 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the interval and the footnote marks beside it, and what JSON says of the number."""
+    """One cell: its text, the interval and the footnote marks beside it, what JSON says of the number, and its star."""
 
     text: str = "-"
     interval: str = ""
     marks: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    best: bool = False  # whether its model is marked as on a board
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def draw_table(table: Table, form: str) -> str:
 
 
 def _printable(table: Table) -> Table:
-    """The table with all words in one line that is harmless on a terminal."""
+    """The table with stars, and all words in one line that is harmless on a terminal."""
 
     def clean(cell: Cell) -> Cell:
-        return replace(cell, text=one_line(cell.text), interval=one_line(cell.interval))
+        return replace(cell, text=mark_best(one_line(cell.text), cell.best), interval=one_line(cell.interval))
 
     return replace(
         table,

@@ -26,7 +26,7 @@ from leaderboard.reports.paper.stored_runs import (
     table_caption,
 )
 from leaderboard.reports.publication_table import Cell, Column, Notes, Table
-from leaderboard.reports.wording import best_models, mark_best
+from leaderboard.reports.wording import best_models
 from leaderboard.scoring import ALL_SYSTEMS, score_by_system
 
 Rows = list[str | Sequence[Cell]]
@@ -64,7 +64,7 @@ def table_1(dataset: str, preset: str, models: Sequence[str], root: Path | None)
             settings = {"first": "asuam", "second": "dam", "width": base, "xrd": True, **quoted}
             key = (settings["first"], settings["second"], settings["width"], settings["xrd"])
             if key in measured or "mae" in quoted:
-                rows.append(_table_1_row(quoted, key, measured.get(key), runs, notes))
+                rows.append(_table_1_row(quoted, key, measured.get(key), runs, notes, list(measured.values())))
             if key not in measured and "mae" in quoted:
                 missing += 1
     columns = [
@@ -100,7 +100,7 @@ def _rows_by_configuration(runs: PaperRuns) -> dict[Configuration, Row]:
 
 
 def _table_1_row(
-    quoted: Mapping[str, Any], key: Configuration, row: Row | None, runs: PaperRuns, notes: Notes
+    quoted: Mapping[str, Any], key: Configuration, row: Row | None, runs: PaperRuns, notes: Notes, shown: Sequence[Row]
 ) -> Sequence[Cell]:
     first, second, width, xrd = key
     cells = [Cell("-" if name == "none" else name.upper()) for name in (first, second)]
@@ -111,7 +111,7 @@ def _table_1_row(
         return [*cells, Cell(), Cell(), Cell()]
     cells += [Cell(str(width)), Cell(f"{row.parameters:,}" if row.parameters else "-")]
     mark = notes.mark(row_origin([row], runs), measured=True)
-    return [*cells, _row_cell(row, "mae", 3, 1, mark, runs, runs.rows)]
+    return [*cells, _row_cell(row, "mae", 3, 1, mark, runs, shown)]
 
 
 def table_2(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> TableAndFaults:
@@ -213,7 +213,7 @@ def _row_cell(
     spread = row.spread[metric] if row.spread else None
     cell = measured_cell(row.metrics[metric], cell_record(row, runs), digits, factor, spread)
     best = metric == next(iter(row.metrics)) and row.title in best_models(r for r in shown if r.task == row.task)
-    return Cell(mark_best(cell.text, best), cell.interval, (mark,), cell.record)
+    return Cell(cell.text, cell.interval, (mark,), {**cell.record, "best": best}, best)
 
 
 TABLES: dict[str, Callable[[str, str, Sequence[str], Path | None], TableAndFaults]] = {
