@@ -11,6 +11,7 @@ import pytest
 from made import record_fields
 
 from asugnn.errors import InputError
+from leaderboard._util import markdown_text
 from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
