@@ -28,9 +28,10 @@ def run_tool(session: nox.Session, name: str, *words: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and style, by ruff."""
+    """Format and style, by ruff; spelling, by typos."""
     run_tool(session, "ruff", "format", "--check", ".")
     run_tool(session, "ruff", "check", ".")
+    run_tool(session, "typos")
 
 
 @nox.session

@@ -131,7 +131,11 @@ def test_a_name_that_is_gone_is_seen(text: str):
     assert len(missing_names(DOCS / "page.md", text)) == 1
 
 
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "splits" / "README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted(DOCS.glob("*.md")),
+    *(ROOT / name / "README.md" for name in ("splits", "submissions")),
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

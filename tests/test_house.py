@@ -66,10 +66,6 @@ LIGHT = {
 MOST_LINES = 320
 LONGER = {
     "asugnn/network.py": 340,  # the network of one paper, with its equations: read from top to bottom
-    "leaderboard/ingest/materials_project.py": 320,  # one download, from its list of files to its records
-    "leaderboard/records/run_folder.py": 310,  # a folder, found, read and written
-    "leaderboard/records/predictions_csv.py": 320,  # one format, written and read
-    "leaderboard/running/runner.py": 320,  # one run, from its identity to its record
 }
 CALLED_FROM_OUTSIDE = {
     ("leaderboard.cli", "main"),  # the script `bench`, in pyproject.toml

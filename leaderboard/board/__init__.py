@@ -15,7 +15,7 @@ from leaderboard.board.board import pareto_front, rank_rows, rank_runs
 from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value
-from leaderboard.board.rows import NOISE, OTHERS, Row
+from leaderboard.board.rows import NOISE, OTHERS, Row, runs_by_row
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 
@@ -35,6 +35,7 @@ __all__ = [
     "pareto_front",
     "rank_rows",
     "rank_runs",
+    "runs_by_row",
     "score_file",
     "verify_runs",
 ]

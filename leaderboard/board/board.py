@@ -37,7 +37,7 @@ def rank_rows(
     """Rank the runs that are stored under `root`, or without it those of ./runs and the package; see `rank_runs`."""
     runs, faults = list_runs(root)
     rows, notes = rank_runs(runs, tasks, preset, private)
-    shown = {(row.task, row.preset, row.model) for row in rows}
+    shown = {row.key for row in rows}
     packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
     return rows, [*packaged, *faults, *notes, *_failure_notes(root or default_runs_folder(), tasks, preset)]
 

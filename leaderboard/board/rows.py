@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +62,24 @@ class Row:
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Task, preset and model, as `StoredRun.row`."""
+        return self.task, self.preset, self.model
+
+    @property
     def title(self) -> str:
         """The name that the board shows."""
         return row_title(self.model, self.preset)
+
+
+def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[str, str, str], list[StoredRun]]:
+    """The runs that each row summarises, by its `key`: not those of its model that could not be scored."""
+    scored = {row.key: set(row.runs) for row in rows}
+    out: dict[tuple[str, str, str], list[StoredRun]] = {}
+    for stored in runs:
+        if stored.run.fold_seed in scored.get(stored.row, ()):
+            out.setdefault(stored.row, []).append(stored)
+    return out
 
 
 def make_row(
@@ -90,7 +105,7 @@ def make_row(
         unit=task.target.unit,
         n=scores.n,
         groups=next(iter(scores.estimates.values())).groups,
-        runs=tuple(f"{r.run.fold}-{r.run.seed}" for r in runs),
+        runs=tuple(r.run.fold_seed for r in runs),
         metrics={name: metric_value(estimate) for name, estimate in scores.estimates.items()},
         spread=scores.spread,
         noise=NOISE + WIDER[training],

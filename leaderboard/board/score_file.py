@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import metric_value, system_rows
 from leaderboard.board.rows import NOISE
 from leaderboard.board.unit_hints import unit_hints
@@ -15,13 +15,16 @@ from leaderboard.records import ColumnNames, read_predictions
 from leaderboard.scoring import estimate_metrics
 
 
-def score_file(file: Path, task: Task, fold: int, columns: ColumnNames | None = None) -> dict[str, Any]:
+def score_file(
+    file: Path, task: Task, fold: int, columns: ColumnNames | None = None, truth: GroundTruth | None = None
+) -> dict[str, Any]:
     """Validate and score a CSV of predictions, as the object that `bench score --json` prints.
 
-    Its columns are `id` and the target, unless others are given. Raises `InputError` with every fault of the file.
+    Its columns are `id` and the target, unless others are given. `truth` is that of the fold, where it has been loaded.
+    Raises `InputError` with every fault of the file.
     """
     names = columns or ColumnNames("id", task.target.name)
-    truth = load_ground_truth(task, fold)
+    truth = truth or load_ground_truth(task, fold)
     p = read_predictions(file, truth.ids, names.target, task.target.kind, names.id)
     scored = truth.pair_scored(p)
     estimates = estimate_metrics(task.target.kind, [scored], task.target.ranked_by)

@@ -35,7 +35,7 @@ from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
 from asugnn.limits import DOCUMENT_BYTES, check_limit
 from asugnn.reading import parse_json, reading, reason
-from leaderboard._util import SAFE_NAME, lock_folder, show_progress, start_worker
+from leaderboard._util import SAFE_NAME, make_once, show_progress, start_worker
 from leaderboard.data import Source, data_folder, find_source, read_description
 from leaderboard.ingest.screening import LABELS, merge_parts, screen_document, write_part
 from leaderboard.ingest.write import NewDataset, write_dataset
@@ -71,10 +71,7 @@ def build_dataset(api: bool = False) -> tuple[Source, dict[str, int]]:
     name = NAME if version == VERSION else f"mp-{version}"
     home = data_folder() / name
     work = home / "parts"
-    if not (home / "dataset.json").is_file():
-        with lock_folder(work, wait=True):
-            if not (home / "dataset.json").is_file():
-                _download_and_write(name, version, api, work)
+    make_once(home / "dataset.json", work, lambda: _download_and_write(name, version, api, work))
     shutil.rmtree(work, ignore_errors=True)
     return find_source(name), read_description(home)["screening"]
 

@@ -22,6 +22,7 @@ from asugnn.errors import InputError
 from asugnn.reading import reason
 from asugnn.structure_files import crystal_from_dict
 from asugnn.symmetry import SYMPREC, space_group_number
+from leaderboard._util import join_pairs
 from leaderboard.data import crystal_from_row
 from leaderboard.splitting import ComparedPair, compare_structures
 
@@ -170,19 +171,9 @@ def sort_key(name: str) -> tuple[int, str]:
 
 def _repeated_structures(names: Sequence[str], pairs: Iterable[ComparedPair]) -> dict[str, str]:
     """Map each crystal that is the same structure as an earlier one, in chains, to the first of them."""
-    root = {name: name for name in names}
     place = {name: i for i, name in enumerate(names)}
-
-    def first(name: str) -> str:
-        while root[name] != name:
-            name = root[name]
-        return name
-
-    for pair in pairs:
-        if pair.verdict == "same":
-            low, high = sorted((first(pair.a), first(pair.b)), key=place.__getitem__)
-            root[high] = low
-    return {name: first(name) for name in names if root[name] != name}
+    first = join_pairs(len(names), ((place[p.a], place[p.b]) for p in pairs if p.verdict == "same"))
+    return {name: names[i] for name, i in zip(names, first, strict=True) if names[i] != name}
 
 
 def finite_number(value: Any) -> float | None:

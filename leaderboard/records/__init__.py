@@ -12,7 +12,6 @@ submission_log.py   the log of submissions, each line chained to the one before
 from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
 from leaderboard.records.predictions_csv import (
     ColumnNames,
-    csv_cell,
     predictions_text,
     read_predictions,
     write_predictions,
@@ -57,7 +56,6 @@ __all__ = [
     "SubmissionLog",
     "base_name",
     "compare_digests",
-    "csv_cell",
     "default_runs_folder",
     "file_digest",
     "file_digests",

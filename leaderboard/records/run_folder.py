@@ -53,7 +53,12 @@ class Run:
         """Where this run lives under `root`."""
         task = self.task
         home = root / task.source.name / f"{task.target.name}@{task.rule}"
-        return home / self.preset / self.model / f"{self.fold}-{self.seed}"
+        return home / self.preset / self.model / self.fold_seed
+
+    @property
+    def fold_seed(self) -> str:
+        """The name of its folder: `<fold>-<seed>`."""
+        return f"{self.fold}-{self.seed}"
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import MetricValue, Row, SystemRow
-from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.data import Task, damaged_sources, data_file, how_to_get, list_sources, suite_tasks
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     CHEAP,
@@ -168,7 +168,8 @@ def render_datasets() -> str:
         about = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
         parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
-    return "\n".join(parts[:-1])
+    parts += [one_line(f"{name}: {error}") for name, error in damaged_sources().items()]
+    return "\n".join(parts).rstrip("\n")
 
 
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:

@@ -68,7 +68,7 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "n": len(scored.y),
         "groups": len(set(scored.groups)),
         "noise": row.noise,
-        "siblings": [(f"{r.run.fold}-{r.run.seed}", page_of_run(r.run)) for r in runs],
+        "siblings": [(r.run.fold_seed, page_of_run(r.run)) for r in runs],
         "scores": [
             (
                 scope_prefix([row]) + m.title,

@@ -10,7 +10,7 @@ from pathlib import Path
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard._util import safe_name
-from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs
+from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
 from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits, html_formula
@@ -47,14 +47,11 @@ class SiteData:
 
     @cached_property
     def _runs(self) -> Mapping[tuple[str, str, str], list[StoredRun]]:
-        out: dict[tuple[str, str, str], list[StoredRun]] = {}
-        for stored in self.stored_runs:
-            out.setdefault((stored.run.task.name, stored.run.preset, stored.run.model), []).append(stored)
-        return out
+        return runs_by_row((row for board in self.boards for row in board.rows), self.stored_runs)
 
     def runs(self, row: Row) -> Sequence[StoredRun]:
         """The runs that a row summarises."""
-        return self._runs[row.task, row.preset, row.model]
+        return self._runs[row.key]
 
     @cached_property
     def _truths(self) -> dict[tuple[str, int], GroundTruth]:
@@ -137,7 +134,7 @@ def crystals_of(task: Task, fold: int) -> str:
 
 def page_of_run(run: Run) -> str:
     """Where the page of a run is; its files lie beside it."""
-    return f"runs/{_home(run.task)}/{safe_name(run.preset)}/{safe_name(run.model)}/{run.fold}-{run.seed}/index.html"
+    return f"runs/{_home(run.task)}/{safe_name(run.preset)}/{safe_name(run.model)}/{run.fold_seed}/index.html"
 
 
 def _home(task: Task) -> str:

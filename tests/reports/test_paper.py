@@ -23,6 +23,7 @@ from leaderboard.reports.paper.tables import TABLES
 from leaderboard.reports.publication_table import Cell, Column, Notes, Table, draw_table
 from leaderboard.scoring.chemical_systems import add_system_offsets, chemical_system, score_by_system
 from leaderboard.scoring.inference import PredictedFold
+from leaderboard.site.pages import build_site
 
 RUNS = PACKAGE / "runs"
 
@@ -117,6 +118,19 @@ def test_several_folds_show_mean_and_deviation(tmp_path: Path):
     (cell,) = cells(made("table-2", "open-dft", root=tmp_path), "measured")
     assert cell["text"] == "0.200 ± 0.141"
     assert cell["runs"] == [f"open-dft/bulk-modulus@random/quick/asugnn/{fold}-0" for fold in (0, 1)]
+
+
+def test_a_run_of_a_fold_that_does_not_exist_is_named_and_not_shown(tmp_path: Path):
+    task = parse_task("open-dft/bulk-modulus")
+    truth = load_ground_truth(task, 0)
+    for fold in (0, 99):
+        _store(tmp_path, task, fold, "asugnn", truth.ids, truth.y, truth.split_sha256, {})
+    table = made("table-2", "open-dft", root=tmp_path)
+    assert [cell["runs"] for cell in cells(table, "measured")] == [["open-dft/bulk-modulus@random/quick/asugnn/0-0"]]
+    _, notes = build_site(tmp_path, tmp_path / "site")
+    assert any("there is no fold 99" in note for note in notes)
+    (page,) = (tmp_path / "site/runs").rglob("index.html")
+    assert page.parent.name == "0-0"
 
 
 def test_the_ablation_is_found_by_settings_and_not_by_names(tmp_path: Path):

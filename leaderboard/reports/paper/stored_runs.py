@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs
+from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Task, find_source, load_dataset
 from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
 from leaderboard.reports.publication_table import Cell, Notes
@@ -40,13 +40,14 @@ class PaperRuns:
     tasks: Sequence[Task]
     preset: str
     rows: Sequence[Row]  # as on the board
-    records: Mapping[tuple[str, str, str], Sequence[StoredRun]]  # by preset, model and target
+    runs: Mapping[tuple[str, str, str], Sequence[StoredRun]]  # by the key of a row
+    unscored: bool  # whether there are runs, and none that can be scored
     faults: Sequence[str]  # sentences on runs that could not be used
     elsewhere: Sequence[str]  # `--data NAME` of the other data sets of which there are runs
 
     def row_runs(self, row: Row) -> Sequence[StoredRun]:
         """The runs that a row summarises."""
-        return self.records[row.preset, row.model, row_target(row)]
+        return self.runs[row.key]
 
     def base_model(self, row: Row) -> str:
         """The registered model of a row, whatever settings were changed; empty for a submission."""
@@ -78,29 +79,30 @@ def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Pat
     if missing := [name for name in targets if name not in by_name]:
         raise InputError(f"data set {dataset} has no target {', '.join(missing)}, which this table or figure needs")
     tasks = [Task(source, by_name[name]) for name in targets]
-    records: dict[tuple[str, str, str], list[StoredRun]] = {}
+    wanted: list[StoredRun] = []
     presets_elsewhere: dict[str, set[str]] = {}  # by data set
-    stored, faults = list_runs(root)
-    for record in stored:
+    all_runs, faults = list_runs(root)
+    for record in all_runs:
         run = record.run
         if model not in {"", record.record.entry}:
             continue
         if run.task in tasks:
-            records.setdefault((run.preset, run.model, run.task.target.name), []).append(record)
+            wanted.append(record)
         elif run.task.target.name in targets and run.task.source.name != dataset:
             presets_elsewhere.setdefault(run.task.source.name, set()).add(run.preset)
-    own = {key[0] for key, of_row in records.items() if not of_row[0].packaged} - UNPRESET
-    trained = {key[0] for key in records} - UNPRESET
+    own = {stored.run.preset for stored in wanted if not stored.packaged} - UNPRESET
+    trained = {stored.run.preset for stored in wanted} - UNPRESET
     presets = sorted(trained, key=lambda p: (p not in own, *[p != q for q in TRAINED], p))
     if preset and presets and preset not in presets:
         raise InputError(f"no runs of preset '{preset}' are stored for {dataset}; stored: {', '.join(presets)}")
     chosen = preset or (presets or TRAINED)[0]
-    rows, notes = rank_runs(stored, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen)
-    rows = [row for row in rows if (row.preset, row.model, row_target(row)) in records]
+    rows, notes = rank_runs(all_runs, [t for t in tasks if t in {stored.run.task for stored in wanted}], chosen)
+    by_row = runs_by_row(rows, wanted)
+    rows = [row for row in rows if row.key in by_row]
     elsewhere = [f"--data {name}" for name, trained in sorted(presets_elsewhere.items()) if trained - UNPRESET]
-    chosen_runs = [record for row in rows for record in records[row.preset, row.model, row_target(row)]]
+    chosen_runs = [stored for row in rows for stored in by_row[row.key]]
     notes = [*packaged_note(root, chosen_runs), *faults, *notes]
-    return PaperRuns(dataset, tasks, chosen, rows, records, notes, elsewhere)
+    return PaperRuns(dataset, tasks, chosen, rows, by_row, bool(wanted) and not rows, notes, elsewhere)
 
 
 @cache
@@ -223,10 +225,8 @@ def table_caption(
     """
     lines = [f"quoted: {paper_values()['sources']['paper']}, on {published_on}"]
     if not rows:
-        unscored = runs.records and not runs.rows
-        lines.append(
-            f"the runs on {runs.dataset} cannot be scored" if unscored else f"nothing is measured on {runs.dataset}"
-        )
+        fault = "the runs on {} cannot be scored" if runs.unscored else "nothing is measured on {}"
+        lines.append(fault.format(runs.dataset))
         lines += runs.faults[:1]
         lines += [f"there are runs on other data: {', '.join(runs.elsewhere)}"] if runs.elsewhere else []
         return [*lines, *extra]
