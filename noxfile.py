@@ -89,8 +89,9 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; draw asugnn.svg and architecture.svg."""
+    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; run the notebook; draw the pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
+    run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
     run_tool(session, "python", "docs/draw_architecture.py")
 

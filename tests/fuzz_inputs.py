@@ -49,9 +49,8 @@ from leaderboard.data.exclusions import read_exclusions
 from leaderboard.data.registry import _read_json, find_source
 from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.local_files import _read_rows
-from leaderboard.ingest.materials_project import _documents
 from leaderboard.ingest.nomad2018 import _read_archive
-from leaderboard.ingest.screening import screen_document
+from leaderboard.ingest.screening import _documents, screen_document
 from leaderboard.records.host_solution import find_solution
 from leaderboard.records.predictions_csv import predictions_text, read_predictions
 from leaderboard.records.run_folder import list_runs, read_history

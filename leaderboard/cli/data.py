@@ -40,6 +40,10 @@ def build(
         bool,
         typer.Option("--api", help="Take the newest data from the Materials Project API, with the key in MP_API_KEY."),
     ] = False,
+    symprec: Annotated[
+        float,
+        typer.Option(min=1e-8, max=0.5, help="Tolerance of spglib in angstrom; the paper may have had 0.00001."),
+    ] = 1e-3,
     data_dir: DataDir = None,
 ) -> None:
     """Build a data set: download its source, screen it, split it.
@@ -56,7 +60,7 @@ def build(
     require_packages(STRUCTURES, "audit")
     check_writable(data_folder())
     with progress_bars(name):
-        source, counts = build_dataset(api)
+        source, counts = build_dataset(api, symprec)
     print_words(screening_report(counts))
     typer.echo(f"{source.folder}: excluded.csv lists what was excluded, and why")
     _print_source(source)

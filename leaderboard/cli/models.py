@@ -91,7 +91,7 @@ def embed(
     files: Crystals,
     out: Annotated[Path, typer.Option("--out", help="File to write, .npz.", show_default=False)],
 ) -> None:
-    """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, pxrd.
+    """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, orbits, pxrd.
 
     The arrays of several crystals are named ID/nodes, ID/asuam and so on. What cannot
     be read is skipped and named, and the exit status is 1.

@@ -8,8 +8,17 @@ parquet_bounds.py  what a Parquet file holds, measured before it is decoded
 tasks.py           `dataset/target[@split]`, and suites of tasks
 csv_table.py       tables in CSV, read with the same rules and sentences
 exclusions.py      the rows that were left out when a data set was made
+croissant.py       a data set described for other programs, in JSON-LD
 """
 
+from leaderboard.data.croissant import (
+    CROISSANT_FILE,
+    CRYSTAL_FIELDS,
+    CroissantField,
+    CroissantTable,
+    croissant_text,
+    dataset_tables,
+)
 from leaderboard.data.csv_table import (
     TRUTH,
     Fault,
@@ -43,11 +52,15 @@ from leaderboard.data.targets import Source, Target
 from leaderboard.data.tasks import DEFAULT_RULE, Task, parse_task, suite_tasks
 
 __all__ = [
+    "CROISSANT_FILE",
+    "CRYSTAL_FIELDS",
     "DEFAULT_RULE",
     "EXCLUSIONS_FILE",
     "LAYOUT",
     "PACKAGE",
     "TRUTH",
+    "CroissantField",
+    "CroissantTable",
     "Dataset",
     "Fault",
     "Lines",
@@ -55,11 +68,13 @@ __all__ = [
     "TableError",
     "Target",
     "Task",
+    "croissant_text",
     "crystal_from_row",
     "csv_cell",
     "damaged_sources",
     "data_file",
     "data_folder",
+    "dataset_tables",
     "description_sha256",
     "find_source",
     "how_to_get",

@@ -4,7 +4,8 @@ run_folder.py       where the folder of a run is, and what lies in it
 run_files.py        the files beside its record, by digest
 run_record.py       run.json, typed
 record_fields.py    its fields, read by kind
-predictions_csv.py  predictions as CSV: written by runs, read from anybody
+predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
+                    prediction_faults.py: what may be wrong with them
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
@@ -16,6 +17,7 @@ from leaderboard.records.predictions_csv import (
     read_predictions,
     write_predictions,
 )
+from leaderboard.records.predictions_mapping import order_predictions
 from leaderboard.records.run_files import compare_digests, file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
@@ -65,6 +67,7 @@ __all__ = [
     "list_failures",
     "list_runs",
     "open_run",
+    "order_predictions",
     "packaged_note",
     "predictions_text",
     "read_history",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
 from leaderboard.data import (
-    Fault,
     Lines,
     TableError,
     csv_cell,
@@ -29,8 +28,7 @@ from leaderboard.data import (
     read_rows,
     short_text,
 )
-
-SHOWN = 5  # faults of one sort that are spelt out
+from leaderboard.records.prediction_faults import SHOWN, Faults, SubmissionError, loose_id, unknown_id
 
 _PLAIN_NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+", re.ASCII)  # as Python writes a float
 
@@ -41,40 +39,6 @@ class ColumnNames:
 
     id: str
     target: str
-
-
-class SubmissionError(InputError):
-    """A file of predictions that cannot be scored; `faults` are sentences, one a fault."""
-
-    def __init__(self, path: Path, faults: Sequence[str]) -> None:
-        self.faults = list(faults)
-        super().__init__(f"{path} cannot be scored:\n" + "\n".join(f"  {fault}" for fault in self.faults))
-
-
-@dataclass
-class _Faults:
-    """Sentences by sort, the first few of each spelt out and the others counted."""
-
-    shown: dict[str, list[str]] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
-
-    def add(self, fault: Fault, line: int | None = None) -> None:
-        sort, sentence = fault
-        self.count[sort] = self.count.get(sort, 0) + 1
-        if self.count[sort] <= SHOWN:
-            self.shown.setdefault(sort, []).append(f"line {line}: {sentence}" if line else sentence)
-
-    @property
-    def total(self) -> int:
-        return sum(self.count.values())
-
-    def sentences(self) -> list[str]:
-        out = []
-        for sort, sentences in self.shown.items():
-            out += sentences
-            if (more := self.count[sort] - len(sentences)) > 0:
-                out.append(f"and {more:,} more {sort}")
-        return out
 
 
 def predictions_text(ids: Sequence[str], target: str, values: Sequence[float]) -> str:
@@ -91,7 +55,7 @@ def predictions_text(ids: Sequence[str], target: str, values: Sequence[float]) -
 
 
 def write_predictions(path: Path, ids: Sequence[str], target: str, values: Floats) -> None:
-    """Write predictions, atomically; see `text`."""
+    """Write predictions, atomically; see `predictions_text`."""
     write_text(path, predictions_text(ids, target, values.tolist()))
 
 
@@ -103,7 +67,7 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
     columns = ColumnNames(id_column, target)
     if (plain := _read_plain(path, ids, columns, kind)) is not None:
         return plain
-    faults = _Faults()
+    faults = Faults()
     values = np.full(len(ids), np.nan)
     try:
         _fill_values(path, ids, columns, kind, values, faults)
@@ -135,7 +99,7 @@ def _read_plain(path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind
 
 
 def _fill_values(
-    path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, values: Floats, faults: _Faults
+    path: Path, ids: Sequence[str], columns: ColumnNames, kind: Kind, values: Floats, faults: Faults
 ) -> None:
     """Fill `values` and `faults` from the lines of a file."""
     lines = read_lines(path, faults.add)
@@ -154,8 +118,8 @@ def _fill_values(
         if fault := id_fault(name, f"line {line_of[i]}" if i >= 0 and line_of[i] else ""):
             faults.add(fault, number)
         elif i < 0:
-            loose = loose or {_loose(known): known for known in ids}
-            faults.add(_unknown(name, loose.get(_loose(name))), number)
+            loose = loose or {loose_id(known): known for known in ids}
+            faults.add(unknown_id(name, loose.get(loose_id(name))), number)
         else:
             line_of[i] = number
         value, wrong = parse_value(text, kind)
@@ -177,13 +141,3 @@ def _header(lines: Lines, columns: ColumnNames) -> bool:
             f"line {number}: there are more columns than two ({named}): leave only '{name}' and '{target}'"
         )
     return cells[0] == name
-
-
-def _unknown(name: str, near: str | None) -> Fault:
-    hint = f"; did you mean '{near}'? A spreadsheet may have changed it" if near else ""
-    return "unknown ids", f"id '{short_text(name)}' is not in this task{hint}"
-
-
-def _loose(name: str) -> str:
-    """An id without what spreadsheets and hands change: capitals, leading zeros."""
-    return name.casefold().lstrip("0")

@@ -18,7 +18,7 @@ from leaderboard.scoring.inference import (
     student_interval,
 )
 from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
-from leaderboard.scoring.ranking import rank_models
+from leaderboard.scoring.ranking import paired_p_value, rank_models
 
 __all__ = [
     "ALL_SYSTEMS",
@@ -32,6 +32,7 @@ __all__ = [
     "estimate_metrics",
     "group_variance",
     "metrics_for",
+    "paired_p_value",
     "rank_models",
     "roc_curve",
     "score_by_system",

@@ -8,16 +8,20 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.board import MetricValue, Row
+from leaderboard.board import MetricValue, Row, overview
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
     best_models,
     board_notes,
+    format_mean_rank,
+    format_task_rank,
     interval_note,
     mark_best,
     order_by_place,
+    overview_notes,
     preset_warning,
     scope_prefix,
+    shorten_tasks,
     shows_r2,
 )
 from leaderboard.scoring import Metric
@@ -116,7 +120,24 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
     return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
-            "notes": notes, "starred": starred}  # fmt: skip
+            "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip
+
+
+def _overview_values(board: SiteBoard) -> dict[str, Any]:
+    """The mean ranks of the models over the tasks of a board, and the ranks on each."""
+    found = overview(board.rows, board.tasks)
+    names = shorten_tasks(found.tasks)
+    lines = [
+        {
+            "model": line.model,
+            "mean": format_mean_rank(line),
+            "best_in": f"{line.best_in} of {len(found.tasks)}",
+            "ranks": [format_task_rank(line.ranks[task]) for task in found.tasks],
+        }
+        for line in found.models
+    ]
+    heads = [names[task].replace("-", " ") for task in found.tasks]
+    return {"heads": heads, "lines": lines, "notes": overview_notes(found, "html")}
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

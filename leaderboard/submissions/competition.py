@@ -13,7 +13,17 @@ from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import load_ground_truth
-from leaderboard.data import Dataset, Task, csv_cell, load_dataset
+from leaderboard.data import (
+    CROISSANT_FILE,
+    CroissantField,
+    CroissantTable,
+    Dataset,
+    Task,
+    croissant_text,
+    csv_cell,
+    load_dataset,
+    source_provenance,
+)
 from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
@@ -56,7 +66,8 @@ def export_competition(
         _write_structures(folder / "structures.extxyz", name, ((training, [i for i, _ in labelled]), (data, test))),
     ]
     write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test), notes))
-    written.append(folder / "data.md")
+    write_text(folder / CROISSANT_FILE, _croissant(task, fold, folder, columns))
+    written += [folder / "data.md", folder / CROISSANT_FILE]
     if host:
         solution = zip(truth.ids, truth.y.tolist(), truth.groups, strict=True)
         rows = ((i, y, _usage(task, fold, group)) for i, y, group in solution)
@@ -137,6 +148,7 @@ Predict `{columns.target}` of {test:,} crystals ({unit}): {target.meaning}.
 | `test.csv` | the ids to predict |
 | `structures.extxyz` | the structures of all of them, each with its `{columns.id}`; angstrom, extended XYZ |
 | `sample_submission.csv` | a submission that predicts the mean of the training labels |
+| `{CROISSANT_FILE}` | the files and columns for programs (Croissant 1.0) |
 {zero}
 A submission is a CSV with the header `{columns.id},{columns.target}` and a row for every id of `test.csv`, in any
 order. It is scored by {metric.title}: {better} is better.
@@ -145,6 +157,23 @@ The labels of the test rows are {where}
 
 {source.title}. {source.licence}. {source.citation}.
 """
+
+
+def _croissant(task: Task, fold: int, folder: Path, columns: ColumnNames) -> str:
+    """The Croissant metadata of the participants' files."""
+    name = CroissantField(columns.id, "Text", "id of the crystal")
+    unit = f"in {task.target.unit}" if task.target.unit else f"1: {task.target.positive}"
+    label = CroissantField(columns.target, "Float", f"{task.training_task.target.meaning}, {unit}")
+    side = CroissantField("side", "Text", "train or validate: what models of the bench do with it")
+    predicted = CroissantField(columns.target, "Float", "the mean of the training labels")
+    tables = [
+        CroissantTable("train.csv", "crystals with labels", (name, label, side)),
+        CroissantTable("test.csv", "the ids to predict", (name,)),
+        CroissantTable("sample_submission.csv", "a submission", (name, predicted)),
+        CroissantTable("structures.extxyz", "the structures of all of them, in angstrom, with their ids", ()),
+    ]
+    about = {"name": task.name.replace("/", "-"), "title": f"{task.name}, fold {fold}. {task.source.title}"}
+    return croissant_text(folder, {**source_provenance(task.source), **about}, tables)
 
 
 def kaggle_metric_file(columns: ColumnNames, metric: Metric) -> str:

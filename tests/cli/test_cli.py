@@ -347,13 +347,13 @@ def test_embed_writes_what_asugnn_sees(tmp_path: Path):
     assert one.returncode == 0, one.stderr
     with np.load(tmp_path / "cs.npz") as file:
         shapes = {name: file[name].shape for name in file}
-        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "pxrd": (140,)}
+        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "orbits": (2,), "pxrd": (140,)}
         assert np.array_equal(file["nodes"], embed_crystal(read_crystals(tmp_path / "cs.cif")["cs"]).nodes)
         assert file["dam"][0, 1] == pytest.approx(6.2569 * 0.75**0.5, abs=1e-4)
     both = bench("embed", "cs.cif", "nacl.cif", "--out", "both.npz", cwd=tmp_path)
     assert "2 crystals in both.npz" in both.stdout
     with np.load(tmp_path / "both.npz") as file:
-        assert sorted(file)[:4] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/pxrd"]
+        assert sorted(file)[:5] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/orbits", "cs/pxrd"]
         assert file["nacl/nodes"].shape == (8, 106)
     write(tmp_path / "no.cif", Atoms("Md", cell=[4, 4, 4], pbc=True))
     bad = bench("embed", "cs.cif", "no.cif", "--out", "bad.npz", cwd=tmp_path)
