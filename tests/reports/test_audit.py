@@ -18,7 +18,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.targets import Target, values_of
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.reports.audit.audit import OUTLIER, audit_dataset, composition_deviations, find_outliers
 from leaderboard.reports.audit.files import FIGURES, STYLE, table_position, write_audit
 from leaderboard.running.model_contract import rotation, supercell, translation
