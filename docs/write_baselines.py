@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leaderboard.board import MetricValue, Row, rank_rows
 from leaderboard.data import parse_task, suite_tasks
+from leaderboard.reports import format_interval, format_number
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
@@ -67,7 +68,7 @@ HEAD = """# Baselines compared with their publications
 
 Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
 labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: 20 % test, 10 % validation and 70 %
-training crystals. In brackets: 95 % confidence interval (resampling test formulas).
+training crystals. In brackets: 95 % confidence interval over test formulas.
 
 ## Trained here
 
@@ -177,8 +178,8 @@ def _value(row: Row | None) -> str:
     if row is None:
         return "-"
     value = _primary(row)
-    interval = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
-    return f"{value.value:.3f}{interval}"
+    interval = "" if value.low is None else f" ({format_interval(value)})"
+    return f"{format_number(value.value)}{interval}"
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from leaderboard.board.ground_truth import Scope
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
 from leaderboard.records import Keep, StoredRun, row_title
+from leaderboard.scoring import Training, describe_training
 
-NOISE = "95 % confidence interval (resampling test formulas)"
+NOISE = "95 % confidence interval over test formulas"
+WIDER: dict[Training, str] = {"once": "", "seeds": " and training seeds", "folds": " and folds"}
 OTHERS = "there are rows of other presets too"
 
 
@@ -33,6 +35,7 @@ class Row:
     metrics: dict[str, MetricValue]
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
     noise: str  # what the intervals show
+    training: Training  # whether the noise of training is in intervals and ranks
     seconds_train: float | None
     seconds_predict: float | None
     peak_memory_mb: int | None
@@ -92,6 +95,7 @@ def make_row(
     `provenance` says where the data set is from.
     """
     first, curves = runs[0].record, scores.convergence
+    training = describe_training([r.run.fold for r in runs])
     seconds = [r.record.seconds for r in runs]
     return Row(
         model=runs[0].run.model,
@@ -104,7 +108,8 @@ def make_row(
         runs=tuple(r.run.fold_seed for r in runs),
         metrics={name: metric_value(estimate) for name, estimate in scores.estimates.items()},
         spread=scores.spread,
-        noise=NOISE,
+        noise=NOISE + WIDER[training],
+        training=training,
         seconds_train=_mean_known([s.train for s in seconds]),
         seconds_predict=_mean_known([s.predict for s in seconds]),
         peak_memory_mb=max((m for r in runs if (m := r.record.peak_memory_mb) is not None), default=None),

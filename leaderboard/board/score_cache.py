@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,8 @@ def _decode_row(text: str, influence: Floats) -> RowScores:
     estimates, start = {}, 0
     for name, stated in plain["estimates"].items():
         end = start + stated.pop("blocks")
-        estimates[name] = replace(Estimate(**stated), influence=influence[start:end])
+        stated |= {"runs": tuple(stated["runs"]), "folds": tuple(stated["folds"]), "influence": influence[start:end]}
+        estimates[name] = Estimate(**stated)
         start = end
 
     def values(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:

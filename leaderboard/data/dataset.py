@@ -52,7 +52,7 @@ class Dataset:
         return target.column(self.table)
 
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """The reduced formula of each id: rows of one formula are split and resampled together."""
+        """The reduced formula of each id: rows of one formula are split together, and vary together."""
         with reading(Path(self.source.file), "a data set", "its column atomic_numbers must list numbers from 1 to 118"):
             numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
             return tuple(reduced_formula(n) for n in numbers)

@@ -23,6 +23,7 @@ from leaderboard.reports.terminal import (
     render_score,
 )
 from leaderboard.reports.wording import (
+    best_models,
     board_notes,
     format_count,
     format_interval,
@@ -30,17 +31,21 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     format_task_rank,
+    interval_note,
+    mark_best,
     omitted_classes,
     order_by_place,
     overview_notes,
     preset_warning,
     scope_prefix,
     shorten_tasks,
+    shows_r2,
 )
 
 __all__ = [
     "TABLE_FORMATS",
     "PanelData",
+    "best_models",
     "board_notes",
     "draw_table",
     "format_count",
@@ -49,6 +54,8 @@ __all__ = [
     "format_number",
     "format_rank",
     "format_task_rank",
+    "interval_note",
+    "mark_best",
     "omitted_classes",
     "order_by_place",
     "overview_notes",
@@ -63,5 +70,6 @@ __all__ = [
     "render_score",
     "scope_prefix",
     "shorten_tasks",
+    "shows_r2",
     "write_table",
 ]

@@ -19,7 +19,7 @@ from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task, suite_tasks
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
 from leaderboard.records.run_folder import Run, find_run, write_record
 from leaderboard.reports.panel_data import panel_data
