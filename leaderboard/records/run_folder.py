@@ -276,9 +276,13 @@ def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
         write_text(folder / "error.txt", f"{sentence}\n{details}")
 
 
-def list_failures(root: Path) -> list[tuple[Run, str]]:
-    """The runs under `root` that failed and were not repeated, each with the sentence that says why."""
+def list_failures(root: Path | None) -> list[tuple[Run, str]]:
+    """The runs that failed and were not repeated, each with the sentence that says why.
+
+    They are those under `root`, or without it in the folder that `list_runs` takes first.
+    """
     failures = []
+    root = root or default_runs_folder()
     for folder in run_folders(root, "error.txt"):
         with suppress(InputError, OSError):
             if not os.path.lexists(folder / "run.json") and (folder / "error.txt").is_file():

@@ -57,6 +57,7 @@ def index_values(stored: SiteData) -> dict[str, Any]:
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
         "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), best, 44) for best in (True, False)],
         "absent": stored.absent,
+        "notes": stored.notes,
     }
 
 

@@ -12,7 +12,7 @@ from asugnn.errors import InputError
 from leaderboard._util import safe_name
 from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
-from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_runs, packaged_note
+from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_failures, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits, html_formula
 
 
@@ -42,7 +42,7 @@ class SiteData:
 
     boards: tuple[SiteBoard, ...]
     absent: tuple[str, ...]  # tasks whose labels are not available
-    notes: tuple[str, ...]  # sentences on runs that could not be used
+    notes: tuple[str, ...]  # sentences on stored runs as a whole: whose they are, which failed, which cannot be used
     stored_runs: tuple[StoredRun, ...]
 
     @cached_property
@@ -118,6 +118,7 @@ def load_site_data(root: Path | None) -> SiteData:
             notes += [note for note in board_notes if not note.startswith(OTHERS)]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
+    notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 

@@ -129,6 +129,7 @@ def test_a_run_of_a_fold_that_does_not_exist_is_named_and_not_shown(tmp_path: Pa
     assert [cell["runs"] for cell in cells(table, "measured")] == [["open-dft/bulk-modulus@random/quick/asugnn/0-0"]]
     _, notes = build_site(tmp_path, tmp_path / "site")
     assert any("there is no fold 99" in note for note in notes)
+    assert "there is no fold 99" in (tmp_path / "site/index.html").read_text()
     (page,) = (tmp_path / "site/runs").rglob("index.html")
     assert page.parent.name == "0-0"
 
