@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from asugnn.errors import InputError
+from asugnn.errors import InputError, did_you_mean
 from leaderboard._util import lock_folder
 from leaderboard.data import JARVIS, MATBENCH, Source, data_folder, find_source, read_description
 from leaderboard.ingest.hmdataset import make_hm
@@ -25,7 +25,7 @@ def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = Fals
     are enough.
     """
     if name not in FETCHED:
-        raise InputError(f"there is nothing to fetch for data set '{name}': {', '.join(FETCHED)} are downloaded")
+        raise InputError(f"there is no data set '{name}' to fetch{did_you_mean(name, FETCHED)}")
     check_folder(given)
     if given and name not in {*MATBENCH, *JARVIS}:
         raise InputError(f"--from does not apply to {name}, which is downloaded")

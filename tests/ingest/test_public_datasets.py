@@ -183,7 +183,7 @@ def test_a_folder_of_downloaded_files_is_enough(server: StandIn, tmp_path: Path)
     assert (flat / CRYSTALS_PATH).is_file()  # the user's files are left alone
     with pytest.raises(InputError, match="there is no folder"):
         fetch_dataset("matbench_steels", tmp_path / "nowhere")
-    with pytest.raises(InputError, match="there is nothing to fetch for data set 'matbench_stels'"):
+    with pytest.raises(InputError, match="'matbench_stels' to fetch; did you mean 'matbench_steels'"):
         fetch_dataset("matbench_stels")
 
 
