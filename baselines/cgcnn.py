@@ -13,10 +13,11 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import merge_equivalent_atoms, nearest_neighbours, shell_weights
+from asugnn.merging import merge_equivalent, merged_batch
+from asugnn.neighbours import nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
-from asugnn.torch_model import TorchModel, flat_batch
+from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,7 @@ class CGCNN(TorchModel):
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
-    input_version: ClassVar[int] = 2
+    input_version: ClassVar[int] = 3
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
             "formation-energy-per-atom",
@@ -108,11 +109,11 @@ class CGCNN(TorchModel):
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "CGCNN")
         pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
-        graph = merge_equivalent_atoms(crystal, pairs, shell_weights(pairs, self.neighbours))
+        graph = merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours))
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat_batch(inputs, "numbers", index=("centre", "other"))
+        return merged_batch(inputs, "numbers")
 
     def network(self) -> nn.Module:
         return _network(self)
@@ -185,22 +186,7 @@ def _network(model: CGCNN) -> nn.Module:
     from torch import Tensor, nn
     from torch.nn import functional
 
-    class Norm(nn.BatchNorm1d):
-        """Batch norm over weighted rows: `share` (m,) are their weights, of sum 1; `count` is the number of samples."""
-
-        def forward(self, x: Tensor, share: Tensor, count: Tensor) -> Tensor:  # type: ignore[override]
-            if not self.training:
-                return super().forward(x)
-            with torch.autocast(x.device.type, enabled=False):  # sums over a million rows
-                x = x.to(share.dtype)
-                mean = share @ x
-                deviation = x - mean
-                variance = share @ (deviation * deviation)
-                with torch.no_grad():
-                    assert self.running_mean is not None and self.running_var is not None and self.momentum
-                    self.running_mean.lerp_(mean, self.momentum)
-                    self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
-                return torch.addcmul(self.bias, deviation, self.weight * torch.rsqrt(variance + self.eps))
+    from asugnn.weighted_norm import WeightedNorm
 
     class Convolution(nn.Module):
         """Equation 5 of the paper, with the batch norms of its code."""
@@ -209,8 +195,8 @@ def _network(model: CGCNN) -> nn.Module:
             super().__init__()
             self.parts = [width, width, bond]
             self.gate = nn.Linear(2 * width + bond, 2 * width)
-            self.norm_gate = Norm(2 * width)
-            self.norm_sum = Norm(width)
+            self.norm_gate = WeightedNorm(2 * width)
+            self.norm_sum = WeightedNorm(width)
 
         def forward(self, x: Tensor, bond: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
             centre, neighbour = batch["centre"], batch["other"]

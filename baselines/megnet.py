@@ -11,9 +11,9 @@ import numpy as np
 
 from asugnn import Crystal
 from asugnn.cache import Inputs
-from asugnn.neighbours import merge_equivalent_atoms
+from asugnn.merging import merge_equivalent, merged_batch
 from asugnn.published_weights import PublishedWeights
-from asugnn.torch_model import TorchModel, flat_batch
+from asugnn.torch_model import TorchModel
 from baselines._matgl import (
     ELEMENTS,
     element_index,
@@ -59,7 +59,7 @@ class MEGNet(TorchModel):
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
-    input_version: ClassVar[int] = 2
+    input_version: ClassVar[int] = 3
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "MEGNet-MP-2018.6.1-Eform": published_by_matgl(
             "MEGNet-MP-2018.6.1-Eform",
@@ -73,11 +73,11 @@ class MEGNet(TorchModel):
     def inputs(self, crystal: Crystal) -> Inputs:
         elements = element_index(crystal, "MEGNet")
         pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "MEGNet")
-        graph = merge_equivalent_atoms(crystal, pairs, np.ones(len(pairs)))
+        graph = merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)))
         return {"elements": elements[graph.atom], **graph.arrays()}
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat_batch(inputs, "elements", index=("centre", "other"))
+        return merged_batch(inputs, "elements")
 
     def network(self) -> nn.Module:
         return _network(self)
