@@ -22,12 +22,11 @@ from baselines._matgl import (
     matgl_neighbours,
     published_by_matgl,
     read_saved_model,
+    set2set,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-STEPS = 2  # iterations of the read-out, as in matgl
 
 
 @dataclass
@@ -122,22 +121,6 @@ def _network(model: MEGNet) -> nn.Module:
                 total = values.new_zeros(rows, values.shape[1]).index_add(0, index, values * weight[:, None])
                 return total / weight.new_zeros(rows).index_add(0, index, weight).clamp(min=1e-6)[:, None]
 
-            def set2set(reader: nn.Module, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
-                """Set2Set (size, 2F), whose softmax counts a row as often as its weight says."""
-                lstm: Any = reader.lstm
-                shape = (lstm.num_layers, size, lstm.hidden_size)
-                hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
-                for _ in range(STEPS):
-                    q, hidden = lstm(star[None], hidden)
-                    q = q[0]  # (size, F)
-                    score = (x * q[index]).sum(dim=1) + weight.log()
-                    top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
-                    share = (score - top[index]).exp()
-                    share = share / share.new_zeros(size).index_add(0, index, share)[index]
-                    read = x.new_zeros(size, x.shape[1]).index_add(0, index, share[:, None] * x)
-                    star = torch.cat([q, read], dim=1)
-                return star
-
             # The state describes a crystal beyond its structure, of which nothing is known: it is zero.
             state = batch["distance"].new_zeros(size, 2)
             x, e, u = layers.embedding(batch["elements"], layers.bond_expansion(batch["distance"]), state)
@@ -151,7 +134,10 @@ def _network(model: MEGNet) -> nn.Module:
                 means = mean(e, bonds, bond_crystal, size), mean(x, atoms, crystal, size)
                 u = conv.state_func(torch.cat([u, *means], dim=1))
                 x, e, u = x + before[0], e + before[1], u + before[2]
-            pooled = set2set(layers.node_s2s, x, atoms, crystal), set2set(layers.edge_s2s, e, bonds, bond_crystal)
+            pooled = (
+                set2set(layers.node_s2s, x, atoms, crystal, size),
+                set2set(layers.edge_s2s, e, bonds, bond_crystal, size),
+            )
             y: Tensor = layers.output_proj(torch.cat([*pooled, u], dim=1))
             return y[:, 0]
 
