@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats, Ints
-from asugnn.neighbours import SHELL, Neighbours
+from asugnn.neighbours import Neighbours
 
 # angstrom, and cosines: the rounding of a sum of products is below, the noise of published coordinates above.
 ROUNDING = 1e-9
@@ -93,7 +93,7 @@ def merged_batch(inputs: Sequence[Inputs], nodes: str) -> dict[str, Any]:
 
 
 def merge_equivalent(
-    numbers: Ints, pairs: Neighbours, weight: Floats, angles: Angles | None = None, tolerance: float = SHELL
+    numbers: Ints, pairs: Neighbours, weight: Floats, angles: Angles | None = None, tolerance: float = ROUNDING
 ) -> MergedGraph:
     """Merge equivalent atoms, bonds and angles of a crystal with atomic `numbers` (n,) by colour refinement.
 

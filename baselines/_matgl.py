@@ -169,3 +169,19 @@ def set2set(reader: Any, x: Tensor, weight: Tensor, index: Tensor, size: int) ->
         read = x.new_zeros(size, x.shape[1]).index_add(0, index, share[:, None] * x)
         star = torch.cat([q, read], dim=1)
     return star
+
+
+def linear_of_parts(weight: Tensor, bias: Tensor, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
+    """Map rows [v[i], w[j], ...] by a linear layer; parts (v, i), (w, j), ... of which an index may be None, for all rows.
+
+    The map is the sum of maps of the parts: that of a part is computed once for each of its rows, then indexed.
+    """
+    import torch
+    from torch.nn import functional
+
+    weights = torch.split(weight, [values.shape[1] for values, _ in parts], dim=1)
+    total = bias
+    for (values, index), part in zip(parts, weights, strict=True):
+        mapped = functional.linear(values, part)
+        total = total + (mapped if index is None else mapped.index_select(0, index))
+    return total

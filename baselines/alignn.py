@@ -13,7 +13,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.elements import check_elements, element_values
-from asugnn.merging import ROUNDING, Angles, MergedGraph, merge_equivalent, merged_batch
+from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
 from asugnn.neighbours import Neighbours, nearest_neighbours
 from asugnn.torch_model import TorchModel
 
@@ -74,7 +74,7 @@ class ALIGNN(TorchModel):
         check_elements(crystal, "ALIGNN")
         pairs = pairs_both_ways(nearest_neighbours(crystal, self.neighbours, self.radius))
         angles = line_graph(pairs, pairs.vectors(crystal), len(crystal))
-        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)), angles, ROUNDING)
+        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)), angles)
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return merged_batch(inputs, "numbers")

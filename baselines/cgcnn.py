@@ -13,8 +13,8 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.merging import merge_equivalent, merged_batch
-from asugnn.neighbours import nearest_neighbours, shell_weights
+from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.neighbours import SHELL, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
 from asugnn.torch_model import TorchModel
@@ -108,9 +108,13 @@ class CGCNN(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "CGCNN")
-        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
-        graph = merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours))
+        graph = self.graph(crystal)
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
+
+    def graph(self, crystal: Crystal) -> MergedGraph:
+        """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs: distances of a shell are one."""
+        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        return merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours), tolerance=SHELL)
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return merged_batch(inputs, "numbers")

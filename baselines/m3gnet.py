@@ -13,7 +13,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
-from asugnn.merging import ROUNDING, Angles, MergedGraph, merge_equivalent, merged_batch
+from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
 from asugnn.neighbours import Neighbours
 from asugnn.published_weights import PublishedWeights
 from asugnn.torch_model import TorchModel
@@ -22,6 +22,7 @@ from baselines._matgl import (
     element_index,
     exchange_atoms,
     import_matgl_models,
+    linear_of_parts,
     matgl_neighbours,
     published_by_matgl,
     read_saved_model,
@@ -92,7 +93,7 @@ class M3GNet(TorchModel):
         """Find the bonds of a crystal and the angles between short ones, and merge equivalent ones."""
         pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "M3GNet")
         angles = angles_at_centres(pairs, pairs.vectors(crystal), self.threebody_cutoff)
-        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)), angles, ROUNDING)
+        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)), angles)
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return merged_batch(inputs, "elements")
@@ -200,19 +201,12 @@ def network_outputs(network: Any, batch: Mapping[str, Any], as_2023: bool = Fals
 
 
 def gated_bonds(mlp: Any, x: Tensor, near: Tensor, far: Tensor, e: Tensor) -> Tensor:
-    """Apply a gated perceptron of matgl to [x_near, x_far, e]: (e, F).
-
-    The first linear map is the sum of three, of which two are computed once per atom and not once per bond.
-    """
+    """Apply a gated perceptron of matgl to [x_near, x_far, e]: (e, F)."""
     import torch
-    from torch.nn import functional
 
-    width = x.shape[1]
     weight = torch.cat([mlp.layers[0].weight, mlp.gates[0].weight])
     bias = torch.cat([mlp.layers[0].bias, mlp.gates[0].bias])
-    of_near, of_far, of_bond = torch.split(weight, [width, width, weight.shape[1] - 2 * width], dim=1)
-    z = functional.linear(e, of_bond, bias)
-    z = z + functional.linear(x, of_near).index_select(0, near) + functional.linear(x, of_far).index_select(0, far)
+    z = linear_of_parts(weight, bias, (x, near), (x, far), (e, None))
     layer, gate = mlp.layers[1](z).chunk(2, dim=1)  # one activation for both
     y: Tensor = mlp.layers[2:](layer) * mlp.gates[2:](gate)
     return y

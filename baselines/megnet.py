@@ -11,7 +11,7 @@ import numpy as np
 
 from asugnn import Crystal
 from asugnn.cache import Inputs
-from asugnn.merging import merge_equivalent, merged_batch
+from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
 from asugnn.published_weights import PublishedWeights
 from asugnn.torch_model import TorchModel
 from baselines._matgl import (
@@ -19,6 +19,7 @@ from baselines._matgl import (
     element_index,
     exchange_atoms,
     import_matgl_models,
+    linear_of_parts,
     matgl_neighbours,
     published_by_matgl,
     read_saved_model,
@@ -71,9 +72,13 @@ class MEGNet(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         elements = element_index(crystal, "MEGNet")
-        pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "MEGNet")
-        graph = merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)))
+        graph = self.graph(crystal)
         return {"elements": elements[graph.atom], **graph.arrays()}
+
+    def graph(self, crystal: Crystal) -> MergedGraph:
+        """Find the bonds of a crystal, and merge equivalent atoms and bonds."""
+        pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "MEGNet")
+        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)))
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
         return merged_batch(inputs, "elements")
@@ -121,6 +126,13 @@ def _network(model: MEGNet) -> nn.Module:
                 total = values.new_zeros(rows, values.shape[1]).index_add(0, index, values * weight[:, None])
                 return total / weight.new_zeros(rows).index_add(0, index, weight).clamp(min=1e-6)[:, None]
 
+            def apply(mlp: Any, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
+                first, *rest = mlp.layers
+                values = linear_of_parts(first.weight, first.bias, *parts)
+                for layer in rest:
+                    values = layer(values)
+                return values
+
             # The state describes a crystal beyond its structure, of which nothing is known: it is zero.
             state = batch["distance"].new_zeros(size, 2)
             x, e, u = layers.embedding(batch["elements"], layers.bond_expansion(batch["distance"]), state)
@@ -129,8 +141,8 @@ def _network(model: MEGNet) -> nn.Module:
                 before = x, e, u
                 x, e, u = block.node_func(x), block.edge_func(e), block.state_func(u)
                 conv = block.conv
-                e = conv.edge_func(torch.cat([x[centre], x[neighbour], e, u[bond_crystal]], dim=1))
-                x = conv.node_func(torch.cat([x, mean(e, atom_bonds, centre, len(x)), u[crystal]], dim=1))
+                e = apply(conv.edge_func, (x, centre), (x, neighbour), (e, None), (u, bond_crystal))
+                x = apply(conv.node_func, (x, None), (mean(e, atom_bonds, centre, len(x)), None), (u, crystal))
                 means = mean(e, bonds, bond_crystal, size), mean(x, atoms, crystal, size)
                 u = conv.state_func(torch.cat([u, *means], dim=1))
                 x, e, u = x + before[0], e + before[1], u + before[2]
