@@ -266,7 +266,7 @@ def test_a_potential_gives_formation_energies(potential: Path, tmp_path: Path):
     model = M3GNetPotential.pretrained({p.name: p for p in potential.iterdir()})
     model.refer(pure)
     assert np.allclose(model.predict(alloys), expected, atol=2e-5)
-    assert min(abs(model.predict([c])[0]) for c in pure) < 1e-12  # an element has none
+    assert min(abs(model.predict([c])[0]) for c in pure) < 1e-6  # an element has none, up to the rounding of a batch
     model.save(tmp_path)
     assert np.array_equal(M3GNetPotential.load(tmp_path).predict(alloys), model.predict(alloys))
 
