@@ -139,7 +139,7 @@ def merge_equivalent(
 
 
 def _number_levels(values: Floats, tolerance: float) -> tuple[Ints, Floats]:
-    """Number the levels of values (m,), in ascending order: a level ends before a gap above `tolerance`; their means."""
+    """Number the levels of values (m,), in ascending order, and average each; they are more than `tolerance` apart."""
     order = np.argsort(values, kind="stable")
     level = np.empty(len(values), dtype=np.int64)
     level[order] = np.cumsum(np.diff(values[order], prepend=values[order[:1]]) > tolerance)
@@ -167,7 +167,7 @@ def _sum_hashes(target: Ints, size: int, *columns: NDArray[Any]) -> Hashes:
 
 
 def _hash_rows(*columns: NDArray[Any]) -> Hashes:
-    """Hash rows of integers to 64 bits (the mixing of splitmix64): of 1e5 different rows, two agree in 1 of 1e9 cases."""
+    """Hash rows of integers to 64 bits by the mixing of splitmix64; two of 1e5 rows agree in one of 1e9 cases."""
     value = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in columns:
         value += column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)

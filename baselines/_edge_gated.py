@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from asugnn.weighted_norm import WeightedNorm
@@ -50,35 +50,37 @@ class EdgeGraph:
 
 def edge_gated_convolution(
     layer: Any, graph: EdgeGraph, x: Tensor, y: Tensor, last: bool = False
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor]:
     """Apply `layer`, alignn's EdgeGatedGraphConv, to values of nodes x (n, F) and edges y (m, F); returns the new ones.
 
-    In the `last` layer nobody needs the edges: they are None, but their norm's running statistics are updated.
+    In the `last` layer nobody needs the edges: they stay as they are, but the statistics of their norm are updated.
     """
     sender, value = layer.src_gate(x), layer.dst_update(x)
     receiver = layer.dst_gate(x) + layer.edge_gate.bias
     norm: WeightedNorm = layer.bn_edges
-    gated, gates, new = _GatedSums.apply(
+    gated, gates, new = _GatedSums.apply(  # type: ignore[no-untyped-call]
         sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, last
     )
-    x = x + functional.silu(layer.bn_nodes(layer.src_update(x) + gated / (gates + SMALL), graph.node_share, graph.nodes))
-    return x, new
+    x = x + functional.silu(
+        layer.bn_nodes(layer.src_update(x) + gated / (gates + SMALL), graph.node_share, graph.nodes)
+    )
+    return x, y if last else new
 
 
-def _blocks(rows: int, width: int, device: torch.device) -> Iterator[slice]:
-    step = max(1, (CPU_VALUES if device.type == "cpu" else GPU_VALUES) // width)
-    for start in range(0, rows, step):
+def _blocks(values: Tensor) -> Iterator[slice]:
+    step = max(1, (CPU_VALUES if values.device.type == "cpu" else GPU_VALUES) // values.shape[1])
+    for start in range(0, len(values), step):
         yield slice(start, start + step)
 
 
 class _GatedSums(torch.autograd.Function):
-    """Sums (n, F) of s(m) V x_j and of s(m) over the edges that end at each node, and the new values of edges (m, F)."""
+    """Sums (n, F) of s(m) V x_j and of s(m) over the edges of each node, and the new values (m, F) of edges."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
         sender, receiver, value, y, matrix, scale, shift, norm, graph, last = inputs
         sender, receiver, value = (t.to(y.dtype) for t in (sender, receiver, value))
-        blocks = list(_blocks(*y.shape, y.device))
+        blocks = list(_blocks(y))
         m = torch.empty_like(y)
         gated, gates = torch.zeros_like(receiver), torch.zeros_like(receiver)
         moments = _Moments(norm.training, y)
@@ -109,9 +111,9 @@ class _GatedSums(torch.autograd.Function):
         return gated, gates, new
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         value, y, m, matrix, scale, shift, mean, spread = ctx.saved_tensors
-        graph, blocks = ctx.graph, list(_blocks(*y.shape, y.device))
+        graph, blocks = ctx.graph, list(_blocks(y))
         d_gated, d_gates = (torch.zeros_like(value) if g is None else g for g in grads[:2])
         d_new = grads[2]
         d_sender, d_receiver, d_value = (torch.zeros_like(value) for _ in range(3))

@@ -172,7 +172,7 @@ def set2set(reader: Any, x: Tensor, weight: Tensor, index: Tensor, size: int) ->
 
 
 def linear_of_parts(weight: Tensor, bias: Tensor, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
-    """Map rows [v[i], w[j], ...] by a linear layer; parts (v, i), (w, j), ... of which an index may be None, for all rows.
+    """Map rows [v[i], w[j], ...] by a linear layer, given parts (v, i), (w, j), ..; None is the index of all rows.
 
     The map is the sum of maps of the parts: that of a part is computed once for each of its rows, then indexed.
     """

@@ -94,8 +94,8 @@ def pairs_both_ways(pairs: Neighbours) -> Neighbours:
 def line_graph(pairs: Neighbours, vectors: Floats, atoms: int) -> Angles:
     """List the pairs of bonds of which the first (k to j) ends where the second (j to i) starts, k = i included.
 
-    Bonds are directed from `pairs.other` to `pairs.centre`, which must be sorted; `vectors` (m, 3) are those from centre
-    to other. The angle is that at j.
+    Bonds are directed from `pairs.other` to `pairs.centre`, which must be sorted; `vectors` (m, 3) are those from
+    centre to other. The angle is that at j.
     """
     start = np.searchsorted(pairs.centre, np.arange(atoms + 1))  # where the bonds that end at an atom begin
     count = (start[1:] - start[:-1])[pairs.other]  # (m,) bonds that precede each bond
@@ -140,9 +140,10 @@ def _network(model: ALIGNN) -> nn.Module:
             if isinstance(child, nn.LayerNorm):
                 setattr(module, name, WeightedNorm(child.normalized_shape[0]))
 
-    def embed(layers: Any, values: Tensor, share: Tensor, count: Tensor) -> Tensor:
-        """Apply layers of alignn to values, each of which stands for a share of `count` equal ones."""
-        for module in layers if isinstance(layers, nn.Sequential) else [layers]:
+    def embed(embedding: Any, values: Tensor, share: Tensor, count: Tensor) -> Tensor:
+        """Apply an embedding of alignn to values, each of which stands for a share of `count` equal ones."""
+        modules: list[Any] = list(embedding) if isinstance(embedding, nn.Sequential) else [embedding]
+        for module in modules:
             if hasattr(module, "layer"):  # linear, norm, activation
                 linear, norm, activation = module.layer
                 values = activation(norm(linear(values), share, count))
@@ -160,8 +161,8 @@ def _network(model: ALIGNN) -> nn.Module:
 
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
             layers, atoms, crystal = self.alignn, batch["multiplicity"], batch["crystal"]
-            # Messages go from the other atom of a bond to its centre, and from the first bond of an angle to the second.
-            # The weight of a bond at its centre is 1 for each of those that it stands for.
+            # Messages go from the other atom of a bond to its centre, and from the first bond of an angle to the
+            # second.
             bonds = EdgeGraph.from_multiplicity(batch["other"], batch["centre"], batch["weight"], atoms)
             occurrences = batch["weight"] * atoms.index_select(0, batch["centre"])
             angles = EdgeGraph.from_multiplicity(batch["first"], batch["second"], batch["angle_weight"], occurrences)

@@ -112,7 +112,7 @@ class CGCNN(TorchModel):
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
     def graph(self, crystal: Crystal) -> MergedGraph:
-        """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs: distances of a shell are one."""
+        """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs; a shell has one distance."""
         pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
         return merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours), tolerance=SHELL)
 

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class M3GNet(TorchModel):
     """Three-body materials graph network (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022), by matgl.
 
-    The network is matgl's for intensive properties, with its set2set read-out, on whole shells of neighbours; equivalent atoms,
-    bonds and angles are computed once. An atom without a neighbour within `cutoff` is bound to its nearest shell.
-    Supports hydrogen to plutonium except Po, At, Rn, Fr and Ra.
+    The network is matgl's for intensive properties, with its set2set read-out, on whole shells of neighbours;
+    equivalent atoms, bonds and angles are computed once. An atom without a neighbour within `cutoff` is bound to its
+    nearest shell. Supports hydrogen to plutonium except Po, At, Rn, Fr and Ra.
     """
 
     cutoff: float = 5.0  # angstrom
@@ -197,7 +197,8 @@ def network_outputs(network: Any, batch: Mapping[str, Any], as_2023: bool = Fals
     if network.is_intensive:
         y: Tensor = network.final_layer(set2set(network.readout, x, atoms, crystal, size))
         return y[:, 0]
-    return x.new_zeros(size).index_add(0, crystal, network.final_layer(x)[:, 0] * atoms)
+    y = x.new_zeros(size).index_add(0, crystal, network.final_layer(x)[:, 0] * atoms)
+    return y
 
 
 def gated_bonds(mlp: Any, x: Tensor, near: Tensor, far: Tensor, e: Tensor) -> Tensor:

@@ -131,12 +131,12 @@ def test_sums_over_classes_are_those_over_all(seed: int, symmetric: bool):
 
 
 def test_noise_splits_classes_and_is_not_averaged_away():
-    """Four atoms of an fcc cell, of which one is moved by 1e-6 angstrom: none has the environment of another element."""
+    """Four atoms of an fcc cell, of which one is moved by 1e-6 angstrom along an axis."""
     corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
     corners[0, 0] += 1e-6 / 4.05
     crystal = Crystal(4.05 * np.eye(3), corners, [13] * 4)
     graph = with_angles(crystal, 3.0)
-    assert len(graph.atom) == 3  # the one that moved, two that see it come closer or go, one beside its path
+    assert len(graph.atom) == 3  # it, the two that are equivalent by a mirror plane, and the third
     pairs = neighbours_within(crystal, 3.0)
     assert np.abs(np.unique(pairs.distance)[:, None] - graph.distance).min(axis=1).max() < 1e-9
 
