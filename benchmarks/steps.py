@@ -55,7 +55,7 @@ def alignn_step(crystals: Sequence[Crystal]) -> Steps:
         vectors = pairs.vectors(c)
         angles = line_graph(pairs, vectors, len(c))
         bonds = {"r": -torch.from_numpy(vectors).float()}
-        atoms = {"atom_features": ours.elements[torch.from_numpy(c.numbers).long()]}
+        atoms = {"atom_features": ours.elements[torch.tensor(c.numbers).long()]}
         source, target, first, second = (
             torch.from_numpy(a) for a in (pairs.other, pairs.centre, angles.first, angles.second)
         )
