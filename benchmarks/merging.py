@@ -60,7 +60,7 @@ def main() -> None:
     system = np.searchsorted(list(SYSTEMS.values()), groups)
     size = np.searchsorted(list(SIZES.values()), [len(c) for c in crystals])
     counts = {name: np.array([_count(model, c) for c in crystals]) for name, (model, _, _) in MODELS.items()}
-    report: dict[str, Any] = {"machine": processor_name(), "data": data.source.name, "counted": COUNTED,
+    report: dict[str, Any] = {"machine": processor_name(), "data": data.source.name, "counted": COUNTED, "timed": TIMED,
                               "by system": {}, "by size": {}, "steps": {}}  # fmt: skip
     for part, labels, index in (("by system", SYSTEMS, system), ("by size", SIZES, size)):
         for i, label in enumerate(labels):
