@@ -13,7 +13,7 @@ lies between is computed block by block, and again in the backward pass, whose f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,19 +83,21 @@ class _GatedSums(torch.autograd.Function):
         blocks = list(_blocks(y))
         m = torch.empty_like(y)
         gated, gates = torch.zeros_like(receiver), torch.zeros_like(receiver)
-        moments = _Moments(norm.training, y)
+        moments: list[tuple[Tensor, Tensor, Tensor]] = []
         for block in blocks:
             source, target = graph.source[block], graph.target[block]
             part = m[block]
             part.copy_(functional.linear(y[block], matrix))
             part += sender.index_select(0, source)
             part += receiver.index_select(0, target)
-            moments.add(part, graph.edge_share[block])
+            if norm.training:
+                moments.append(_block_moments(part, graph.edge_share[block]))
             gate = torch.sigmoid(part).mul_(graph.weight[block, None])
             gates.index_add_(0, target, gate)
             gated.index_add_(0, target, gate.mul_(value.index_select(0, source)))
-        mean, variance = moments.result() if norm.training else (norm.running_mean, norm.running_var)
-        if norm.training:
+        mean, variance = norm.running_mean, norm.running_var
+        if moments:
+            mean, variance = (values.to(y.dtype) for values in _join_moments(moments))
             norm.track(mean, variance, graph.edges)
         spread = torch.rsqrt(variance + norm.eps)
         new = None
@@ -153,26 +155,15 @@ class _GatedSums(torch.autograd.Function):
         return d_sender, d_receiver, d_value, d_y, d_matrix, d_scale, d_shift, None, None, None
 
 
-class _Moments:
-    """Mean and variance (F,) of weighted rows, from those of blocks: no difference of large sums."""
+def _block_moments(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute the sum of shares (b,) of rows (b, F), the mean (F,) and the sum of squared deviations (F,)."""
+    total = share.sum()
+    mean = share @ rows / total
+    return total, mean, share @ (rows - mean).square_()
 
-    def __init__(self, wanted: bool, like: Tensor) -> None:
-        self.wanted, self.like = wanted, like
-        self.blocks: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def add(self, rows: Tensor, share: Tensor) -> None:
-        """Add a block of rows (b, F) with shares (b,)."""
-        if self.wanted:
-            total = share.sum()
-            mean = share @ rows / total
-            square = share @ (rows - mean).square_()
-            self.blocks.append((total, mean, square))
-
-    def result(self) -> tuple[Tensor, Tensor]:
-        """Return mean and variance over all blocks."""
-        if not self.blocks:
-            return self.like.new_zeros(self.like.shape[1]), self.like.new_zeros(self.like.shape[1])
-        total, mean, square = (torch.stack(values).double() for values in zip(*self.blocks, strict=True))
-        overall = total @ mean / total.sum()
-        variance = (square.sum(0) + total @ (mean - overall).square()) / total.sum()
-        return overall.to(self.like.dtype), variance.to(self.like.dtype)
+def _join_moments(blocks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Compute mean and variance (F,) of all rows from the moments of blocks: no difference of large sums."""
+    total, mean, square = (torch.stack(values).double() for values in zip(*blocks, strict=True))
+    overall = total @ mean / total.sum()
+    return overall, (square.sum(0) + total @ (mean - overall).square()) / total.sum()

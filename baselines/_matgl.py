@@ -166,7 +166,8 @@ def set2set(reader: Any, x: Tensor, weight: Tensor, index: Tensor, size: int) ->
         top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
         share = (score - top[index]).exp()
         share = share / share.new_zeros(size).index_add(0, index, share)[index]
-        read = x.new_zeros(size, x.shape[1]).index_add(0, index, share[:, None] * x)
+        weighted = share[:, None] * x
+        read = weighted.new_zeros(size, x.shape[1]).index_add(0, index, weighted)
         star = torch.cat([q, read], dim=1)
     return star
 

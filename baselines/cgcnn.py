@@ -211,7 +211,7 @@ def _network(model: CGCNN) -> nn.Module:
             z = z + functional.linear(x, w_neighbour).index_select(0, neighbour)
             gate, core = self.norm_gate(z, batch["pair_share"], batch["pairs"]).chunk(2, dim=1)  # (e, F) each
             message = torch.sigmoid(gate) * functional.softplus(core) * batch["weight"][:, None]
-            total = torch.zeros_like(x).index_add(0, centre, message)  # (k, F)
+            total = message.new_zeros(x.shape).index_add(0, centre, message)  # (k, F)
             return functional.softplus(x + self.norm_sum(total, batch["atom_share"], batch["atoms"]))
 
     class Network(nn.Module):

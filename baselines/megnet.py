@@ -123,7 +123,8 @@ def _network(model: MEGNet) -> nn.Module:
             bond_crystal = crystal[centre]  # (e,)
 
             def mean(values: Tensor, weight: Tensor, index: Tensor, rows: int) -> Tensor:
-                total = values.new_zeros(rows, values.shape[1]).index_add(0, index, values * weight[:, None])
+                weighted = values * weight[:, None]
+                total = weighted.new_zeros(rows, values.shape[1]).index_add(0, index, weighted)
                 return total / weight.new_zeros(rows).index_add(0, index, weight).clamp(min=1e-6)[:, None]
 
             def apply(mlp: Any, *parts: tuple[Tensor, Tensor | None]) -> Tensor:

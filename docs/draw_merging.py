@@ -36,16 +36,15 @@ def draw(path: Path) -> None:
     for i, (kind, colour) in enumerate(kinds.items()):
         values = [result["by system"][system]["ALIGNN"][i] for system in systems]
         axes[1].barh(rows + 0.26 * (1 - i), values, 0.26, color=colour, label=kind)
-    axes[1].set(title="members of a class, ALIGNN", yticks=rows, yticklabels=systems, xscale="log")
-    axes[1].xaxis.set_major_formatter("{x:g}")
+    axes[1].set(title="members of a class, ALIGNN", yticks=rows, yticklabels=systems)
     for i, (model, colour) in enumerate(MODELS.items()):
         values = [result["steps"][system][model] for system in systems]
         axes[2].barh(rows + 0.2 * (1.5 - i), values, 0.2, color=colour, label=model)
-    axes[2].axvline(1, color="k", linewidth=0.6)
     axes[2].set(title="training step: package / here", yticks=rows, yticklabels=[])
     for axis in axes[1:]:
         axis.tick_params(axis="y", length=0)
         axis.spines[["top", "right"]].set_visible(False)
+        axis.axvline(1, color="k", linewidth=0.6)
         axis.legend(frameon=False, fontsize=7, loc="upper right")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=200)
 
@@ -56,21 +55,18 @@ def _draw_rutile(axis: Any) -> None:
     graph = merge_equivalent(RUTILE.numbers, pairs, np.ones(len(pairs)))
     lengths = np.unique(graph.distance.round(6))
     cell = RUTILE.frac_coords @ RUTILE.lattice
-    vectors = pairs.vectors(RUTILE)
-    for centre, vector, distance in zip(pairs.centre, vectors, pairs.distance, strict=True):
+    bonds = zip(pairs.centre, pairs.other, pairs.vectors(RUTILE), pairs.distance, strict=True)
+    for centre, other, vector, distance in bonds:
         ends = np.array([cell[centre], cell[centre] + vector])[:, :2]
         colour = ("#21918c", "#fde725")[int(np.abs(lengths - distance).argmin())]
         axis.plot(*ends.T, color=colour, linewidth=2, zorder=1)
-        other = RUTILE.numbers[pairs.other[len(axis.lines) - 1]]
-        axis.scatter(*ends[1], s=60 if other == 22 else 25, color=_atom_colour(other), zorder=2, linewidths=0)
-    axis.scatter(*cell[:, :2].T, s=np.where(RUTILE.numbers == 22, 60, 25), zorder=3, linewidths=0,
-                 color=[_atom_colour(z) for z in RUTILE.numbers])  # fmt: skip
+        for point, atom in zip(ends, (centre, other), strict=True):
+            size, fill = (60, "#444444") if RUTILE.numbers[atom] == 22 else (25, "#d1495b")
+            axis.scatter(*point, s=size, color=fill, zorder=2, linewidths=0)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]) * RUTILE.lattice[0, 0]
+    axis.plot(*square.T, color="#999999", linewidth=0.6, zorder=0)
     axis.set(title=f"rutile: {len(RUTILE)} atoms, {len(graph.atom)} classes", aspect="equal")
     axis.axis("off")
-
-
-def _atom_colour(number: int) -> str:
-    return "#444444" if number == 22 else "#d1495b"
 
 
 def table() -> str:
