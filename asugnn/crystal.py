@@ -99,30 +99,10 @@ class Crystal:
         lengths = np.linalg.norm(self.lattice, axis=1)
         if lengths.min() == 0 or self.volume < MIN_FLATNESS * lengths.prod():
             raise InputError("the cell has no volume: its three vectors lie in one plane")
-        if pair := self._find_coinciding_pair():
+        if pair := find_coinciding_pair(self.lattice, self.frac_coords):
             i, j = pair
             names = f"{i + 1} ({SYMBOLS[self.numbers[i] - 1]}) and {j + 1} ({SYMBOLS[self.numbers[j] - 1]})"
             raise InputError(f"atoms {names} coincide (closer than {MIN_DISTANCE} angstrom): remove one of them")
-
-    def _find_coinciding_pair(self) -> tuple[int, int] | None:
-        """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
-        n, rows = len(self), max(1, 1_000_000 // len(self))
-        heights = 1 / np.linalg.norm(np.linalg.inv(self.lattice), axis=0)  # (3,), between opposite faces of the cell
-        axis = int(heights.argmax())
-        along = self.frac_coords[:, axis]  # (n,)
-        for start in range(0, n, rows):
-            # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
-            shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
-            shift -= np.round(shift)
-            near = np.argwhere(np.triu(np.abs(shift) * heights[axis] < 1.01 * MIN_DISTANCE, 1)) + start  # (pairs, 2)
-            for pairs in np.array_split(near, 1 + len(near) // 1_000_000):
-                vectors = self.frac_coords[pairs[:, 0]] - self.frac_coords[pairs[:, 1]]  # (pairs, 3)
-                # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
-                close = np.linalg.norm((vectors - np.round(vectors)) @ self.lattice, axis=-1) < MIN_DISTANCE
-                if close.any():
-                    i, j = pairs[close.argmax()]
-                    return int(i), int(j)
-        return None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -149,6 +129,28 @@ class Crystal:
         digest.update(self.frac_coords.tobytes())
         digest.update(self.numbers.tobytes())
         return digest.hexdigest()[:32]
+
+
+def find_coinciding_pair(lattice: Floats, frac_coords: Floats) -> tuple[int, int] | None:
+    """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
+    n = len(frac_coords)
+    rows = max(1, 1_000_000 // n)
+    heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)  # (3,), between opposite faces of the cell
+    axis = int(heights.argmax())
+    along = frac_coords[:, axis]  # (n,)
+    for start in range(0, n, rows):
+        # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
+        shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
+        shift -= np.round(shift)
+        near = np.argwhere(np.triu(np.abs(shift) * heights[axis] < 1.01 * MIN_DISTANCE, 1)) + start  # (pairs, 2)
+        for pairs in np.array_split(near, 1 + len(near) // 1_000_000):
+            vectors = frac_coords[pairs[:, 0]] - frac_coords[pairs[:, 1]]  # (pairs, 3)
+            # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
+            close = np.linalg.norm((vectors - np.round(vectors)) @ lattice, axis=-1) < MIN_DISTANCE
+            if close.any():
+                i, j = pairs[close.argmax()]
+                return int(i), int(j)
+    return None
 
 
 def reduced_formula(numbers: Iterable[Any]) -> str:

@@ -10,8 +10,9 @@ from asugnn.errors import InputError
 
 ATOMS = 10_000  # of a crystal; in a CIF, sites times symmetry operations
 STRUCTURES = 1_000_000  # of a file
-STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file
+STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file, unpacked
 CIF_BLOCK_BYTES = 10_000_000  # of one data block
+CIF_OPERATIONS = 1_000  # symmetry operations that a block lists, times its centring translations
 XYZ_COLUMNS = 1_000  # of the properties of atoms
 DATABASE_BYTES = 5_000_000_000  # of an SQLite file
 DATABASE_STEPS = 100_000_000  # instructions of SQLite for one file
@@ -19,8 +20,8 @@ JSON_BYTES = 200_000_000
 JSON_DEPTH = 100  # objects and lists in one another
 TOML_BYTES = 1_000_000
 CSV_BYTES = 500_000_000
-CSV_LINE_CHARACTERS = 10_000  # of a line of predictions
-CSV_FAULTS = 100_000  # after which reading predictions stops
+CSV_LINE_CHARACTERS = 10_000  # of a line of a table in CSV
+CSV_FAULTS = 100_000  # or blank lines, after which reading a table in CSV stops
 PARQUET_BYTES = 2_000_000_000
 PARQUET_UNPACKED_BYTES = 4_000_000_000
 PARQUET_VALUES = 50_000_000  # entries of all columns together, those of lists counted one by one

@@ -98,8 +98,8 @@ def merge_equivalent(
     """Merge equivalent atoms, bonds and angles of a crystal with atomic `numbers` (n,) by colour refinement.
 
     `weight` (m,) are weights of the bonds, `pairs`. Distances closer than `tolerance` (angstrom) count as equal, and so
-    do cosines. With `angles`, every bond must be there in both directions; atoms of a class then also agree in the
-    bonds that end at them, so that sums at either end of bonds can be taken over classes.
+    do cosines. With `angles`, atoms of a class also agree in the bonds that end at them, so that sums at either end of
+    bonds can be taken over classes.
     """
     length, _ = _number_levels(pairs.distance, tolerance)
     share, _ = _number_levels(weight, ROUNDING)

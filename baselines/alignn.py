@@ -14,7 +14,7 @@ from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
-from asugnn.neighbours import Neighbours, nearest_neighbours
+from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours
 from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class ALIGNN(TorchModel):
     """Atomistic Line Graph Neural Network (Choudhary & DeCost, npj Comput. Mater. 7, 185, 2021), by alignn.
 
     The network is alignn's, with the batch norms of the publication, on whole shells of neighbours and each bond
-    once in each direction; the quick preset is a quarter as wide and half as deep. Supports hydrogen to fermium.
+    once in each direction; the quick preset is a quarter as wide and half as deep. An atom without a neighbour within
+    `radius` is bound to its nearest shell. Supports hydrogen to fermium.
     """
 
     neighbours: int = 12  # nearest neighbours of an atom; the last one's shell is kept whole
@@ -72,7 +73,8 @@ class ALIGNN(TorchModel):
     def graph(self, crystal: Crystal) -> MergedGraph:
         """Find the bonds of a crystal and the pairs of bonds, and merge equivalent ones."""
         check_elements(crystal, "ALIGNN")
-        pairs = pairs_both_ways(nearest_neighbours(crystal, self.neighbours, self.radius))
+        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        pairs = pairs_both_ways(bind_or_refuse(crystal, pairs, self.radius, True, "ALIGNN"))
         angles = line_graph(pairs, pairs.vectors(crystal), len(crystal))
         return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)), angles)
 

@@ -14,7 +14,7 @@ from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
-from asugnn.neighbours import SHELL, nearest_neighbours, shell_weights
+from asugnn.neighbours import SHELL, bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
 from asugnn.torch_model import TorchModel
@@ -46,6 +46,7 @@ class CGCNN(TorchModel):
 
     neighbours: int = 12  # nearest neighbours of an atom
     radius: float = 8.0  # angstrom: atoms farther away are not neighbours
+    bind: bool = True  # bind an atom without a neighbour within `radius` to its nearest shell
     width: int = 64  # values of an atom
     convolutions: int = 3
     hidden: int = 128  # width of the head
@@ -77,7 +78,7 @@ class CGCNN(TorchModel):
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
-    input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
+    input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
     input_version: ClassVar[int] = 3
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
@@ -114,6 +115,7 @@ class CGCNN(TorchModel):
     def graph(self, crystal: Crystal) -> MergedGraph:
         """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs; a shell has one distance."""
         pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        pairs = bind_or_refuse(crystal, pairs, self.radius, self.bind, "CGCNN")
         return merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours), tolerance=SHELL)
 
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
@@ -154,7 +156,11 @@ class CGCNN(TorchModel):
             args, state, norm = checkpoint["args"], checkpoint["state_dict"], checkpoint["normalizer"]
             args = args if isinstance(args, dict) else vars(args)
             model = cls(
-                convolutions=args["n_conv"], width=args["atom_fea_len"], hidden=args["h_fea_len"], layers=args["n_h"]
+                convolutions=args["n_conv"],
+                width=args["atom_fea_len"],
+                hidden=args["h_fea_len"],
+                layers=args["n_h"],
+                bind=False,
             )
             binary = args["task"] == "classification"
             weights = {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leaderboard.board import MetricValue, Row, rank_rows
 from leaderboard.data import parse_task, suite_tasks
+from leaderboard.reports import format_interval, format_number
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
@@ -67,7 +68,7 @@ HEAD = """# Baselines compared with their publications
 
 Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
 labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: 20 % test, 10 % validation and 70 %
-training crystals. In brackets: 95 % confidence interval (resampling test formulas).
+training crystals. In brackets: 95 % confidence interval over test formulas.
 
 ## Trained here
 
@@ -102,8 +103,10 @@ What published weights need today, found by comparison with their authors' value
 - Since version 3 matgl sums the messages of a bond at its first atom; older weights need the second. With the two atoms
   of a bond exchanged in the first layer, the current network computes what these weights were trained for.
 - Before matgl 0.8.4, three-body messages of M3GNet went to the other of the two bonds.
-- A crystal without neighbours within the cut-off (93 of `mp-2018` for MEGNet, such as caesium) is unsupported: it is
-  skipped and counted.
+- A crystal in which no atom has a neighbour within the cut-off (93 of `mp-2018` for MEGNet, such as caesium; none for
+  CGCNN) is outside the domain of published weights of CGCNN, MEGNet and M3GNet, whose training had no such graphs: it
+  is skipped and counted. Models trained here, these three and ALIGNN, bind an atom without a neighbour to its nearest
+  shell instead, so that they support every crystal.
 - `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: loaded the same way it predicts 0.3 eV for MgO, and we have not found
   how its training differed.
 - The universal potential reproduces the lattice constants that its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC,
@@ -175,8 +178,8 @@ def _value(row: Row | None) -> str:
     if row is None:
         return "-"
     value = _primary(row)
-    interval = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
-    return f"{value.value:.3f}{interval}"
+    interval = "" if value.low is None else f" ({format_interval(value)})"
+    return f"{format_number(value.value)}{interval}"
 
 
 if __name__ == "__main__":

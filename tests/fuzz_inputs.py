@@ -47,10 +47,10 @@ from leaderboard.data import PACKAGE, load_dataset, parse_task
 from leaderboard.data.dataset import _opened
 from leaderboard.data.exclusions import read_exclusions
 from leaderboard.data.registry import _read_json, find_source
+from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.local_files import _read_rows
-from leaderboard.ingest.materials_project import _documents
 from leaderboard.ingest.nomad2018 import _read_archive
-from leaderboard.ingest.screening import screen_document
+from leaderboard.ingest.screening import _documents, screen_document
 from leaderboard.records.host_solution import find_solution
 from leaderboard.records.predictions_csv import predictions_text, read_predictions
 from leaderboard.records.run_folder import list_runs, read_history
@@ -85,6 +85,50 @@ ODD: list[Any] = [
     {"a": 1},
 ]
 TASK = "open-dft/metal"
+SYMMETRIC_CIF = b"""#\\#CIF_2.0
+data_s
+_space_group_name_H-M_alt 'P 63 m c'
+_space_group_IT_number 186
+_chemical_formula_sum 'Ga N'
+_cell_formula_units_Z 2
+_cell.length_a 3.19(1)
+_cell.length_b 3.19
+_cell.length_c 5.19
+_cell.angle_alpha 90
+_cell.angle_beta 90
+_cell.angle_gamma 120
+_cell_volume 45.74
+_note
+;
+data_old
+;
+_list [1 [2 '3']]
+loop_
+_space_group_symop_operation_xyz
+'x, y, z'
+'-y, x-y, z'
+'-x+y, -x, z'
+'-x, -y, z+1/2'
+'y, -x+y, z+1/2'
+'x-y, x, z+0.5'
+'-y, -x, z'
+'-x+y, y, z'
+'x, x-y, z'
+'y, x, z+1/2'
+'x-y, -y, z+1/2'
+'-x, -x+y, z+1/2'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_symmetry_multiplicity
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+_atom_site_disorder_group
+Ga1 Ga3+ 2 0.333 0.667 0 1 .
+N1 N 2 .333 .667 0.377(2) . ?
+"""
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -280,6 +324,9 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         finally:
             del os.environ["BENCH_SOLUTION"]
 
+    def read_labels(path: Path) -> None:
+        _read_rows(path, LabelledRows(path, [ImportTarget("gap", "eV")]))
+
     def read_folder(path: Path) -> None:
         folder = home / "import"
         shutil.rmtree(folder, ignore_errors=True)
@@ -287,7 +334,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         for name, content in cifs:
             (folder / name).write_bytes(content)
         shutil.copyfile(path, folder / "labels.csv")
-        _read_rows(folder)
+        read_labels(folder)
 
     def read_documents(path: Path) -> None:
         for name, document in _documents(path):
@@ -296,9 +343,10 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
     toml = (split / "random.toml").read_text()
     kinds = {
         "cif": Kind(read_crystals),
+        "cif-gz": Kind(read_crystals, mutate_packed),
         "poscar": Kind(read_crystals),
-        "xyz": Kind(_read_rows),
-        "db": Kind(_read_rows, mutate_database),
+        "xyz": Kind(read_labels),
+        "db": Kind(read_labels, mutate_database),
         "json": Kind(read_crystals, mutate_json),
         "predictions": Kind(lambda path: read_predictions(path, truth.ids, "metal", "binary")),
         "run": Kind(read_run, mutate_json),
@@ -308,7 +356,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         "split-csv": Kind(read_split_csv),
         "log": Kind(read_log, mutate_log),
         "solution": Kind(read_solution),
-        "parquet": Kind(_read_rows, mutate_table),
+        "parquet": Kind(read_labels, mutate_table),
         "table": Kind(read_table, mutate_table),
         "folder": Kind(read_folder),
         "archive": Kind(_read_archive, mutate_packed),
@@ -331,7 +379,9 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
             for gap in range(4):
                 database.write(atoms, gap=float(gap), name="x")
         kinds["db"].seeds.append((f"a{i}.db", (seeds / f"a{i}.db").read_bytes()))
-    cifs = kinds["cif"].seeds
+    cifs = list(kinds["cif"].seeds)
+    kinds["cif"].seeds.append(("s.cif", SYMMETRIC_CIF))
+    kinds["cif-gz"].seeds.append(("s.cif.gz", gzip.compress(SYMMETRIC_CIF)))
     rows = [data.table.head(30).with_columns(gap=1.0), data.table.head(2)]
     for table, packing in zip([*rows, *rows], ("zstd", "snappy", "gzip", "uncompressed"), strict=True):
         out = io.BytesIO()

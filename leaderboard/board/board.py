@@ -22,7 +22,6 @@ from leaderboard.records import (
     UNPRESET,
     StoredRun,
     SubmissionLog,
-    default_runs_folder,
     list_failures,
     list_runs,
     packaged_note,
@@ -37,12 +36,12 @@ def rank_rows(
     """Rank the runs that are stored under `root`, or without it those of ./runs and the package; see `rank_runs`."""
     runs, faults = list_runs(root)
     rows, notes = rank_runs(runs, tasks, preset, private)
-    shown = {(row.task, row.preset, row.model) for row in rows}
+    shown = {row.key for row in rows}
     packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
-    return rows, [*packaged, *faults, *notes, *_failure_notes(root or default_runs_folder(), tasks, preset)]
+    return rows, [*packaged, *faults, *notes, *_failure_notes(root, tasks, preset)]
 
 
-def _failure_notes(root: Path, tasks: Sequence[Task], preset: str) -> list[str]:
+def _failure_notes(root: Path | None, tasks: Sequence[Task], preset: str) -> list[str]:
     """A sentence for each run that failed and would have a place among the rows."""
     names, presets = {t.name for t in tasks}, {preset, *UNPRESET}
     return [

@@ -58,10 +58,10 @@ class GroundTruth:
         truth = self.drop_ids(stored.record.outside) if stored.record.outside else self
         return truth, stored.read_predictions(truth.ids)
 
-    def pair_scored(self, p: Floats) -> PredictedFold:
-        """Labels and predictions of the rows that count; `p` (n,) is of all rows."""
+    def pair_scored(self, p: Floats, fold: int = 0) -> PredictedFold:
+        """Labels and predictions of the rows of one fold that count; `p` (n,) is of all rows."""
         groups = [g for g, k in zip(self.groups, self.scored, strict=True) if k]
-        return PredictedFold(self.y[self.scored], p[self.scored], groups)
+        return PredictedFold(self.y[self.scored], p[self.scored], groups, fold)
 
     @property
     def scored_formulas(self) -> tuple[str, ...]:
@@ -84,6 +84,8 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     data = load_dataset(task.source)
     split = read_split(data, task.rule)
     ids = fold_sides(split, data, task.target, fold).test
+    if not ids:
+        raise InputError(f"{task.name} has nothing to score: fold {fold} has no test crystal")
     y = data.labels(task.target)[[data.rows[i] for i in ids]]
     # Distorted structures of one composition are independent; elsewhere, rows of one composition stay together.
     groups = ids if task.target.model_of else data.groups(ids)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +13,10 @@ from leaderboard.board.ground_truth import Scope
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
 from leaderboard.records import Keep, StoredRun, row_title
+from leaderboard.scoring import Training, describe_training
 
-NOISE = "95 % confidence interval (resampling test formulas)"
+NOISE = "95 % confidence interval over test formulas"
+WIDER: dict[Training, str] = {"once": "", "seeds": " and training seeds", "folds": " and folds"}
 OTHERS = "there are rows of other presets too"
 
 
@@ -33,6 +35,7 @@ class Row:
     metrics: dict[str, MetricValue]
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
     noise: str  # what the intervals show
+    training: Training  # whether the noise of training is in intervals and ranks
     seconds_train: float | None
     seconds_predict: float | None
     peak_memory_mb: int | None
@@ -59,9 +62,24 @@ class Row:
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """Task, preset and model, as `StoredRun.row`."""
+        return self.task, self.preset, self.model
+
+    @property
     def title(self) -> str:
         """The name that the board shows."""
         return row_title(self.model, self.preset)
+
+
+def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[str, str, str], list[StoredRun]]:
+    """The runs that each row summarises, by its `key`: not those of its model that could not be scored."""
+    scored = {row.key: set(row.runs) for row in rows}
+    out: dict[tuple[str, str, str], list[StoredRun]] = {}
+    for stored in runs:
+        if stored.run.fold_seed in scored.get(stored.row, ()):
+            out.setdefault(stored.row, []).append(stored)
+    return out
 
 
 def make_row(
@@ -77,6 +95,7 @@ def make_row(
     `provenance` says where the data set is from.
     """
     first, curves = runs[0].record, scores.convergence
+    training = describe_training([r.run.fold for r in runs])
     seconds = [r.record.seconds for r in runs]
     return Row(
         model=runs[0].run.model,
@@ -86,10 +105,11 @@ def make_row(
         unit=task.target.unit,
         n=scores.n,
         groups=next(iter(scores.estimates.values())).groups,
-        runs=tuple(f"{r.run.fold}-{r.run.seed}" for r in runs),
+        runs=tuple(r.run.fold_seed for r in runs),
         metrics={name: metric_value(estimate) for name, estimate in scores.estimates.items()},
         spread=scores.spread,
-        noise=NOISE,
+        noise=NOISE + WIDER[training],
+        training=training,
         seconds_train=_mean_known([s.train for s in seconds]),
         seconds_predict=_mean_known([s.predict for s in seconds]),
         peak_memory_mb=max((m for r in runs if (m := r.record.peak_memory_mb) is not None), default=None),

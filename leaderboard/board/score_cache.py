@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from leaderboard.data import PACKAGE, Task
 from leaderboard.records import Convergence, StoredRun, file_digest
 from leaderboard.scoring import Estimate
 
-CODE = ("scoring/*.py", "board/*.py", "records/predictions_csv.py", "records/run_folder.py")  # what computes scores
+CODE = ("scoring/*.py", "board/*.py", "records/prediction*.py", "records/run_folder.py")  # what computes scores
 LARGEST = 2**25  # bytes of rows that a file keeps although this board did not show them
 
 
@@ -123,7 +123,8 @@ def _decode_row(text: str, influence: Floats) -> RowScores:
     estimates, start = {}, 0
     for name, stated in plain["estimates"].items():
         end = start + stated.pop("blocks")
-        estimates[name] = replace(Estimate(**stated), influence=influence[start:end])
+        stated |= {"runs": tuple(stated["runs"]), "folds": tuple(stated["folds"]), "influence": influence[start:end]}
+        estimates[name] = Estimate(**stated)
         start = end
 
     def values(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:

@@ -53,7 +53,12 @@ class Run:
         """Where this run lives under `root`."""
         task = self.task
         home = root / task.source.name / f"{task.target.name}@{task.rule}"
-        return home / self.preset / self.model / f"{self.fold}-{self.seed}"
+        return home / self.preset / self.model / self.fold_seed
+
+    @property
+    def fold_seed(self) -> str:
+        """The name of its folder: `<fold>-<seed>`."""
+        return f"{self.fold}-{self.seed}"
 
     @property
     def title(self) -> str:
@@ -271,9 +276,13 @@ def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
         write_text(folder / "error.txt", f"{sentence}\n{details}")
 
 
-def list_failures(root: Path) -> list[tuple[Run, str]]:
-    """The runs under `root` that failed and were not repeated, each with the sentence that says why."""
+def list_failures(root: Path | None) -> list[tuple[Run, str]]:
+    """The runs that failed and were not repeated, each with the sentence that says why.
+
+    They are those under `root`, or without it in the folder that `list_runs` takes first.
+    """
     failures = []
+    root = root or default_runs_folder()
     for folder in run_folders(root, "error.txt"):
         with suppress(InputError, OSError):
             if not os.path.lexists(folder / "run.json") and (folder / "error.txt").is_file():

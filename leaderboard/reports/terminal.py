@@ -13,21 +13,29 @@ from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
-from leaderboard.board import MetricValue, Row, SystemRow
-from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
+from leaderboard.data import Task, damaged_sources, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
+    CHEAP,
     FEW_GROUPS,
     OFFSET,
     ROUGH,
+    best_models,
     board_notes,
     format_count,
     format_interval,
     format_number,
     format_rank,
+    interval_gaps,
+    interval_note,
+    mark_best,
     order_by_place,
     plain_words,
+    preset_warning,
     scope_prefix,
+    shows_r2,
 )
 from leaderboard.splitting import list_rules, split_size
 
@@ -41,7 +49,8 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
     mark = "- " if form == "markdown" else ""
-    notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
+    heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
+    notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
     draw = draw_markdown if form == "markdown" else draw_terminal
     parts = []
     if not detailed:
@@ -50,7 +59,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
             its_tasks = [task for task in tasks if task.source.name == name]
             its_rows = [row for row in rows if row.task in {task.name for task in its_tasks}]
             parts += [*([one_line(name)] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
-        return "\n".join([*parts, notes])
+        return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
@@ -60,7 +69,13 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
             ]
             if task.target.by_system:
                 parts += _system_tables([(words_cell(r.title, form), r.systems) for r in its_rows], task, draw)
-    return "\n".join([*parts, notes])
+    return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
+
+
+def _overall(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> list[str]:
+    """The overview below the board of several tasks, under a heading; nothing where there is nothing to compare."""
+    text = render_overview(overview(rows, tasks), form)
+    return ["", "**over all tasks**" if form == "markdown" else "over all tasks", text] if text else []
 
 
 def render_score(scored: dict[str, Any], task: Task) -> str:
@@ -79,7 +94,9 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
     if "systems" in scored:
         systems = {name: _system_from_dict(plain) for name, plain in scored["systems"].items()}
         lines += _system_tables([("", systems)], task, draw_terminal)
-    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
+    titles = {metric.name: scope + metric.title for metric in task.target.metrics}
+    lines += interval_gaps({name: MetricValue(**value) for name, value in scored["metrics"].items()}, titles)
+    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]])
 
 
 def render_entry(scored: dict[str, Any], task: Task) -> str:
@@ -87,7 +104,8 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     metric = task.target.metrics[0]
     value = MetricValue(**scored["metrics"][metric.name])
     title = f"{scored['scope']} {metric.title}" if scored.get("scope") else metric.title
-    score = f"{title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    unit = one_line(task.target.unit) if metric.has_unit else ""
+    score = f"{title} {format_number(value.value)} {unit}".strip()
     before = f"{title} {format_number(scored['before'])}"
     ends = {
         "first": "",
@@ -98,8 +116,9 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     if scored["outcome"] == "identical":
         return f"{scored['name']} on {task.name}: identical to your earlier file: nothing changed; {score}"
     tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
-    interval = f"(95 % confidence interval {format_interval(value)})"
-    return f"{scored['name']} on {task.name}: {score} {interval}{tries}{ends[scored['outcome']]}"
+    interval = "" if value.low is None else f" (95 % confidence interval {format_interval(value)})"
+    entered = f"{scored['name']} on {task.name}: {score}{interval}{tries}{ends[scored['outcome']]}"
+    return "\n".join([entered, *scored["hints"]])
 
 
 def render_models(models: Sequence[ModelEntry]) -> str:
@@ -110,17 +129,18 @@ def render_models(models: Sequence[ModelEntry]) -> str:
     for m in models:
         if m.model is None:
             why = f"[red]cannot be loaded:[/] {words_cell(m.reason)}"
-            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, m.distribution)
+            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, words_cell(m.distribution))
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
             presets = ", ".join(model_presets(m.model)) or "-"
-            table.add_row(f"[bold]{words_cell(m.name)}[/]", words_cell(presets), words_cell(what), m.distribution)
+            about = (presets, what, m.distribution)
+            table.add_row(f"[bold]{words_cell(m.name)}[/]", *map(words_cell, about))
     weights = new_table()
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
     for m in models:
-        for name, about in (model_weights(m.model) if m.model else {}).items():
-            weights.add_row(name, m.name, about.target, about.trained_on)
+        for name, of_name in (model_weights(m.model) if m.model else {}).items():
+            weights.add_row(*map(words_cell, (name, m.name, of_name.target, of_name.trained_on)))
     parts = [draw_terminal(table), *_missing_packages(models)]
     if weights.row_count:
         parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
@@ -135,7 +155,7 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
             require_model_packages(entry.model or object)
         except ModuleNotFoundError as error:
             lacking.setdefault(str(error), []).append(entry.name)
-    return [f"{', '.join(names)}: {sentence}" for sentence, names in lacking.items()]
+    return [one_line(f"{', '.join(names)}: {sentence}") for sentence, names in lacking.items()]
 
 
 def render_datasets() -> str:
@@ -155,7 +175,8 @@ def render_datasets() -> str:
         about = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
         parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
-    return "\n".join(parts[:-1])
+    parts += [one_line(f"{name}: {error}") for name, error in damaged_sources().items()]
+    return "\n".join(parts).rstrip("\n")
 
 
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
@@ -170,6 +191,7 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         table.add_column(f"{first}\n{second or ' '}\n[dim]{title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
+    marked = {task.name: best_models(row for row in rows if row.task == task.name) for task in tasks}
     seconds_train: dict[str, list[float]] = {}
     for r in rows:
         if r.seconds_train is not None:
@@ -178,7 +200,9 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         line = [words_cell(model, form)]
         for task in tasks:
             row = cells.get((model, task.name))
-            line.append(_metric_cell(row, task.target.metrics[0].name, row.rank == 1, form) if row else "-")
+            best = model in marked[task.name]
+            also = f"R2 {format_number(row.metrics['r2'].value)}" if row and shows_r2(task) else ""
+            line.append(_metric_cell(row, task.target.metrics[0].name, best, form, also) if row else "-")
         seconds = seconds_train.get(model)
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -197,14 +221,15 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
     for heading in headings:
         table.add_column(heading, justify="right")
+    marked = best_models(rows)
     for row in rows:
         epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
         predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
-        costs = [epochs, format_count(row.parameters), _seconds(row, form), predict]
+        costs = [epochs, format_count(row.parameters), _seconds(row), predict]
         if narrow:
             costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
-        values = [_metric_cell(row, metric.name, i == 0 and row.rank == 1, form) for i, metric in metrics]
+        values = [_metric_cell(row, metric.name, i == 0 and row.title in marked, form) for i, metric in metrics]
         table.add_row(format_rank(row), words_cell(row.title, form), *values, *costs)
     return table
 
@@ -241,34 +266,34 @@ def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
     return SystemRow(plain["n"], raw, plain["offset"], after)
 
 
-def _metric_cell(row: Row, metric: str, best: bool, form: str) -> str:
+def _metric_cell(row: Row, metric: str, best: bool, form: str, also: str = "") -> str:
+    """A value with its interval, in Markdown on one line; `also` is another metric in words."""
     value = row.metrics[metric]
     text = format_number(value.value)
     if row.spread:
         text += f" ± {format_number(row.spread[metric])}"
-    if best:
-        text = f"**{text}**" if form == "markdown" else f"[bold]{text}[/]"
-    return f"{text} ({format_interval(value)})" if form == "markdown" else f"{text}\n[dim]{format_interval(value)}[/]"
+    text = mark_best(text, best)
+    if form == "markdown":
+        text = text if value.low is None else f"{text} ({format_interval(value)})"
+        return f"{text}, {also}" if also else text
+    lines = [
+        f"[bold]{text}[/]" if best else text,
+        f"[dim]{format_interval(value)}[/]",
+        *([f"[dim]{also}[/]"] * bool(also)),
+    ]
+    return "\n".join(lines)
 
 
-def _seconds(row: Row, form: str) -> str:
+def _seconds(row: Row) -> str:
     if row.seconds_train is None:
         return "-"
-    number = f"{row.seconds_train:.0f}"
-    return number if not row.front else f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
+    return f"{row.seconds_train:.0f}{f' {CHEAP}' if row.front else ''}"
 
 
 def _board_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
-    plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
-             "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
-             "noise", "split", "commit", "leaks", "scope", "tries")  # fmt: skip
-    names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
-    ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
-    writer.writerow([*plain, "tied_with", "runs", *ends])
-    for row in rows:
-        values = [row.metrics.get(m, MetricValue(None, None, None)) for m in names]
-        numbers = [x for v in values for x in (v.value, v.low, v.high)]
-        writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
+    writer.writerow(row_columns(rows))
+    for record in row_records(rows):
+        writer.writerow(" ".join(x) if isinstance(x, tuple) else x for x in record.values())
     return printable(out.getvalue().rstrip("\n"))

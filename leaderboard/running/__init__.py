@@ -4,7 +4,7 @@ plan.py            which runs a command asks for
 run_processes.py   the runs of a command, each in a process of its own
 runner.py          train and predict one run
 model_code.py      the digest of a model's code
-predict_files.py   predictions for crystals in files
+predict_files.py   predictions for crystals in files (crystal_files.py reads them)
 pretrained.py      models with published weights
 model_contract.py  `bench check`
 machine.py         device, memory, versions: what a run records of where it ran

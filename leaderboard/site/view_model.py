@@ -10,9 +10,9 @@ from pathlib import Path
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard._util import safe_name
-from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs
+from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
-from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_runs, packaged_note
+from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_failures, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits, html_formula
 
 
@@ -42,19 +42,16 @@ class SiteData:
 
     boards: tuple[SiteBoard, ...]
     absent: tuple[str, ...]  # tasks whose labels are not available
-    notes: tuple[str, ...]  # sentences on runs that could not be used
+    notes: tuple[str, ...]  # sentences on stored runs as a whole: whose they are, which failed, which cannot be used
     stored_runs: tuple[StoredRun, ...]
 
     @cached_property
     def _runs(self) -> Mapping[tuple[str, str, str], list[StoredRun]]:
-        out: dict[tuple[str, str, str], list[StoredRun]] = {}
-        for stored in self.stored_runs:
-            out.setdefault((stored.run.task.name, stored.run.preset, stored.run.model), []).append(stored)
-        return out
+        return runs_by_row((row for board in self.boards for row in board.rows), self.stored_runs)
 
     def runs(self, row: Row) -> Sequence[StoredRun]:
         """The runs that a row summarises."""
-        return self._runs[row.task, row.preset, row.model]
+        return self._runs[row.key]
 
     @cached_property
     def _truths(self) -> dict[tuple[str, int], GroundTruth]:
@@ -121,6 +118,7 @@ def load_site_data(root: Path | None) -> SiteData:
             notes += [note for note in board_notes if not note.startswith(OTHERS)]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
+    notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 
@@ -137,7 +135,7 @@ def crystals_of(task: Task, fold: int) -> str:
 
 def page_of_run(run: Run) -> str:
     """Where the page of a run is; its files lie beside it."""
-    return f"runs/{_home(run.task)}/{safe_name(run.preset)}/{safe_name(run.model)}/{run.fold}-{run.seed}/index.html"
+    return f"runs/{_home(run.task)}/{safe_name(run.preset)}/{safe_name(run.model)}/{run.fold_seed}/index.html"
 
 
 def _home(task: Task) -> str:

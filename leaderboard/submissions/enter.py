@@ -13,7 +13,7 @@ from typing import Any
 from asugnn.atomic_write import atomic_write, file_sha256
 from asugnn.errors import InputError
 from leaderboard._util import SAFE_NAME, lock_folder
-from leaderboard.board import load_ground_truth, score_file
+from leaderboard.board import GroundTruth, load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
 from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, find_run, write_record
 from leaderboard.splitting import read_split
@@ -43,13 +43,13 @@ def enter_submission(
             f"'{name[:60]}' cannot be a name: use up to 60 letters, digits and . _ + = -, beginning with a letter or "
             "digit; --name sets it"
         )
-    scored = score_file(file, task, fold, columns)
     run, truth = Run(task, SUBMITTED, name, fold, 0), load_ground_truth(task, fold)
+    scored = score_file(file, task, fold, columns, truth)
     folder = run.folder(root)
     with lock_folder(root, wait=True):
         log = SubmissionLog(root)
         tries = log.count_tries()[task.name, fold, name]  # refuses a log that was changed
-        before, entry = _find_earlier(run, root, log)
+        before, entry = _find_earlier(run, root, log, truth)
         outcome = "first"
         if before is not None:
             value, earlier = (_first_value(x, task) for x in (scored, before))
@@ -80,7 +80,9 @@ def enter_submission(
         return {**scored, **told, "tries": tries + 1}
 
 
-def _find_earlier(run: Run, root: Path, log: SubmissionLog) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
+def _find_earlier(
+    run: Run, root: Path, log: SubmissionLog, truth: GroundTruth
+) -> tuple[dict[str, Any] | None, Mapping[str, Any]]:
     """The score of the file that is on the board, and its entry in the log; None where there is none that can be read.
 
     It is scored anew: the host's solution may be another one than it was.
@@ -90,7 +92,7 @@ def _find_earlier(run: Run, root: Path, log: SubmissionLog) -> tuple[dict[str, A
         entry = log.find_entry(stored.record.log) if stored and stored.record.log else None
         if stored and entry and file_sha256(stored.predictions) == entry["sha256"]:
             columns = ColumnNames(*stored.record.columns) if stored.record.columns else None
-            return score_file(stored.predictions, run.task, run.fold, columns), entry
+            return score_file(stored.predictions, run.task, run.fold, columns, truth), entry
     return None, {}
 
 

@@ -21,7 +21,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +29,14 @@ from typing import Annotated, Any
 import typer
 
 from asugnn.errors import InputError
-from asugnn.reading import reading
+from asugnn.reading import read_toml, reading
+from leaderboard._util import one_line
 from leaderboard.data import Task, parse_task
 from leaderboard.records import Run, row_name
 
 PROPOSALS_FOLDER = "submissions"
-PROPOSAL_NAME = re.compile(r"[a-z0-9](-?[a-z0-9]){0,39}")
+LONGEST_NAME = 40
+PROPOSAL_NAME = re.compile(rf"(?![a-z0-9-]{{{LONGEST_NAME + 1}}})[a-z0-9](-?[a-z0-9])*")
 MOST_PROPOSALS = 5  # proposals in a pull request, and tasks of a proposal
 ENTRY_NAME = re.compile(
     rf"{PROPOSAL_NAME.pattern}/(fault\.txt|[0-{MOST_PROPOSALS - 1}]/(about\.json|predictions\.csv))"
@@ -70,7 +71,10 @@ class Proposal:
 def read_proposal(folder: Path) -> Proposal:
     """Read the proposal in a folder without running any of it; raises `InputError` for the first fault."""
     if not PROPOSAL_NAME.fullmatch(folder.name):
-        raise InputError(f"the folder '{folder.name[:60]}' needs a name of small letters, digits and single hyphens")
+        raise InputError(
+            f"the folder '{folder.name[:60]}' needs a name of up to {LONGEST_NAME} small letters, digits and single "
+            "hyphens"
+        )
     files = {file.name: file.lstat() for file in sorted(folder.iterdir())} if _is_kind(folder, stat.S_ISDIR) else {}
     if not files:
         raise InputError(f"{PROPOSALS_FOLDER}/{folder.name} is not a folder with files")
@@ -91,7 +95,7 @@ def read_proposal(folder: Path) -> Proposal:
 def _read_about(folder: Path, has_model: bool) -> Proposal:
     """Read about.toml: `task`, a name or for a model a list; optionally `fold`; for a model `model`, its class."""
     with reading(Path("about.toml"), "TOML"):
-        about = tomllib.loads((folder / "about.toml").read_text(encoding="utf-8"))
+        about = read_toml(folder / "about.toml")
     if unknown := sorted(about.keys() - {"task", "fold", "model"}):
         raise InputError(f"about.toml has an unknown entry '{unknown[0]}': it takes task, fold and model")
     task, fold, model = about.get("task"), about.get("fold", 0), about.get("model", "")
@@ -183,7 +187,7 @@ def _train_model(proposal: Proposal, scratch: Path) -> list[Path]:
     passed = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     own = {"HOME": str(scratch), "BENCH_CACHE": str(scratch / "cache"), "TMPDIR": str(scratch)}
     with (scratch / "log").open("w+b") as log:
-        # A process group of its own, so that the processes it starts are ended with it.
+        # A process group of its own, so that the processes it starts are ended with it, unless they leave the group.
         process = subprocess.Popen(
             command, cwd=scratch, env={**passed, **own}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
@@ -204,7 +208,7 @@ def _train_model(proposal: Proposal, scratch: Path) -> list[Path]:
 
 
 def _end_process(process: subprocess.Popen[Any]) -> None:
-    """End a process and the processes that it has started."""
+    """End a process and those of its process group; what has left the group ends with the machine of the workflow."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -227,7 +231,7 @@ def main(
     chosen: Iterable[Path] = [*(folders or []), *(added_proposals(base, Path.cwd()) if base else [])]
     faults = prepare_proposals([folder.absolute() for folder in chosen], out)
     for name, fault in faults.items():
-        typer.echo(f"{name}: {fault}", err=True)
+        typer.echo(f"{name}: {one_line(fault)}", err=True)  # no line of its own: a workflow obeys some
     if faults:
         raise typer.Exit(1)
 

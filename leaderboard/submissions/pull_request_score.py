@@ -10,7 +10,6 @@ the proposer only as code, where mentions, links, pictures and HTML have no effe
 from __future__ import annotations
 
 import re
-import shutil
 import stat
 import tempfile
 import traceback
@@ -25,9 +24,9 @@ from asugnn.atomic_write import write_text
 from asugnn.errors import InputError
 from asugnn.reading import check_file_size, read_json, reading
 from leaderboard._util import printable
-from leaderboard.board import load_ground_truth, rank_rows
+from leaderboard.board import load_ground_truth, rank_runs
 from leaderboard.data import PACKAGE, parse_task
-from leaderboard.records import SUBMITTED
+from leaderboard.records import SUBMITTED, StoredRun, list_runs
 from leaderboard.reports import render_board
 from leaderboard.submissions.enter import enter_submission
 from leaderboard.submissions.pull_request_prepare import ENTRY_NAME, MESSAGE_LENGTH, MOST_PROPOSALS, SIZE_LIMITS
@@ -88,13 +87,14 @@ def _unpack_entry(file: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most
 def score_proposals(folder: Path, runs: Path) -> str:
     """Return the comment on all proposals in a folder, as Markdown; `runs` are the stored runs to compare with."""
     parts = [COMMENT_MARK]
+    others = [stored for stored in list_runs(runs)[0] if stored.run.preset != SUBMITTED]
     for proposal in sorted(p for p in folder.iterdir() if p.is_dir()):
         parts.append(f"### `{proposal.name}`")
         if (fault := proposal / "fault.txt").is_file():
             parts += ["It could not be prepared:", quote_as_code(fault.read_text(encoding="utf-8", errors="replace"))]
         for entry in sorted(p for p in proposal.iterdir() if p.is_dir()):
             try:
-                parts.append(_score_entry(entry, proposal.name, runs))
+                parts.append(_score_entry(entry, proposal.name, others))
             except InputError as error:
                 text = str(error).replace(f"{entry}/", "")
                 parts += ["It could not be scored:", quote_as_code(text)]
@@ -114,18 +114,15 @@ def _join_comment(parts: Sequence[str]) -> str:
     return "\n\n".join(fitting) + "\n"
 
 
-def _score_entry(entry: Path, name: str, runs: Path) -> str:
-    """Return the board of one file of predictions and the stored runs, made in a temporary folder."""
+def _score_entry(entry: Path, name: str, others: Sequence[StoredRun]) -> str:
+    """Return the board of one file of predictions and other runs; it is entered in a temporary folder."""
     with reading(Path("about.json"), "a task and a fold"):
         about = read_json(entry / "about.json", "a task and a fold")
         task, fold = parse_task(str(about["task"])), int(about["fold"])
     truth = load_ground_truth(task, fold)  # raises for an unknown split or fold
     with tempfile.TemporaryDirectory() as scratch:
-        board = f"{task.source.name}/{task.target.name}@{task.rule}"
-        if (runs / board).is_dir():
-            shutil.copytree(runs / board, Path(scratch) / board, ignore=shutil.ignore_patterns(SUBMITTED))
         enter_submission(entry / "predictions.csv", task, name, fold, Path(scratch))
-        rows, _ = rank_rows(Path(scratch), [task], "quick")
+        rows, _ = rank_runs([*others, *list_runs(Path(scratch))[0]], [task], "quick")
     labels = "the public rows of the host's solution" if truth.solution else "the labels of the data set"
     title = f"{name}, {SUBMITTED}"
     table = render_board(rows, [task], "quick", "markdown", detailed=True)

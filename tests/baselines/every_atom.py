@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from asugnn import Crystal
-from asugnn.neighbours import Neighbours, nearest_neighbours, shell_weights
-from baselines._matgl import bind_isolated_atoms, element_index
+from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours, neighbours_within, shell_weights
+from baselines._matgl import element_index
 from baselines.alignn import ALIGNN, pairs_both_ways
 from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
@@ -44,8 +44,9 @@ def whole_graph(model: Network, crystals: Sequence[Crystal]) -> dict[str, Any]:
 
 def find_pairs(model: Network, crystal: Crystal) -> Neighbours:
     if isinstance(model, MEGNet | M3GNet):
-        return bind_isolated_atoms(crystal, model.cutoff)
+        return bind_or_refuse(crystal, neighbours_within(crystal, model.cutoff), model.cutoff, True, "a model")
     pairs = nearest_neighbours(crystal, model.neighbours, model.radius)
+    pairs = bind_or_refuse(crystal, pairs, model.radius, True, "a model")
     return pairs_both_ways(pairs) if isinstance(model, ALIGNN) else pairs
 
 

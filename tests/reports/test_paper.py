@@ -11,6 +11,7 @@ import pytest
 from made import record_fields
 
 from asugnn.errors import InputError
+from leaderboard._util import markdown_text
 from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
@@ -22,6 +23,7 @@ from leaderboard.reports.paper.tables import TABLES
 from leaderboard.reports.publication_table import Cell, Column, Notes, Table, draw_table
 from leaderboard.scoring.chemical_systems import add_system_offsets, chemical_system, score_by_system
 from leaderboard.scoring.inference import PredictedFold
+from leaderboard.site.pages import build_site
 
 RUNS = PACKAGE / "runs"
 
@@ -116,6 +118,20 @@ def test_several_folds_show_mean_and_deviation(tmp_path: Path):
     (cell,) = cells(made("table-2", "open-dft", root=tmp_path), "measured")
     assert cell["text"] == "0.200 ± 0.141"
     assert cell["runs"] == [f"open-dft/bulk-modulus@random/quick/asugnn/{fold}-0" for fold in (0, 1)]
+
+
+def test_a_run_of_a_fold_that_does_not_exist_is_named_and_not_shown(tmp_path: Path):
+    task = parse_task("open-dft/bulk-modulus")
+    truth = load_ground_truth(task, 0)
+    for fold in (0, 99):
+        _store(tmp_path, task, fold, "asugnn", truth.ids, truth.y, truth.split_sha256, {})
+    table = made("table-2", "open-dft", root=tmp_path)
+    assert [cell["runs"] for cell in cells(table, "measured")] == [["open-dft/bulk-modulus@random/quick/asugnn/0-0"]]
+    _, notes = build_site(tmp_path, tmp_path / "site")
+    assert any("there is no fold 99" in note for note in notes)
+    assert "there is no fold 99" in (tmp_path / "site/index.html").read_text()
+    (page,) = (tmp_path / "site/runs").rglob("index.html")
+    assert page.parent.name == "0-0"
 
 
 def test_the_ablation_is_found_by_settings_and_not_by_names(tmp_path: Path):
@@ -223,7 +239,7 @@ def test_no_text_of_a_row_is_markup_in_any_format():
     name = r"a_b|<i>&%[x]\^~$#{}"
     drawn = Table("t", name, [Column(name, name, right=False)], [name, [Cell(name, name, ("1",))]], {"1": name}, [name])
     markdown, latex, terminal = (draw_table(drawn, form) for form in ("markdown", "latex", "table"))
-    assert markdown.count(r"a\_b\|\<i\>&%\[x\]\\^\~\$#{}") == 8
+    assert markdown.count(markdown_text(name)) == 8
     assert not re.search(r"(?<!\\)[_%#]", latex)
     assert r"\textbar{}\textless{}i\textgreater{}\&\%[x]\textbackslash{}" in latex
     assert terminal.count(name) == 8

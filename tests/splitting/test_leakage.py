@@ -14,7 +14,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.dataset import Dataset, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import Task, parse_task, suite_tasks
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.model_contract import rotation
 from leaderboard.running.plan import plan_runs
@@ -123,8 +123,8 @@ def test_a_comparison_without_its_different_structures_is_made_again(leaky: Data
 
 def test_the_board_takes_the_count_of_the_run_where_nothing_is_known(leaky: Dataset):
     assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--allow-leaks") == 0
-    for file in (Path("cache") / "duplicates").iterdir():
-        file.unlink()
+    (kept,) = (Path("cache") / "duplicates").iterdir()
+    kept.unlink()
     (row,) = rank_rows(Path("runs"), [parse_task("toy/y@leaky")], "quick")[0]
     assert row.leaks == 1
 

@@ -52,7 +52,7 @@ TASK = 'task = "open-dft/bulk-modulus"\n'
 @pytest.mark.parametrize(
     ("name", "about", "files", "sentence"),
     [
-        ("Name", TASK, {"predictions_csv": CSV}, "the folder 'Name' needs a name of small letters"),
+        ("Name", TASK, {"predictions_csv": CSV}, "the folder 'Name' needs a name of up to 40 small letters"),
         ("a--b", TASK, {"predictions_csv": CSV}, "needs a name"),
         ("a" * 81, TASK, {"predictions_csv": CSV}, "needs a name"),
         ("www.evil.example", TASK, {"predictions_csv": CSV}, "needs a name"),
@@ -62,6 +62,8 @@ TASK = 'task = "open-dft/bulk-modulus"\n'
         ("x", "a" * 10_001, {"predictions_csv": CSV}, "about.toml has 10,001 bytes, more than 10,000"),
         ("x", "task = ", {"predictions_csv": CSV}, "about.toml cannot be read as TOML"),
         ("x", "a = " + "[" * 4000, {"predictions_csv": CSV}, "about.toml cannot be read as TOML"),
+        ("x" * 41, TASK, {"predictions_csv": CSV}, "a name of up to 40 small letters"),
+        ("x-" * 20 + "x", TASK, {"predictions_csv": CSV}, "a name of up to 40 small letters"),
         ("x", "task = 3", {"predictions_csv": CSV}, "about.toml needs task"),
         ("x", "task = []", {"model_py": ""}, "about.toml needs task"),
         ("x", f"task = {['open-dft/metal'] * 6}", {"model_py": ""}, "a list of up to 5"),

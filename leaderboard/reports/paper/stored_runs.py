@@ -1,7 +1,7 @@
 """The numbers of the paper's tables and figures: quoted from the paper, and measured on stored runs.
 
 Quoted numbers are in paper.toml, each with its source; measured ones are computed anew from stored runs, as on the
-board. One preset is shown at a time, beside published weights and submissions; nothing is ranked.
+board. One preset is shown at a time, beside published weights and submissions.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_runs
+from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Task, find_source, load_dataset
 from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
 from leaderboard.reports.publication_table import Cell, Notes
-from leaderboard.reports.wording import count_unsupported, preset_warning
+from leaderboard.reports.wording import (
+    comparison_notes,
+    count_unsupported,
+    format_interval,
+    format_number,
+    preset_warning,
+)
 from leaderboard.scoring import Estimate, PredictedFold
 
 DATA, ZERO_SHOT = "mp-2024-1", "hm"  # the paper's own data sets
@@ -34,13 +40,14 @@ class PaperRuns:
     tasks: Sequence[Task]
     preset: str
     rows: Sequence[Row]  # as on the board
-    records: Mapping[tuple[str, str, str], Sequence[StoredRun]]  # by preset, model and target
+    runs: Mapping[tuple[str, str, str], Sequence[StoredRun]]  # by the key of a row
+    unscored: bool  # whether there are runs, and none that can be scored
     faults: Sequence[str]  # sentences on runs that could not be used
     elsewhere: Sequence[str]  # `--data NAME` of the other data sets of which there are runs
 
     def row_runs(self, row: Row) -> Sequence[StoredRun]:
         """The runs that a row summarises."""
-        return self.records[row.preset, row.model, row_target(row)]
+        return self.runs[row.key]
 
     def base_model(self, row: Row) -> str:
         """The registered model of a row, whatever settings were changed; empty for a submission."""
@@ -53,7 +60,7 @@ class PaperRuns:
         for record in self.row_runs(row):
             truth, predictions = load_ground_truth(task, record.run.fold).read_run(record)
             ids = [name for name, scored in zip(truth.ids, truth.scored, strict=True) if scored]
-            out.append((truth.pair_scored(predictions), data.groups(ids), record))
+            out.append((truth.pair_scored(predictions, record.run.fold), data.groups(ids), record))
         return out
 
     def row_names(self, row: Row) -> set[str]:
@@ -72,29 +79,30 @@ def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Pat
     if missing := [name for name in targets if name not in by_name]:
         raise InputError(f"data set {dataset} has no target {', '.join(missing)}, which this table or figure needs")
     tasks = [Task(source, by_name[name]) for name in targets]
-    records: dict[tuple[str, str, str], list[StoredRun]] = {}
+    wanted: list[StoredRun] = []
     presets_elsewhere: dict[str, set[str]] = {}  # by data set
-    stored, faults = list_runs(root)
-    for record in stored:
+    all_runs, faults = list_runs(root)
+    for record in all_runs:
         run = record.run
         if model not in {"", record.record.entry}:
             continue
         if run.task in tasks:
-            records.setdefault((run.preset, run.model, run.task.target.name), []).append(record)
+            wanted.append(record)
         elif run.task.target.name in targets and run.task.source.name != dataset:
             presets_elsewhere.setdefault(run.task.source.name, set()).add(run.preset)
-    own = {key[0] for key, of_row in records.items() if not of_row[0].packaged} - UNPRESET
-    trained = {key[0] for key in records} - UNPRESET
+    own = {stored.run.preset for stored in wanted if not stored.packaged} - UNPRESET
+    trained = {stored.run.preset for stored in wanted} - UNPRESET
     presets = sorted(trained, key=lambda p: (p not in own, *[p != q for q in TRAINED], p))
     if preset and presets and preset not in presets:
         raise InputError(f"no runs of preset '{preset}' are stored for {dataset}; stored: {', '.join(presets)}")
     chosen = preset or (presets or TRAINED)[0]
-    rows, notes = rank_runs(stored, [t for t in tasks if t.target.name in {k[2] for k in records}], chosen)
-    rows = [row for row in rows if (row.preset, row.model, row_target(row)) in records]
+    rows, notes = rank_runs(all_runs, [t for t in tasks if t in {stored.run.task for stored in wanted}], chosen)
+    by_row = runs_by_row(rows, wanted)
+    rows = [row for row in rows if row.key in by_row]
     elsewhere = [f"--data {name}" for name, trained in sorted(presets_elsewhere.items()) if trained - UNPRESET]
-    chosen_runs = [record for row in rows for record in records[row.preset, row.model, row_target(row)]]
+    chosen_runs = [stored for row in rows for stored in by_row[row.key]]
     notes = [*packaged_note(root, chosen_runs), *faults, *notes]
-    return PaperRuns(dataset, tasks, chosen, rows, records, notes, elsewhere)
+    return PaperRuns(dataset, tasks, chosen, rows, by_row, bool(wanted) and not rows, notes, elsewhere)
 
 
 @cache
@@ -170,11 +178,11 @@ def measured_cell(
     value, low, high, deviation = (None if x is None else x * factor for x in parts)
     if value is None:
         return Cell()
-    text, interval = _decimal(value, digits), ""
+    text, interval = format_number(value, digits), ""
     if deviation is not None:
-        text += f" ± {_decimal(deviation, digits)}"
-    elif low is not None and high is not None:
-        interval = f"{_decimal(low, digits)}{' to ' if low < 0 else '–'}{_decimal(high, digits)}"
+        text += f" ± {format_number(deviation, digits)}"
+    elif metric.low is not None:
+        interval = format_interval(metric, digits, factor)
     numbers = {"value": value, "low": low, "high": high, "spread": deviation}
     return Cell(text, interval, (), {"kind": "measured", **numbers, **record})
 
@@ -208,14 +216,17 @@ def row_origin(rows: Iterable[Row], runs: PaperRuns) -> str:
     return "; ".join(parts)
 
 
-def table_caption(runs: PaperRuns, rows: Sequence[Row], published_on: str, extra: Sequence[str]) -> list[str]:
-    """The lines below a table of these rows: sources of quoted numbers, data of measured ones, meaning of intervals."""
+def table_caption(
+    runs: PaperRuns, rows: Sequence[Row], published_on: str, extra: Sequence[str], starred: bool = True
+) -> list[str]:
+    """The lines below a table of these rows: sources of quoted numbers, data of measured ones, meaning of intervals.
+
+    `starred` says whether numbers are marked as on the board.
+    """
     lines = [f"quoted: {paper_values()['sources']['paper']}, on {published_on}"]
     if not rows:
-        unscored = runs.records and not runs.rows
-        lines.append(
-            f"the runs on {runs.dataset} cannot be scored" if unscored else f"nothing is measured on {runs.dataset}"
-        )
+        fault = "the runs on {} cannot be scored" if runs.unscored else "nothing is measured on {}"
+        lines.append(fault.format(runs.dataset))
         lines += runs.faults[:1]
         lines += [f"there are runs on other data: {', '.join(runs.elsewhere)}"] if runs.elsewhere else []
         return [*lines, *extra]
@@ -225,14 +236,11 @@ def table_caption(runs: PaperRuns, rows: Sequence[Row], published_on: str, extra
     lines += [warning] if (warning := preset_warning(rows, runs.preset)) else []
     if runs.dataset not in {DATA, ZERO_SHOT}:
         lines.append("quoted and measured numbers are for different data and cannot be compared")
-    lines.append(f"with each measured number: {NOISE}")
+    lines.append(f"with measured MAE, accuracy and ROC-AUC: {rows[0].noise}")
+    lines += comparison_notes(rows) if starred else []
     if repeated := {_in_braces(row.runs) for row in rows if row.spread}:
         lines.append(f"± of measured numbers: standard deviation over runs (fold-seed) {', '.join(sorted(repeated))}")
     return [*lines, *extra]
-
-
-def _decimal(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero
 
 
 def _in_braces(words: Iterable[str]) -> str:
