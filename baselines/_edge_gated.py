@@ -49,17 +49,19 @@ class EdgeGraph:
 
 
 def edge_gated_convolution(
-    layer: Any, graph: EdgeGraph, x: Tensor, y: Tensor, last: bool = False
+    layer: Any, graph: EdgeGraph, x: Tensor, y: Tensor, row: Tensor | None = None, last: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Apply `layer`, alignn's EdgeGatedGraphConv, to values of nodes x (n, F) and edges y (m, F); returns the new ones.
+    """Apply `layer`, alignn's EdgeGatedGraphConv, to nodes x (n, F) and edges y (m, F); returns their new values.
 
-    In the `last` layer nobody needs the edges: they stay as they are, but the statistics of their norm are updated.
+    Where many edges have one value, y (c, F) are the distinct ones and `row` (m,) says which an edge has: the linear
+    map is then computed for those alone. In the `last` layer nobody needs the edges: they stay as they are, but the
+    statistics of their norm are updated.
     """
     sender, value = layer.src_gate(x), layer.dst_update(x)
     receiver = layer.dst_gate(x) + layer.edge_gate.bias
     norm: WeightedNorm = layer.bn_edges
     gated, gates, new = _GatedSums.apply(  # type: ignore[no-untyped-call]
-        sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, last
+        sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, row, last
     )
     x = x + functional.silu(
         layer.bn_nodes(layer.src_update(x) + gated / (gates + SMALL), graph.node_share, graph.nodes)
@@ -78,16 +80,17 @@ class _GatedSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        sender, receiver, value, y, matrix, scale, shift, norm, graph, last = inputs
+        sender, receiver, value, y, matrix, scale, shift, norm, graph, row, last = inputs
         sender, receiver, value = (t.to(y.dtype) for t in (sender, receiver, value))
-        blocks = list(_blocks(y))
-        m = torch.empty_like(y)
+        m = y.new_empty(len(graph.source), y.shape[1])
+        blocks = list(_blocks(m))
+        mapped = None if row is None else functional.linear(y, matrix)
         gated, gates = torch.zeros_like(receiver), torch.zeros_like(receiver)
         moments: list[tuple[Tensor, Tensor, Tensor]] = []
         for block in blocks:
             source, target = graph.source[block], graph.target[block]
             part = m[block]
-            part.copy_(functional.linear(y[block], matrix))
+            part.copy_(functional.linear(y[block], matrix) if mapped is None else mapped.index_select(0, row[block]))
             part += sender.index_select(0, source)
             part += receiver.index_select(0, target)
             if norm.training:
@@ -102,33 +105,37 @@ class _GatedSums(torch.autograd.Function):
         spread = torch.rsqrt(variance + norm.eps)
         new = None
         if not last:
-            new, slope = torch.empty_like(y), scale * spread
+            new, slope = torch.empty_like(m), scale * spread
             offset = shift - mean * slope
             for block in blocks:
                 torch.addcmul(offset, m[block], slope, out=new[block])
-                functional.silu(new[block], inplace=True).add_(y[block])
+                functional.silu(new[block], inplace=True).add_(
+                    y[block] if row is None else y.index_select(0, row[block])
+                )
         ctx.save_for_backward(value, y, m, matrix, scale, shift, mean, spread)
-        ctx.graph, ctx.training = graph, norm.training
+        ctx.graph, ctx.row, ctx.training = graph, row, norm.training
         ctx.set_materialize_grads(False)
         return gated, gates, new
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         value, y, m, matrix, scale, shift, mean, spread = ctx.saved_tensors
-        graph, blocks = ctx.graph, list(_blocks(y))
+        graph, row, blocks = ctx.graph, ctx.row, list(_blocks(m))
         d_gated, d_gates = (torch.zeros_like(value) if g is None else g for g in grads[:2])
         d_new = grads[2]
         d_sender, d_receiver, d_value = (torch.zeros_like(value) for _ in range(3))
-        d_matrix, d_y = torch.zeros_like(matrix), torch.empty_like(y)
+        d_matrix, d_inner = torch.zeros_like(matrix), torch.empty_like(m)
+        d_y = d_inner if row is None else torch.zeros_like(y)  # of a block, written after its d_inner was read
+        d_mapped = torch.zeros_like(y) if row is not None else None
         slope = scale * spread
         d_scale = d_shift = None
         if d_new is not None:
             offset = shift - mean * slope
             sums = torch.zeros(2, len(scale), dtype=torch.float64, device=y.device)
-            for block in blocks:  # of the gradient by norm(m), kept in d_y
+            for block in blocks:  # of the gradient by norm(m), kept
                 inner = torch.addcmul(offset, m[block], slope)
                 inner = torch.ops.aten.silu_backward(d_new[block], inner)
-                d_y[block] = inner
+                d_inner[block] = inner
                 sums[0] += inner.sum(0)
                 sums[1] += inner.mul_((m[block] - mean).mul_(spread)).sum(0)
             d_shift, d_scale = sums.to(y.dtype)
@@ -141,18 +148,25 @@ class _GatedSums(torch.autograd.Function):
             d_m = d_sum.mul_(value.index_select(0, source)).add_(d_gates.index_select(0, target))
             d_m = torch.ops.aten.sigmoid_backward(d_m, gate).mul_(graph.weight[block, None])
             if d_new is not None:
-                d_m.addcmul_(d_y[block], slope)
+                d_m.addcmul_(d_inner[block], slope)
                 if ctx.training:  # through mean and variance
                     common = (part - mean).mul_(spread * d_scale).add_(d_shift)
                     d_m.addcmul_(common.mul_(slope), graph.edge_share[block, None], value=-1)
             d_sender.index_add_(0, source, d_m)
             d_receiver.index_add_(0, target, d_m)
+            if d_mapped is not None:
+                d_mapped.index_add_(0, row[block], d_m)
+                if d_new is not None:
+                    d_y.index_add_(0, row[block], d_new[block])
+                continue
             d_matrix.addmm_(d_m.T, y[block])
             if d_new is None:
                 torch.mm(d_m, matrix, out=d_y[block])
             else:
                 torch.addmm(d_new[block], d_m, matrix, out=d_y[block])
-        return d_sender, d_receiver, d_value, d_y, d_matrix, d_scale, d_shift, None, None, None
+        if d_mapped is not None:
+            d_matrix, d_y = d_mapped.T @ y, d_y.addmm_(d_mapped, matrix)
+        return d_sender, d_receiver, d_value, d_y, d_matrix, d_scale, d_shift, None, None, None, None
 
 
 def _block_moments(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:

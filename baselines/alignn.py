@@ -174,12 +174,14 @@ def _network(model: ALIGNN) -> nn.Module:
             x = embed(layers.atom_embedding, self.elements[batch["numbers"]], bonds.node_share, bonds.nodes)  # (k, F)
             y = embed(layers.edge_embedding, batch["distance"], bonds.edge_share, bonds.edges)  # (e, F)
             if len(layers.alignn_layers):
-                z = embed(layers.angle_embedding, cosine, share, angles.edges).index_select(0, angle)  # (t, F)
+                z, row = embed(layers.angle_embedding, cosine, share, angles.edges), angle  # (c, F), then (t, F)
             for layer in layers.alignn_layers:
                 x, y = edge_gated_convolution(layer.node_update, bonds, x, y)
-                y, z = edge_gated_convolution(layer.edge_update, angles, y, z, layer is layers.alignn_layers[-1])
+                last = layer is layers.alignn_layers[-1]
+                y, z = edge_gated_convolution(layer.edge_update, angles, y, z, row, last)
+                row = None
             for layer in layers.gcn_layers:
-                x, y = edge_gated_convolution(layer, bonds, x, y, layer is layers.gcn_layers[-1])
+                x, y = edge_gated_convolution(layer, bonds, x, y, last=layer is layers.gcn_layers[-1])
             total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, crystal, x * atoms[:, None])
             count = atoms.new_zeros(batch["size"]).index_add(0, crystal, atoms)
             out: Tensor = layers.fc(total / count[:, None])  # (crystals, 1)
