@@ -99,6 +99,12 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def boards(session: nox.Session) -> None:
+    """Write docs/boards.md, the public boards scored again, which needs BENCH_BOARDS."""
+    run_tool(session, "python", "docs/write_boards.py")
+
+
+@nox.session
 def figures(session: nox.Session) -> None:
     """Draw the figure of the README from the stored runs."""
     source = ("--data", "open-dft", "--runs", "leaderboard/runs", "--out", "docs")

@@ -27,7 +27,7 @@ from leaderboard.records import (
     packaged_note,
 )
 from leaderboard.scoring import Estimate, rank_models
-from leaderboard.splitting import fold_leakage, known_duplicates
+from leaderboard.splitting import fold_leakage, known_duplicates, read_split
 
 
 def rank_rows(
@@ -178,6 +178,8 @@ def pareto_front(costs: Sequence[tuple[float, float]]) -> list[int]:
 def _count_leaked(task: Task, folds: Iterable[int]) -> dict[int, int] | None:
     """How many test structures of each fold also train or validate; None where no duplicates are known."""
     data = load_dataset(task.source)
-    if (duplicates := known_duplicates(data)) is None:
+    duplicates = known_duplicates(data)
+    # Ids that a published split lists on two sides are leaks, whether or not structures were compared.
+    if duplicates is None and not read_split(data, task.rule).lists_ids_twice:
         return None
-    return {fold: len(fold_leakage(task, fold, data, duplicates).shared) for fold in folds}
+    return {fold: len(fold_leakage(task, fold, data, duplicates or ()).shared) for fold in folds}

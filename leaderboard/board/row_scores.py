@@ -57,13 +57,26 @@ def score_runs(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Groun
     """
     pairs = [truths[stored.run.fold].read_run(stored) for stored in runs]
     folds = [truth.pair_scored(p, s.run.fold) for s, (truth, p) in zip(runs, pairs, strict=True)]
-    estimates = estimate_metrics(task.target.kind, folds, task.target.ranked_by)
+    estimates = estimate_runs(task, runs, folds)
     spread = None
     if len(folds) > 1:
         spread = {name: None if e.value is None else float(np.std(e.runs, ddof=1)) for name, e in estimates.items()}
     systems = system_rows(task, folds, [truth for truth, _ in pairs])
     curves = [stored.read_convergence() for stored in runs]
     return RowScores(sum(len(r.y) for r in folds), estimates, spread, systems, tuple(c for c in curves if c))
+
+
+def estimate_runs(task: Task, runs: Sequence[StoredRun], folds: Sequence[PredictedFold]) -> dict[str, Estimate]:
+    """The metrics of some runs from labels and predictions of each; those of probabilities have no value of classes."""
+    estimates = estimate_metrics(task.target.kind, folds, task.target.ranked_by)
+    if any(stored.record.published and stored.record.published.classes for stored in runs):
+        reason = "classes were stored instead of probabilities"
+        for name in OF_PROBABILITIES & estimates.keys():
+            estimates[name] = Estimate(None, None, None, estimates[name].groups, reason)
+    return estimates
+
+
+OF_PROBABILITIES = {"roc_auc"}
 
 
 def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:

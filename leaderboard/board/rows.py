@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from asugnn.model import Kind
 from leaderboard.board.ground_truth import Scope
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
-from leaderboard.records import Keep, StoredRun, row_title
+from leaderboard.records import Keep, PublishedReference, StoredRun, row_title
 from leaderboard.scoring import Training, describe_training
 
 NOISE = "95 % confidence interval over test formulas"
@@ -60,6 +60,7 @@ class Row:
     scope: Scope = ""  # of rows that a host's solution scores: public or private
     keep: Keep = "last"  # which of the files that were handed in under one name counts
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
+    published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -127,7 +128,18 @@ def make_row(
         systems=scores.systems,
         data={"name": first.data.name, "sha256": first.data.sha256, **provenance},
         leaks=None if first.weights else _count_leaks(runs, leaked),
+        published=_mean_published([r.record.published for r in runs]),
     )
+
+
+def _mean_published(entries: Sequence[PublishedReference | None]) -> PublishedReference | None:
+    """The entry of the first fold, with the means over folds of the stated scores that each fold has."""
+    known = [entry for entry in entries if entry]
+    if not known:
+        return None
+    shared = [name for name in known[0].stated if all(name in entry.stated for entry in known)]
+    stated = {name: float(np.mean([entry.stated[name] for entry in known])) for name in shared}
+    return replace(known[0], stated=stated, classes=any(entry.classes for entry in known))
 
 
 def _count_leaks(runs: Sequence[StoredRun], leaked: Mapping[int, int] | None) -> int | None:

@@ -88,8 +88,9 @@ def _row_key(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundT
             return ""
         record = stored.record
         stated = record.predictions_sha256, record.files.get("history.csv"), stored.run.preset, record.weights is None
+        classes = record.published is not None and record.published.classes
         of_runs.append(
-            [truths[stored.run.fold].content_sha256, *digests, *stated, record.columns, sorted(record.outside)]
+            [truths[stored.run.fold].content_sha256, *digests, *stated, classes, record.columns, sorted(record.outside)]
         )
     content = [_code_sha256(), target.name, target.kind, target.ranked_by, target.by_system, of_runs]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -33,7 +33,8 @@ from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_te
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
-UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
+PUBLISHED = "published"  # the preset of predictions that a public board stores
+UNPRESET = {PRETRAINED, SUBMITTED, PUBLISHED}  # presets whose rows stand on the board of every other
 OWN_RUNS, PACKAGED_RUNS = Path("runs"), PACKAGE / "runs"
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
 FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run

@@ -2,6 +2,7 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py           boards and lists as text
+published_notes.py    what a board says of predictions that a public board stores
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py        errors by class of crystals as text
 table_drawing.py      their tables, drawn
@@ -15,6 +16,7 @@ from leaderboard.reports.error_table import render_errors
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
+from leaderboard.reports.published_notes import stated_differences
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
@@ -71,5 +73,6 @@ __all__ = [
     "scope_prefix",
     "shorten_tasks",
     "shows_r2",
+    "stated_differences",
     "write_table",
 ]

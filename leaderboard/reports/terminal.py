@@ -14,7 +14,16 @@ from rich.table import Table
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
-from leaderboard.data import Task, damaged_sources, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.data import (
+    Task,
+    crystals_hint,
+    damaged_sources,
+    data_file,
+    how_to_get,
+    list_sources,
+    read_description,
+    suite_tasks,
+)
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
@@ -24,6 +33,7 @@ from leaderboard.reports.wording import (
     ROUGH,
     best_models,
     board_notes,
+    decimals_for,
     format_count,
     format_interval,
     format_number,
@@ -164,6 +174,8 @@ def render_datasets() -> str:
     for source in list_sources():
         missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
         where = "in the package" if source.embedded else missing or "available"
+        if source.folder and not source.compositions and not read_description(source.folder).get("crystals", True):
+            where = f"labels without crystals: {crystals_hint(source)}"
         table = new_table()
         for column in ("task", "unit", "label"):
             table.add_column(column)
@@ -196,13 +208,14 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
     for r in rows:
         if r.seconds_train is not None:
             seconds_train.setdefault(r.title, []).append(r.seconds_train)
+    digits = {t.name: decimals_for((r for r in rows if r.task == t.name), t.target.metrics[0].name) for t in tasks}
     for model in order_by_place(rows, tasks):
         line = [words_cell(model, form)]
         for task in tasks:
             row = cells.get((model, task.name))
-            best = model in marked[task.name]
+            best, first = model in marked[task.name], task.target.metrics[0].name
             also = f"R2 {format_number(row.metrics['r2'].value)}" if row and shows_r2(task) else ""
-            line.append(_metric_cell(row, task.target.metrics[0].name, best, form, also) if row else "-")
+            line.append(_metric_cell(row, first, best, form, digits[task.name], also) if row else "-")
         seconds = seconds_train.get(model)
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -221,6 +234,7 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
     for heading in headings:
         table.add_column(heading, justify="right")
+    digits = {metric.name: decimals_for(rows, metric.name) for metric in task.target.metrics}
     marked = best_models(rows)
     for row in rows:
         epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
@@ -229,7 +243,10 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         if narrow:
             costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
-        values = [_metric_cell(row, metric.name, i == 0 and row.title in marked, form) for i, metric in metrics]
+        values = [
+            _metric_cell(row, metric.name, i == 0 and row.title in marked, form, digits[metric.name])
+            for i, metric in metrics
+        ]
         table.add_row(format_rank(row), words_cell(row.title, form), *values, *costs)
     return table
 
@@ -266,19 +283,21 @@ def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
     return SystemRow(plain["n"], raw, plain["offset"], after)
 
 
-def _metric_cell(row: Row, metric: str, best: bool, form: str, also: str = "") -> str:
+def _metric_cell(row: Row, metric: str, best: bool, form: str, digits: int, also: str = "") -> str:
     """A value with its interval, in Markdown on one line; `also` is another metric in words."""
     value = row.metrics[metric]
-    text = format_number(value.value)
+    if value.value is None:
+        return "-"
+    text = format_number(value.value, digits)
     if row.spread:
-        text += f" ± {format_number(row.spread[metric])}"
+        text += f" ± {format_number(row.spread[metric], digits)}"
     text = mark_best(text, best)
     if form == "markdown":
-        text = text if value.low is None else f"{text} ({format_interval(value)})"
+        text = text if value.low is None else f"{text} ({format_interval(value, digits)})"
         return f"{text}, {also}" if also else text
     lines = [
         f"[bold]{text}[/]" if best else text,
-        f"[dim]{format_interval(value)}[/]",
+        f"[dim]{format_interval(value, digits)}[/]",
         *([f"[dim]{also}[/]"] * bool(also)),
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, NOISE, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
+from leaderboard.reports.published_notes import published_notes
 from leaderboard.scoring import Estimate, Training
 from leaderboard.splitting import LEAKAGE_PHRASE
 
@@ -115,7 +116,7 @@ def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
         lines += _interval_gaps(rows)
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
-    lines += _submission_notes(rows)
+    lines += _submission_notes(rows) + published_notes(rows, detailed)
     if any(r.seconds_train is not None for r in rows):
         lines.append(ONE_RUN if detailed else SUMMED)
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
@@ -268,6 +269,14 @@ def format_count(count: int | None) -> str:
     if count is None:
         return "-"
     return f"{count}" if count < 1000 else f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
+
+
+def decimals_for(rows: Iterable[Row], metric: str) -> int:
+    """The decimals of a column: three, but as many as show the narrowest interval, and no more where that is wide."""
+    values = [row.metrics[metric] for row in rows if metric in row.metrics]
+    widths = [v.high - v.low for v in values if v.low is not None and v.high is not None]
+    narrowest = min(widths, default=1.0)
+    return 4 if narrowest < 0.002 else 3 if narrowest < 2 else 2 if narrowest < 20 else 1
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

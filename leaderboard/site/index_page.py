@@ -67,7 +67,7 @@ def board_cell(
     """One metric of a row; its interval is drawn on the scale `within`, unless that is None."""
     value = row.metrics[metric.name]
     text = html_number(value.value)
-    if row.spread:
+    if row.spread and value.value is not None:
         text += f" ± {html_number(row.spread[metric.name])}"
     text = mark_best(text, best)
     return BoardCell(
@@ -83,7 +83,8 @@ def board_cell(
 def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
     """The notes below a table, as in the terminal, and which rows have no rank."""
     notes = board_notes(rows, "html", detailed)
-    if unranked := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
+    with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
+    if unranked := sorted({r.title for r in with_value if r.rank is None and not r.pretrained_on}):
         notes.append(f"{', '.join(unranked)}: not ranked where folds or seeds differ from those of the other rows")
     return notes
 

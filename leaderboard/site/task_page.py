@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.board import ErrorClass, Row, break_down_errors
-from leaderboard.data import Task
+from leaderboard.data import Task, load_dataset
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
     best_models,
@@ -124,6 +124,8 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The periodic table of errors and the numbers behind it, the best model first; None without any."""
+    if not load_dataset(task.source).has_crystals:
+        return None
     shown = [run for row in rows for run in stored.runs(row)]
     breakdown = break_down_errors("element", task, shown, board.preset)
     classes = breakdown.classes

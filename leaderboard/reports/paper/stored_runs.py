@@ -16,7 +16,7 @@ from typing import Any
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Task, find_source, load_dataset
-from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
+from leaderboard.records import PRETRAINED, PUBLISHED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
 from leaderboard.reports.publication_table import Cell, Notes
 from leaderboard.reports.wording import (
     comparison_notes,
@@ -29,7 +29,11 @@ from leaderboard.scoring import Estimate, PredictedFold
 
 DATA, ZERO_SHOT = "mp-2024-1", "hm"  # the paper's own data sets
 TRAINED = ("paper", "hours", "quick")  # presets, the best-trained first
-ROW_KINDS = {PRETRAINED: "published weights", SUBMITTED: "submission"}  # by preset, of rows that were not trained here
+ROW_KINDS = {
+    PRETRAINED: "published weights",
+    SUBMITTED: "submission",
+    PUBLISHED: "published predictions",
+}  # by preset, of rows that were not trained here
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class PaperRuns:
         return self.runs[row.key]
 
     def base_model(self, row: Row) -> str:
-        """The registered model of a row, whatever settings were changed; empty for a submission."""
-        return "" if row.preset == SUBMITTED else self.row_runs(row)[0].record.entry or row.model
+        """The registered model of a row, whatever settings were changed; empty for predictions of others."""
+        return "" if row.preset in {SUBMITTED, PUBLISHED} else self.row_runs(row)[0].record.entry or row.model
 
     def predictions(self, row: Row) -> list[tuple[PredictedFold, tuple[str, ...], StoredRun]]:
         """Labels and predictions of each run of a row, the reduced formulas of its crystals (n,), and its record."""
