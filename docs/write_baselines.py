@@ -42,9 +42,9 @@ PUBLISHED = (
     ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: it takes half an hour"),
     ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs is over non-metals"),
     ("megnet", "bulk-modulus", 0.050, "4,664", CHEN, SHORT),
-    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: eight epochs take two hours"),
+    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: eight epochs take half an hour"),
     ("m3gnet", "bulk-modulus", None, "-", CO, "we know of no published value on this database"),
-    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: one epoch takes three hours"),
+    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: one epoch takes half an hour"),
     ("alignn", "band-gap", 0.218, "60,000", CD, "not run"),
     (
         "alignn",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import draw_architecture
+import draw_merging
 import pytest
 import typer
 import write_baselines
@@ -25,6 +26,10 @@ ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 def test_baselines_is_the_page_of_the_stored_runs(data: Path):
     assert write_baselines.page() == (DOCS / "baselines.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_asymmetric_unit_has_the_stored_gains():
+    assert draw_merging.page() == (DOCS / "asymmetric-unit.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
