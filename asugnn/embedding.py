@@ -5,18 +5,23 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.diffraction import Profile, powder_pattern
 from asugnn.elements import check_elements, element_values
+from asugnn.neighbours import SHELL
 from asugnn.symmetry import Origin, conventional_cell
 
 Distance = Literal["nearest", "cell"]
 Mass = Literal["mean", "total"]
 
+COORDINATES, SPACE_GROUP = slice(92, 95), 101  # columns of a node
+# Of each enantiomorphic pair of space groups, the larger number to the smaller one.
+_MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 MAX_WEIGHT = 1.1  # 1/angstrom, largest weight of an edge (section 2.2)
 _HALF_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # (13, 3), one of each opposite pair
 
@@ -83,10 +88,43 @@ def embed_crystal(
     shared = (a, b, c, *angles, conventional.space_group, len(cell), orbits.max() + 1, cell.volume)
     nodes = np.empty((len(cell), 106))
     nodes[:, :92] = element_values()[cell.numbers]
-    nodes[:, 92:95] = cell.frac_coords
+    nodes[:, COORDINATES] = cell.frac_coords
     nodes[:, 95:105] = shared
     nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
     return Embedding(nodes, asuam, dam, orbits, powder_pattern(conventional.primitive, profile))
+
+
+def merge_orbits(embedding: Embedding) -> dict[str, NDArray[Any]]:
+    """Merge the atoms of each orbit of an embedding, k orbits with e edges in all.
+
+    Returns `nodes` (k, 106) without coordinates, and with the smaller number of a pair of enantiomorphic space groups;
+    `multiplicity` (k,); `pxrd` (140,); and of each edge `pair` (e,), which is k times its first orbit plus its second,
+    `distance` (e,) in angstrom and `weight` (e,), the number of atoms of the second orbit at that distance from an atom
+    of the first. The distances from an orbit are means over its atoms, which rounding may distinguish.
+    """
+    _, first, multiplicity = np.unique(embedding.orbits, return_index=True, return_counts=True)
+    k = len(first)
+    members = [np.flatnonzero(embedding.orbits == i) for i in range(k)]
+    pairs, distances, weights = [], [], []
+    for a in range(k):
+        for b in range(k):
+            shells = np.sort(embedding.dam[np.ix_(members[a], members[b])], axis=1).mean(axis=0)  # (atoms of b,)
+            level = np.cumsum(np.diff(shells, prepend=shells[0]) > SHELL)
+            weight = np.bincount(level)
+            pairs.append(np.full(len(weight), a * k + b))
+            distances.append(np.bincount(level, shells) / weight)
+            weights.append(weight)
+    nodes = embedding.nodes[first].copy()
+    nodes[:, COORDINATES] = 0.5
+    nodes[:, SPACE_GROUP] = _MIRRORED.get(int(nodes[0, SPACE_GROUP]), nodes[0, SPACE_GROUP])
+    return {
+        "nodes": nodes,
+        "multiplicity": multiplicity.astype(float),
+        "pair": np.concatenate(pairs).astype(np.int32),
+        "distance": np.concatenate(distances),
+        "weight": np.concatenate(weights).astype(float),
+        "pxrd": embedding.pxrd,
+    }
 
 
 def _cell_distances(crystal: Crystal) -> Floats:
