@@ -83,17 +83,25 @@ def judge(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Ratios of speed against the packages, stored with the machine in benchmarks/results."""
+    """Ratios of speed against the packages, stored with the machine in benchmarks/results, and what merging gains."""
     run_tool(session, "python", "benchmarks/speed.py")
+    run_tool(session, "python", "benchmarks/merging.py")
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; run the notebook; draw the pictures."""
+    """Write docs/baselines.md (needs BENCH_DATA) and asymmetric-unit.md; run the notebook; draw the pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
     run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
+    run_tool(session, "python", "docs/draw_merging.py")
     run_tool(session, "python", "docs/draw_architecture.py")
+
+
+@nox.session
+def boards(session: nox.Session) -> None:
+    """Write docs/boards.md, the public boards scored again, which needs BENCH_BOARDS."""
+    run_tool(session, "python", "docs/write_boards.py")
 
 
 @nox.session

@@ -21,16 +21,9 @@ import numpy as np
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError, prefix_errors
-from asugnn.limits import (
-    ATOMS,
-    DATABASE_BYTES,
-    DATABASE_STEPS,
-    STRUCTURE_FILE_BYTES,
-    STRUCTURES,
-    XYZ_COLUMNS,
-    check_limit,
-)
-from asugnn.reading import check_file_size, parse_json, read_bounded_text
+from asugnn.limits import ATOMS, DATABASE_BYTES, DATABASE_STEPS, STRUCTURES, XYZ_COLUMNS, check_limit
+from asugnn.poscar_files import parse_float
+from asugnn.reading import check_file_size, parse_json, read_structure_text
 
 COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
 CALCULATED = (
@@ -62,7 +55,7 @@ def read_stored_structures(path: Path) -> Iterator[StoredStructure]:
     """Read the structures in an ASE database (.db, .json) or an extended XYZ file, to be called within `reading`."""
     ending = path.suffix.lower()
     if ending == ".json":
-        return read_ase_json(parse_json(read_bounded_text(path, STRUCTURE_FILE_BYTES)))
+        return read_ase_json(parse_json(read_structure_text(path)))
     return read_ase_database(path) if ending == ".db" else read_extended_xyz(path)
 
 
@@ -102,8 +95,8 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
     """Read the structures in an extended XYZ file, counted from 1, to be called within `reading`."""
     from ase.io import iread
 
-    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
-    _check_frames(text)
+    text = _check_frames(read_structure_text(path))
+    index = 0
     try:
         for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
             stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
@@ -112,6 +105,13 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
             )
     except KeyError as error:
         raise InputError(f"{error} is not an element that ASE knows") from error
+    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"structure {index + 1} cannot be read: its comment line must be that of extended XYZ, and its Properties "
+            "must fit its columns"
+        ) from error
 
 
 def crystal_from_cartesian(cell: Any, pbc: Any, positions: Any, numbers: Any) -> Crystal:
@@ -199,10 +199,15 @@ def _decode_array(value: Any) -> Any:
     return value
 
 
-def _check_frames(text: str) -> None:
-    """Refuse what would keep ASE busy: a count that no file has, or a line that announces columns without end."""
+def _check_frames(text: str) -> str:
+    """Refuse what would keep ASE busy or trip it; return the text with the numbers and elements that ASE knows.
+
+    Busy: a count that no file has, or a line that announces columns without end. Fortran writes 1.5D-3, and D is
+    deuterium.
+    """
     lines = io.StringIO(text)
     number = frames = 0
+    checked: list[str] = []
     line = lines.readline()
     while line.strip():
         number += 1
@@ -216,9 +221,50 @@ def _check_frames(text: str) -> None:
             or sum(int(width.replace("_", "")) for width in widths) > XYZ_COLUMNS
         ):
             raise InputError(f"line {number + 1} announces more than {XYZ_COLUMNS:,} columns of properties")
+        checked += [line, _check_lattice(comment, number + 1)]
+        kinds = _column_kinds(comment)
         for present in range(atoms):
-            if not lines.readline():
+            if not (line := lines.readline()):
                 raise InputError(f"line {number} announces {atoms:,} atoms, and {present:,} follow")
+            checked.append(line := _translate_atom(line))
+            _check_atom(line.split(), kinds, number + present + 2)
         number += atoms + bool(comment)
         while (line := lines.readline()).lstrip().startswith("VEC"):
             number += 1
+            checked.append(line)
+    return "".join(checked)
+
+
+def _check_lattice(comment: str, number: int) -> str:
+    """Return the comment line of a frame; raises `InputError` where its Lattice is not nine numbers."""
+    if not (lattice := re.search(r"\bLattice\s*=\s*([\"'{\[])([^\"'}\]]*)", comment, re.IGNORECASE)):
+        return comment
+    values = [parse_float(word) for word in lattice[2].replace(",", " ").split()]
+    if len(values) != 9 or None in values:
+        raise InputError(f"line {number}: Lattice is '{lattice[2][:60]}': it must be nine numbers, for three vectors")
+    return comment[: lattice.start(2)] + " ".join(map(repr, values)) + comment[lattice.end(2) :]
+
+
+def _column_kinds(comment: str) -> str:
+    """The kind of each column of a frame, S, R, I or L, as its Properties say."""
+    found = re.search(r"\bProperties\s*=\s*[\"']?([^\s\"']+)", comment)
+    parts = (found[1] if found else "species:S:1:pos:R:3").split(":")
+    return "".join(
+        kind * int(count) for kind, count in zip(parts[1::3], parts[2::3], strict=False) if count.isdecimal()
+    )
+
+
+def _check_atom(words: list[str], kinds: str, number: int) -> None:
+    if len(words) < len(kinds):
+        raise InputError(f"line {number} has {len(words)} columns, and its frame announces {len(kinds)}")
+    for word, kind in zip(words, kinds, strict=False):
+        if kind == "R" and parse_float(word) is None and not re.fullmatch(r"[+-]?(nan|inf)", word, re.IGNORECASE):
+            raise InputError(f"line {number} has '{word[:40]}' where a number must be")
+
+
+def _translate_atom(line: str) -> str:
+    """Return the line of an atom with numbers of Fortran in Python's form, and deuterium as hydrogen."""
+    if "d" not in line and "D" not in line:
+        return line
+    line = re.sub(r"(?<![^\s])([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
+    return re.sub(r"(?<!\S)D(?!\S)", "H", line)

@@ -48,6 +48,7 @@ class ASUGNN(TorchModel):
     mass: Literal["mean", "total"] = "mean"  # of the atoms, section 2; the authors' code: of the cell
     profile: Literal["integrated", "sampled"] = "integrated"  # of the peaks; near to the authors' code: sampled
     origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: settled
+    nodes: Literal["atom", "orbit"] = "atom"  # section 2; ours: orbit, without coordinates one node for each orbit
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
     warmup: float = 0.05  # fraction of the steps during which the learning rate rises; ours
@@ -76,7 +77,7 @@ class ASUGNN(TorchModel):
     }
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
-    input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin")
+    input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin", "nodes")
     input_version: ClassVar[int] = 4
     clip: ClassVar[float | None] = 1.0  # the authors' code
 
@@ -86,6 +87,11 @@ class ASUGNN(TorchModel):
             raise InputError(f"asugnn.windows must divide the 140 values of the powder pattern, not be {self.windows}")
         if self.heads < 1 or self.width % self.heads:
             raise InputError(f"asugnn.heads must divide asugnn.width ({self.width}), not be {self.heads}")
+        if self.nodes == "orbit":
+            needed = {"term": "before", "readout": "set2set", "distance": "nearest"}
+            for name, value in needed.items():
+                if getattr(self, name) != value:
+                    raise InputError(f"asugnn.nodes=orbit needs asugnn.{name}={value}, not {getattr(self, name)}")
 
     @classmethod
     def ablation(cls, preset: str) -> list[Mapping[str, str]]:
@@ -117,15 +123,19 @@ class ASUGNN(TorchModel):
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
 
+        from asugnn.orbits import pack_orbits
         from asugnn.packed_batch import pack_batch
 
+        if self.nodes == "orbit":
+            return pack_orbits(inputs)
         # A GPU is fastest with few large groups and some padding, a processor with exact groups.
         return pack_batch(inputs, exact=not torch.cuda.is_available())
 
     def network(self) -> nn.Module:
         from asugnn.network import Network
+        from asugnn.orbits import OrbitNetwork
 
-        return Network(
+        return (OrbitNetwork if self.nodes == "orbit" else Network)(
             adjacencies=(self.first, self.second),
             width=self.width,
             heads=self.heads,
@@ -170,10 +180,15 @@ class ASUGNN(TorchModel):
         return torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
 
-def _embed_in_float32(crystals: Sequence[Crystal], **options: Any) -> list[Inputs | InputError]:
-    from asugnn.embedding import Embedding, embed_crystals
+def _embed_in_float32(
+    crystals: Sequence[Crystal], nodes: Literal["atom", "orbit"], **options: Any
+) -> list[Inputs | InputError]:
+    from asugnn.embedding import embed_crystals, merge_orbits
 
-    def convert(embedding: Embedding) -> Inputs:
-        return {k: v.astype(np.int32 if k == "orbits" else np.float32) for k, v in vars(embedding).items()}
+    def convert(arrays: Inputs) -> Inputs:
+        return {k: v.astype(np.int32 if v.dtype.kind == "i" else np.float32) for k, v in arrays.items()}
 
-    return [e if isinstance(e, InputError) else convert(e) for e in embed_crystals(crystals, **options)]
+    found = embed_crystals(crystals, **options)
+    return [
+        e if isinstance(e, InputError) else convert(merge_orbits(e) if nodes == "orbit" else vars(e)) for e in found
+    ]

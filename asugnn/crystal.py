@@ -101,33 +101,10 @@ class Crystal:
         lengths = math.hypot(*a) * math.hypot(*b) * math.hypot(*c)
         if lengths == 0 or abs(_dot(a, _cross(b, c))) < MIN_FLATNESS * lengths:
             raise InputError("the cell has no volume: its three vectors lie in one plane")
-        if pair := self._find_coinciding_pair():
+        if pair := find_coinciding_pair(self.lattice, self.frac_coords):
             i, j = pair
             names = f"{i + 1} ({SYMBOLS[self.numbers[i] - 1]}) and {j + 1} ({SYMBOLS[self.numbers[j] - 1]})"
             raise InputError(f"atoms {names} coincide (closer than {MIN_DISTANCE} angstrom): remove one of them")
-
-    def _find_coinciding_pair(self) -> tuple[int, int] | None:
-        """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
-        n, rows = len(self), max(1, 1_000_000 // len(self))
-        a, b, c = self.lattice.tolist()
-        volume = abs(_dot(a, _cross(b, c)))
-        heights = [volume / math.hypot(*_cross(*faces)) for faces in ((b, c), (c, a), (a, b))]  # between opposite faces
-        axis = heights.index(max(heights))
-        along = self.frac_coords[:, axis]  # (n,)
-        for start in range(0, n, rows):
-            # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
-            shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
-            shift -= np.rint(shift)
-            first, second = np.nonzero(np.abs(shift, out=shift) < 1.01 * MIN_DISTANCE / heights[axis])
-            near = np.stack((first, second), axis=1)[second > first] + start  # (pairs, 2)
-            for pairs in (near[i : i + 1_000_000] for i in range(0, len(near), 1_000_000)):
-                vectors = self.frac_coords[pairs[:, 0]] - self.frac_coords[pairs[:, 1]]  # (pairs, 3)
-                # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
-                close = (((vectors - np.rint(vectors)) @ self.lattice) ** 2).sum(axis=1) < MIN_DISTANCE**2
-                if close.any():
-                    i, j = pairs[close.argmax()]
-                    return int(i), int(j)
-        return None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -154,6 +131,31 @@ class Crystal:
         digest.update(self.frac_coords.tobytes())
         digest.update(self.numbers.tobytes())
         return digest.hexdigest()[:32]
+
+
+def find_coinciding_pair(lattice: Floats, frac_coords: Floats) -> tuple[int, int] | None:
+    """Find the first two atoms closer than `MIN_DISTANCE`, by blocks of rows: memory stays in megabytes."""
+    n = len(frac_coords)
+    rows = max(1, 1_000_000 // n)
+    a, b, c = lattice.tolist()
+    volume = abs(_dot(a, _cross(b, c)))
+    heights = [volume / math.hypot(*_cross(*faces)) for faces in ((b, c), (c, a), (a, b))]  # between opposite faces
+    axis = heights.index(max(heights))
+    along = frac_coords[:, axis]  # (n,)
+    for start in range(0, n, rows):
+        # Two atoms are at least as far apart as along the longest axis, which is cheap to compute for all pairs.
+        shift = along[start : start + rows, None] - along[None, start:]  # (rows, n - start)
+        shift -= np.rint(shift)
+        first, second = np.nonzero(np.abs(shift, out=shift) < 1.01 * MIN_DISTANCE / heights[axis])
+        near = np.stack((first, second), axis=1)[second > first] + start  # (pairs, 2)
+        for pairs in (near[i : i + 1_000_000] for i in range(0, len(near), 1_000_000)):
+            vectors = frac_coords[pairs[:, 0]] - frac_coords[pairs[:, 1]]  # (pairs, 3)
+            # A coinciding pair differs by a lattice vector, so rounding finds its shortest image in any cell.
+            close = (((vectors - np.rint(vectors)) @ lattice) ** 2).sum(axis=1) < MIN_DISTANCE**2
+            if close.any():
+                i, j = pairs[close.argmax()]
+                return int(i), int(j)
+    return None
 
 
 def _cross(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:

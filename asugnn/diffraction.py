@@ -202,7 +202,7 @@ def _phases(once: Complexes, h_most: int, k_most: int, l_most: int) -> tuple[Com
     return phases[: h_most + 1, 0], np.concatenate([by_k[:0:-1].conj(), by_k]), by_l_parts
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def _index_plane(h_most: int, k_most: int) -> Floats:
     """List h^2, hk, k^2, h and k (5, m) for h from 0 and k from -k_most, or from 0 where h = 0."""
     h, k = np.divmod(np.arange(k_most, (h_most + 1) * (2 * k_most + 1)), 2 * k_most + 1)

@@ -247,7 +247,14 @@ def _request(url: str, headers: Mapping[str, str], method: str = "GET") -> urlli
 
 
 def _open(url: str, headers: Mapping[str, str]) -> Any:
-    return urllib.request.urlopen(_request(url, headers), timeout=TIMEOUT)
+    """Request the content of `url`: only 200 and 206 bring it, after 202 the server is still preparing it."""
+    answer = urllib.request.urlopen(_request(url, headers), timeout=TIMEOUT)
+    if answer.status in {200, 206}:
+        return answer
+    answer.close()
+    if answer.status == 202:
+        raise ConnectionError("the server says 202, that it is still preparing the file")
+    raise ValueError(f"the server says {answer.status} {answer.reason}, which brings no content")
 
 
 def _total_length(answer: Any, have: int) -> int | None:

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.diffraction import TOGETHER, Profile, powder_patterns
 from asugnn.elements import check_elements, element_values
 from asugnn.errors import InputError
+from asugnn.neighbours import SHELL
 from asugnn.symmetry import ConventionalCell, Origin, conventional_cells
 
 Distance = Literal["nearest", "cell"]
 Mass = Literal["mean", "total"]
 
+COORDINATES, SPACE_GROUP = slice(92, 95), 101  # columns of a node
+# Of each enantiomorphic pair of space groups, the larger number to the smaller one.
+_MIRRORED = {78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178, 181: 180, 213: 212}
 MAX_WEIGHT = 1.1  # 1/angstrom, largest weight of an edge (section 2.2)
 BLOCK = 4096  # pairs of atoms at once, which fit into a processor's cache
 _HALF_CELLS = np.array(list(itertools.product((-1, 0, 1), repeat=3))[:13])  # (13, 3), one of each opposite pair
@@ -140,9 +145,42 @@ def _compute_nodes(cells: Sequence[ConventionalCell], mass: Mass) -> list[Floats
     shared += [abs(np.linalg.det(lattices)), masses / sizes if mass == "mean" else masses]
     nodes = np.empty((len(numbers), 106))
     nodes[:, :92] = element_values()[numbers]
-    nodes[:, 92:95] = np.concatenate([crystal.frac_coords for crystal in crystals])
+    nodes[:, COORDINATES] = np.concatenate([crystal.frac_coords for crystal in crystals])
     nodes[:, 95:] = np.array(shared).T.repeat(sizes, axis=0)
     return np.split(nodes, starts[1:])
+
+
+def merge_orbits(embedding: Embedding) -> dict[str, NDArray[Any]]:
+    """Merge the atoms of each orbit of an embedding, k orbits with e edges in all.
+
+    Returns `nodes` (k, 106) without coordinates, and with the smaller number of a pair of enantiomorphic space groups;
+    `multiplicity` (k,); `pxrd` (140,); and of each edge `pair` (e,), which is k times its first orbit plus its second,
+    `distance` (e,) in angstrom and `weight` (e,), the number of atoms of the second orbit at that distance from an atom
+    of the first. The distances from an orbit are means over its atoms, which rounding may distinguish.
+    """
+    _, first, multiplicity = np.unique(embedding.orbits, return_index=True, return_counts=True)
+    k = len(first)
+    members = [np.flatnonzero(embedding.orbits == i) for i in range(k)]
+    pairs, distances, weights = [], [], []
+    for a in range(k):
+        for b in range(k):
+            shells = np.sort(embedding.dam[np.ix_(members[a], members[b])], axis=1).mean(axis=0)  # (atoms of b,)
+            level = np.cumsum(np.diff(shells, prepend=shells[0]) > SHELL)
+            weight = np.bincount(level)
+            pairs.append(np.full(len(weight), a * k + b))
+            distances.append(np.bincount(level, shells) / weight)
+            weights.append(weight)
+    nodes = embedding.nodes[first].copy()
+    nodes[:, COORDINATES] = 0.5
+    nodes[:, SPACE_GROUP] = _MIRRORED.get(int(nodes[0, SPACE_GROUP]), nodes[0, SPACE_GROUP])
+    return {
+        "nodes": nodes,
+        "multiplicity": multiplicity.astype(float),
+        "pair": np.concatenate(pairs).astype(np.int32),
+        "distance": np.concatenate(distances),
+        "weight": np.concatenate(weights).astype(float),
+        "pxrd": embedding.pxrd,
+    }
 
 
 def _cell_distances(crystals: Sequence[Crystal]) -> Iterator[Floats]:

@@ -13,6 +13,7 @@ Shapes as in `asugnn.packed_batch`; E values of an edge, F of z_ij: F/2 of the g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +54,10 @@ class PairEdges:
         moment = sum((v.T @ v).double() for v in torch.split(values, 1 << 16))
         assert isinstance(moment, Tensor)
         return cls(values, layout.gather_atoms(sums), moment)
+
+    def structural_term(self, structure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply `structure` to the values of all pairs: (P, E) to (P, H)."""
+        return structure(self.values)
 
 
 def gate_moments(

@@ -10,8 +10,9 @@ from asugnn.errors import InputError
 
 ATOMS = 10_000  # of a crystal; in a CIF, sites times symmetry operations
 STRUCTURES = 1_000_000  # of a file
-STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file
+STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file, unpacked
 CIF_BLOCK_BYTES = 10_000_000  # of one data block
+CIF_OPERATIONS = 1_000  # symmetry operations that a block lists, times its centring translations
 XYZ_COLUMNS = 1_000  # of the properties of atoms
 DATABASE_BYTES = 5_000_000_000  # of an SQLite file
 DATABASE_STEPS = 100_000_000  # instructions of SQLite for one file
@@ -28,7 +29,8 @@ PARQUET_COLUMNS = 1_000
 ID_BYTES = 1_000  # of the id of a crystal
 ARCHIVE_BYTES = 200_000_000  # of all unpacked files of a downloaded archive
 ARCHIVE_FILES = 100_000
-DOCUMENT_BYTES = 50_000_000  # of a line of a packed file of documents
+DOCUMENT_BYTES = 50_000_000  # of a line of a packed file of documents, of an item of JSON that is read one by one
+STREAM_BYTES = 20_000_000_000  # of JSON that is read item by item, unpacked
 DOWNLOAD_BYTES = 50_000_000_000  # of a download whose size was not announced
 ANSWER_BYTES = 200_000_000  # of an answer that is kept in memory
 RECORD_DEPTH = 20  # objects and lists in one another, in a field of a record

@@ -3,17 +3,14 @@
 Neighbours of an atom at one distance form a shell. A cut inside a shell keeps other members after a rotation, a
 translation or a change of cell, and so another graph. `neighbours_within` and `nearest_neighbours` keep a shell whole
 or drop it; `shell_weights` divides the places that a model has left among the members of the last shell;
-`merge_equivalent_atoms` keeps one of the atoms that messages cannot distinguish; `bind_or_refuse` is the one rule for
-atoms without a neighbour.
+`bind_or_refuse` is the one rule for atoms without a neighbour.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.errors import InputError
@@ -108,62 +105,3 @@ def shell_weights(pairs: Neighbours, count: int) -> Floats:
     members = np.bincount(centre, at_cut, minlength=len(atoms))
     share = np.minimum(count - closer, members) / members
     return np.where(at_cut, share[centre], 1.0)
-
-
-@dataclass(frozen=True)
-class MergedGraph:
-    """A graph with one atom for each class of equivalent ones: k atoms and e pairs.
-
-    Atoms are equivalent if they are of one element and have equivalent neighbours at the same distances. The atoms of
-    an orbit are, and a network that sees only distances and elements computes the same for all of them.
-    """
-
-    atom: Ints  # (k,) the first atom of each class
-    multiplicity: Ints  # (k,) atoms of each
-    centre: Ints  # (e,) class at the centre
-    other: Ints  # (e,) class of the neighbour
-    distance: Floats  # (e,) angstrom, the mean of its shell
-    weight: Floats  # (e,) sum of the weights of the pairs of one atom that it stands for
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all arrays except `atom`, by name, in 32 bits as inputs of a network."""
-        dtypes = {"multiplicity": np.float32, "centre": np.int32, "other": np.int32, "distance": np.float32,
-                 "weight": np.float32}  # fmt: skip
-        return {name: getattr(self, name).astype(dtype) for name, dtype in dtypes.items()}
-
-
-def merge_equivalent_atoms(crystal: Crystal, pairs: Neighbours, weight: Floats) -> MergedGraph:
-    """Merge equivalent atoms of a graph, whose pairs have weights (m,), by colour refinement.
-
-    Classes of atoms, at first the elements, are split until the neighbours of all members of a class agree.
-    """
-    order = np.argsort(pairs.distance, kind="stable")
-    shell = np.empty(len(pairs), dtype=np.int64)
-    shell[order] = np.cumsum(np.diff(pairs.distance[order], prepend=-1.0) > SHELL) - 1
-    distance = np.bincount(shell, pairs.distance) / np.bincount(shell)
-    _, colour = np.unique(crystal.numbers, return_inverse=True)
-    while True:
-        # One column for each kind of neighbour: class and distance.
-        kinds, kind = np.unique(colour[pairs.other] * len(distance) + shell, return_inverse=True)
-        table = np.zeros((len(crystal), 1 + len(kinds)))
-        table[:, 0] = colour
-        np.add.at(table, (pairs.centre, 1 + kind), weight)
-        rows, atom, new, multiplicity = np.unique(
-            table.round(9), axis=0, return_index=True, return_inverse=True, return_counts=True
-        )
-        new = new.reshape(-1)
-        if len(rows) == colour.max() + 1:
-            break
-        colour = new
-    centre, column = np.nonzero(rows[:, 1:])
-    renumbered = np.empty(len(rows), dtype=np.int64)
-    renumbered[colour] = new
-    neighbour_kind = kinds[column]
-    return MergedGraph(
-        atom,
-        multiplicity,
-        centre,
-        renumbered[neighbour_kind // len(distance)],
-        distance[neighbour_kind % len(distance)],
-        rows[centre, 1 + column],
-    )

@@ -13,7 +13,7 @@ change the output (of keys under a softmax, or before a batch norm) is omitted.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -84,7 +84,7 @@ class Network(nn.Module):
         self.adjacencies = [a for a in adjacencies if a != "none"]
         self.xrd = xrd
         self.atoms = NodeEmbedding()
-        self.convolutions = nn.ModuleList([Convolution() for _ in self.adjacencies])
+        self.convolutions = nn.ModuleList([self.new_convolution() for _ in self.adjacencies])
         self.widen = nn.Linear(ATOM, width)
         self.pattern = PatternTokens(width, windows)
         self.codecs = nn.ModuleList([Codec(width, heads, term, drop_key) for _ in range(codecs)])
@@ -96,6 +96,10 @@ class Network(nn.Module):
                 nn.init.normal_(module.weight, std=initial)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+
+    def new_convolution(self) -> nn.Module:
+        """Build a convolution with random weights."""
+        return Convolution()
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Map a batch of `pack_batch` to values (B,), in the order of its inputs."""
@@ -156,15 +160,19 @@ class NodeEmbedding(nn.Module):
 class Convolution(nn.Module):
     """A gated sum over all atoms of the crystal, including the atom itself (Xie & Grossman 2018, equation 5)."""
 
-    def __init__(self) -> None:
+    def __init__(self, norm: type[nn.BatchNorm1d] = nn.BatchNorm1d) -> None:
         super().__init__()
         self.pair = nn.Linear(2 * ATOM + EDGE, 2 * ATOM, bias=False)  # of [x_i, x_j, e_ij]
-        self.pair_norm = nn.BatchNorm1d(2 * ATOM)
-        self.sum_norm = nn.BatchNorm1d(ATOM)
+        self.pair_norm = norm(2 * ATOM)
+        self.sum_norm = norm(ATOM)
+
+    def split_weight(self) -> tuple[Tensor, ...]:
+        """The parts of the linear map (128, ...) that belong to x_i, x_j and e_ij."""
+        return torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
 
     def forward(self, x: Tensor, edges: PairEdges, layout: PackedLayout) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # few operations, whose variance needs the precision
-            w_centre, w_partner, w_edge = torch.split(self.pair.weight, [ATOM, ATOM, EDGE], dim=1)
+            w_centre, w_partner, w_edge = self.split_weight()
             centre, partner = x @ w_centre.T, x @ w_partner.T  # (A, 128) each
             mean, variance = self._batch_moments(centre, partner, w_edge, edges, layout)  # (128,) each
             scale = self.pair_norm.weight / torch.sqrt(variance + self.pair_norm.eps)
@@ -211,6 +219,13 @@ class PatternTokens(nn.Module):
         return out
 
 
+class StructuralTerm(Protocol):
+    """Edges that are expanded to what is added to the scores of attention."""
+
+    def structural_term(self, structure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Compute the term (P, H); `structure` maps values of edges (..., 12) to (..., H)."""
+
+
 class Codec(nn.Module):
     """An ASU-codec unit (figure 2b): the encoder over the atoms, the decoder from the atoms to the pattern."""
 
@@ -223,8 +238,8 @@ class Codec(nn.Module):
         self.across = Attention(width, heads, drop_key)
         self.forwards = nn.ModuleList([feed_forward(width) for _ in range(2)])
 
-    def forward(self, x: Tensor, edges: PairEdges, g: Tensor | None, layout: PackedLayout) -> Tensor:
-        term = self.structure(edges.values)  # (P, H)
+    def forward(self, x: Tensor, edges: StructuralTerm, g: Tensor | None, layout: PackedLayout) -> Tensor:
+        term = edges.structural_term(self.structure)  # (P, H)
         y = self.norms[0](x)  # (A, d)
         x = x + self.within(y, None, term, layout)  # (A, d)
         x = x + self.forwards[0](self.norms[1](x))  # (A, d)

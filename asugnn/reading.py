@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError
-from asugnn.limits import CSV_BYTES, JSON_BYTES, JSON_DEPTH, TOML_BYTES, LimitError, check_limit
+from asugnn.limits import (
+    CSV_BYTES,
+    JSON_BYTES,
+    JSON_DEPTH,
+    STRUCTURE_FILE_BYTES,
+    TOML_BYTES,
+    LimitError,
+    check_limit,
+)
 
 
 @contextmanager
@@ -94,6 +104,29 @@ def read_csv_rows(path: Path) -> list[list[str]]:
 def read_bounded_text(path: Path, limit: int, errors: str = "strict") -> str:
     """Read a text file in UTF-8 of at most `limit` bytes, to be called within `reading`."""
     return read_bounded_bytes(path, limit).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_structure_text(path: Path) -> str:
+    """Read the text of a structure file, unpacked if its name ends in .gz, to be called within `reading`.
+
+    A byte-order mark is dropped, and bytes that are not UTF-8 are replaced: names of authors come in any encoding.
+    """
+    content = _unpack(path) if path.suffix.lower() == ".gz" else read_bounded_bytes(path, STRUCTURE_FILE_BYTES)
+    encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    return content.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unpack(path: Path) -> bytes:
+    """Unpack a gzip file of at most `STRUCTURE_FILE_BYTES`, packed or not."""
+    check_file_size(path, STRUCTURE_FILE_BYTES)
+    try:
+        with gzip.open(path) as file:
+            content = file.read(STRUCTURE_FILE_BYTES + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError("it is no gzip file, or a damaged one: copy it again, or unpack it") from error
+    if len(content) > STRUCTURE_FILE_BYTES:
+        raise LimitError(f"it unpacks to more than {STRUCTURE_FILE_BYTES:,} bytes, and at most that many are read")
+    return content
 
 
 def read_bounded_bytes(path: Path, limit: int) -> bytes:

@@ -22,14 +22,15 @@ class Set2Set(nn.Module):
         self.steps = steps
         self.lstm = nn.LSTMCell(2 * width, width)
 
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """Pool atoms (A, d) to crystals (B, 2d)."""
+    def forward(self, x: Tensor, layout: PackedLayout, count: Tensor | None = None) -> Tensor:
+        """Pool atoms (A, d) to crystals (B, 2d); `count` (A,) is the logarithm of how many atoms a row stands for."""
         q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
         pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
         with torch.autocast(x.device.type, enabled=False):
             for _ in range(self.steps):
                 q, memory = self.lstm(pooled, (q, memory))
                 scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
+                scores = scores if count is None else scores + count
                 pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
         return pooled
 

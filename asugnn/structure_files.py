@@ -7,7 +7,6 @@ coinciding atoms. Databases and JSON are read as plain data, so that no code in 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,17 @@ from typing import Any
 import numpy as np
 
 from asugnn.ase_files import crystal_from_cartesian, read_ase_database, read_ase_json, read_extended_xyz
-from asugnn.cif_files import parse_cif_block, split_cif
+from asugnn.cif_files import crystal_from_cif
+from asugnn.cif_syntax import split_cif
 from asugnn.crystal import ATOMIC_NUMBERS, Crystal
 from asugnn.errors import InputError, prefix_errors
-from asugnn.limits import ATOMS, STRUCTURE_FILE_BYTES, STRUCTURES, check_limit
-from asugnn.reading import parse_json, read_bounded_text, reading
+from asugnn.limits import STRUCTURES, check_limit
+from asugnn.poscar_files import crystal_from_poscar
+from asugnn.reading import parse_json, read_structure_text, reading
 
 READABLE_FORMATS = (
-    "CIF (.cif), POSCAR and CONTCAR (also .vasp), extended XYZ (.xyz, .extxyz), ASE database (.db, .json), "
-    "pymatgen structure (.json)"
+    "CIF (.cif, .mcif), POSCAR and CONTCAR (also .vasp), extended XYZ (.xyz, .extxyz), ASE database (.db, .json), "
+    "pymatgen structure (.json), all but .db also packed (.gz)"
 )
 
 IndexedCrystal = tuple[str, Crystal]  # its index in the file, and the crystal
@@ -54,7 +55,8 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
 
 def structure_ids(path: Path, indices: Sequence[str]) -> list[str]:
     """Return the ids of the structures of a file: its stem, or `stem:index` where it holds several."""
-    return [path.stem] if len(indices) == 1 else [f"{path.stem}:{index}" for index in indices]
+    stem = _unpacked_name(path).stem
+    return [stem] if len(indices) == 1 else [f"{stem}:{index}" for index in indices]
 
 
 def crystal_from_pymatgen(structure: Any) -> Crystal:
@@ -94,45 +96,27 @@ def _choose_reader(path: Path) -> Callable[[Path], Iterable[IndexedCrystal]]:
         raise InputError(f"{path} is a folder: name the files in it")
     if not path.exists():
         raise InputError(f"there is no file {path}")
-    if path.suffix.lower() in READERS:
-        return READERS[path.suffix.lower()]
-    if re.match(r"(poscar|contcar)", path.name, re.IGNORECASE):
+    name = _unpacked_name(path)
+    if name.suffix.lower() in READERS and not (name.suffix.lower() == ".db" and name != path):
+        return READERS[name.suffix.lower()]
+    if re.match(r"(poscar|contcar)", name.name, re.IGNORECASE):
         return _read_poscar
     raise InputError(f"{path} has no known file ending: crystals are read from {READABLE_FORMATS}")
 
 
+def _unpacked_name(path: Path) -> Path:
+    """The name without .gz."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+
+
 def _read_cif(path: Path) -> Iterator[IndexedCrystal]:
-    text = read_bounded_text(path, STRUCTURE_FILE_BYTES, "replace")  # names of authors come in any encoding
-    for index, block in enumerate(split_cif(text), 1):
-        with prefix_errors(f"structure {index}"):
-            yield str(index), crystal_from_pymatgen(parse_cif_block(block))
+    for index, block in enumerate(split_cif(read_structure_text(path)), 1):
+        with prefix_errors(f"structure {index} (data_{block.name[:40]}, line {block.line})"):
+            yield str(index), crystal_from_cif(block)
 
 
 def _read_poscar(path: Path) -> Iterator[IndexedCrystal]:
-    from pymatgen.io.vasp.inputs import Poscar
-
-    text = read_bounded_text(path, STRUCTURE_FILE_BYTES)
-    _check_poscar_counts(text)
-    symbols, counts = ([*text.splitlines(), *[""] * 7][i].split() for i in (5, 6))
-    if all(count.isdigit() for count in counts) and len(symbols) != len(counts) and not symbols[0].isdigit():
-        raise InputError(f"it names {len(symbols)} elements but counts the atoms of {len(counts)}")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        poscar = Poscar.from_str(text, read_velocities=False)
-    if any("cannot be determined" in str(warning.message) for warning in caught):
-        raise InputError("it names no elements: write them on the line before the counts")
-    yield "1", crystal_from_pymatgen(poscar.structure)
-
-
-def _check_poscar_counts(text: str) -> None:
-    """Refuse counts of atoms beyond the limit, which pymatgen would write out one by one; they may take ten lines."""
-    total = 0
-    for line in text.splitlines()[5:26]:
-        words = line.split()
-        if total and not all(word.isdecimal() for word in words):
-            break
-        total += sum(int(word) if len(word) < 10 else ATOMS + 1 for word in words if word.isdecimal())
-        check_limit(total, ATOMS, "atoms")
+    yield "1", crystal_from_poscar(read_structure_text(path))
 
 
 def _read_extxyz(path: Path) -> Iterator[IndexedCrystal]:
@@ -148,7 +132,7 @@ def _read_json(path: Path) -> Iterator[IndexedCrystal]:
 
     The readers of pymatgen and ASE import modules that the file names.
     """
-    data = parse_json(read_bounded_text(path, STRUCTURE_FILE_BYTES))
+    data = parse_json(read_structure_text(path))
     if isinstance(data, dict) and "ids" in data:
         for stored in read_ase_json(data):
             yield stored.index, stored.crystal()
@@ -170,6 +154,7 @@ def _site_number(site: int, occupants: list[tuple[str, float]]) -> int:
 
 READERS: dict[str, Callable[[Path], Iterable[IndexedCrystal]]] = {
     ".cif": _read_cif,
+    ".mcif": _read_cif,
     ".vasp": _read_poscar,
     ".poscar": _read_poscar,
     ".xyz": _read_extxyz,

@@ -233,21 +233,25 @@ class TorchModel:
         return (output - target).abs().mean() * self._scale
 
 
-def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] = ()) -> dict[str, Any]:
+def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] | Mapping[str, str] = ()) -> dict[str, Any]:
     """Collate inputs without padding: every array is concatenated along its first axis.
 
     `nodes` names an array with one row per atom. Arrays named in `index` hold atom indices from 0, which are shifted to
-    count over the whole batch. Adds `crystal` (atoms,), the position of each atom's crystal in `inputs`, and `size`,
-    the number of crystals. Returns tensors by name.
+    count over the whole batch; where `index` maps a name to another array's, they are indices of that array's rows.
+    Adds `crystal` (atoms,), the position of each atom's crystal in `inputs`, and `size`, the number of crystals.
+    Returns tensors by name.
     """
     import torch
 
-    counts = np.array([len(x[nodes]) for x in inputs])
-    starts = np.cumsum(counts) - counts
+    indexed = index if isinstance(index, Mapping) else dict.fromkeys(index, nodes)
+    counts = {name: np.array([len(x[name]) for x in inputs]) for name in {nodes, *indexed.values()}}
     batch: dict[str, Any] = {}
     for name in inputs[0]:
-        parts = [x[name] + start if name in index else x[name] for x, start in zip(inputs, starts, strict=True)]
+        parts = [x[name] for x in inputs]
+        if name in indexed:
+            rows = counts[indexed[name]]
+            parts = [part + start for part, start in zip(parts, np.cumsum(rows) - rows, strict=True)]
         batch[name] = torch.from_numpy(np.concatenate(parts))
-    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts))
+    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts[nodes]))
     batch["size"] = len(inputs)
     return batch

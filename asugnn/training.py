@@ -11,7 +11,8 @@ import csv
 import io
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,7 @@ def train(
             torch.manual_seed(int(np.random.SeedSequence([context.seed, epoch]).generate_state(1)[0]))  # for dropout
             module.train()
             total = torch.zeros((), device=device)
-            for chunk in batches.shuffle_chunks(context.seed, epoch):
-                batch = move_batch(batches.collate([batches.train[i] for i in chunk]), device)
+            for chunk, batch in _collate_ahead(batches, batches.shuffle_chunks(context.seed, epoch), device):
                 target = y_train[torch.from_numpy(chunk).to(device)]
                 optimiser.zero_grad(set_to_none=True)
                 with autocast(context):
@@ -154,6 +154,21 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, Mapping):
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
     return batch.to(device)
+
+
+def _collate_ahead(batches: Batches, chunks: Sequence[Any], device: torch.device) -> Iterator[tuple[Any, Batch]]:
+    """Collate and move the batches of an epoch, each in a thread while the network works on the one before."""
+
+    def prepare(chunk: Any) -> Batch:
+        return move_batch(batches.collate([batches.train[i] for i in chunk]), device)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        ahead = thread.submit(prepare, chunks[0])
+        for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+            batch = ahead.result()
+            if following is not None:
+                ahead = thread.submit(prepare, following)
+            yield chunk, batch
 
 
 class _TrainingState:

@@ -117,3 +117,42 @@ def import_matgl_models() -> ModuleType:
                 import matgl.models
     models: ModuleType = matgl.models
     return models
+
+
+def set2set(reader: Any, x: Tensor, weight: Tensor, index: Tensor, size: int) -> Tensor:
+    """Read (size, 2F) out of rows x (m, F) by matgl's Set2Set; its softmax counts a row as often as its weight says.
+
+    `index` (m,) are the crystals of the rows; `size` is the number of crystals.
+    """
+    import torch
+
+    lstm = reader.lstm
+    shape = (lstm.num_layers, size, lstm.hidden_size)
+    hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
+    for _ in range(reader.n_iters):
+        q, hidden = lstm(star[None], hidden)
+        q = q[0]  # (size, F)
+        score = (x * q[index]).sum(dim=1) + weight.log()
+        top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
+        share = (score - top[index]).exp()
+        share = share / share.new_zeros(size).index_add(0, index, share)[index]
+        weighted = share[:, None] * x
+        read = weighted.new_zeros(size, x.shape[1]).index_add(0, index, weighted)
+        star = torch.cat([q, read], dim=1)
+    return star
+
+
+def linear_of_parts(weight: Tensor, bias: Tensor, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
+    """Map rows [v[i], w[j], ...] by a linear layer, given parts (v, i), (w, j), ..; None is the index of all rows.
+
+    The map is the sum of maps of the parts: that of a part is computed once for each of its rows, then indexed.
+    """
+    import torch
+    from torch.nn import functional
+
+    weights = torch.split(weight, [values.shape[1] for values, _ in parts], dim=1)
+    total = bias
+    for (values, index), part in zip(parts, weights, strict=True):
+        mapped = functional.linear(values, part)
+        total = total + (mapped if index is None else mapped.index_select(0, index))
+    return total

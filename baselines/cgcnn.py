@@ -13,10 +13,11 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import bind_or_refuse, merge_equivalent_atoms, nearest_neighbours, shell_weights
+from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.neighbours import SHELL, bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
-from asugnn.torch_model import TorchModel, flat_batch
+from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,7 @@ class CGCNN(TorchModel):
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
-    input_version: ClassVar[int] = 2
+    input_version: ClassVar[int] = 3
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
             "formation-energy-per-atom",
@@ -108,13 +109,17 @@ class CGCNN(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "CGCNN")
-        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
-        pairs = bind_or_refuse(crystal, pairs, self.radius, self.bind, "CGCNN")
-        graph = merge_equivalent_atoms(crystal, pairs, shell_weights(pairs, self.neighbours))
+        graph = self.graph(crystal)
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
+    def graph(self, crystal: Crystal) -> MergedGraph:
+        """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs; a shell has one distance."""
+        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        pairs = bind_or_refuse(crystal, pairs, self.radius, self.bind, "CGCNN")
+        return merge_equivalent(crystal.numbers, pairs, shell_weights(pairs, self.neighbours), tolerance=SHELL)
+
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat_batch(inputs, "numbers", index=("centre", "other"))
+        return merged_batch(inputs, "numbers")
 
     def network(self) -> nn.Module:
         return _network(self)
@@ -191,22 +196,7 @@ def _network(model: CGCNN) -> nn.Module:
     from torch import Tensor, nn
     from torch.nn import functional
 
-    class Norm(nn.BatchNorm1d):
-        """Batch norm over weighted rows: `share` (m,) are their weights, of sum 1; `count` is the number of samples."""
-
-        def forward(self, x: Tensor, share: Tensor, count: Tensor) -> Tensor:  # type: ignore[override]
-            if not self.training:
-                return super().forward(x)
-            with torch.autocast(x.device.type, enabled=False):  # sums over a million rows
-                x = x.to(share.dtype)
-                mean = share @ x
-                deviation = x - mean
-                variance = share @ (deviation * deviation)
-                with torch.no_grad():
-                    assert self.running_mean is not None and self.running_var is not None and self.momentum
-                    self.running_mean.lerp_(mean, self.momentum)
-                    self.running_var.lerp_(variance * (count / (count - 1).clamp(min=1)), self.momentum)
-                return torch.addcmul(self.bias, deviation, self.weight * torch.rsqrt(variance + self.eps))
+    from asugnn.weighted_norm import WeightedNorm
 
     class Convolution(nn.Module):
         """Equation 5 of the paper, with the batch norms of its code."""
@@ -215,8 +205,8 @@ def _network(model: CGCNN) -> nn.Module:
             super().__init__()
             self.parts = [width, width, bond]
             self.gate = nn.Linear(2 * width + bond, 2 * width)
-            self.norm_gate = Norm(2 * width)
-            self.norm_sum = Norm(width)
+            self.norm_gate = WeightedNorm(2 * width)
+            self.norm_sum = WeightedNorm(width)
 
         def forward(self, x: Tensor, bond: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
             centre, neighbour = batch["centre"], batch["other"]
@@ -227,7 +217,7 @@ def _network(model: CGCNN) -> nn.Module:
             z = z + functional.linear(x, w_neighbour).index_select(0, neighbour)
             gate, core = self.norm_gate(z, batch["pair_share"], batch["pairs"]).chunk(2, dim=1)  # (e, F) each
             message = torch.sigmoid(gate) * functional.softplus(core) * batch["weight"][:, None]
-            total = torch.zeros_like(x).index_add(0, centre, message)  # (k, F)
+            total = message.new_zeros(x.shape).index_add(0, centre, message)  # (k, F)
             return functional.softplus(x + self.norm_sum(total, batch["atom_share"], batch["atoms"]))
 
     class Network(nn.Module):

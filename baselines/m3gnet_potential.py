@@ -17,7 +17,7 @@ from asugnn.crystal import SYMBOLS, Floats
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import read_json, reading
 from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
-from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights, sum_as_of_2023
+from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -139,8 +139,6 @@ class M3GNetPotential:
         made = about["made"]
         self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
         network: nn.Module = import_matgl_models().M3GNet(**made)
-        if about["old"]:
-            sum_as_of_2023(network)
         network.load_state_dict({**cutoff_constants(network), **weights})
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = network.to(self._device).eval()
@@ -158,8 +156,11 @@ class M3GNetPotential:
             inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
             batch = self._graph.batch(inputs)
             with torch.inference_mode():
-                total = network_outputs(self._network, move_batch(batch, torch.device(self._device))).double().cpu()
+                moved = move_batch(batch, torch.device(self._device))
+                total = network_outputs(self._network, moved, self._about["old"]).double().cpu()
             total = total * self._about["scale"] + self._about["mean"]
-            total = total.index_add(0, batch["crystal"], offsets[batch["elements"].long()])
-            energies[start : start + len(inputs)] = (total / torch.bincount(batch["crystal"])).numpy()
+            atoms = batch["multiplicity"].double()
+            total = total.index_add(0, batch["crystal"], atoms * offsets[batch["elements"].long()])
+            count = torch.zeros_like(total).index_add(0, batch["crystal"], atoms)
+            energies[start : start + len(inputs)] = (total / count).numpy()
         return energies

@@ -11,23 +11,23 @@ import numpy as np
 
 from asugnn import Crystal
 from asugnn.cache import Inputs
-from asugnn.neighbours import merge_equivalent_atoms
+from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
 from asugnn.published_weights import PublishedWeights
-from asugnn.torch_model import TorchModel, flat_batch
+from asugnn.torch_model import TorchModel
 from baselines._matgl import (
     ELEMENTS,
     element_index,
     exchange_atoms,
     import_matgl_models,
+    linear_of_parts,
     matgl_neighbours,
     published_by_matgl,
     read_saved_model,
+    set2set,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-STEPS = 2  # iterations of the read-out, as in matgl
 
 
 @dataclass
@@ -59,7 +59,7 @@ class MEGNet(TorchModel):
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
-    input_version: ClassVar[int] = 2
+    input_version: ClassVar[int] = 3
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "MEGNet-MP-2018.6.1-Eform": published_by_matgl(
             "MEGNet-MP-2018.6.1-Eform",
@@ -72,12 +72,16 @@ class MEGNet(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         elements = element_index(crystal, "MEGNet")
-        pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "MEGNet")
-        graph = merge_equivalent_atoms(crystal, pairs, np.ones(len(pairs)))
+        graph = self.graph(crystal)
         return {"elements": elements[graph.atom], **graph.arrays()}
 
+    def graph(self, crystal: Crystal) -> MergedGraph:
+        """Find the bonds of a crystal, and merge equivalent atoms and bonds."""
+        pairs = matgl_neighbours(crystal, self.cutoff, self.bind, "MEGNet")
+        return merge_equivalent(crystal.numbers, pairs, np.ones(len(pairs)))
+
     def batch(self, inputs: Sequence[Inputs]) -> Mapping[str, Any]:
-        return flat_batch(inputs, "elements", index=("centre", "other"))
+        return merged_batch(inputs, "elements")
 
     def network(self) -> nn.Module:
         return _network(self)
@@ -119,24 +123,16 @@ def _network(model: MEGNet) -> nn.Module:
             bond_crystal = crystal[centre]  # (e,)
 
             def mean(values: Tensor, weight: Tensor, index: Tensor, rows: int) -> Tensor:
-                total = values.new_zeros(rows, values.shape[1]).index_add(0, index, values * weight[:, None])
+                weighted = values * weight[:, None]
+                total = weighted.new_zeros(rows, values.shape[1]).index_add(0, index, weighted)
                 return total / weight.new_zeros(rows).index_add(0, index, weight).clamp(min=1e-6)[:, None]
 
-            def set2set(reader: nn.Module, x: Tensor, weight: Tensor, index: Tensor) -> Tensor:
-                """Set2Set (size, 2F), whose softmax counts a row as often as its weight says."""
-                lstm: Any = reader.lstm
-                shape = (lstm.num_layers, size, lstm.hidden_size)
-                hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
-                for _ in range(STEPS):
-                    q, hidden = lstm(star[None], hidden)
-                    q = q[0]  # (size, F)
-                    score = (x * q[index]).sum(dim=1) + weight.log()
-                    top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
-                    share = (score - top[index]).exp()
-                    share = share / share.new_zeros(size).index_add(0, index, share)[index]
-                    read = x.new_zeros(size, x.shape[1]).index_add(0, index, share[:, None] * x)
-                    star = torch.cat([q, read], dim=1)
-                return star
+            def apply(mlp: Any, *parts: tuple[Tensor, Tensor | None]) -> Tensor:
+                first, *rest = mlp.layers
+                values = linear_of_parts(first.weight, first.bias, *parts)
+                for layer in rest:
+                    values = layer(values)
+                return values
 
             # The state describes a crystal beyond its structure, of which nothing is known: it is zero.
             state = batch["distance"].new_zeros(size, 2)
@@ -146,12 +142,15 @@ def _network(model: MEGNet) -> nn.Module:
                 before = x, e, u
                 x, e, u = block.node_func(x), block.edge_func(e), block.state_func(u)
                 conv = block.conv
-                e = conv.edge_func(torch.cat([x[centre], x[neighbour], e, u[bond_crystal]], dim=1))
-                x = conv.node_func(torch.cat([x, mean(e, atom_bonds, centre, len(x)), u[crystal]], dim=1))
+                e = apply(conv.edge_func, (x, centre), (x, neighbour), (e, None), (u, bond_crystal))
+                x = apply(conv.node_func, (x, None), (mean(e, atom_bonds, centre, len(x)), None), (u, crystal))
                 means = mean(e, bonds, bond_crystal, size), mean(x, atoms, crystal, size)
                 u = conv.state_func(torch.cat([u, *means], dim=1))
                 x, e, u = x + before[0], e + before[1], u + before[2]
-            pooled = set2set(layers.node_s2s, x, atoms, crystal), set2set(layers.edge_s2s, e, bonds, bond_crystal)
+            pooled = (
+                set2set(layers.node_s2s, x, atoms, crystal, size),
+                set2set(layers.edge_s2s, e, bonds, bond_crystal, size),
+            )
             y: Tensor = layers.output_proj(torch.cat([*pooled, u], dim=1))
             return y[:, 0]
 

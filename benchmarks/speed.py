@@ -32,23 +32,21 @@ from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from steps import Work, alignn_step, cgcnn_step, in_batches, matgl_step, training_step
 from threadpoolctl import threadpool_limits
 
 from asugnn import Crystal
 from asugnn.asugnn import ASUGNN
-from asugnn.neighbours import nearest_neighbours, shell_weights
 from asugnn.packed_batch import pack_batch
 from asugnn.symmetry import conventional_cell
 from baselines.alignn import ALIGNN
-from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
-from baselines.megnet import ELEMENTS, MEGNet
+from baselines.megnet import MEGNet
 from leaderboard.data import Dataset, data_file, find_source, load_dataset
 from leaderboard.running import processor_name
 
 RESULTS = Path(__file__).parent / "results"
 TURNS = 7
-Work = Callable[[], Any]
 
 
 def main(only: str = "") -> None:
@@ -122,6 +120,18 @@ def _seconds(work: Work, clock: Callable[[], float]) -> float:
     return clock() - started
 
 
+def least_symmetric(crystals: Sequence[Crystal], count: int) -> list[Crystal]:
+    """Select the `count` crystals with the fewest symmetry operations for each lattice point."""
+    from moyopy import Cell, MoyoDataset
+
+    orders = []
+    for c in crystals:
+        found = MoyoDataset(Cell(c.lattice.tolist(), c.frac_coords.tolist(), c.numbers.tolist()), symprec=1e-3)
+        translations = sum(np.array_equal(r, np.eye(3)) for r in found.operations.rotations)
+        orders.append(len(found.operations) / translations)
+    return [crystals[i] for i in np.argsort(orders, kind="stable")[:count]]
+
+
 def _load_crystals() -> Dataset:
     """Load mp-2018 where it is available, else open-dft."""
     source = find_source("mp-2018")
@@ -135,12 +145,17 @@ def _list_cases(data: Dataset) -> Iterator[Case]:
     def sample(n: int, most: int) -> list[Crystal]:
         return data.crystals(np.array(data.ids)[rng.choice(np.flatnonzero(sizes <= most), n, replace=False)])
 
-    small = sample(64, 40)
-    yield Case("graphs of ALIGNN", small, _alignn_graphs)
-    yield Case("training step of MEGNet", small, partial(_matgl_step, MEGNet()))
-    yield Case("training step of M3GNet", small, partial(_matgl_step, M3GNet()))
-    yield Case("training step of ALIGNN", small[:8], _alignn_step)
-    yield Case("training step of CGCNN, against every atom", small, _cgcnn_step)
+    yield Case("graphs of ALIGNN", sample(64, 40), _alignn_graphs)
+    random = sample(200, 1000)
+    lowest = least_symmetric(sample(3000, 1000), 50)
+    for name, make, size in (
+        ("MEGNet", partial(matgl_step, MEGNet()), 100),
+        ("M3GNet", partial(matgl_step, M3GNet()), 50),
+        ("ALIGNN", alignn_step, 10),
+        ("CGCNN, against every atom", cgcnn_step, 100),
+    ):
+        yield Case(f"training step of {name}", random, in_batches(make, size), turns=3)
+        yield Case(f"training step of {name}: the 50 of lowest symmetry", lowest, in_batches(make, size), turns=3)
     any_size = [c for c in sample(240, 220) if len(conventional_cell(c).crystal) <= PADDED_ATOMS][:200]
     # As many as fit into memory when padded: 16 of the 200, evenly spaced in the order of size.
     by_size = sorted(any_size, key=lambda c: len(conventional_cell(c).crystal))
@@ -152,19 +167,6 @@ def _list_cases(data: Dataset) -> Iterator[Case]:
     else:
         print("not measured: ASUGNN's embedding against ASUkit (pip install -e .[speed])", file=sys.stderr)
     print("not measured: anything on a GPU" if not torch.cuda.is_available() else "", file=sys.stderr)
-
-
-def _training_step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
-    """Prepare one step of the training loop, with a new batch each time."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    network.train()
-
-    def work() -> None:
-        optimiser.zero_grad(set_to_none=True)
-        network(batch()).square().mean().backward()
-        optimiser.step()
-
-    return work
 
 
 def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
@@ -190,93 +192,11 @@ def _jarvis_atoms(kind: Any, crystal: Crystal) -> Any:
     return kind(lattice_mat=crystal.lattice, coords=crystal.frac_coords, elements=symbols, cartesian=False)
 
 
-def _alignn_step(few: Sequence[Crystal]) -> tuple[Work, Work]:
-    """The published sizes, on the same bonds; the package's collation, and its network with layer norms."""
-    from alignn.torch_graph_builder import TorchGraph, batch_torch_graph_pairs
-
-    from baselines.alignn import line_graph
-
-    model = ALIGNN()
-    inputs = [model.inputs(c) for c in few]
-    ours = model.network()
-    pairs = []
-    for x in inputs:
-        source, target, bonds = (torch.from_numpy(x[name]) for name in ("source", "target", "bonds"))
-        first, second = (torch.from_numpy(a) for a in line_graph(x["source"], x["target"], len(x["numbers"])))
-        unit = torch.nn.functional.normalize(bonds, dim=1)
-        values = ours.elements[torch.from_numpy(x["numbers"]).long()]
-        g = TorchGraph(len(values), source.long(), target.long(), {"atom_features": values}, {"r": bonds})
-        lines = TorchGraph(len(bonds), first, second, {"r": bonds}, {"h": -(unit[first] * unit[second]).sum(dim=1)})
-        pairs.append((g, lines))
-
-    class Theirs(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.alignn = type(ours.alignn)(ours.alignn.config)
-
-        def forward(self, batch: Any) -> torch.Tensor:
-            out: torch.Tensor = self.alignn((*batch, None))["out"]
-            return out
-
-    return _training_step(ours, lambda: model.batch(inputs)), _training_step(
-        Theirs(), lambda: batch_torch_graph_pairs(pairs)
-    )
-
-
-def _matgl_step(model: MEGNet | M3GNet, crystals: Sequence[Crystal]) -> tuple[Work, Work]:
-    """matgl's own converter, collation and Lightning module, without the rest of Lightning."""
-    from matgl.ext.pymatgen import Structure2Graph
-    from matgl.graph.data import collate_fn_graph
-    from matgl.utils.training import ModelLightningModule
-    from pymatgen.core import Structure
-
-    inputs = [model.inputs(c) for c in crystals]
-    converter = Structure2Graph(ELEMENTS, model.cutoff)
-    items = []
-    for c in crystals:
-        g, lattice, state = converter.get_graph(Structure(c.lattice, c.numbers, c.frac_coords))
-        items.append((g, lattice, torch.tensor(state, dtype=torch.float32), {"y": 0.0}))
-    wrapped = model.network()
-    network = next(iter(wrapped.children()))  # matgl's, of the same sizes
-    module = ModelLightningModule(model=type(network)(**network._init_args))
-    optimiser = module.configure_optimizers()[0][0]
-    module.train()
-
-    def theirs() -> None:
-        g, lattice, state, labels = collate_fn_graph(items)
-        optimiser.zero_grad()
-        results, _ = module.step((g, lattice, state if isinstance(model, MEGNet) else None, labels))
-        results["Total_Loss"].backward()
-        optimiser.step()
-
-    return _training_step(wrapped, lambda: model.batch(inputs)), theirs
-
-
-def _cgcnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
-    """The same network with every atom and every pair."""
-    model = CGCNN(convolutions=4, hidden=32)
-    few = [model.inputs(c) for c in crystals]
-    every = []
-    for c in crystals:
-        pairs = nearest_neighbours(c, model.neighbours, model.radius)
-        every.append({
-            "numbers": c.numbers.astype(np.int32),
-            "multiplicity": np.ones(len(c), dtype=np.float32),
-            "centre": pairs.centre.astype(np.int32),
-            "other": pairs.other.astype(np.int32),
-            "distance": pairs.distance.astype(np.float32),
-            "weight": shell_weights(pairs, model.neighbours).astype(np.float32),
-        })  # fmt: skip
-    return _training_step(model.network(), lambda: model.batch(few)), _training_step(
-        model.network(), lambda: model.batch(every)
-    )
-
-
 def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     """The published network in float32, on conventional cells of up to 220 atoms; there all are padded to 220."""
     model = ASUGNN()
     inputs = [model.inputs(c) for c in crystals]
-    return _training_step(model.network(), lambda: pack_batch(inputs)), _training_step(
+    return training_step(model.network(), lambda: pack_batch(inputs)), training_step(
         Literal(), lambda: pad_batch(inputs)
     )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leaderboard.board import MetricValue, Row, rank_rows
 from leaderboard.data import parse_task, suite_tasks
+from leaderboard.reports import format_interval, format_number
 
 ROOT = Path(__file__).resolve().parent.parent
 UNITS = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "log10 GPa", "metal": "ROC-AUC"}
@@ -41,9 +42,9 @@ PUBLISHED = (
     ("megnet", "formation-energy", 0.028, "60,000", CHEN, "not run: it takes half an hour"),
     ("megnet", "band-gap", 0.330, "-", CHEN, "not run; theirs is over non-metals"),
     ("megnet", "bulk-modulus", 0.050, "4,664", CHEN, SHORT),
-    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: eight epochs take two hours"),
+    ("m3gnet", "formation-energy", 0.019, "62,315", CO, "not run: eight epochs take half an hour"),
     ("m3gnet", "bulk-modulus", None, "-", CO, "we know of no published value on this database"),
-    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: one epoch takes three hours"),
+    ("alignn", "formation-energy", 0.022, "60,000", CD, "not run: one epoch takes half an hour"),
     ("alignn", "band-gap", 0.218, "60,000", CD, "not run"),
     (
         "alignn",
@@ -67,7 +68,7 @@ HEAD = """# Baselines compared with their publications
 
 Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
 labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: 20 % test, 10 % validation and 70 %
-training crystals. In brackets: 95 % confidence interval (resampling test formulas).
+training crystals. In brackets: 95 % confidence interval over test formulas.
 
 ## Trained here
 
@@ -177,8 +178,8 @@ def _value(row: Row | None) -> str:
     if row is None:
         return "-"
     value = _primary(row)
-    interval = "" if value.low is None else f" ({value.low:.3f}–{value.high:.3f})"
-    return f"{value.value:.3f}{interval}"
+    interval = "" if value.low is None else f" ({format_interval(value)})"
+    return f"{format_number(value.value)}{interval}"
 
 
 if __name__ == "__main__":

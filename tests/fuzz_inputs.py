@@ -85,6 +85,50 @@ ODD: list[Any] = [
     {"a": 1},
 ]
 TASK = "open-dft/metal"
+SYMMETRIC_CIF = b"""#\\#CIF_2.0
+data_s
+_space_group_name_H-M_alt 'P 63 m c'
+_space_group_IT_number 186
+_chemical_formula_sum 'Ga N'
+_cell_formula_units_Z 2
+_cell.length_a 3.19(1)
+_cell.length_b 3.19
+_cell.length_c 5.19
+_cell.angle_alpha 90
+_cell.angle_beta 90
+_cell.angle_gamma 120
+_cell_volume 45.74
+_note
+;
+data_old
+;
+_list [1 [2 '3']]
+loop_
+_space_group_symop_operation_xyz
+'x, y, z'
+'-y, x-y, z'
+'-x+y, -x, z'
+'-x, -y, z+1/2'
+'y, -x+y, z+1/2'
+'x-y, x, z+0.5'
+'-y, -x, z'
+'-x+y, y, z'
+'x, x-y, z'
+'y, x, z+1/2'
+'x-y, -y, z+1/2'
+'-x, -x+y, z+1/2'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_symmetry_multiplicity
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+_atom_site_disorder_group
+Ga1 Ga3+ 2 0.333 0.667 0 1 .
+N1 N 2 .333 .667 0.377(2) . ?
+"""
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -299,6 +343,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
     toml = (split / "random.toml").read_text()
     kinds = {
         "cif": Kind(read_crystals),
+        "cif-gz": Kind(read_crystals, mutate_packed),
         "poscar": Kind(read_crystals),
         "xyz": Kind(read_labels),
         "db": Kind(read_labels, mutate_database),
@@ -334,7 +379,9 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
             for gap in range(4):
                 database.write(atoms, gap=float(gap), name="x")
         kinds["db"].seeds.append((f"a{i}.db", (seeds / f"a{i}.db").read_bytes()))
-    cifs = kinds["cif"].seeds
+    cifs = list(kinds["cif"].seeds)
+    kinds["cif"].seeds.append(("s.cif", SYMMETRIC_CIF))
+    kinds["cif-gz"].seeds.append(("s.cif.gz", gzip.compress(SYMMETRIC_CIF)))
     rows = [data.table.head(30).with_columns(gap=1.0), data.table.head(2)]
     for table, packing in zip([*rows, *rows], ("zstd", "snappy", "gzip", "uncompressed"), strict=True):
         out = io.BytesIO()

@@ -1,14 +1,17 @@
 """The pages that are written or drawn by programs are up to date, and what the others name exists."""
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import draw_architecture
+import draw_merging
 import pytest
 import typer
 import write_baselines
+import write_boards
 from read_imports import list_modules, list_rooms
 from test_house import MAY_IMPORT
 
@@ -23,6 +26,18 @@ ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
 
 def test_baselines_is_the_page_of_the_stored_runs(data: Path):
     assert write_baselines.page() == (DOCS / "baselines.md").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_asymmetric_unit_has_the_stored_gains():
+    assert draw_merging.page() == (DOCS / "asymmetric-unit.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_boards_is_the_page_of_the_stored_predictions():
+    if not (named := os.environ.get("BENCH_BOARDS")):
+        pytest.skip("BENCH_BOARDS names no folder of real boards: docs/boards.md was not compared")
+    page = write_boards.page(Path(named))
+    assert page == (DOCS / "boards.md").read_text(encoding="utf-8"), "nox -s boards writes it again"
 
 
 def test_the_figure_of_the_readme_is_that_of_the_stored_runs(tmp_path: Path):

@@ -39,9 +39,11 @@ MAY_IMPORT = {
     "reports.paper": "data splitting records scoring board reports",
     "reports.audit": "data splitting",  # of a data set, not of runs
     "submissions": "data splitting records scoring board reports",
+    "public_boards": "data splitting records scoring board",  # their entries, as runs and from runs
     "api": "data splitting records scoring board",  # a program reads and scores; it trains what it likes by itself
     "site": "data splitting records scoring board reports",  # of reports, only the names of wording.py
-    "cli": "data splitting records scoring board reports reports.paper reports.audit submissions site ingest running",
+    "cli": "data splitting records scoring board reports reports.paper reports.audit submissions site ingest running "
+    "public_boards",
 }
 
 # What `leaderboard` may import of the library: modules that can be imported without torch and the other heavy packages.

@@ -7,7 +7,8 @@ from leaderboard._util.clusters import join_pairs
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.library_warnings import collect_warnings
 from leaderboard._util.locks import lock_folder, make_once
-from leaderboard._util.names import SAFE_NAME, markdown_text, one_line, printable, safe_name
+from leaderboard._util.names import SAFE_NAME, figure_words, markdown_text, one_line, printable, safe_name
+from leaderboard._util.periodic_table import group_and_row
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
@@ -34,6 +35,8 @@ __all__ = [
     "collect_warnings",
     "console_progress",
     "current_workspace",
+    "figure_words",
+    "group_and_row",
     "join_pairs",
     "lock_folder",
     "make_once",

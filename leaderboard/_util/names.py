@@ -37,6 +37,11 @@ def markdown_text(text: str) -> str:
     return _MARKUP.sub(r"\\\g<0>", one_line(text))
 
 
+def figure_words(text: str) -> str:
+    """The printable text in one line that matplotlib draws as it is, and does not read as a formula."""
+    return one_line(text).replace("$", r"\$")
+
+
 _MARKUP = re.compile(r"[\\`*<>\[\]~$|]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 

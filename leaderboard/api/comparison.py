@@ -46,7 +46,7 @@ class Comparison:
     task: str
     fold: Folds
     n: int  # test crystals
-    groups: int  # reduced formulas among them, which are what intervals and tests resample
+    groups: int  # reduced formulas among them, over which intervals and tests are
     metric: str
     unit: str
     noise: str  # what the intervals show

@@ -5,7 +5,7 @@ row_scores.py       the scores of one model on one task
 score_cache.py      those scores, kept in the cache folder
 rows.py             one row of a board: scores, costs, origin
 board.py            the rows of a task, ranked
-score_file.py       the score of one set of predictions; `bench score`
+score_file.py       the score of one set of predictions; `bench score`, with unit_hints.py
 row_records.py      rows as flat records, for CSV and data frames
 overview.py         the models of a suite over all its tasks
 error_breakdown.py  errors by element, space group, size, label
@@ -17,7 +17,7 @@ from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.overview import Overview, OverviewLine, TaskRank, overview
 from leaderboard.board.row_records import row_columns, row_records
-from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, metric_value
+from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, estimate_runs, metric_value
 from leaderboard.board.rows import NOISE, OTHERS, Row, runs_by_row
 from leaderboard.board.score_file import Folds, Score, score_file, score_predictions
 from leaderboard.board.verify import verify_runs
@@ -39,6 +39,7 @@ __all__ = [
     "TaskRank",
     "break_down_errors",
     "check_origin",
+    "estimate_runs",
     "load_ground_truth",
     "metric_value",
     "overview",

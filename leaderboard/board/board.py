@@ -22,13 +22,12 @@ from leaderboard.records import (
     UNPRESET,
     StoredRun,
     SubmissionLog,
-    default_runs_folder,
     list_failures,
     list_runs,
     packaged_note,
 )
 from leaderboard.scoring import Estimate, rank_models
-from leaderboard.splitting import fold_leakage, known_duplicates
+from leaderboard.splitting import fold_leakage, known_duplicates, read_split
 
 
 def rank_rows(
@@ -39,10 +38,10 @@ def rank_rows(
     rows, notes = rank_runs(runs, tasks, preset, private)
     shown = {row.key for row in rows}
     packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
-    return rows, [*packaged, *faults, *notes, *_failure_notes(root or default_runs_folder(), tasks, preset)]
+    return rows, [*packaged, *faults, *notes, *_failure_notes(root, tasks, preset)]
 
 
-def _failure_notes(root: Path, tasks: Sequence[Task], preset: str) -> list[str]:
+def _failure_notes(root: Path | None, tasks: Sequence[Task], preset: str) -> list[str]:
     """A sentence for each run that failed and would have a place among the rows."""
     names, presets = {t.name for t in tasks}, {preset, *UNPRESET}
     return [
@@ -179,6 +178,8 @@ def pareto_front(costs: Sequence[tuple[float, float]]) -> list[int]:
 def _count_leaked(task: Task, folds: Iterable[int]) -> dict[int, int] | None:
     """How many test structures of each fold also train or validate; None where no duplicates are known."""
     data = load_dataset(task.source)
-    if (duplicates := known_duplicates(data)) is None:
+    duplicates = known_duplicates(data)
+    # Ids that a published split lists on two sides are leaks, whether or not structures were compared.
+    if duplicates is None and not read_split(data, task.rule).lists_ids_twice:
         return None
-    return {fold: len(fold_leakage(task, fold, data, duplicates).shared) for fold in folds}
+    return {fold: len(fold_leakage(task, fold, data, duplicates or ()).shared) for fold in folds}

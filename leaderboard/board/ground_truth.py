@@ -58,10 +58,10 @@ class GroundTruth:
         truth = self.drop_ids(stored.record.outside) if stored.record.outside else self
         return truth, stored.read_predictions(truth.ids)
 
-    def pair_scored(self, p: Floats) -> PredictedFold:
-        """Labels and predictions of the rows that count; `p` (n,) is of all rows."""
+    def pair_scored(self, p: Floats, fold: int = 0) -> PredictedFold:
+        """Labels and predictions of the rows of one fold that count; `p` (n,) is of all rows."""
         groups = [g for g, k in zip(self.groups, self.scored, strict=True) if k]
-        return PredictedFold(self.y[self.scored], p[self.scored], groups)
+        return PredictedFold(self.y[self.scored], p[self.scored], groups, fold)
 
     @property
     def scored_formulas(self) -> tuple[str, ...]:

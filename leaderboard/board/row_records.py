@@ -11,12 +11,13 @@ from leaderboard.board.rows import Row
 COLUMNS = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
            "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
            "noise", "split", "commit", "leaks", "scope", "tries", "tied_with", "runs")  # fmt: skip
+ADDED = ("training",)  # after the metrics, so that older columns keep their places
 MISSING = MetricValue(None, None, None)
 
 
 def row_columns(rows: Sequence[Row]) -> list[str]:
     """The names of the columns: entries of the rows, then each metric of any row, `<metric>_low`, `<metric>_high`."""
-    return [*COLUMNS, *(f"{name}{end}" for name in _metrics(rows) for end in ("", "_low", "_high"))]
+    return [*COLUMNS, *(f"{name}{end}" for name in _metrics(rows) for end in ("", "_low", "_high")), *ADDED]
 
 
 def row_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -28,7 +29,7 @@ def row_records(rows: Sequence[Row]) -> list[dict[str, Any]]:
         for name in names:
             value = row.metrics.get(name, MISSING)
             record |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
-        records.append(record)
+        records.append(record | {column: getattr(row, column) for column in ADDED})
     return records
 
 

@@ -16,11 +16,12 @@ from leaderboard.scoring import Estimate, PredictedFold, estimate_metrics, score
 
 @dataclass(frozen=True)
 class MetricValue:
-    """A metric with its interval: what another test set of the same kind would give. None where it is undefined."""
+    """A metric with its interval. None where there is none, for a reason that a reader of the board can understand."""
 
     value: float | None
     low: float | None
     high: float | None
+    reason: str = ""
 
     def __str__(self) -> str:
         if self.value is None:
@@ -55,15 +56,27 @@ def score_runs(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Groun
     Raises `InputError` for predictions that cannot be read.
     """
     pairs = [truths[stored.run.fold].read_run(stored) for stored in runs]
-    folds = [truth.pair_scored(p) for truth, p in pairs]
-    estimates = estimate_metrics(task.target.kind, folds, task.target.ranked_by)
+    folds = [truth.pair_scored(p, s.run.fold) for s, (truth, p) in zip(runs, pairs, strict=True)]
+    estimates = estimate_runs(task, runs, folds)
     spread = None
     if len(folds) > 1:
-        deviations = {m.name: float(np.std([m(r.y, r.p) for r in folds], ddof=1)) for m in task.target.metrics}
-        spread = {name: value if np.isfinite(value) else None for name, value in deviations.items()}
+        spread = {name: None if e.value is None else float(np.std(e.runs, ddof=1)) for name, e in estimates.items()}
     systems = system_rows(task, folds, [truth for truth, _ in pairs])
     curves = [stored.read_convergence() for stored in runs]
     return RowScores(sum(len(r.y) for r in folds), estimates, spread, systems, tuple(c for c in curves if c))
+
+
+def estimate_runs(task: Task, runs: Sequence[StoredRun], folds: Sequence[PredictedFold]) -> dict[str, Estimate]:
+    """The metrics of some runs from labels and predictions of each; those of probabilities have no value of classes."""
+    estimates = estimate_metrics(task.target.kind, folds, task.target.ranked_by)
+    if any(stored.record.published and stored.record.published.classes for stored in runs):
+        reason = "classes were stored instead of probabilities"
+        for name in OF_PROBABILITIES & estimates.keys():
+            estimates[name] = Estimate(None, None, None, estimates[name].groups, reason)
+    return estimates
+
+
+OF_PROBABILITIES = {"roc_auc"}
 
 
 def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:
@@ -91,4 +104,4 @@ def system_rows(task: Task, folds: Sequence[PredictedFold], truths: Sequence[Gro
 
 def metric_value(estimate: Estimate) -> MetricValue:
     """What a board shows of an estimate."""
-    return MetricValue(estimate.value, estimate.low, estimate.high)
+    return MetricValue(estimate.value, estimate.low, estimate.high, estimate.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from asugnn.model import Kind
 from leaderboard.board.ground_truth import Scope
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
-from leaderboard.records import Keep, StoredRun, row_title
+from leaderboard.records import Keep, PublishedReference, StoredRun, row_title
+from leaderboard.scoring import Training, describe_training
 
-NOISE = "95 % confidence interval (resampling test formulas)"
+NOISE = "95 % confidence interval over test formulas"
+WIDER: dict[Training, str] = {"once": "", "seeds": " and training seeds", "folds": " and folds"}
 OTHERS = "there are rows of other presets too"
 
 
@@ -33,6 +35,7 @@ class Row:
     metrics: dict[str, MetricValue]
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
     noise: str  # what the intervals show
+    training: Training  # whether the noise of training is in intervals and ranks
     seconds_train: float | None
     seconds_predict: float | None
     peak_memory_mb: int | None
@@ -57,6 +60,7 @@ class Row:
     scope: Scope = ""  # of rows that a host's solution scores: public or private
     keep: Keep = "last"  # which of the files that were handed in under one name counts
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
+    published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -92,6 +96,7 @@ def make_row(
     `provenance` says where the data set is from.
     """
     first, curves = runs[0].record, scores.convergence
+    training = describe_training([r.run.fold for r in runs])
     seconds = [r.record.seconds for r in runs]
     return Row(
         model=runs[0].run.model,
@@ -104,7 +109,8 @@ def make_row(
         runs=tuple(r.run.fold_seed for r in runs),
         metrics={name: metric_value(estimate) for name, estimate in scores.estimates.items()},
         spread=scores.spread,
-        noise=NOISE,
+        noise=NOISE + WIDER[training],
+        training=training,
         seconds_train=_mean_known([s.train for s in seconds]),
         seconds_predict=_mean_known([s.predict for s in seconds]),
         peak_memory_mb=max((m for r in runs if (m := r.record.peak_memory_mb) is not None), default=None),
@@ -122,7 +128,18 @@ def make_row(
         systems=scores.systems,
         data={"name": first.data.name, "sha256": first.data.sha256, **provenance},
         leaks=None if first.weights else _count_leaks(runs, leaked),
+        published=_mean_published([r.record.published for r in runs]),
     )
+
+
+def _mean_published(entries: Sequence[PublishedReference | None]) -> PublishedReference | None:
+    """The entry of the first fold, with the means over folds of the stated scores that each fold has."""
+    known = [entry for entry in entries if entry]
+    if not known:
+        return None
+    shared = [name for name in known[0].stated if all(name in entry.stated for entry in known)]
+    stated = {name: float(np.mean([entry.stated[name] for entry in known])) for name in shared}
+    return replace(known[0], stated=stated, classes=any(entry.classes for entry in known))
 
 
 def _count_leaks(runs: Sequence[StoredRun], leaked: Mapping[int, int] | None) -> int | None:

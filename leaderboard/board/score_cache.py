@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,9 @@ def _row_key(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundT
             return ""
         record = stored.record
         stated = record.predictions_sha256, record.files.get("history.csv"), stored.run.preset, record.weights is None
+        classes = record.published is not None and record.published.classes
         of_runs.append(
-            [truths[stored.run.fold].content_sha256, *digests, *stated, record.columns, sorted(record.outside)]
+            [truths[stored.run.fold].content_sha256, *digests, *stated, classes, record.columns, sorted(record.outside)]
         )
     content = [_code_sha256(), target.name, target.kind, target.ranked_by, target.by_system, of_runs]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
@@ -123,7 +124,8 @@ def _decode_row(text: str, influence: Floats) -> RowScores:
     estimates, start = {}, 0
     for name, stated in plain["estimates"].items():
         end = start + stated.pop("blocks")
-        estimates[name] = replace(Estimate(**stated), influence=influence[start:end])
+        stated |= {"runs": tuple(stated["runs"]), "folds": tuple(stated["folds"]), "influence": influence[start:end]}
+        estimates[name] = Estimate(**stated)
         start = end
 
     def values(metrics: Mapping[str, Any]) -> dict[str, MetricValue]:

@@ -10,10 +10,11 @@ from typing import Any, Literal
 from asugnn.crystal import Floats
 from leaderboard.board.ground_truth import GroundTruth, Scope, load_ground_truth
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value, system_rows
-from leaderboard.board.rows import NOISE
+from leaderboard.board.rows import NOISE, WIDER
+from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
-from leaderboard.scoring import Estimate, estimate_metrics
+from leaderboard.scoring import Estimate, describe_training, estimate_metrics
 
 Folds = int | Literal["all"]
 
@@ -22,9 +23,9 @@ Folds = int | Literal["all"]
 class Score:
     """Metrics of predictions against labels, by name, the one that ranks first, with 95 % confidence intervals.
 
-    `n` test crystals count, in `groups` reduced formulas, which are what the intervals resample. `unit` is that of the
+    `n` test crystals count, in `groups` reduced formulas, over which the intervals are. `unit` is that of the
     metrics that have one. `scope` is empty unless a host's solution scores its public or private rows. `systems` are
-    the scores by chemical system of a task that has them.
+    the scores by chemical system of a task that has them, `hints` sentences on predictions in another unit.
     """
 
     task: str
@@ -36,6 +37,7 @@ class Score:
     noise: str
     metrics: dict[str, MetricValue]
     systems: dict[str, SystemRow]
+    hints: list[str]
 
     def __str__(self) -> str:
         scope = f"{self.scope} " if self.scope else ""
@@ -47,7 +49,7 @@ def score_predictions(
     task: Task, fold: Folds, truths: Sequence[GroundTruth], predictions: Sequence[Floats]
 ) -> tuple[Score, dict[str, Estimate]]:
     """Score predictions of one fold or several, each (n,) in the order of its ground truth; also the estimates."""
-    scored = [truth.pair_scored(p) for truth, p in zip(truths, predictions, strict=True)]
+    scored = [truth.pair_scored(p, k) for k, (truth, p) in enumerate(zip(truths, predictions, strict=True))]
     estimates = estimate_metrics(task.target.kind, scored, task.target.ranked_by)
     score = Score(
         task=task.name,
@@ -56,9 +58,10 @@ def score_predictions(
         groups=len({group for rows in scored for group in rows.groups}),
         unit=task.target.unit,
         scope=truths[0].scope,
-        noise=NOISE,
+        noise=NOISE + WIDER[describe_training([rows.fold for rows in scored])],
         metrics={name: metric_value(estimate) for name, estimate in estimates.items()},
         systems=system_rows(task, scored, truths),
+        hints=[hint for rows in scored for hint in unit_hints(task.target, rows)],
     )
     return score, estimates
 

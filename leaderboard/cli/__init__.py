@@ -2,7 +2,7 @@
 
 app.py      the groups of commands, and what becomes of an error
 options.py  options that several commands share, and how their text is read
-run.py  competition.py  report.py  models.py  data.py
+run.py  competition.py  published.py  report.py  models.py  data.py
             the commands; each imports what it needs when it is called, so that `--help` starts fast
 """
 

@@ -16,14 +16,20 @@ from asugnn.atomic_write import DISK_FULL, UnwritableError
 from asugnn.cache import cache_folder
 from asugnn.errors import InputError
 from leaderboard._util import missing_extra
-from leaderboard.cli import competition, data, models, report, run
+from leaderboard.cli import competition, data, models, published, report, run
 from leaderboard.cli.options import print_words
 from leaderboard.cli.usage import output_option, usage_message
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # of the click that typer uses, its own or the installed one
 PANELS: dict[str, dict[str, Callable[..., None]]] = {
-    "Compete": {"run": run.run, "export": competition.export, "score": competition.score, "submit": competition.submit},
+    "Compete": {
+        "run": run.run,
+        "export": competition.export,
+        "score": competition.score,
+        "submit": competition.submit,
+        "published": published.published,
+    },
     "Read": {
         "leaderboard": report.leaderboard,
         "errors": report.errors,

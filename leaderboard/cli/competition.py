@@ -9,7 +9,20 @@ from typing import Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns, print_notes, print_words
+from leaderboard.cli.options import (
+    Columns,
+    DataDir,
+    Fold,
+    StoredRuns,
+    TaskName,
+    TaskNames,
+    parse_columns,
+    parse_list,
+    parse_tasks,
+    print_notes,
+    print_words,
+    stored_runs,
+)
 
 
 def score(
@@ -81,8 +94,17 @@ def submit(
 
 
 def export(
-    task: TaskName,
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
+    task: TaskNames = "",
+    to: Annotated[
+        Literal["matbench", "jarvis"] | None,
+        typer.Option("--to", help="Write own runs as an entry of a public board instead.", show_default=False),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="With --to: models, separated by commas.", show_default="all")
+    ] = "",
+    preset: Annotated[str, typer.Option("--preset", help="With --to: preset of the runs.", show_default="any")] = "",
+    runs: StoredRuns = None,
     host: Annotated[
         bool, typer.Option("--host", help="Add the solution and a Kaggle metric, for the host alone.")
     ] = False,
@@ -101,7 +123,7 @@ def export(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the files of a competition.
+    """Write the files of a competition, or own runs as an entry of a public board.
 
     Participants get labelled rows, structures, and the ids to predict.
 
@@ -109,6 +131,10 @@ def export(
 
     bench export --task open-dft/metal --out competition --host
     """
+    if to:
+        return _export_entries(to, task, model, preset, runs, out)
+    if not task:
+        raise typer.BadParameter("--task names the task of the competition, or --to a public board")
     from leaderboard.data import parse_task
     from leaderboard.records import ColumnNames
     from leaderboard.submissions import export_competition
@@ -121,3 +147,24 @@ def export(
     for file in files:
         typer.echo(str(file))
     print_notes(notes)
+
+
+def _export_entries(board: str, task: str, model: str, preset: str, runs: Path | None, out: Path) -> None:
+    """Write own runs of a public board's tasks in its form; without `task`, of all tasks that have runs."""
+    from leaderboard.public_boards import export_entries
+    from leaderboard.records import PUBLISHED, list_runs
+
+    stored, faults = list_runs(stored_runs(runs))
+    print_notes(faults)
+    names = parse_list(model)
+    chosen = [
+        s for s in stored if s.run.preset != PUBLISHED and (not names or s.run.model in names)
+        and preset in ("", s.run.preset)
+    ]  # fmt: skip
+    tasks = parse_tasks(board, task)
+    if missing := sorted(set(names) - {s.run.model for s in chosen}):
+        raise InputError(
+            f"there are no runs of {', '.join(missing)}: `bench leaderboard {board}` shows those there are"
+        )
+    for file in export_entries(board, chosen, tasks, out):
+        typer.echo(str(file))

@@ -68,7 +68,14 @@ def build(
 
 @app.command()
 def fetch(
-    name: Annotated[Literal["hm", "nomad2018"], typer.Argument(help="Data set.", show_default=False)],
+    name: Annotated[str, typer.Argument(help="Data set: hm, nomad2018, matbench_*, jarvis_*.", show_default=False)],
+    given: Annotated[
+        Path | None,
+        typer.Option("--from", help="Checkout, or folder of downloaded files, to take them from.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Labels and splits alone, which are enough to score predictions.")
+    ] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Download a data set.
@@ -77,13 +84,14 @@ def fetch(
 
     Example:
 
-    bench data fetch hm
+    bench data fetch matbench_jdft2d
     """
     from leaderboard.ingest import fetch_dataset
 
-    require_packages(STRUCTURES, "audit")
+    if name in ("hm", "nomad2018"):
+        require_packages(STRUCTURES, "audit")
     with progress_bars(name):
-        source, excluded = fetch_dataset(name)
+        source, excluded = fetch_dataset(name, given, labels)
     if excluded:
         typer.echo(f"{excluded:,} rows cannot be used: see {source.folder}/excluded.csv")
     _print_source(source)
@@ -92,7 +100,7 @@ def fetch(
 @app.command()
 def audit(
     name: Annotated[str, typer.Argument(help="Data set.", show_default=False)],
-    rule: Annotated[str, typer.Option("--split", help="Split to audit.")] = "random",
+    rule: Annotated[str, typer.Option("--split", help="Split to audit.", show_default="random or official")] = "",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for figures, and tables of all findings.", show_default=False)
     ] = None,
@@ -120,7 +128,9 @@ def audit(
     for file in write_audit(report, out) if out else ():
         typer.echo(str(file))
     if leaking := [str(fold) for fold, shared in report.leaks.items() if shared]:
-        raise InputError(f"split {rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}")
+        raise InputError(
+            f"split {report.parts.rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}"
+        )
 
 
 @app.command("import")

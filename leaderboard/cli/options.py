@@ -47,7 +47,7 @@ TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/ba
 TaskNames = Annotated[
     str, typer.Option("--task", help="Tasks, separated by commas, instead of a suite.", show_default=False)
 ]
-Suite = Annotated[str, typer.Argument(help="Suite of tasks: the name of a data set, or paper.")]
+Suite = Annotated[str, typer.Argument(help="Suite of tasks: the name of a data set, paper, matbench or jarvis.")]
 Fold = Annotated[int, typer.Option("--fold", min=0, help="Fold whose test set is predicted.")]
 Columns = Annotated[
     str, typer.Option("--columns", help="Names of the two columns, ID,TARGET.", show_default="id and the target's name")

@@ -28,14 +28,20 @@ if TYPE_CHECKING:
 def run(
     suite: Annotated[
         str,
-        typer.Argument(help="Suite of tasks: the name of a data set, or paper; or ablation, for variants of ASUGNN."),
+        typer.Argument(
+            help="Suite of tasks: a data set, paper, matbench or jarvis; or ablation, for variants of ASUGNN."
+        ),
     ] = "open-dft",
     task: TaskNames = "",
     model: Annotated[
         str, typer.Option("--model", help="Models, separated by commas, or all; FILE.py:CLASS for a class in a file.")
     ] = "all",
     preset: Preset = "quick",
-    fold: Annotated[str, typer.Option("--fold", help="Folds of the split, separated by commas, or all.")] = "0",
+    fold: Annotated[
+        str,
+        typer.Option("--fold", help="Folds of the split, separated by commas, or all.",
+                     show_default="0; all of an official split"),
+    ] = "",
     seed: Annotated[str, typer.Option("--seed", help="Seeds, separated by commas.")] = "0",
     set_: Annotated[
         list[str] | None,
@@ -88,12 +94,19 @@ def run(
         word = "--set" if set_ else ABLATION
         raise typer.BadParameter(f"{word} changes training, and --pretrained does not train: leave one of them out")
     tasks = parse_tasks(suite, task)
+    if compositions := [t.name for t in tasks if t.source.compositions]:
+        tasks = [t for t in tasks if not t.source.compositions]
+        print_words(
+            f"skipped: {', '.join(compositions)}: compositions without crystals, which are only scored", err=True
+        )
+        if not tasks:
+            raise InputError("no task is left that has crystals to train on: score predictions with `bench score`")
     if model == "all" and suite == ABLATION:
         model = "asugnn"
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
     for sentence in skipped:
         print_words(f"skipped: {sentence}", err=True)
-    folds = None if fold == "all" else parse_numbers("--fold", fold)
+    folds = None if fold == "all" else parse_numbers("--fold", fold) if fold else []
     seeds, overrides = parse_numbers("--seed", seed), parse_overrides(set_ or [], models)
     console = Console(stderr=True, highlight=False)
     with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):

@@ -2,6 +2,7 @@
 
 targets.py         a label: its unit, kind and metrics, and how it is read from a table
 known_sources.py   the data sets that this project knows by name
+public_boards.py   those of Matbench and the JARVIS-Leaderboard, with digests
 registry.py        which data sets there are, and where their files are
 dataset.py         a data set in memory, read from one Parquet layout
 parquet_bounds.py  what a Parquet file holds, measured before it is decoded
@@ -36,8 +37,18 @@ from leaderboard.data.csv_table import (
 )
 from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dataset, read_layout
 from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
+from leaderboard.data.public_boards import (
+    BOARDS,
+    JARVIS,
+    JARVIS_COMMIT,
+    MATBENCH,
+    MATBENCH_COMMIT,
+    OFFICIAL,
+    JarvisDataset,
+)
 from leaderboard.data.registry import (
     PACKAGE,
+    crystals_hint,
     damaged_sources,
     data_file,
     data_folder,
@@ -49,20 +60,26 @@ from leaderboard.data.registry import (
     source_provenance,
 )
 from leaderboard.data.targets import Source, Target
-from leaderboard.data.tasks import DEFAULT_RULE, Task, parse_task, suite_tasks
+from leaderboard.data.tasks import Task, parse_task, suite_tasks
 
 __all__ = [
+    "BOARDS",
     "CROISSANT_FILE",
     "CRYSTAL_FIELDS",
-    "DEFAULT_RULE",
     "EXCLUSIONS_FILE",
+    "JARVIS",
+    "JARVIS_COMMIT",
     "LAYOUT",
+    "MATBENCH",
+    "MATBENCH_COMMIT",
+    "OFFICIAL",
     "PACKAGE",
     "TRUTH",
     "CroissantField",
     "CroissantTable",
     "Dataset",
     "Fault",
+    "JarvisDataset",
     "Lines",
     "Source",
     "TableError",
@@ -70,6 +87,7 @@ __all__ = [
     "Task",
     "croissant_text",
     "crystal_from_row",
+    "crystals_hint",
     "csv_cell",
     "damaged_sources",
     "data_file",

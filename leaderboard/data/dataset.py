@@ -1,7 +1,8 @@
 """Data sets: crystals with ids, groups and labels, read from one Parquet layout.
 
 The layout: `material_id`, `formula`, `lattice` (9 floats: 3 x 3 rows, angstrom), `frac_coords` (3 n), `atomic_numbers`
-(n), then columns from which the labels are made (null where unknown).
+(n), then columns from which the labels are made (null where unknown). A data set whose crystals were not fetched has
+ids, formulas and labels alone, which is enough to score predictions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from asugnn.model import Labelled
 from asugnn.reading import read_bounded_bytes, reading, reason
 from leaderboard._util import current_workspace
 from leaderboard.data.parquet_bounds import check_parquet
-from leaderboard.data.registry import data_file, embedded_record, how_to_get, read_description
+from leaderboard.data.registry import crystals_hint, data_file, embedded_record, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
 
 if TYPE_CHECKING:
@@ -51,14 +52,30 @@ class Dataset:
         """Labels (n,) of all rows, nan where there is none."""
         return target.column(self.table)
 
+    @property
+    def has_crystals(self) -> bool:
+        """Whether it has crystals, or labels alone."""
+        return set(LAYOUT) <= set(self.table.columns)
+
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """The reduced formula of each id: rows of one formula are split and resampled together."""
+        """The reduced formula of each id: rows of one formula are split together, and vary together.
+
+        Where no formula is known, which needs a data set without crystals, it is the id.
+        """
+        names = list(ids)
+        if not self.has_crystals:
+            formulas = self.table["formula"].gather([self.rows[i] for i in names]).to_list()
+            return tuple(formula or name for formula, name in zip(formulas, names, strict=True))
         with reading(Path(self.source.file), "a data set", "its column atomic_numbers must list numbers from 1 to 118"):
-            numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in ids]).to_list()
+            numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in names]).to_list()
             return tuple(reduced_formula(n) for n in numbers)
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
-        """The crystals of some ids; raises `InputError` that names the first invalid one."""
+        """The crystals of some ids; raises `InputError` that names the first invalid one, or where there are none."""
+        if not self.has_crystals:
+            raise InputError(
+                f"data set {self.source.name} has labels without crystals here: {crystals_hint(self.source)}"
+            )
         names = list(ids)
         selected = self.table[[self.rows[i] for i in names]]
         columns = (selected[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
@@ -76,7 +93,7 @@ class Dataset:
         return Labelled(tuple(ids), self.crystals(ids), y, target.kind)
 
 
-_opened: dict[Path, Dataset] = {}
+_opened: dict[Path, tuple[tuple[int, int], Dataset]] = {}  # with time and size of the file
 
 
 def load_dataset(source: Source) -> Dataset:
@@ -88,16 +105,20 @@ def load_dataset(source: Source) -> Dataset:
         folder = current_workspace().data
         where = f", nor in '{folder}'" if folder else ""
         raise InputError(f"data set {source.name} is not in the package{where}: {how_to_get(source)}")
-    if file not in _opened:
-        _opened[file] = _read_dataset(source, file)
-    return _opened[file]
+    with reading(file, "a data set"):
+        status = file.stat()
+    stamp = status.st_mtime_ns, status.st_size
+    if file not in _opened or _opened[file][0] != stamp:
+        _opened[file] = stamp, _read_dataset(source, file)
+    return _opened[file][1]
 
 
 LAYOUT = ("material_id", "lattice", "frac_coords", "atomic_numbers")
+LABELS_LAYOUT = ("material_id", "formula")  # of a data set without crystals
 
 
-def read_layout(file: Path, hint: str, content: bytes | None = None) -> pl.DataFrame:
-    """A table in the layout from a file; raises `InputError`, with `hint` where a column is missing.
+def read_layout(file: Path, hint: str, content: bytes | None = None, needed: Sequence[str] = LAYOUT) -> pl.DataFrame:
+    """A table in the layout from a file; raises `InputError`, with `hint` where a column of `needed` is missing.
 
     `content` are the bytes of the file, where they are known already.
     """
@@ -109,7 +130,7 @@ def read_layout(file: Path, hint: str, content: bytes | None = None) -> pl.DataF
         check_parquet(content)
         table = pl.read_parquet(content)
         _check_row_sizes(table)
-    if missing := [c for c in LAYOUT if c not in table.columns]:
+    if missing := [c for c in needed if c not in table.columns]:
         raise InputError(f"{file} has no column {', '.join(missing)}: {hint}")
     return table
 
@@ -118,7 +139,7 @@ def _check_row_sizes(table: pl.DataFrame) -> None:
     """Refuse a long id or list before it becomes Python's: repeated values take no place in the file."""
     import polars as pl
 
-    for column in table.select(pl.col("^(material_id|lattice|frac_coords|atomic_numbers)$")):
+    for column in table.select(pl.col("^(material_id|formula|lattice|frac_coords|atomic_numbers)$")):
         if column.dtype == pl.String:
             check_limit(cast(int, column.str.len_bytes().max() or 0), ID_BYTES, f"bytes in one {column.name}")
         if column.dtype == pl.List:
@@ -145,7 +166,8 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
         sha256 = description["sha256"]
     elif source.embedded and sha256 != embedded_record(source)["sha256"]:
         raise InputError(f"{file} was changed: its sha256 is not that in provenance.toml; install the package again")
-    table = read_layout(file, f"data set {source.name} needs {', '.join(LAYOUT)}", content)
+    needed = LAYOUT if description.get("crystals", True) else LABELS_LAYOUT
+    table = read_layout(file, f"data set {source.name} needs {', '.join(needed)}", content, needed)
     if (ids := table["material_id"]).dtype != pl.String or ids.has_nulls():
         raise InputError(f"{file} has ids that are not text, in its column material_id")
     if ids.is_duplicated().any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from leaderboard.data.public_boards import PUBLIC_SOURCES
 from leaderboard.data.targets import Column, Source, Target, log10_of, values_of, where, zero_gap
 
 
@@ -147,4 +148,5 @@ SOURCES = (
         ),
         command="bench data fetch nomad2018",
     ),
+    *PUBLIC_SOURCES,
 )

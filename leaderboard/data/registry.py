@@ -107,6 +107,13 @@ def how_to_get(source: Source) -> str:
     return f"`{source.command}` makes it" if source.command else HINT.format(source.file)
 
 
+def crystals_hint(source: Source) -> str:
+    """How to get the crystals of a data set that has labels alone, as the end of a sentence."""
+    if source.compositions:
+        return "its task is one of compositions, which are only scored"
+    return f"`{source.command}` gets them"
+
+
 def _current_sources() -> tuple[dict[str, Source], dict[str, InputError]]:
     home = data_folder()
     return _read_sources(home, _description_stamps(str(home)))

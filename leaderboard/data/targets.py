@@ -80,6 +80,8 @@ class Source:
     targets: tuple[Target, ...]
     folder: Path | None = None  # of files and splits, where it was imported or made by a command
     command: str = ""  # command that creates it
+    default_rule: str = "random"  # the split of a task that names none
+    compositions: bool = False  # whether it has no crystals at all: predictions are scored, nothing is trained
 
 
 def values_of(name: str) -> Column:

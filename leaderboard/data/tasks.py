@@ -6,20 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
+from leaderboard.data.public_boards import BOARDS
 from leaderboard.data.registry import HINT, damaged_sources, find_source, sources_by_name
 from leaderboard.data.targets import Source, Target
 
-DEFAULT_RULE = "random"
-SUITES = {"paper": ("mp-2024-1", "hm")}  # of several data sets; every data set is a suite of its own
+SUITES = {"paper": ("mp-2024-1", "hm"), **BOARDS}  # of several data sets; every data set is a suite of its own
 
 
 @dataclass(frozen=True)
 class Task:
-    """One label of one data set under one split; `rule` is the name of the split."""
+    """One label of one data set under one split; `rule` is the name of the split, that of the data set if empty."""
 
     source: Source
     target: Target
-    rule: str = DEFAULT_RULE
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.rule:
+            object.__setattr__(self, "rule", self.source.default_rule)
 
     def __reduce__(self) -> tuple[Callable[[str], Task], tuple[str]]:
         """A task is sent to another process by its name: its target holds functions."""
@@ -28,7 +32,9 @@ class Task:
     @property
     def name(self) -> str:
         """As it is typed: `open-dft/band-gap`, `open-dft/band-gap@formula`."""
-        return f"{self.source.name}/{self.target.name}" + ("" if self.rule == DEFAULT_RULE else f"@{self.rule}")
+        return f"{self.source.name}/{self.target.name}" + (
+            "" if self.rule == self.source.default_rule else f"@{self.rule}"
+        )
 
     @property
     def training_task(self) -> Task:
@@ -51,7 +57,7 @@ def parse_task(text: str) -> Task:
             f"there is no task '{name}': write DATASET/TARGET{did_you_mean(name, chosen) if chosen else ''}"
         )
     source = find_source(dataset)
-    return Task(source, _find_target(source, target), rule or DEFAULT_RULE)
+    return Task(source, _find_target(source, target), rule)
 
 
 def suite_tasks(name: str) -> tuple[Task, ...]:

@@ -22,6 +22,7 @@ from leaderboard.records.run_files import compare_digests, file_digest, file_dig
 from leaderboard.records.run_folder import (
     OWN_RUNS,
     PRETRAINED,
+    PUBLISHED,
     SUBMITTED,
     UNPRESET,
     Convergence,
@@ -41,18 +42,20 @@ from leaderboard.records.run_folder import (
     run_folders,
     write_record,
 )
-from leaderboard.records.run_record import record_text
+from leaderboard.records.run_record import PublishedReference, record_text
 from leaderboard.records.submission_log import SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
     "OWN_RUNS",
     "PRETRAINED",
+    "PUBLISHED",
     "SUBMITTED",
     "UNPRESET",
     "ColumnNames",
     "Convergence",
     "Keep",
+    "PublishedReference",
     "Run",
     "StoredRun",
     "SubmissionLog",

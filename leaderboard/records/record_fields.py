@@ -78,6 +78,10 @@ class Fields:
     def optional_table(self, name: str) -> Fields | None:
         return None if self.raw.get(name) is None else self.table(name)
 
+    def numbers(self, name: str) -> Mapping[str, float]:
+        table = self.table(name, {})
+        return {key: value for key in table.raw if (value := table.number(key)) is not None}
+
     def texts(self, name: str) -> Mapping[str, str]:
         table = self.table(name, {})
         for key in table.raw:

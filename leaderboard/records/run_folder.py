@@ -33,7 +33,8 @@ from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_te
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
-UNPRESET = {PRETRAINED, SUBMITTED}  # presets whose rows stand on the board of every other
+PUBLISHED = "published"  # the preset of predictions that a public board stores
+UNPRESET = {PRETRAINED, SUBMITTED, PUBLISHED}  # presets whose rows stand on the board of every other
 OWN_RUNS, PACKAGED_RUNS = Path("runs"), PACKAGE / "runs"
 LONGEST_REASON = 500  # characters of the reason of a failure that are shown
 FOLD_SEED = re.compile(r"(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})")  # the name of a run's folder: one spelling a run
@@ -276,9 +277,13 @@ def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
         write_text(folder / "error.txt", f"{sentence}\n{details}")
 
 
-def list_failures(root: Path) -> list[tuple[Run, str]]:
-    """The runs under `root` that failed and were not repeated, each with the sentence that says why."""
+def list_failures(root: Path | None) -> list[tuple[Run, str]]:
+    """The runs that failed and were not repeated, each with the sentence that says why.
+
+    They are those under `root`, or without it in the folder that `list_runs` takes first.
+    """
     failures = []
+    root = root or default_runs_folder()
     for folder in run_folders(root, "error.txt"):
         with suppress(InputError, OSError):
             if not os.path.lexists(folder / "run.json") and (folder / "error.txt").is_file():

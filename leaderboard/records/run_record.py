@@ -2,13 +2,13 @@
 
 The file is one JSON object. Its fields, in the order in which they are written:
 
-    format               1 to 3; since 2 there are `files` and `sha256`, since 3 `code`
+    format               1 to 4; since 2 there are `files` and `sha256`, since 3 `code`, since 4 `published`
     task                 dataset/target[@split]
     model                name of the row: the model, with the settings that were set by hand
     entry                name of the model's entry point, or FILE.py:CLASS
     source               module:Class that was run
     code                 of the model: package and version, or file, and sha256
-    preset               named hyper-parameters; `pretrained` or `submitted` for rows that were not trained here
+    preset               named hyper-parameters; `pretrained`, `submitted` or `published` for rows not trained here
     settings             hyper-parameters by name
     weights              published weights: name, sha256 by file, trained_on
     fold, seed           whole numbers
@@ -25,6 +25,9 @@ The file is one JSON object. Its fields, in the order in which they are written:
     predictions_sha256   of predictions.csv
     columns              names of the two columns of a submission, if not id and target
     log                  line and sha256 of a submission in the log
+    published            predictions that a public board stores: board, entry, sha256 of its file, commit, authors,
+                         reference, stated (scores by metric, as the board has them), classes (true where it stores
+                         classes instead of probabilities)
     versions             Python and packages
     commit               of the checkout, `+` where tracked files differed
     finished             UTC, ISO 8601
@@ -45,8 +48,8 @@ from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
 from leaderboard.records.record_fields import Fields
 
-FORMAT = 3  # since 3, run.json holds the digest of the model's code: an edited model is another run
-READABLE = (1, 2, 3)
+FORMAT = 4  # since 3, run.json holds the digest of the model's code, since 4 what a public board says of its entry
+READABLE = (1, 2, 3, 4)
 RESTORE = "restore it, or repeat the run with --again"
 CODE_FIELDS = ("sha256", "file", "package", "version")
 
@@ -122,6 +125,20 @@ class LogReference:
 
 
 @dataclass(frozen=True)
+class PublishedReference:
+    """An entry of a public board: where it is, whose it is, and the scores that the board states."""
+
+    board: str
+    entry: str
+    sha256: str  # of the file that holds its predictions
+    commit: str = ""  # of the board's repository; empty where it is not known
+    authors: str = ""
+    reference: str = ""
+    stated: Mapping[str, float] = field(default_factory=dict)  # by metric
+    classes: bool = False  # whether classes are stored instead of probabilities
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json; see the module for what each field means. `raw` is the object as it was read."""
 
@@ -152,6 +169,7 @@ class RunRecord:
     parameters: int | None = None
     columns: tuple[str, str] | None = None
     log: LogReference | None = None
+    published: PublishedReference | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     finished: str = ""
@@ -187,6 +205,7 @@ class RunRecord:
         split, data = top.table("split"), top.table("data")
         counts, seconds = top.table("counts", {}), top.table("seconds", {})
         weights, device, log, code = (top.optional_table(name) for name in ("weights", "device", "log", "code"))
+        published = top.optional_table("published")
         return cls(
             format=version,
             task=top.text("task"),
@@ -219,6 +238,7 @@ class RunRecord:
             parameters=top.optional_whole("parameters"),
             columns=top.pair("columns"),
             log=None if log is None else LogReference(log.whole("line"), log.text("sha256")),
+            published=None if published is None else _read_published(published),
             versions=top.texts("versions"),
             commit=top.text("commit", "") or None,
             finished=top.text("finished", ""),
@@ -226,6 +246,15 @@ class RunRecord:
             sha256=top.text("sha256", ""),
             raw=raw,
         )
+
+
+def _read_published(fields: Fields) -> PublishedReference:
+    texts = {name: fields.text(name, "") for name in ("commit", "authors", "reference")}
+    classes = bool(fields.optional_bool("classes"))
+    return PublishedReference(
+        fields.text("board"), fields.text("entry"), fields.text("sha256"), **texts, stated=fields.numbers("stated"),
+        classes=classes,
+    )  # fmt: skip
 
 
 def record_text(raw: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py           boards and lists as text
+published_notes.py    what a board says of predictions that a public board stores
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py        errors by class of crystals as text
 table_drawing.py      their tables, drawn
@@ -15,6 +16,7 @@ from leaderboard.reports.error_table import render_errors
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
+from leaderboard.reports.published_notes import stated_differences
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
@@ -23,6 +25,7 @@ from leaderboard.reports.terminal import (
     render_score,
 )
 from leaderboard.reports.wording import (
+    best_models,
     board_notes,
     format_count,
     format_interval,
@@ -30,17 +33,21 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     format_task_rank,
+    interval_note,
+    mark_best,
     omitted_classes,
     order_by_place,
     overview_notes,
     preset_warning,
     scope_prefix,
     shorten_tasks,
+    shows_r2,
 )
 
 __all__ = [
     "TABLE_FORMATS",
     "PanelData",
+    "best_models",
     "board_notes",
     "draw_table",
     "format_count",
@@ -49,6 +56,8 @@ __all__ = [
     "format_number",
     "format_rank",
     "format_task_rank",
+    "interval_note",
+    "mark_best",
     "omitted_classes",
     "order_by_place",
     "overview_notes",
@@ -63,5 +72,7 @@ __all__ = [
     "render_score",
     "scope_prefix",
     "shorten_tasks",
+    "shows_r2",
+    "stated_differences",
     "write_table",
 ]

@@ -11,11 +11,11 @@ from leaderboard._util import printable
 from leaderboard.board import ErrorBreakdown
 from leaderboard.data import Task
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
-from leaderboard.reports.wording import format_number, omitted_classes, plain_words
+from leaderboard.reports.wording import BEST, format_number, mark_best, omitted_classes, plain_words
 
 
 def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -> str:
-    """Render the mean errors (or accuracies) of models by class of crystals, the best of each class in bold.
+    """Render the mean errors (or accuracies) of models by class of crystals, the best of each class marked.
 
     What is left out is said below the table, but for CSV.
     """
@@ -39,11 +39,11 @@ def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -
     for c in classes:
         top = best(c.values.values())
         cells = [format_number(c.values.get(m)) for m in names]
-        marked = [f"[bold]{x}[/]" if c.values.get(m) == top else x for x, m in zip(cells, names, strict=True)]
+        marked = [mark_best(x, c.values.get(m) == top) for x, m in zip(cells, names, strict=True)]
         table.add_row(words_cell(c.name, form), str(c.n), *marked)
     measure = f"mean absolute error, {task.target.unit}" if best is min else "accuracy"
     caption = plain_words(f"{task.name}: {measure}", form)
-    caption += f"; bold: {'lowest' if best is min else 'highest'} in its row"
+    caption += f"; {BEST}: {'lowest' if best is min else 'highest'} in its row"
     lines = [caption, *([plain_words(f"left out: {omitted}", form)] if omitted else [])]
     mark = "- " if form == "markdown" else ""
     return "\n".join(

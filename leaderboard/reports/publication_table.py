@@ -9,13 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table as RichTable
-
 from asugnn.atomic_write import write_text
-from leaderboard._util import one_line
-from leaderboard.reports.table_drawing import draw_terminal
+from leaderboard._util import markdown_text, one_line
+from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
+from leaderboard.reports.wording import mark_best
 
 TABLE_FORMATS = ("table", "markdown", "latex", "json")
 SUFFIXES = {"table": "txt", "markdown": "md", "latex": "tex", "json": "json"}
@@ -23,20 +20,20 @@ SUFFIXES = {"table": "txt", "markdown": "md", "latex": "tex", "json": "json"}
 _LATEX = {
     **{c: f"\\{c}" for c in "&%$#_{}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "×": r"$\times$", "–": "--", "−": "$-$", "★": r"$\star$",
     **{mark: f"$^{n}$" for n, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
 }  # fmt: skip
-_MARKDOWN = {c: f"\\{c}" for c in "\\|*_`<>[]~$"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its text, the interval and the footnote marks beside it, and what JSON says of the number."""
+    """One cell: its text, the interval and the footnote marks beside it, what JSON says of the number, and its star."""
 
     text: str = "-"
     interval: str = ""
     marks: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    best: bool = False  # whether its model is marked as on a board
 
 
 @dataclass(frozen=True)
@@ -89,10 +86,10 @@ def draw_table(table: Table, form: str) -> str:
 
 
 def _printable(table: Table) -> Table:
-    """The table with all words in one line that is harmless on a terminal."""
+    """The table with stars, and all words in one line that is harmless on a terminal."""
 
     def clean(cell: Cell) -> Cell:
-        return replace(cell, text=one_line(cell.text), interval=one_line(cell.interval))
+        return replace(cell, text=mark_best(one_line(cell.text), cell.best), interval=one_line(cell.interval))
 
     return replace(
         table,
@@ -115,19 +112,19 @@ def _letters(n: int) -> str:
 
 
 def _terminal(table: Table) -> str:
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    drawn = new_table()
     for c in table.columns:
-        unit = f"\n[dim]{escape(c.unit)}[/]" if c.unit else ""
-        drawn.add_column(escape(c.title) + unit, justify="right" if c.right else "left", overflow="fold")
+        unit = f"\n[dim]{words_cell(c.unit)}[/]" if c.unit else ""
+        drawn.add_column(words_cell(c.title) + unit, justify="right" if c.right else "left", overflow="fold")
     for i, row in enumerate(table.rows):
         if isinstance(row, str):
             drawn.add_row(_heading_placeholder(i))  # the heading itself would widen its column
             continue
         cells = []
         for cell in row:
-            marks = escape(f"[{','.join(cell.marks)}]") if cell.marks else ""
-            below = f"\n[dim]{escape(cell.interval)}[/]" if cell.interval else ""
-            cells.append(f"{escape(cell.text)}{marks}{below}")
+            marks = words_cell(f"[{','.join(cell.marks)}]") if cell.marks else ""
+            below = f"\n[dim]{words_cell(cell.interval)}[/]" if cell.interval else ""
+            cells.append(f"{words_cell(cell.text)}{marks}{below}")
         drawn.add_row(*cells)
     text = draw_terminal(drawn, 140)
     for i, row in enumerate(table.rows):
@@ -143,23 +140,22 @@ def _heading_placeholder(i: int) -> str:
 
 
 def _markdown(table: Table) -> str:
-    def plain(text: str) -> str:
-        return "".join(_MARKDOWN.get(c, c) for c in text)
-
     heads = [" ".join(filter(None, (c.title, c.unit))) for c in table.columns]
-    lines = [f"**{plain(table.title)}**", "", f"| {' | '.join(map(plain, heads))} |"]
+    lines = [f"**{markdown_text(table.title)}**", "", f"| {' | '.join(map(markdown_text, heads))} |"]
     lines.append(f"|{'|'.join('---:' if c.right else '---' for c in table.columns)}|")
     for row in table.rows:
         if isinstance(row, str):
-            cells = [f"**{plain(row)}**", *[""] * (len(table.columns) - 1)]
+            cells = [f"**{markdown_text(row)}**", *[""] * (len(table.columns) - 1)]
         else:
             cells = []
             for cell in row:
                 marks = f"<sup>{','.join(cell.marks)}</sup>" if cell.marks else ""
-                cells.append(plain(cell.text) + marks + (f" ({plain(cell.interval)})" if cell.interval else ""))
+                cells.append(
+                    markdown_text(cell.text) + marks + (f" ({markdown_text(cell.interval)})" if cell.interval else "")
+                )
         lines.append(f"| {' | '.join(cells)} |")
-    notes = [f"- <sup>{mark}</sup> {plain(sentence)}" for mark, sentence in table.notes.items()]
-    return "\n".join([*lines, "", *(f"- {plain(line)}" for line in table.caption), *notes])
+    notes = [f"- <sup>{mark}</sup> {markdown_text(sentence)}" for mark, sentence in table.notes.items()]
+    return "\n".join([*lines, "", *(f"- {markdown_text(line)}" for line in table.caption), *notes])
 
 
 def _latex(table: Table) -> str:

@@ -14,21 +14,38 @@ from rich.table import Table
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
-from leaderboard.data import Task, damaged_sources, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.data import (
+    Task,
+    crystals_hint,
+    damaged_sources,
+    data_file,
+    how_to_get,
+    list_sources,
+    read_description,
+    suite_tasks,
+)
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
+    CHEAP,
     FEW_GROUPS,
     OFFSET,
     ROUGH,
+    best_models,
     board_notes,
+    decimals_for,
     format_count,
     format_interval,
     format_number,
     format_rank,
+    interval_gaps,
+    interval_note,
+    mark_best,
     order_by_place,
     plain_words,
+    preset_warning,
     scope_prefix,
+    shows_r2,
 )
 from leaderboard.splitting import list_rules, split_size
 
@@ -42,7 +59,8 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     if not rows:
         return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
     mark = "- " if form == "markdown" else ""
-    notes = "\n".join(mark + line for line in board_notes(rows, preset, form, detailed))
+    heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
+    notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
     draw = draw_markdown if form == "markdown" else draw_terminal
     parts = []
     if not detailed:
@@ -86,7 +104,9 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
     if "systems" in scored:
         systems = {name: _system_from_dict(plain) for name, plain in scored["systems"].items()}
         lines += _system_tables([("", systems)], task, draw_terminal)
-    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else [])])
+    titles = {metric.name: scope + metric.title for metric in task.target.metrics}
+    lines += interval_gaps({name: MetricValue(**value) for name, value in scored["metrics"].items()}, titles)
+    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]])
 
 
 def render_entry(scored: dict[str, Any], task: Task) -> str:
@@ -94,7 +114,8 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     metric = task.target.metrics[0]
     value = MetricValue(**scored["metrics"][metric.name])
     title = f"{scored['scope']} {metric.title}" if scored.get("scope") else metric.title
-    score = f"{title} {format_number(value.value)} {task.target.unit if metric.has_unit else ''}".strip()
+    unit = one_line(task.target.unit) if metric.has_unit else ""
+    score = f"{title} {format_number(value.value)} {unit}".strip()
     before = f"{title} {format_number(scored['before'])}"
     ends = {
         "first": "",
@@ -105,8 +126,9 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     if scored["outcome"] == "identical":
         return f"{scored['name']} on {task.name}: identical to your earlier file: nothing changed; {score}"
     tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
-    interval = f"(95 % confidence interval {format_interval(value)})"
-    return f"{scored['name']} on {task.name}: {score} {interval}{tries}{ends[scored['outcome']]}"
+    interval = "" if value.low is None else f" (95 % confidence interval {format_interval(value)})"
+    entered = f"{scored['name']} on {task.name}: {score}{interval}{tries}{ends[scored['outcome']]}"
+    return "\n".join([entered, *scored["hints"]])
 
 
 def render_models(models: Sequence[ModelEntry]) -> str:
@@ -117,17 +139,18 @@ def render_models(models: Sequence[ModelEntry]) -> str:
     for m in models:
         if m.model is None:
             why = f"[red]cannot be loaded:[/] {words_cell(m.reason)}"
-            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, m.distribution)
+            table.add_row(f"[red]{words_cell(m.name)}[/]", "-", why, words_cell(m.distribution))
         else:
             what = (m.model.__doc__ or "").strip().partition("\n")[0]
             presets = ", ".join(model_presets(m.model)) or "-"
-            table.add_row(f"[bold]{words_cell(m.name)}[/]", words_cell(presets), words_cell(what), m.distribution)
+            about = (presets, what, m.distribution)
+            table.add_row(f"[bold]{words_cell(m.name)}[/]", *map(words_cell, about))
     weights = new_table()
     for column in ("published weights", "model", "predicts", "trained on"):
         weights.add_column(column)
     for m in models:
-        for name, about in (model_weights(m.model) if m.model else {}).items():
-            weights.add_row(name, m.name, about.target, about.trained_on)
+        for name, of_name in (model_weights(m.model) if m.model else {}).items():
+            weights.add_row(*map(words_cell, (name, m.name, of_name.target, of_name.trained_on)))
     parts = [draw_terminal(table), *_missing_packages(models)]
     if weights.row_count:
         parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
@@ -142,7 +165,7 @@ def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
             require_model_packages(entry.model or object)
         except ModuleNotFoundError as error:
             lacking.setdefault(str(error), []).append(entry.name)
-    return [f"{', '.join(names)}: {sentence}" for sentence, names in lacking.items()]
+    return [one_line(f"{', '.join(names)}: {sentence}") for sentence, names in lacking.items()]
 
 
 def render_datasets() -> str:
@@ -151,6 +174,8 @@ def render_datasets() -> str:
     for source in list_sources():
         missing = "" if data_file(source) else f"not available: {how_to_get(source)}"
         where = "in the package" if source.embedded else missing or "available"
+        if source.folder and not source.compositions and not read_description(source.folder).get("crystals", True):
+            where = f"labels without crystals: {crystals_hint(source)}"
         table = new_table()
         for column in ("task", "unit", "label"):
             table.add_column(column)
@@ -178,15 +203,19 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
         table.add_column(f"{first}\n{second or ' '}\n[dim]{title}\n{unit}[/]", justify="right", overflow="fold")
     table.add_column("train\n \n \n[dim]s[/]", justify="right")
     cells = {(r.title, r.task): r for r in rows}
+    marked = {task.name: best_models(row for row in rows if row.task == task.name) for task in tasks}
     seconds_train: dict[str, list[float]] = {}
     for r in rows:
         if r.seconds_train is not None:
             seconds_train.setdefault(r.title, []).append(r.seconds_train)
+    digits = {t.name: decimals_for((r for r in rows if r.task == t.name), t.target.metrics[0].name) for t in tasks}
     for model in order_by_place(rows, tasks):
         line = [words_cell(model, form)]
         for task in tasks:
             row = cells.get((model, task.name))
-            line.append(_metric_cell(row, task.target.metrics[0].name, row.rank == 1, form) if row else "-")
+            best, first = model in marked[task.name], task.target.metrics[0].name
+            also = f"R2 {format_number(row.metrics['r2'].value)}" if row and shows_r2(task) else ""
+            line.append(_metric_cell(row, first, best, form, digits[task.name], also) if row else "-")
         seconds = seconds_train.get(model)
         table.add_row(*line, f"{sum(seconds):.0f}" if seconds else "-")
     return table
@@ -205,14 +234,19 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
     for heading in headings:
         table.add_column(heading, justify="right")
+    digits = {metric.name: decimals_for(rows, metric.name) for metric in task.target.metrics}
+    marked = best_models(rows)
     for row in rows:
         epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
         predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
-        costs = [epochs, format_count(row.parameters), _seconds(row, form), predict]
+        costs = [epochs, format_count(row.parameters), _seconds(row), predict]
         if narrow:
             costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
-        values = [_metric_cell(row, metric.name, i == 0 and row.rank == 1, form) for i, metric in metrics]
+        values = [
+            _metric_cell(row, metric.name, i == 0 and row.title in marked, form, digits[metric.name])
+            for i, metric in metrics
+        ]
         table.add_row(format_rank(row), words_cell(row.title, form), *values, *costs)
     return table
 
@@ -249,21 +283,30 @@ def _system_from_dict(plain: dict[str, Any]) -> SystemRow:
     return SystemRow(plain["n"], raw, plain["offset"], after)
 
 
-def _metric_cell(row: Row, metric: str, best: bool, form: str) -> str:
+def _metric_cell(row: Row, metric: str, best: bool, form: str, digits: int, also: str = "") -> str:
+    """A value with its interval, in Markdown on one line; `also` is another metric in words."""
     value = row.metrics[metric]
-    text = format_number(value.value)
+    if value.value is None:
+        return "-"
+    text = format_number(value.value, digits)
     if row.spread:
-        text += f" ± {format_number(row.spread[metric])}"
-    if best:
-        text = f"**{text}**" if form == "markdown" else f"[bold]{text}[/]"
-    return f"{text} ({format_interval(value)})" if form == "markdown" else f"{text}\n[dim]{format_interval(value)}[/]"
+        text += f" ± {format_number(row.spread[metric], digits)}"
+    text = mark_best(text, best)
+    if form == "markdown":
+        text = text if value.low is None else f"{text} ({format_interval(value, digits)})"
+        return f"{text}, {also}" if also else text
+    lines = [
+        f"[bold]{text}[/]" if best else text,
+        f"[dim]{format_interval(value, digits)}[/]",
+        *([f"[dim]{also}[/]"] * bool(also)),
+    ]
+    return "\n".join(lines)
 
 
-def _seconds(row: Row, form: str) -> str:
+def _seconds(row: Row) -> str:
     if row.seconds_train is None:
         return "-"
-    number = f"{row.seconds_train:.0f}"
-    return number if not row.front else f"**{number}**" if form == "markdown" else f"[bold]{number}[/]"
+    return f"{row.seconds_train:.0f}{f' {CHEAP}' if row.front else ''}"
 
 
 def _board_csv(rows: Sequence[Row]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from leaderboard._util import markdown_text, one_line
-from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
-from leaderboard.data import Task
+from leaderboard.board import FEWEST, NOISE, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
+from leaderboard.data import Task, parse_task
+from leaderboard.reports.published_notes import published_notes
+from leaderboard.scoring import Estimate, Training
 from leaderboard.splitting import LEAKAGE_PHRASE
 
 PRESET_WARNINGS = {
@@ -20,6 +22,20 @@ OFFSET = (
 PRETRAINED_NOTE = "Pretrained rows are not ranked: their training data may include the test set"
 PLURALS = {"range of the label": "ranges of the label"}
 LISTED = 12  # names of classes in a note
+BEST, CHEAP = "★", "◆"  # marks of numbers
+BEST_NOTE = f"{BEST}: the best, or not significantly worse than the best"
+TRAINING_NOTES: dict[Training, str] = {
+    "once": (
+        "one training run per model: ranks and intervals compare these trained networks, not the methods; they do not "
+        "contain the noise of training, and another seed can change places (bench run --seed 0,1,2)"
+    ),
+    "seeds": "several seeds: ranks and intervals contain the noise of training",
+    "folds": (
+        "one training run per fold: models are told apart only where they differ both over test formulas and over folds"
+    ),
+}
+SUMMED = "train: seconds of one training run, mean over a model's runs, summed over the tasks that it has here"
+ONE_RUN = "train, predict: seconds of one run, mean over a model's runs"
 FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
@@ -44,28 +60,92 @@ def preset_warning(rows: Sequence[Row], preset: str) -> str:
     return PRESET_WARNINGS.get(preset, "") if any(row.preset == preset for row in rows) else ""
 
 
-def board_notes(rows: Sequence[Row], preset: str, form: str, detailed: bool) -> list[str]:
-    """The notes below a board: preset, intervals, bold print, leaks, pretrained rows; if detailed, times and data."""
+def best_models(rows: Iterable[Row]) -> set[str]:
+    """Titles of the models of one task that are marked: not significantly worse than the best, while others are."""
+    ranked = [row for row in rows if row.rank is not None]
+    best = {row.title for row in ranked if row.rank == 1}
+    return best if len(best) < len(ranked) else set()
 
-    def clean(text: str) -> str:
-        return plain_words(text, form)
 
-    lines = [warning] if (warning := preset_warning(rows, preset)) else []
+def shows_r2(task: Task) -> bool:
+    """Whether a board of several tasks shows R2 too: of a task that is never trained on, where it may be negative."""
+    return bool(task.target.model_of) and task.target.kind == "regression"
+
+
+def mark_best(text: str, best: bool) -> str:
+    """A number with the mark of the best models, which a pipe and a colour-blind reader see too."""
+    return f"{text} {BEST}" if best else text
+
+
+def comparison_notes(rows: Sequence[Row]) -> list[str]:
+    """What the mark means, on which tasks no two models can be told apart, and whether ranks contain training noise."""
+    by_task: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.rank is not None:
+            by_task.setdefault(row.task, []).append(row)
+    compared = {task: of_task for task, of_task in by_task.items() if len(of_task) > 1}
+    undecided: dict[int, list[str]] = {}  # by number of test crystals
+    for task, of_task in compared.items():
+        if not best_models(of_task):
+            undecided.setdefault(of_task[0].n, []).append(task)
+    lines = [BEST_NOTE] if any(best_models(of_task) for of_task in compared.values()) else []
+    for n, tasks in undecided.items():
+        lines.append(f"{', '.join(tasks)}: no two models can be told apart on these {n:,} test crystals")
+    trainings = {row.training for of_task in by_task.values() for row in of_task}
+    return [*lines, *(note for training, note in TRAINING_NOTES.items() if training in trainings)]
+
+
+def interval_note(rows: Sequence[Row], form: str) -> str:
+    """Where intervals stand, and which noise they show."""
     where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
-    lines.append(f"{where}: {rows[0].noise}; bold: not significantly worse than the best")
+    noises = sorted({row.noise for row in rows}, key=len)
+    also = "".join(f", of others {noise.removeprefix(NOISE).strip()} too" for noise in noises[1:])
+    return f"{where}: {noises[0]}{also.replace('and ', 'over ')}"
+
+
+def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
+    """The notes below a board, but for the warning about its preset and the note on its intervals.
+
+    They are about: marks, ties, training noise; spread, metrics without an interval, few groups; submissions; times;
+    leaks and published weights. If detailed also: devices, the Pareto front, convergence, and the data set.
+    """
+    lines = comparison_notes(rows)
     if any(r.spread for r in rows):
         lines.append("±: standard deviation over folds and seeds")
+    if detailed:
+        lines += _interval_gaps(rows)
     if any(r.groups < FEW_GROUPS for r in rows):
         lines.append(ROUGH)
-    lines += map(clean, _submission_notes(rows))
+    lines += _submission_notes(rows) + published_notes(rows, detailed)
+    if any(r.seconds_train is not None for r in rows):
+        lines.append(ONE_RUN if detailed else SUMMED)
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
-        lines.append(clean(f"times measured on {', '.join(devices)}"))
+        lines.append(f"times measured on {', '.join(devices)}")
     if detailed and any(r.front for r in rows):
-        lines.append("bold training time: no other model is both better and faster to train")
+        lines.append(f"{CHEAP} training time: no other model is both better and faster to train")
     if detailed and any(r.flat is False for r in rows):
         lines.append("*: not converged: the last 10 % of epochs still improved the validation score by more than 1 %")
-    pretrained = _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
-    return [*lines, *map(clean, _leak_notes(rows)), *map(clean, pretrained)]
+    lines += _leak_notes(rows) + _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
+    return [plain_words(line, form) for line in lines]
+
+
+def interval_gaps(metrics: Mapping[str, MetricValue], titles: Mapping[str, str]) -> list[str]:
+    """A sentence for each reason why metrics have a value and no interval; `titles` are the metrics' by name."""
+    by_reason: dict[str, list[str]] = {}
+    for name, value in metrics.items():
+        if value.reason and (value.value is None or value.low is None):
+            by_reason.setdefault(value.reason, []).append(titles[name])
+    return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+
+
+def _interval_gaps(rows: Sequence[Row]) -> list[str]:
+    """The same for the metrics that have no interval in any row."""
+    none: dict[str, MetricValue] = {}
+    for row in rows:
+        for name, value in row.metrics.items():
+            if value.low is None and all(r.metrics[name].low is None for r in rows if name in r.metrics):
+                none.setdefault(name, value)
+    return interval_gaps(none, {m.name: m.title for row in rows for m in parse_task(row.task).target.metrics})
 
 
 def scope_prefix(rows: Iterable[Row]) -> str:
@@ -191,14 +271,22 @@ def format_count(count: int | None) -> str:
     return f"{count}" if count < 1000 else f"{count / 1e3:.0f}k" if count < 1e6 else f"{count / 1e6:.1f}M"
 
 
-def format_number(value: float | None) -> str:
-    """A value with three decimals; a dash for None."""
-    return "-" if value is None else f"{value:.3f}"
+def decimals_for(rows: Iterable[Row], metric: str) -> int:
+    """The decimals of a column: three, but as many as show the narrowest interval, and no more where that is wide."""
+    values = [row.metrics[metric] for row in rows if metric in row.metrics]
+    widths = [v.high - v.low for v in values if v.low is not None and v.high is not None]
+    narrowest = min(widths, default=1.0)
+    return 4 if narrowest < 0.002 else 3 if narrowest < 2 else 2 if narrowest < 20 else 1
 
 
-def format_interval(value: MetricValue) -> str:
-    """The ends of an interval; a dash if it is undefined."""
-    if value.low is None:
+def format_number(value: float | None, digits: int = 3) -> str:
+    """A value with some decimals, and no minus before a zero; a dash for None."""
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+
+
+def format_interval(value: MetricValue | Estimate, digits: int = 3, factor: int = 1) -> str:
+    """The ends of an interval, times a factor; a dash if it is undefined."""
+    if value.low is None or value.high is None:
         return "-"
     between = " to " if value.low < 0 else "–"
-    return f"{format_number(value.low)}{between}{format_number(value.high)}"
+    return between.join(format_number(end * factor, digits) for end in (value.low, value.high))

@@ -11,7 +11,7 @@ from asugnn import InputError, Model
 from asugnn.errors import BrokenModelError, did_you_mean
 from asugnn.model_registry import ablation_variants, configure_model, is_file_model, list_models, model_presets
 from leaderboard._util import ProcessEndedError, yield_from_process
-from leaderboard.data import Task, load_dataset
+from leaderboard.data import OFFICIAL, Task, load_dataset
 from leaderboard.records import (
     PRETRAINED,
     Run,
@@ -54,9 +54,9 @@ def plan_runs(
 ) -> list[Job]:
     """All jobs, model by model; everything that can be wrong with the request raises `InputError` here.
 
-    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split. A split
-    that tests structures which also train is wrong, unless `allow_leaks`. With `ablation`, the variants that a model's
-    paper compares take the place of the model.
+    A zero-shot task brings the task whose model it needs, ahead of it. Without `folds`, all of each split; empty ones
+    are the first, or all of an official split. A split that tests structures which also train is wrong, unless
+    `allow_leaks`. With `ablation`, the variants that a model's paper compares take the place of the model.
     """
     needed = dict.fromkeys(t for task in tasks for t in (task.training_task, task))
     planned = _list_folds(needed, folds)
@@ -104,7 +104,8 @@ def _list_folds(
         data = load_dataset(task.source)
         split = read_split(data, task.rule)
         empty = find_empty_sides(split, data, task.target, sides)
-        chosen = list(split.folds if folds is None else folds)
+        usual = split.folds if task.rule == OFFICIAL else [0]
+        chosen = list(split.folds if folds is None else folds or usual)
         for fold in chosen:
             fold_sides(split, data, task.target, fold)
         if named := [empty[fold] for fold in chosen if fold in empty]:

@@ -1,13 +1,24 @@
 """Numbers from labels and predictions: metrics, their intervals, and significance tests.
 
 metrics.py           MAE, RMSE, R2, RMSLE; ROC-AUC, accuracy, F1
-inference.py         confidence intervals, paired tests and ranks over groups of test crystals
+inference.py         confidence intervals over groups of test crystals and training runs
+ranking.py           paired tests and ranks
+student_t.py         Student's t distribution
 chemical_systems.py  scores by chemical system, for zero-shot tasks
 """
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
-from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, paired_p_value, rank_models
+from leaderboard.scoring.inference import (
+    Estimate,
+    PredictedFold,
+    Training,
+    describe_training,
+    estimate_metrics,
+    group_variance,
+    student_interval,
+)
 from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
+from leaderboard.scoring.ranking import paired_p_value, rank_models
 
 __all__ = [
     "ALL_SYSTEMS",
@@ -15,11 +26,15 @@ __all__ = [
     "Estimate",
     "Metric",
     "PredictedFold",
+    "Training",
     "chemical_system",
+    "describe_training",
     "estimate_metrics",
+    "group_variance",
     "metrics_for",
     "paired_p_value",
     "rank_models",
     "roc_curve",
     "score_by_system",
+    "student_interval",
 ]

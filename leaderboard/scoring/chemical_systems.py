@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -61,7 +61,7 @@ def score_by_system(
     Intervals are those of `estimate_metrics`. They do not include the uncertainty of the offset.
     """
     masks = [_system_masks(formulas) for _, formulas in runs]
-    shifted_runs = [PredictedFold(r.y, add_system_offsets(r.y, r.p, formulas), r.groups) for r, formulas in runs]
+    shifted_runs = [replace(r, p=add_system_offsets(r.y, r.p, formulas)) for r, formulas in runs]
     estimates = {}
     for name in (ALL_SYSTEMS, *sorted(masks[0])):
         chosen = [
@@ -83,4 +83,5 @@ def _system_masks(formulas: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
 
 
 def _select_rows(run: PredictedFold, mask: NDArray[np.bool_]) -> PredictedFold:
-    return PredictedFold(run.y[mask], run.p[mask], [g for g, k in zip(run.groups, mask, strict=True) if k])
+    groups = [g for g, k in zip(run.groups, mask, strict=True) if k]
+    return replace(run, y=run.y[mask], p=run.p[mask], groups=groups)

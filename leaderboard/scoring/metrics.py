@@ -1,8 +1,8 @@
-"""Metrics of predictions against labels, for many sets of weights at once.
+"""Metrics of predictions against labels, and the influence of each group of rows on them.
 
-A bootstrap evaluates one metric a thousand times, each time with other weights of the groups. So a metric is prepared
-once from labels and predictions, and then maps weights (b, groups) to values (b,). All metrics but the ROC-AUC are
-functions of sums over rows, which are added up within each group beforehand; for the ROC-AUC the rows are sorted.
+The influence of a group is what it contributes to the deviation of a metric: from the influences follow the variance of
+the metric over test sets of other groups, its interval, and the paired tests of two models. All metrics but the ROC-AUC
+are functions of sums over rows, which are added up once within each group.
 
 Only numpy is imported, as `bench score` must start within a second. The definitions are those of scikit-learn, against
 which they are tested.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,12 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats, Ints
 from asugnn.model import Kind
 
-Weighted = Callable[[Floats], Floats]  # weights (b, groups), counts as floats -> values (b,), nan where undefined
-Prepare = Callable[[Floats, Floats, Ints, int], Weighted]
-Influence = Callable[[Floats, Floats, Ints, int], Floats]
+Evaluate = Callable[[Floats, Floats, Ints, int], tuple[float, Floats]]
+Scale = Literal["log", "logit"]
 
 THRESHOLD = 0.5  # this probability and higher ones predict class 1
+TOO_LARGE = "its value is too large for a floating-point number"
+DOMINATED = "no interval, since a few large errors decide the value and intervals would be too short"
 
 
 @dataclass(frozen=True)
@@ -36,35 +38,30 @@ class Metric:
         Whether larger values are better.
     has_unit
         Whether values have the unit of the label.
-    prepare
-        From labels y (n,), predictions p (n,), the index (n,) of the group of each row and the number of groups to a
-        function from weights (b, groups) to values (b,). A row counts as often as its group weighs, 0 excludes it. A
-        value that is undefined is nan.
-    influence
-        From the same arguments to (groups,), the contribution of each group to the deviation of the metric. It adds up
-        to zero, and the sum of its squares times groups / (groups - 1) estimates the variance of the metric over test
-        sets of other groups. It is the jackknife's, which leaves one group out at a time (Efron & Tibshirani, An
-        Introduction to the Bootstrap (1993), chapter 11); for the ROC-AUC it is made of the placement values of DeLong
-        et al., Biometrics 44, 837 (1988), added up within groups as by Obuchowski, Biometrics 53, 567 (1997).
-    undefined
-        Why a value may not exist, for the reader of a board.
-    resampled
-        Whether the interval comes from bootstrap resamples; otherwise from `influence` alone.
+    evaluate
+        From labels y (n,), predictions p (n,), the index (n,) of the group of each row and the number of groups to the
+        value, nan where it is undefined, and the influence (groups,) of each group. Influences add up to zero, and the
+        sum of their squares times groups / (groups - 1) estimates the variance of the value over test sets of other
+        groups. They are the jackknife's, which leaves one group out at a time (Efron & Tibshirani, An Introduction to
+        the Bootstrap (1993), chapter 11); for the ROC-AUC they are made of the placement values of DeLong et al.,
+        Biometrics 44, 837 (1988), added up within groups as by Obuchowski, Biometrics 53, 567 (1997).
+    scale
+        On which an interval is symmetric; None for a metric whose intervals would be too short (docs/statistics.md).
+    why_undefined
+        From labels and predictions to the reason why their value does not exist, for the reader of a board.
     """
 
     name: str
     title: str
     higher_is_better: bool
     has_unit: bool
-    prepare: Prepare
-    influence: Influence
-    undefined: str = "its value is too large for a floating-point number"
-    resampled: bool = True
+    evaluate: Evaluate
+    scale: Scale | None
+    why_undefined: Callable[[Floats, Floats], str] = lambda y, p: TOO_LARGE
 
     def __call__(self, y: Floats, p: Floats) -> float:
         """The metric for labels (n,) and predictions (n,), each row counting once; nan where it is undefined."""
-        one = np.zeros(len(y), dtype=np.int64)
-        return float(self.prepare(y, p, one, 1)(np.ones((1, 1)))[0])
+        return self.evaluate(y, p, np.zeros(len(y), dtype=np.int64), 1)[0]
 
     def is_better(self, value: float | None, other: float | None) -> bool:
         """Whether a value is better than another one; None, which is undefined, is the worst."""
@@ -75,38 +72,25 @@ class Metric:
 
 def _from_sums(
     columns: Callable[[Floats, Floats], list[NDArray[np.generic]]], finish: Callable[..., Floats]
-) -> tuple[Prepare, Influence]:
-    """`prepare` and `influence` of a metric that is a function of sums over rows.
+) -> Evaluate:
+    """`evaluate` of a metric that is a function of sums over rows.
 
     `columns` maps y (n,) and p (n,) to k - 1 arrays (n,); `finish` maps the number of rows and the sums of the columns,
     k arrays of one shape, to values of this shape.
     """
 
-    def group_sums(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
-        """(k, groups) the number of rows and the sums of the columns in each group."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            each = [np.ones(len(y)), *columns(y, p)]
-            return np.stack([np.bincount(group, c.astype(np.float64), groups) for c in each])
-
-    def prepare(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
-        sums = group_sums(y, p, group, groups)
-
-        def weighted(weights: Floats) -> Floats:
-            with np.errstate(all="ignore"):
-                # No matrix product: its last bits depend on the number of threads, which wait for each other.
-                values: Floats = finish(*np.einsum("bg,kg->kb", weights, sums))
-            return np.where(np.isfinite(values), values, np.nan)
-
-        return weighted
-
-    def influence(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
-        sums = group_sums(y, p, group, groups)
+    def evaluate(y: Floats, p: Floats, group: Ints, groups: int) -> tuple[float, Floats]:
         with np.errstate(all="ignore"):
-            without: Floats = finish(*(sums.sum(axis=1, keepdims=True) - sums))  # (groups,)
-            out: Floats = (without.mean() - without) * (groups - 1) / groups
-        return out
+            each = [np.ones(len(y)), *(c.astype(np.float64) for c in columns(y, p))]
+            sums = np.stack([np.bincount(group, c, groups) for c in each])  # (k, groups)
+            one = np.zeros(len(y), dtype=np.int64)
+            total = np.stack([np.bincount(one, c, 1) for c in each])  # (k, 1), not rounded by groups
+            value = float(finish(*total)[0])
+            without: Floats = finish(*(total - sums))  # (groups,)
+            influence: Floats = (without.mean() - without) * (groups - 1) / groups
+        return (value if np.isfinite(value) else np.nan), influence
 
-    return prepare, influence
+    return evaluate
 
 
 def _squares(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
@@ -130,43 +114,20 @@ def _positives(y: Floats, p: Floats) -> list[NDArray[np.generic]]:
     return [predicted & true, predicted | true]
 
 
-def _roc_auc(y: Floats, p: Floats, group: Ints, groups: int) -> Weighted:
+def _roc_auc(y: Floats, p: Floats, group: Ints, groups: int) -> tuple[float, Floats]:
     """The area under the ROC curve: the share of pairs of both classes in which class 1 has the higher prediction.
 
-    A tie counts as half a pair (midranks). Twice the number of such pairs is an integer, exact in float64 up to 2**53.
+    A tie counts as half a pair. The influences are sums within groups of (placement value - area) / rows of the class.
     """
     order = np.argsort(p, kind="stable")
     score, true, group = p[order], y[order] == 1, group[order]
-    zeros = np.concatenate([[0], np.cumsum(~true)])  # (n + 1,) rows of class 0 before each row
-    below = zeros[np.searchsorted(score, score[true], side="left")]  # (ones,) rows of class 0 with a lower score
-    upto = zeros[np.searchsorted(score, score[true], side="right")]
-    group_1, group_0 = group[true], group[~true]
-
-    def weighted(weights: Floats) -> Floats:
-        ones = np.take(weights, group_1, axis=1)  # (b, ones)
-        before = np.zeros((len(weights), len(group_0) + 1))
-        np.cumsum(np.take(weights, group_0, axis=1), axis=1, out=before[:, 1:])  # (b, zeros + 1)
-        won = np.einsum("ij,ij->i", ones, np.take(before, below, axis=1) + np.take(before, upto, axis=1))
-        pairs = ones.sum(axis=1) * before[:, -1]
-        out = np.full(len(weights), np.nan)
-        np.divide(won, 2 * pairs, out=out, where=pairs > 0)
-        return out
-
-    return weighted
-
-
-def _auc_influence(y: Floats, p: Floats, group: Ints, groups: int) -> Floats:
-    """The sums within groups of (placement value - area) / rows of the class (DeLong 1988, Obuchowski 1997)."""
-    order = np.argsort(p, kind="stable")
-    score, true, group = p[order], y[order] == 1, group[order]
     ones, zeros = score[true], score[~true]
+    below, above = _count_below(zeros, ones), len(ones) - _count_below(ones, zeros)
     with np.errstate(all="ignore"):
-        of_ones = _count_below(zeros, ones) / len(zeros)  # (ones,) share of the zeros below each, ties half
-        of_zeros = 1 - _count_below(ones, zeros) / len(ones)
-        area = of_ones.mean() if len(ones) else np.nan
-        out = np.bincount(group[true], (of_ones - area) / len(ones), groups)
-        out = out + np.bincount(group[~true], (of_zeros - area) / len(zeros), groups)
-    return np.asarray(out, dtype=np.float64)
+        area = np.divide(below.sum(), len(ones) * len(zeros))  # halves are exact in float64 up to 2**52
+        out = np.bincount(group[true], (below / len(zeros) - area) / len(ones), groups)
+        out = out + np.bincount(group[~true], (above / len(ones) - area) / len(zeros), groups)
+    return float(area), np.asarray(out, dtype=np.float64)
 
 
 def _count_below(values: Floats, limits: Floats) -> Floats:
@@ -176,52 +137,31 @@ def _count_below(values: Floats, limits: Floats) -> Floats:
     return counts
 
 
-METRICS: dict[Kind, tuple[Metric, ...]] = {
-    "regression": (
-        Metric("mae", "MAE", False, True, *_from_sums(lambda y, p: [abs(y - p)], lambda n, e: e / n)),
-        Metric("rmse", "RMSE", False, True, *_from_sums(lambda y, p: [(y - p) ** 2], lambda n, e: np.sqrt(e / n))),
-        Metric("r2", "R2", True, False, *_from_sums(_squares, _r2), "the labels are all equal"),
-    ),
-    "binary": (
-        Metric(
-            "roc_auc",
-            "ROC-AUC",
-            True,
-            False,
-            _roc_auc,
-            _auc_influence,
-            "the labels are all of one class",
-            resampled=False,
-        ),
-        Metric(
-            "accuracy",
-            "accuracy",
-            True,
-            False,
-            *_from_sums(lambda y, p: [(p >= THRESHOLD) == (y == 1)], lambda n, right: right / n),
-        ),
-        Metric(
-            "f1",
-            "F1",
-            True,
-            False,
-            *_from_sums(_positives, lambda n, both, either: 2 * both / (both + either)),
-            "no row is of class 1, neither by label nor by prediction",
-        ),
-    ),
-}
+def _why_no_r2(y: Floats, p: Floats) -> str:
+    return "the labels are all equal" if np.isnan(R2(y, y)) else TOO_LARGE
+
+
+MAE = Metric("mae", "MAE", False, True, _from_sums(lambda y, p: [abs(y - p)], lambda n, e: e / n), "log")
+RMSE = Metric("rmse", "RMSE", False, True, _from_sums(lambda y, p: [(y - p) ** 2], lambda n, e: np.sqrt(e / n)), None)
+R2 = Metric("r2", "R2", True, False, _from_sums(_squares, _r2), None, _why_no_r2)
+ROC_AUC = Metric("roc_auc", "ROC-AUC", True, False, _roc_auc, "logit", lambda y, p: "the labels are all of one class")
+ACCURACY = Metric(
+    "accuracy", "accuracy", True, False,
+    _from_sums(lambda y, p: [(p >= THRESHOLD) == (y == 1)], lambda n, right: right / n), "logit",
+)  # fmt: skip
+F1 = Metric(
+    "f1", "F1", True, False, _from_sums(_positives, lambda n, both, either: 2 * both / (both + either)), "logit",
+    lambda y, p: "no row is of class 1, neither by label nor by prediction",
+)  # fmt: skip
+RMSLE = Metric(
+    "rmsle", "RMSLE", False, False, _from_sums(_squared_log_errors, lambda n, e: np.sqrt(e / n)), "log",
+    lambda y, p: "a label or a prediction is -1 or less",
+)  # fmt: skip
+
+METRICS: dict[Kind, tuple[Metric, ...]] = {"regression": (MAE, RMSE, R2), "binary": (ROC_AUC, ACCURACY, F1)}
 """The metrics of each kind of target; models are ranked by the first."""
 
-RANKING: dict[str, Metric] = {
-    "rmsle": Metric(
-        "rmsle",
-        "RMSLE",
-        False,
-        False,
-        *_from_sums(_squared_log_errors, lambda n, e: np.sqrt(e / n)),
-        "a label or a prediction is -1 or less",
-    ),
-}
+RANKING: dict[str, Metric] = {"rmsle": RMSLE}
 """Metrics by which some targets are ranked, and which other targets do not have."""
 
 

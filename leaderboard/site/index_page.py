@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -11,14 +11,18 @@ from markupsafe import Markup
 from leaderboard.board import MetricValue, Row, overview
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
+    best_models,
     board_notes,
     format_mean_rank,
     format_task_rank,
+    interval_note,
+    mark_best,
     order_by_place,
     overview_notes,
     preset_warning,
     scope_prefix,
     shorten_tasks,
+    shows_r2,
 )
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
@@ -36,8 +40,9 @@ class BoardCell:
     text: str  # the value, with its spread
     interval: str
     bar: Markup
-    best: bool  # whether it is printed bold: not significantly worse than the best
+    best: bool  # whether it is marked: not significantly worse than the best, while others are
     page: str  # of the row's first run
+    also: str = ""  # another metric, in words
 
 
 def index_values(stored: SiteData) -> dict[str, Any]:
@@ -52,6 +57,7 @@ def index_values(stored: SiteData) -> dict[str, Any]:
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
         "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), best, 44) for best in (True, False)],
         "absent": stored.absent,
+        "notes": stored.notes,
     }
 
 
@@ -61,8 +67,9 @@ def board_cell(
     """One metric of a row; its interval is drawn on the scale `within`, unless that is None."""
     value = row.metrics[metric.name]
     text = html_number(value.value)
-    if row.spread:
+    if row.spread and value.value is not None:
         text += f" ± {html_number(row.spread[metric.name])}"
+    text = mark_best(text, best)
     return BoardCell(
         value="" if value.value is None else f"{value.value:.6g}",
         text=text,
@@ -73,13 +80,13 @@ def board_cell(
     )
 
 
-def page_notes(rows: Sequence[Row], preset: str, detailed: bool) -> tuple[str, list[str]]:
-    """The warning about a preset, if it applies, and the other notes below a table, as in the terminal."""
-    notes = board_notes(rows, preset, "html", detailed)
-    if unranked := sorted({r.title for r in rows if r.rank is None and not r.pretrained_on}):
+def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
+    """The notes below a table, as in the terminal, and which rows have no rank."""
+    notes = board_notes(rows, "html", detailed)
+    with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
+    if unranked := sorted({r.title for r in with_value if r.rank is None and not r.pretrained_on}):
         notes.append(f"{', '.join(unranked)}: not ranked where folds or seeds differ from those of the other rows")
-    warning = preset_warning(rows, preset)
-    return warning, notes[1:] if warning else notes
+    return notes
 
 
 def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
@@ -88,7 +95,11 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     for task in board.tasks:
         rows, metric = board.task_rows(task), task.target.metrics[0]
         within = interval_span([row.metrics[metric.name] for row in rows])
-        cells |= {(row.title, task.name): board_cell(stored, row, metric, row.rank == 1, within, BAR) for row in rows}
+        best = best_models(rows)
+        for row in rows:
+            cell = board_cell(stored, row, metric, row.title in best, within, BAR)
+            also = f"R2 {html_number(row.metrics['r2'].value)}" if shows_r2(task) else ""
+            cells[row.title, task.name] = replace(cell, also=also)
         columns.append({
             "task": task,
             "metric": metric,
@@ -107,7 +118,8 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
             "cells": [cells.get((title, task.name)) for task in board.tasks],
             "seconds": [_sum([row.seconds_train for row in rows]), _sum([row.seconds_predict for row in rows])],
         })  # fmt: skip
-    warning, notes = page_notes(board.rows, board.preset, detailed=False)
+    warning = preset_warning(board.rows, board.preset)
+    notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
     return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
             "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip

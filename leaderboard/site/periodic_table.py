@@ -8,13 +8,13 @@ import numpy as np
 from markupsafe import Markup
 
 from asugnn.crystal import SYMBOLS
+from leaderboard._util import group_and_row
 from leaderboard.board import ErrorClass
 from leaderboard.site.formatting import html_number
 from leaderboard.site.svg_axes import svg_figure, svg_text
 
 SHADES = 7  # classes of an error
 CELL = 40  # an element, in units of the figure
-NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)  # the last element of each period
 
 
 def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit: str) -> Markup:
@@ -26,13 +26,13 @@ def periodic_table(classes: Sequence[ErrorClass], model: str, measure: str, unit
     edges = _shade_edges([v for c in classes for v in c.values.values() if v > 0])
     parts = []
     for z, symbol in enumerate(SYMBOLS, 1):
-        group, period = _group_and_period(z)
+        group, row = group_and_row(z)
         error = by_symbol[symbol].values.get(model) if symbol in by_symbol else None
         shade = "none" if error is None else f"q{int(np.searchsorted(edges, error, side='right'))}"
         tip = f"{symbol}: fewer than five test crystals"
         if error is not None:
             tip = f"{symbol}: {html_number(error)} {unit}, {by_symbol[symbol].n:,} crystals"
-        x, y = CELL * (group - 1), CELL * (period - 1) + (10 if period > 7 else 0)
+        x, y = CELL * (group - 1), CELL * (row - 1) + (10 if row > 7 else 0)
         parts.append(
             Markup('<g data-symbol="{}" class="{}" data-tip="{}"><rect x="{}" y="{}" width="38" height="38" rx="3"/>'
                    '<text x="{}" y="{}">{}</text></g>').format(symbol, shade, tip, x, y, x + 19, y + 25, symbol)
@@ -56,13 +56,3 @@ def _shade_edges(values: Sequence[float]) -> list[float]:
     if high <= low * 1.01:
         low, high = low / 2, min(high * 2, np.finfo(float).max)
     return [float(v) for v in np.geomspace(low, high, SHADES + 1)[1:-1]]
-
-
-def _group_and_period(z: int) -> tuple[int, int]:
-    """Group and period of an element; lanthanides and actinides stand in two rows below, as periods 8 and 9."""
-    for first, below in ((57, 8), (89, 9)):
-        if first <= z < first + 15:
-            return 3 + z - first, below
-    period = next(i for i, noble in enumerate(NOBLE) if z <= noble)
-    left = z - NOBLE[period - 1]
-    return (left if left <= min(period, 2) else 18 - (NOBLE[period] - z)), period

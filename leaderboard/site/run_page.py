@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.board import MetricValue, Row, metric_value
+from leaderboard.board import MetricValue, Row, estimate_runs, metric_value
 from leaderboard.records import StoredRun
-from leaderboard.reports import PanelData, panel_data, scope_prefix
-from leaderboard.scoring import estimate_metrics
+from leaderboard.reports import PanelData, panel_data, preset_warning, scope_prefix
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
 from leaderboard.site.svg_figures import (
@@ -57,10 +56,7 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
     scored = truth.pair_scored(p)
     scores: Mapping[str, MetricValue] = row.metrics
     if len(runs) > 1:  # the row is their mean
-        scores = {
-            name: metric_value(e) for name, e in estimate_metrics(target.kind, [scored], target.ranked_by).items()
-        }
-    warning, notes = page_notes([row], board.preset, detailed=False)
+        scores = {name: metric_value(e) for name, e in estimate_runs(run.task, [record], [scored]).items()}
     withheld = stored.is_withheld(run)
     return {
         "run": run,
@@ -81,8 +77,8 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         ],
         "rank": "" if row.rank is None else html_rank(row),
         "ranked": sum(r.rank is not None for r in board.task_rows(run.task)),
-        "warning": warning,
-        "notes": notes[1:],  # the first is about intervals in a table
+        "warning": preset_warning([row], board.preset),
+        "notes": page_notes([row], detailed=False),
         "withheld": withheld,
         "sections": record_sections(record.record.raw),
         **({} if withheld else _predictions(stored, record, *panel_data([(truth.y, p)]))),

@@ -36,7 +36,7 @@ def interval_span(values: Sequence[MetricValue]) -> tuple[float, float] | None:
 
 
 def interval_bar(value: MetricValue, within: tuple[float, float], best: bool, width: int) -> Markup:
-    """Draw an interval with its value as a dot, in the strong colour if it is not significantly worse than the best."""
+    """Draw an interval with its value as a dot, in the strong colour if it is marked as one of the best."""
     if value.value is None:
         return Markup()
     low, high = within
@@ -51,13 +51,13 @@ def interval_bar(value: MetricValue, within: tuple[float, float], best: bool, wi
     return Markup('<svg class="{}" width="{}" height="10" aria-hidden="true">{}</svg>').format(kind, width, drawn)
 
 
-def rank_line(row: Row, count: int) -> Markup:
-    """Draw the ranks that a row may have, on a line of all ranks of the table."""
+def rank_line(row: Row, count: int, best: bool) -> Markup:
+    """Draw the ranks that a row may have, on a line of all ranks of the table; in the strong colour if it is marked."""
     if row.rank is None or row.rank_high is None:
         return Markup()
     scale = Axis(1, max(count, 2), 4, 56)
     a, b = scale.position(row.rank), scale.position(row.rank_high)
-    kind = "bar best" if row.rank == 1 else "bar"
+    kind = "bar best" if best else "bar"
     return Markup(
         '<svg class="{}" width="60" height="10" aria-hidden="true"><path class="all" d="M4 5H56"/>'
         '<path class="places" d="M{} 5h{}"/></svg>'

@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from leaderboard.board import ErrorClass, Row, break_down_errors
-from leaderboard.data import Task
+from leaderboard.data import Task, load_dataset
 from leaderboard.records import UNPRESET
-from leaderboard.reports import omitted_classes, panel_data, scope_prefix
+from leaderboard.reports import (
+    best_models,
+    interval_note,
+    omitted_classes,
+    panel_data,
+    preset_warning,
+    scope_prefix,
+)
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
 from leaderboard.site.periodic_table import periodic_table
@@ -35,7 +42,6 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
     """The values of task.html."""
     rows, metrics = board.task_rows(task), task.target.metrics
     withheld = any(stored.is_withheld(run.run) for row in rows for run in stored.runs(row))
-    warning, notes = page_notes(rows, board.preset, detailed=True)
     first_rows = rows[:CARDS]
     folds = sorted({run.run.fold for row in first_rows for run in stored.runs(row)})
     return {
@@ -49,8 +55,8 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "columns": COLUMNS,
         "ranked": sum(row.rank is not None for row in rows),
         "lines": _lines(stored, task, rows),
-        "warning": warning,
-        "notes": notes,
+        "warning": preset_warning(rows, board.preset),
+        "notes": [interval_note(rows, "html"), *page_notes(rows, detailed=True)],
         "costs": [(cost, figure) for cost in COSTS if (figure := cost_figure(rows, metrics[0], cost))],
         "withheld": withheld,
         "crystals": [] if withheld else [crystals_of(task, fold) for fold in folds],
@@ -69,16 +75,17 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
     first, *rest = task.target.metrics
     within = interval_span([row.metrics[first.name] for row in rows])
     ranked = sum(row.rank is not None for row in rows)
+    best = best_models(rows)
     place = {row.title: i for i, row in enumerate(rows)}
     return [
         {
             "row": row,
             "page": page_of_run(stored.runs(row)[0].run),
             "tagged": row.preset in UNPRESET,
-            "places": rank_line(row, ranked),
+            "places": rank_line(row, ranked, row.title in best),
             "tied": index_ranges([place[title] for title in row.tied_with]),
             "cells": [
-                board_cell(stored, row, first, row.rank == 1, within, BAR),
+                board_cell(stored, row, first, row.title in best, within, BAR),
                 *(board_cell(stored, row, metric, False, None, BAR) for metric in rest),
             ],
         }
@@ -117,6 +124,8 @@ def _cards(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
 
 def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row]) -> dict[str, Any] | None:
     """The periodic table of errors and the numbers behind it, the best model first; None without any."""
+    if not load_dataset(task.source).has_crystals:
+        return None
     shown = [run for row in rows for run in stored.runs(row)]
     breakdown = break_down_errors("element", task, shown, board.preset)
     classes = breakdown.classes

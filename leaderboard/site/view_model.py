@@ -11,8 +11,8 @@ from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard._util import safe_name
 from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs, runs_by_row
-from leaderboard.data import DEFAULT_RULE, Source, Task, data_file, list_sources, load_dataset
-from leaderboard.records import OWN_RUNS, PRETRAINED, UNPRESET, Run, StoredRun, list_runs, packaged_note
+from leaderboard.data import Source, Task, data_file, list_sources, load_dataset
+from leaderboard.records import OWN_RUNS, UNPRESET, Run, StoredRun, list_failures, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits, html_formula
 
 
@@ -29,7 +29,7 @@ class SiteBoard:
     @property
     def title(self) -> str:
         """As a task of it is typed: `open-dft`, `mp-2018@formula`."""
-        return self.source.name + ("" if self.rule == DEFAULT_RULE else f"@{self.rule}")
+        return self.source.name + ("" if self.rule == self.source.default_rule else f"@{self.rule}")
 
     def task_rows(self, task: Task) -> list[Row]:
         """The rows of one task, best first."""
@@ -42,7 +42,7 @@ class SiteData:
 
     boards: tuple[SiteBoard, ...]
     absent: tuple[str, ...]  # tasks whose labels are not available
-    notes: tuple[str, ...]  # sentences on runs that could not be used
+    notes: tuple[str, ...]  # sentences on stored runs as a whole: whose they are, which failed, which cannot be used
     stored_runs: tuple[StoredRun, ...]
 
     @cached_property
@@ -113,11 +113,13 @@ def load_site_data(root: Path | None) -> SiteData:
         all_tasks = [Task(source, target, rule) for target in source.targets]
         present = {stored.run.task for stored in of_split}
         absent += [t.name for t in all_tasks if t in present and data_file(source) is None]
-        for preset in sorted({stored.run.preset for stored in of_split} - UNPRESET) or [PRETRAINED]:
+        presets = {stored.run.preset for stored in of_split}
+        for preset in sorted(presets - UNPRESET) or sorted(presets)[:1]:
             rows, board_notes = rank_runs(of_split, all_tasks, preset)
             notes += [note for note in board_notes if not note.startswith(OTHERS)]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
+    notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 

@@ -2,6 +2,7 @@
 
 split.py            read and verify a split; the sides of a fold
 make.py             write a split; never used while running
+official.py         the splits of public boards, as published
 split_rules.py      the rules by which parts are assigned
 structure_match.py  which crystals of a data set are the same structure
 leakage.py          test structures that also occur in training or validation
@@ -18,7 +19,8 @@ from leaderboard.splitting.leakage import (
     shared_between_sides,
     store_comparison,
 )
-from leaderboard.splitting.make import FoldParts, part_of_group, write_split
+from leaderboard.splitting.make import FoldParts, part_of_group, split_table, write_split
+from leaderboard.splitting.official import JARVIS_FOLD, jarvis_parts, matbench_fold_parts, matbench_parts
 from leaderboard.splitting.split import (
     PARTS,
     SIDE_NAMES,
@@ -45,6 +47,7 @@ from leaderboard.splitting.structure_match import ComparedPair, compare_structur
 
 __all__ = [
     "DUPLICATES_FILE",
+    "JARVIS_FOLD",
     "LEAKAGE_PHRASE",
     "PARTS",
     "RULES",
@@ -66,13 +69,17 @@ __all__ = [
     "fold_leakage",
     "fold_sides",
     "folds_in_turn",
+    "jarvis_parts",
     "known_duplicates",
     "list_rules",
     "make_splits",
+    "matbench_fold_parts",
+    "matbench_parts",
     "part_of_group",
     "read_split",
     "shared_between_sides",
     "split_size",
+    "split_table",
     "store_comparison",
     "ten_parts",
     "write_split",

@@ -119,10 +119,13 @@ class FoldLeakage:
 
 
 def shared_between_sides(pairs: DuplicatePairs, sides: Sides) -> dict[str, str]:
-    """Map test ids to an id in training or validation that is the same structure, where `pairs` has one."""
+    """Map test ids to an id in training or validation that is the same structure, where `pairs` has one.
+
+    An id that a published split has on both sides is mapped to itself.
+    """
     seen, tested = {*sides.train, *sides.validate}, set(sides.test)
     ordered = ((x, y) for a, b in pairs for x, y in ((a, b), (b, a)))
-    return {x: y for x, y in ordered if x in tested and y in seen}
+    return {x: y for x, y in ordered if x in tested and y in seen} | {x: x for x in sides.test if x in seen}
 
 
 def fold_leakage(task: Task, fold: int, data: Dataset, pairs: DuplicatePairs) -> FoldLeakage:

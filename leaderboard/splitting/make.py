@@ -74,14 +74,18 @@ def write_split(
     rule: str,
     version: int,
     description: str,
-    id_to_part: Mapping[str, str],
+    id_to_part: Mapping[str, str] | Mapping[str, tuple[str, ...]],
     written_by: str = "recipes/splits.py",
     folds: Sequence[FoldParts] | None = None,
+    targets: Sequence[str] = (),
 ) -> None:
-    """Write `rule.csv` and `rule.toml` of a split into `folder`; without `folds`, those of `five_folds`."""
-    lines = ["id,part", *(f"{csv_cell(name)},{part}" for name, part in id_to_part.items())]
-    content = ("\n".join(lines) + "\n").encode()
-    counts = dict(sorted(Counter(id_to_part.values()).items()))
+    """Write `rule.csv` and `rule.toml` of a split into `folder`; without `folds`, those of `five_folds`.
+
+    With `targets`, `id_to_part` gives the part for each of them.
+    """
+    rows = {name: (part,) if isinstance(part, str) else part for name, part in id_to_part.items()}
+    content = split_table(rows, targets or ("part",))
+    counts = dict(sorted(Counter(" ".join(parts) for parts in rows.values()).items()))
     always = ["train"] if "train" in counts else []
     toml = [
         f"# Written by {written_by}",
@@ -105,6 +109,12 @@ def write_split(
     with atomic_write(folder / f"{rule}.csv") as temporary:
         temporary.write_bytes(content)
     write_text(folder / f"{rule}.toml", "\n".join(toml) + "\n")
+
+
+def split_table(rows: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> bytes:
+    """The CSV of a split: the parts of each id in some columns."""
+    lines = [",".join(("id", *columns)), *(",".join((csv_cell(name), *parts)) for name, parts in rows.items())]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def _toml_list(values: Iterable[object]) -> str:

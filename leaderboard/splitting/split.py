@@ -4,6 +4,10 @@
 of the CSV, and which parts test, validate and train in each fold. Of `random` and `formula` there are ten, `0` to `9`:
 fold k tests parts 2k and 2k+1, validates on part 2k+2 (mod 10), and trains on the other seven and on part `train`,
 which is in every fold. Rows of a part that a fold does not name, such as `withheld`, are not in it.
+
+Where every target of a data set has a split of its own, the CSV has a column for each instead of `part`. A part may be
+on two sides of a fold only if its name says so: `train+test` holds ids that a published split lists on both, which
+count as leaks.
 """
 
 from __future__ import annotations
@@ -13,8 +17,9 @@ import hashlib
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +46,18 @@ class Split:
     rule: str  # its name
     version: int
     sha256: str  # of the CSV
-    id_to_part: Mapping[str, str]
+    id_to_part: Mapping[str, str]  # of the first target, where each has its own
     folds: Mapping[int, Mapping[str, tuple[str, ...]]]  # the parts on each side (`SIDE_NAMES`) of each fold
+    by_target: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # id to part, where each has its own
+
+    @property
+    def lists_ids_twice(self) -> bool:
+        """Whether some ids are on two sides of a fold."""
+        return any("+" in part for fold in self.folds.values() for parts in fold.values() for part in parts)
+
+    def parts_of(self, target: Target) -> Mapping[str, str]:
+        """Id to part for a target."""
+        return self.by_target.get(target.name, self.id_to_part)
 
 
 @dataclass(frozen=True)
@@ -72,21 +87,32 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
         raise InputError(f"{table} was changed: its sha256 is {digest[:12]}..., but {toml.name} says "
                          f"{description['sha256'][:12]}...; {RESTORE}")  # fmt: skip
     with reading(table, "a split", RESTORE):
-        rows = [(name, part) for name, part in csv.reader(io.StringIO(content.decode("utf-8"), newline=""))][1:]
-    id_to_part = dict(rows)
-    if len(id_to_part) != len(rows):
-        ((twice, _),) = Counter(name for name, _ in rows).most_common(1)
+        by_target, twice = _parse_table(content)
+    if twice is not None:
         raise InputError(f"{table} lists id '{twice}' more than once: its parts overlap")
+    id_to_part = next(iter(by_target.values()))
     with reading(toml, "the description of a split", RESTORE):
         folds = {int(k): {side: tuple(fold[side]) for side in SIDE_NAMES} for k, fold in description["folds"].items()}
     for k, fold in folds.items():
-        used = [part for side in SIDE_NAMES for part in fold[side]]
+        used = [part for side in SIDE_NAMES for part in fold[side] if side not in part.split("+")]
         if len(set(used)) != len(used):
             raise InputError(f"{toml}: fold {k} uses a part on two sides")
-    if surplus := id_to_part.keys() - dataset.rows.keys():
+    if not dataset.rows.keys() >= id_to_part.keys():
+        surplus = id_to_part.keys() - dataset.rows.keys()
         raise InputError(f"{table} lists {len(surplus)} ids that {dataset.source.file} lacks, such as {min(surplus)}: "
                          "the file of the data set is of another version")  # fmt: skip
-    return Split(dataset.source.name, rule, description["version"], digest, id_to_part, folds)
+    own = {} if list(by_target) == ["part"] else by_target
+    return Split(dataset.source.name, rule, description["version"], digest, id_to_part, folds, own)
+
+
+@lru_cache(maxsize=2)  # every fold of a task asks for it
+def _parse_table(content: bytes) -> tuple[Mapping[str, Mapping[str, str]], str | None]:
+    """The part of each id by the name of the column, and an id that is listed twice."""
+    (_, *names), *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+    ids, *columns = zip(*rows, strict=True)
+    maps = {name: dict(zip(ids, parts, strict=True)) for name, parts in zip(names, columns, strict=True)}
+    twice = Counter(ids).most_common(1)[0][0] if any(len(parts) < len(ids) for parts in maps.values()) else None
+    return maps, twice
 
 
 def split_folder(source: Source, folder: Path = SPLITS_FOLDER) -> Path:
@@ -121,13 +147,14 @@ def _published_digests(folder: Path) -> dict[str, str]:
 
 
 def list_rules(source: Source) -> list[str]:
-    """The names of the splits of a data set, `random` first."""
-    return sorted((p.stem for p in split_folder(source).glob("*.toml")), key=lambda rule: (rule != "random", rule))
+    """The names of the splits of a data set, first that of a task which names none."""
+    rules = (p.stem for p in split_folder(source).glob("*.toml"))
+    return sorted(rules, key=lambda rule: (rule != source.default_rule, rule))
 
 
-def split_size(source: Source, rule: str = "random") -> int:
+def split_size(source: Source, rule: str = "") -> int:
     """How many ids a split lists, read from its TOML alone."""
-    return sum(_read_toml(split_folder(source) / f"{rule}.toml")["counts"].values())
+    return sum(_read_toml(split_folder(source) / f"{rule or source.default_rule}.toml")["counts"].values())
 
 
 def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sides:
@@ -137,13 +164,13 @@ def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sid
     """
     if fold not in split.folds:
         raise InputError(f"there is no fold {fold}: split {split.dataset}@{split.rule} has {len(split.folds)}, from 0")
-    labels = dataset.labels(target)
-    with_label = [name for name, y in zip(dataset.ids, labels, strict=True) if np.isfinite(y)]
+    with_label = list(compress(dataset.ids, np.isfinite(dataset.labels(target)).tolist()))
     if target.model_of:
         return Sides((), (), tuple(with_label))
     chosen = split.folds[fold]
-    sides = (tuple(n for n in with_label if split.id_to_part.get(n) in chosen[side]) for side in SIDE_NAMES)
-    return Sides(*sides)
+    parts = list(map(split.parts_of(target).get, with_label))
+    members = (frozenset(chosen[side]).__contains__ for side in SIDE_NAMES)
+    return Sides(*(tuple(compress(with_label, map(is_member, parts))) for is_member in members))
 
 
 def find_empty_sides(

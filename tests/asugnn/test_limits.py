@@ -15,7 +15,7 @@ from ase.db import connect
 
 from asugnn import Crystal, InputError, limits
 from asugnn.ase_files import read_ase_database
-from asugnn.crystal import MIN_DISTANCE
+from asugnn.crystal import MIN_DISTANCE, find_coinciding_pair
 from asugnn.reading import parse_json, read_csv_rows, read_json, reading
 from asugnn.structure_files import read_crystals
 
@@ -153,11 +153,10 @@ def test_the_first_coinciding_pair_is_that_of_all_pairs(seed: int):
         lattice, n = rng.normal(size=(3, 3)) * rng.choice([0.1, 1, 5]), int(rng.integers(2, 12))
         sites = rng.random((n, 3)) * 3
         sites[-1] = sites[0] + rng.integers(-2, 3, 3) + rng.normal(size=3) * rng.choice([0.001, 0.02])
-        crystal = Crystal.checked(lattice, sites, np.ones(n, int))
         shift = sites[:, None] - sites[None]
         close = np.linalg.norm((shift - np.round(shift)) @ lattice, axis=-1) < MIN_DISTANCE
         pairs = [tuple(pair) for pair in np.argwhere(np.triu(close, 1)).tolist()]
-        assert crystal._find_coinciding_pair() == (pairs[0] if pairs else None), seed
+        assert find_coinciding_pair(lattice, sites) == (pairs[0] if pairs else None), seed
 
 
 def test_json_of_the_greatest_depth_is_read():

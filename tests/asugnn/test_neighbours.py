@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from asugnn import Crystal
 from asugnn.neighbours import (
     SHELL,
-    MergedGraph,
     Neighbours,
-    merge_equivalent_atoms,
     nearest_neighbours,
     neighbours_within,
     shell_weights,
@@ -199,65 +197,3 @@ def test_shares_where_there_are_fewer():
     pairs = nearest_neighbours(crystal, 12, 7.0)
     assert len(pairs) == 6
     assert (shell_weights(pairs, 12) == 1).all()
-
-
-def of(crystal: Crystal) -> MergedGraph:
-    pairs = nearest_neighbours(crystal, 12, 8.0)
-    return merge_equivalent_atoms(crystal, pairs, shell_weights(pairs, 12))
-
-
-@pytest.mark.parametrize(
-    ("name", "classes"), [("fcc", 1), ("diamond", 1), ("rocksalt", 2), ("hcp", 1), ("perovskite", 3)]
-)
-def test_quotient_has_an_atom_for_each_orbit(name: str, classes: int):
-    graph = of(CRYSTALS[name])
-    assert len(graph.atom) == classes
-    assert graph.multiplicity.sum() == len(CRYSTALS[name])
-    assert np.allclose(np.bincount(graph.centre, graph.weight), 12)
-
-
-def test_quotient_splits_what_differs_only_far_away():
-    """Two chains of equal bonds, one of which ends at another element: its atoms differ from the inside out."""
-    frac = np.array([[i / 8, 0, 0] for i in range(8)])
-    alike = Crystal(np.diag([16.0, 20, 20]), frac, [6] * 8)
-    one = Crystal(np.diag([16.0, 20, 20]), frac, [7] + [6] * 7)
-    pairs = nearest_neighbours(alike, 2, 3.0)
-    assert len(merge_equivalent_atoms(alike, pairs, np.ones(len(pairs))).atom) == 1
-    assert len(merge_equivalent_atoms(one, pairs, np.ones(len(pairs))).atom) == 5  # mirror images stay together
-
-
-def described(crystal: Crystal) -> list[tuple[float, ...]]:
-    graph = of(crystal)
-    per_atom = graph.multiplicity / len(crystal)
-    z = crystal.numbers[graph.atom]
-    columns = (z[graph.centre], per_atom[graph.centre], z[graph.other], graph.distance, graph.weight)
-    return sorted(map(tuple, np.column_stack(columns).round(6).tolist()))
-
-
-@pytest.mark.parametrize("name", CRYSTALS)
-def test_quotient_is_the_same_however_the_crystal_is_given(name: str):
-    crystal = CRYSTALS[name]
-    double = Crystal(
-        np.diag([2, 1, 1]) @ crystal.lattice,
-        np.vstack([(crystal.frac_coords + np.array([k, 0, 0])) / [2, 1, 1] for k in range(2)]),
-        np.tile(crystal.numbers, 2),
-    )
-    for other in (moved(crystal, 5), double, moved(double, 6)):
-        assert np.allclose(described(other), described(crystal), atol=1e-5)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 10**6))
-def test_quotient_sums_as_the_whole_graph(seed: int):
-    """Any sum over neighbours of a function of element and distance, repeated twice."""
-    crystal = random_crystal(seed)
-    pairs = nearest_neighbours(crystal, 12, 8.0)
-    weight = shell_weights(pairs, 12)
-    graph = merge_equivalent_atoms(crystal, pairs, weight)
-    x = np.sqrt(crystal.numbers)
-    y = x[graph.atom]
-    for _ in range(2):
-        x = np.bincount(pairs.centre, weight * np.exp(-pairs.distance) * x[pairs.other], len(crystal))
-        y = np.bincount(graph.centre, graph.weight * np.exp(-graph.distance) * y[graph.other], len(graph.atom))
-    assert np.allclose(x[graph.atom], y, rtol=1e-3)
-    assert np.isclose(x.sum(), (y * graph.multiplicity).sum(), rtol=1e-3)

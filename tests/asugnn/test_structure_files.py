@@ -24,8 +24,8 @@ CELL = "".join(f"_cell_{k} {v}\n" for k, v in zip(
 ))  # fmt: skip
 ROCK_SALT = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
 RHOMBOHEDRAL = "_symmetry_space_group_name_H-M 'R -3 m'\n"
+SKEWED = CELL.replace("90", "57").replace("5.64\n", "6\n")
 FLAT = "4 0 0\n0 4 0\n4 4 0"
-SCALARS = "".join(f"_atom_site_{key} 0\n" for key in ("label", "fract_x", "fract_y", "fract_z"))
 PLAIN, TYPED, FULL = "", "type_symbol ", "type_symbol occupancy "
 
 
@@ -129,6 +129,38 @@ def test_a_poscar_goes_by_many_names(tmp_path, name):
     assert crystal.formula == "ClNa"
 
 
+POSCARS = {
+    "three scales": (poscar(scale="1.0 1.0 2.0"), (4, 4, 8), 0.5),
+    "volume": (poscar(scale="-512"), (8, 8, 8), 0.5),
+    "volume, Cartesian": (poscar(scale="-512", mode="Cartesian", second="2 2 2"), (8, 8, 8), 0.5),
+    "three scales, Cartesian": (poscar(scale="1 1 2", mode="Cartesian", second="2 2 2"), (4, 4, 8), 0.5),
+    "exponents of Fortran": (poscar(cell="0.4D1 0 0\n0 4d0 0\n0 0 4.D+0", second="5D-1 .5d0 0.5"), (4, 4, 4), 0.5),
+    "selective dynamics": (poscar(mode="Selective\nDirect", second="0.5 0.5 0.5 T F T"), (4, 4, 4), 0.5),
+    "names of potentials": (poscar(elements="Na_pv/f474ac0d Cl/79d9987a"), (4, 4, 4), 0.5),
+    "remarks": (poscar(counts="1 1 ! atoms", second="0.5 0.5 0.5 # Cl"), (4, 4, 4), 0.5),
+    "no spaces": (poscar(second="-0.5-0.5-0.5"), (4, 4, 4), -0.5),
+    "VASP 4": ("c\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0 Na\n0.5 0.5 0.5 Cl\n", (4, 4, 4), 0.5),
+    "Latin-1": (poscar().replace("comment", "Zurück"), (4, 4, 4), 0.5),
+}
+
+
+@pytest.mark.parametrize("name", POSCARS)
+def test_what_vasp_allows(tmp_path, name):
+    content, lengths, second = POSCARS[name]
+    (tmp_path / "POSCAR").write_bytes(content.encode("latin-1"))
+    ((_, crystal),) = read_crystals(tmp_path / "POSCAR").items()
+    assert crystal.numbers.tolist() == [11, 17]
+    assert np.allclose(np.linalg.norm(crystal.lattice, axis=1), lengths)
+    assert np.allclose(crystal.frac_coords, [[0, 0, 0], [second] * 3])
+
+
+def test_xyz_in_latin_1_with_exponents_of_fortran(tmp_path):
+    content = xyz("Na 0.0D0 0 0", "Cl 2.0d0 .2D1 2", lattice='Lattice="4d0 0 0 0 4 0 0 0 4"', more='by="Zurück"')
+    (tmp_path / "a.xyz").write_bytes(content.encode("latin-1"))
+    ((_, crystal),) = read_crystals(tmp_path / "a.xyz").items()
+    assert np.allclose(crystal.frac_coords, [[0, 0, 0], [0.5] * 3])
+
+
 def test_objects_of_other_packages():
     for structure in CRYSTALS.values():
         ours = crystal_from_pymatgen(structure)
@@ -158,9 +190,11 @@ def test_several_structures_are_numbered(tmp_path):
 
 
 def test_deuterium_is_hydrogen(tmp_path):
-    (tmp_path / "a.cif").write_text(cif("D1 D 0 0 0", "T1 T 0 0 .2", "Li1 Li 0.5 0.5 0.5", keys=TYPED))
-    ((_, crystal),) = read_crystals(tmp_path / "a.cif").items()
-    assert sorted(crystal.numbers) == [1, 1, 3]
+    (tmp_path / "a.cif").write_text(cif("D1 D 0 0 0", "D2 ? 0 0 .2", "Li1 Li 0.5 0.5 0.5", keys=TYPED))
+    (tmp_path / "a.xyz").write_text(xyz("D 0 0 0", "D 0 0 1", "Li 2 2 2"))
+    for name in ("a.cif", "a.xyz"):
+        ((_, crystal),) = read_crystals(tmp_path / name).items()
+        assert sorted(crystal.numbers) == [1, 1, 3]
     assert crystal_from_pymatgen(Structure(Lattice.cubic(4), ["D"], [[0, 0, 0]])).numbers.tolist() == [1]
 
 
@@ -198,56 +232,60 @@ REFUSED = {
     "half occupied": ("a.cif", cif("Na1 Na 0.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 0.5: every site must"),
     "shared": ("a.cif", cif("Na1 Na 0.5 0 0 0", "K1 K 0.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 0.5"),
     "unoccupied": ("a.cif", cif("O1 O 1 0 0 0", "Na1 Na 0 .5 0 0", keys=FULL), "site 2 (Na1) has occupancy 0"),
-    "occupancy left out": ("a.cif", cif("Na1 Na . 0 0 0", keys=FULL), "site 1 (Na1) has occupancy ."),
     "occupied twice": ("a.cif", cif("Na1 Na 1.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 1.5"),
-    "mixture": ("a.cif", cif("'Nb,Zr' '0.8Nb + 0.2Zr' 1 0 0 0", keys=FULL), "has occupancy 0.8"),
+    "mixture": ("a.cif", cif("'Nb,Zr' '0.8Nb + 0.2Zr' 1 0 0 0", keys=FULL), "site 1 is '0.8Nb + 0.2Zr': "),
     "coordinate nan": ("a.cif", cif("Na1 nan 0 0"), "site 1 (Na1) has coordinate x 'nan': it must be a number"),
     "coordinate inf": ("a.cif", cif(P1, "Cl1 0 0 inf"), "site 2 (Cl1) has coordinate z 'inf'"),
     "coordinate unknown": ("a.cif", cif("Na1 ? 0 0"), "site 1 (Na1) has coordinate x '?'"),
     "coordinate left out": ("a.cif", cif("Na1 0 . 0"), "site 1 (Na1) has coordinate y '.'"),
-    "coinciding": ("a.cif", cif(P1, "Cl1 0 0 0"), "two atoms coincide"),
-    "coinciding by symmetry": ("a.cif", cif(P1, "Na2 .5 .5 0", CL, head=ROCK_SALT), "two atoms coincide"),
-    "nearly coinciding": ("a.cif", cif(P1, "Cl1 0.003 0 0"), "atoms 1 (Na) and 2 (Cl) coincide"),
-    "O on H": ("a.cif", cif("O1 0 0 0", "H1 0 0 0"), "hydrogen atoms without coordinates"),
+    "coinciding": ("a.cif", cif(P1, "Cl1 0 0 0"), "sites 1 (Na1) and 2 (Cl1) coincide"),
+    "coinciding by symmetry": ("a.cif", cif(P1, "Na2 .5 .5 0", CL, head=ROCK_SALT), "sites 1 (Na1) and 2 (Na2)"),
+    "nearly coinciding": ("a.cif", cif(P1, "Cl1 0.003 0 0"), "sites 1 (Na1) and 2 (Cl1) coincide"),
+    "O on H": ("a.cif", cif("O1 0 0 0", "H1 0 0 0"), "sites 1 (O1) and 2 (H1) coincide"),
     "water": ("a.cif", cif("O1 Wat 0 0 0", keys=TYPED), "site 1 is 'Wat': this is not an element"),
-    "attached hydrogen": ("a.cif", cif("O1 2 0 0 0", keys="attached_hydrogens "), "hydrogen atoms without coordinates"),
+    "attached hydrogen": ("a.cif", cif("O1 2 0 0 0", keys="attached_hydrogens "), "2 hydrogen atoms without"),
     "vacancy": ("a.cif", cif("V1 Vac 0 0 0", keys=TYPED), "site 1 is 'Vac': this is not an element"),
-    "dummy": ("a.cif", cif("X1 0 0 0"), "site 1 is 'X': this is not an element"),
-    "capitals": ("a.cif", cif("HO1 0 0 0"), "'HO1' is not the symbol of an element"),
+    "dummy": ("a.cif", cif("X1 0 0 0"), "site 1 is 'X1': this is not an element"),
+    "capitals": ("a.cif", cif("HO1 0 0 0"), "site 1 is 'HO1': this is not an element"),
     "formula without H": ("a.cif", cif(P1, head="_chemical_formula_sum 'Na H'\n"), "disagree about H: are"),
-    "formula with more": ("a.cif", cif(P1, CL, head="_chemical_formula_sum 'Na Cl2'\n"), "its atoms disagree"),
+    "formula with more": ("a.cif", cif(P1, CL, head="_chemical_formula_sum 'Na Cl2'\n"), "disagree: are atoms missing"),
     "no cell": ("a.cif", cif(P1, cell=""), "it lacks _cell_length_a"),
     "length 0": ("a.cif", cif(P1, cell=CELL.replace("5.64(1)", "0")), "_cell_length_a is '0': it must be"),
     "angle nan": ("a.cif", cif(P1, cell=CELL.replace("90", "nan")), "_cell_angle_alpha is 'nan'"),
     "flat cell": ("a.cif", cif(P1, cell=CELL.replace("gamma 90", "gamma 180")), "the cell has no volume"),
     "no fractions": ("a.cif", cif(P1).replace("fract", "Cartn"), "it lacks _atom_site_fract_x"),
-    "not a loop": ("a.cif", f"data_x\n{CELL}{SCALARS}", "in a loop_"),
     "unknown space group": ("a.cif", cif(P1, head=ROCK_SALT.replace("3", "oops")), "write out the symmetry operations"),
-    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=CELL.replace("90", "57")), "does not fit"),
-    "second block": ("a.cif", cif(P1) + cif("Na1 ? 0 0"), "structure 2: site 1 (Na1) has coordinate x '?'"),
-    "cut off": ("a.cif", cif(P1, "Cl1 0.5 0.5"), "it may be damaged"),
+    "other setting": ("a.cif", cif("Bi1 .2 .2 .2", head=RHOMBOHEDRAL, cell=SKEWED), "does not fit its cell"),
+    "second block": ("a.cif", cif(P1) + cif("Na1 ? 0 0"), "structure 2 (data_x, line 14): site 1 (Na1) has"),
+    "cut off": ("a.cif", cif(P1, "Cl1 0.5 0.5"), "the loop_ in line 8 is incomplete: of its 4 tags, the last"),
     "POSCAR without elements": ("POSCAR", poscar().replace("Na Cl\n", ""), "it names no elements"),
     "POSCAR, element too many": ("POSCAR", poscar(elements="Na Cl Br"), "names 3 elements but counts the atoms of 2"),
     "POSCAR, count too many": ("POSCAR", poscar(elements="Na"), "it names 1 elements but counts the atoms of 2"),
-    "POSCAR cut off": ("POSCAR", poscar(counts="1 2"), "it may be damaged"),
-    "POSCAR with a dummy": ("POSCAR", poscar(elements="Xx Cl"), "site 1 is 'Xx': this is not an element"),
-    "POSCAR with nan": ("POSCAR", poscar(second="0 nan 0"), "atom 2 has a coordinate that is not a finite number"),
+    "POSCAR cut off": ("POSCAR", poscar(counts="1 2"), "it announces 3 atoms, and 2 positions follow"),
+    "POSCAR with a dummy": ("POSCAR", poscar(elements="Xx Cl"), "line 6 names 'Xx': this is not an element"),
+    "POSCAR with nan": ("POSCAR", poscar(second="0 nan 0"), "line 10 is '0 nan 0': it must be a position"),
     "POSCAR, flat": ("POSCAR", poscar(cell=FLAT), "the cell has no volume"),
     "POSCAR, flat, Cartesian": ("POSCAR", poscar(cell=FLAT, mode="Cartesian"), "the cell has no volume"),
-    "POSCAR in Latin-1": ("POSCAR", poscar().replace("comment", "Zurück").encode("latin-1"), "it may be damaged"),
     "xyz without a cell": ("a.xyz", xyz("Na 0 0 0", lattice=""), "the cell is not periodic"),
     "slab": ("a.xyz", xyz("Na 0 0 0", more='pbc="T T F"'), "structure 1: the cell is not periodic in all three"),
     "xyz with a dummy": ("a.xyz", xyz("Na 0 0 0", "X 1 1 1"), "site 2 is 'X': this is not an element"),
     "xyz with no element": ("a.xyz", xyz("Na 0 0 0", "Qq 1 1 1"), "'Qq' is not an element"),
     "xyz with nan": ("a.xyz", xyz("Na 0 0 nan"), "atom 1 has a coordinate that is not a finite number"),
     "xyz cut off": ("a.xyz", "3\n" + xyz("Na 0 0 0", "Cl 2 2 2").split("\n", 1)[1], "line 1 announces 3 atoms, and 2 "),
+    "xyz, columns": ("a.xyz", xyz("Na 0 0"), "line 3 has 3 columns, and its frame announces 4"),
+    "xyz, no number": ("a.xyz", xyz("Na 0 0 x"), "line 3 has 'x' where a number must be"),
+    "xyz, Lattice of 3": ("a.xyz", xyz("Na 0 0 0", lattice='Lattice="4 4 4"'), "line 2: Lattice is '4 4 4'"),
+    "POSCAR without a mode": ("POSCAR", poscar().replace("Direct\n", ""), "line 8, which must be Direct or Cartesian"),
+    "POSCAR, scale 0": ("POSCAR", poscar(scale="0"), "line 2 is the scale 0"),
+    "POSCAR, two scales below 0": ("POSCAR", poscar(scale="1 -1 -1"), "three scales must be positive"),
+    "POSCAR, no number": ("POSCAR", poscar(cell="4 0 0\n0 a 0\n0 0 4"), "line 4 is '0 a 0': it must be a vector"),
     "xyz, flat": ("a.xyz", xyz("Na 0 0 0", lattice='Lattice="4 0 0 0 4 0 0 4 0"'), "the cell has no volume"),
     "no database": ("a.db", b"SQLite format 3\0" + bytes(50), "it is no ASE database"),
     "JSON of something": ("a.json", '{"a": 1}', "it is neither a pymatgen structure nor an ASE database"),
     "JSON cut off": ("a.json", '{"lattice": ', "it may be damaged"),
     "JSON, deep": ("a.json", "[" * 100_000, "it may be damaged"),
-    "ending": ("a.pdb", "HETATM", "crystals are read from CIF (.cif), POSCAR"),
-    "no ending": ("crystal", "Na", "crystals are read from CIF (.cif), POSCAR"),
+    "ending": ("a.pdb", "HETATM", "crystals are read from CIF (.cif, .mcif), POSCAR"),
+    "no ending": ("crystal", "Na", "crystals are read from CIF (.cif, .mcif), POSCAR"),
 }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -351,3 +352,40 @@ def test_a_gpu_trains_the_same_network(tmp_path):
     context = Context(device="cuda", precision="bfloat16", folder=tmp_path)
     history = train(module, made(), mse_loss, optimiser, None, context, epochs=60, patience=60)
     assert min(row["val"] for row in history) < 0.2 * history[0]["val"]
+
+
+def test_the_next_batch_is_collated_while_the_network_works():
+    """The network waits in its first step until the second batch is there."""
+    batches, second, calls = made(16, 8), threading.Event(), []
+
+    def collate(xs):
+        calls.append(threading.current_thread())
+        if len(calls) == 3:  # one batch of the validation side, two of the training side
+            second.set()
+        return {"x": torch.stack(list(xs))}
+
+    class Waiting(Network):
+        def forward(self, batch):
+            assert not self.training or second.wait(timeout=20)
+            return super().forward(batch)
+
+    network = Waiting()
+    ahead = Batches(batches.train, batches.y_train, batches.val, batches.y_val, collate, 8)
+    train(network, ahead, mse_loss, torch.optim.SGD(network.parameters(), 0.01), None, Context(), epochs=1, patience=9)
+    assert len(calls) == 1 + 2
+    assert threading.main_thread() not in calls[1:]
+
+
+def test_a_fault_of_collating_reaches_the_caller():
+    def collate(xs):
+        if threading.current_thread() is not threading.main_thread():
+            raise InputError("crystal 'a': no")
+        return {"x": torch.stack(list(xs))}
+
+    batches = made()
+    wrong = Batches(batches.train, batches.y_train, batches.val, batches.y_val, collate, 8)
+    network = Network()
+    with pytest.raises(InputError, match="crystal 'a'"):
+        train(
+            network, wrong, mse_loss, torch.optim.SGD(network.parameters(), 0.1), None, Context(), epochs=1, patience=9
+        )

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from every_atom import whole_graph
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.elements import element_values
@@ -18,7 +19,7 @@ from baselines._matgl import ELEMENTS
 from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
 from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, composition_features, element_properties
-from baselines.m3gnet import M3GNet
+from baselines.m3gnet import M3GNet, angles_at_centres
 from baselines.m3gnet_potential import M3GNetPotential
 from baselines.mean import Mean
 from baselines.megnet import MEGNet
@@ -190,7 +191,7 @@ def test_lonely_atoms_are_bound_to_their_nearest_shell():
 def test_a_crystal_without_neighbours_has_a_graph_in_training(cls):
     """An atom in a box of 20 angstrom has its six images, whatever the cut-off."""
     inputs = cls().inputs(Crystal(20 * np.eye(3), [[0, 0, 0]], [2]))
-    assert inputs["weight"].sum() == 6 if "weight" in inputs else len(inputs["bonds"]) == 6
+    assert inputs["weight"].sum() == 6
 
 
 @pytest.mark.parametrize("cls", [CGCNN, MEGNet, M3GNet])
@@ -242,45 +243,6 @@ def test_convolution_is_equation_5_of_the_paper():
             total += weight[k] / (1 + np.exp(-gate)) * np.log1p(np.exp(core))
         expected = np.log1p(np.exp(x[i].numpy() + norm(convolution.norm_sum, total)))
         assert np.allclose(ours[i], expected, rtol=1e-9)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_cgcnn_computes_alike_atoms_once(training: bool):
-    """Outputs, gradients and running statistics are those of every atom and every pair under PyTorch's own norm."""
-    corners = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])  # twelve equal neighbours each
-    crystals = [Crystal(a * np.eye(3), corners, z) for a, z in ((3.7, [79, 29, 29, 29]), (4.1, [47] * 4))]
-    crystals.append(Crystal(3.9 * np.eye(3), corners, [26, 26, 78, 78]))
-    model = CGCNN(convolutions=2)
-    torch.manual_seed(0)
-    ours = model.network().double()
-    full = model.network().double()
-    full.load_state_dict(ours.state_dict())
-    for convolution in full.convolutions:
-        for name in ("norm_gate", "norm_sum"):
-            norm = torch.nn.BatchNorm1d(getattr(convolution, name).num_features).double()
-            norm.load_state_dict(getattr(convolution, name).state_dict())
-            norm.forward = lambda x, *_, norm=norm: torch.nn.BatchNorm1d.forward(norm, x)
-            setattr(convolution, name, norm)
-    every, few = [], [model.inputs(c) for c in crystals]
-    for c in crystals:
-        pairs = nearest_neighbours(c, 12, 8.0)
-        assert np.allclose(shell_weights(pairs, 12), 1)  # PyTorch's norm knows no weights
-        every.append({"numbers": c.numbers, "multiplicity": np.ones(len(c)), "centre": pairs.centre,
-                      "other": pairs.other, "distance": pairs.distance, "weight": np.ones(len(pairs))})  # fmt: skip
-    assert sum(len(x["centre"]) for x in few) < sum(len(x["centre"]) for x in every) / 3
-    outputs = []
-    for network, inputs in ((ours, few), (full, every)):
-        network.train(training)
-        batch = model.batch(inputs)
-        batch = {k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in batch.items()}
-        y = network(batch)
-        y.square().sum().backward()
-        outputs.append(y.detach())
-    assert torch.allclose(*outputs, rtol=1e-5)
-    for (name, a), (_, b) in zip(ours.named_parameters(), full.named_parameters(), strict=True):
-        assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-4 * float(b.grad.abs().max()) + 1e-6), name
-    for (name, a), (_, b) in zip(ours.named_buffers(), full.named_buffers(), strict=True):
-        assert name.endswith("tracked") or torch.allclose(a, b, rtol=1e-5), name
 
 
 def test_element_values_are_one_hot_groups():
@@ -387,11 +349,11 @@ def test_alignn_is_the_published_model(training: bool, monkeypatch: pytest.Monke
     model = ALIGNN()
     torch.manual_seed(0)
     ours = model.network().train(training)
-    batch = model.batch([model.inputs(c) for c in crystals])
+    graph = whole_graph(model, crystals)
 
     def pool():
-        counts = torch.bincount(batch["crystal"])[:, None]
-        return lambda _, x: x.new_zeros(len(crystals), x.shape[1]).index_add(0, batch["crystal"], x) / counts
+        counts = torch.bincount(graph["crystal"])[:, None]
+        return lambda _, x: x.new_zeros(len(crystals), x.shape[1]).index_add(0, graph["crystal"], x) / counts
 
     def verb(name: str):
         return lambda *words: (name, *words)
@@ -403,13 +365,16 @@ def test_alignn_is_the_published_model(training: bool, monkeypatch: pytest.Monke
     assert sum(p.numel() for p in theirs.parameters()) == 4_026_753
     weights = {n: v for n, v in ours.alignn.state_dict().items() if n in theirs.state_dict()}
     theirs.load_state_dict(weights)
-    unit = torch.nn.functional.normalize(batch["bonds"], dim=1)
-    cosine = -(unit[batch["first"]] * unit[batch["second"]]).sum(dim=1)
-    atoms = {"atom_features": ours.elements[batch["numbers"]]}
-    g = Frame(batch["source"], batch["target"], atoms, {"r": batch["bonds"]}, len(batch["numbers"]))
-    lines = Frame(batch["first"], batch["second"], {}, {"h": cosine}, len(batch["bonds"]))
+    source, target, bonds = graph["other"], graph["centre"], -graph["bonds"].float()
+    first, second = torch.nonzero(target[:, None] == source, as_tuple=True)
+    unit = torch.nn.functional.normalize(bonds, dim=1)
+    cosine = -(unit[first] * unit[second]).sum(dim=1)
+    atoms = {"atom_features": ours.elements[graph["numbers"]]}
+    g = Frame(source, target, atoms, {"r": bonds}, len(graph["numbers"]))
+    lines = Frame(first, second, {}, {"h": cosine}, len(bonds))
     with torch.no_grad():
-        expected, values = theirs((g, lines, None)), ours(batch)
+        expected = theirs((g, lines, None))
+        values = ours(model.batch([model.inputs(c) for c in crystals]))
     assert torch.allclose(values, expected, rtol=1e-5, atol=1e-5), (values, expected)
 
 
@@ -425,21 +390,36 @@ def test_bonds_go_both_ways_once():
 def test_line_graph_pair_by_pair():
     for crystal in made().crystals[-2:]:
         pairs = pairs_both_ways(nearest_neighbours(crystal, 12, 8.0))
-        first, second = line_graph(pairs.centre, pairs.other, len(crystal))
-        expected = {(a, b) for a in range(len(pairs)) for b in range(len(pairs)) if pairs.other[a] == pairs.centre[b]}
-        assert set(zip(first.tolist(), second.tolist(), strict=True)) == expected
-        assert len(first) == len(expected)
+        vectors = pairs.vectors(crystal)
+        angles = line_graph(pairs, vectors, len(crystal))
+        # A bond goes from `other` to `centre`: the first ends where the second starts.
+        expected = {(a, b) for a in range(len(pairs)) for b in range(len(pairs)) if pairs.centre[a] == pairs.other[b]}
+        assert set(zip(angles.first.tolist(), angles.second.tolist(), strict=True)) == expected
+        assert len(angles.first) == len(expected)
+        to_first, to_second = -vectors[angles.first], vectors[angles.second]  # from the atom between them
+        lengths = np.linalg.norm(to_first, axis=1) * np.linalg.norm(to_second, axis=1)
+        assert np.allclose(angles.cosine, (to_first * -to_second).sum(axis=1) / lengths * -1)
 
 
 def test_angles_of_a_close_packing():
     """At an atom of an fcc metal, each of 12 bonds has neighbours at 0, 60, 90, 120 and 180 degrees."""
-    model = ALIGNN(width=8, alignn_layers=1, gcn_layers=1)
-    network, seen = model.network().eval(), SimpleNamespace()
-    network.alignn.angle_embedding.register_forward_pre_hook(lambda _, inputs: setattr(seen, "cosine", inputs[0]))
-    network(model.batch([model.inputs(Crystal(4.05 * FCC, [[0, 0, 0]], [13]))]))
-    values, counts = np.unique(seen.cosine.numpy().round(5) + 0.0, return_counts=True)
-    assert values.tolist() == [-1, -0.5, 0, 0.5, 1]
-    assert counts.tolist() == [12, 48, 24, 48, 12]
+    inputs = ALIGNN().inputs(Crystal(4.05 * FCC, [[0, 0, 0]], [13]))
+    assert inputs["cosine"].round(5).tolist() == [-1, -0.5, 0, 0.5, 1]
+    assert (inputs["weight"].tolist(), inputs["received"].tolist()) == ([12], [5])
+    assert inputs["angle_weight"][np.argsort(inputs["angle"])].tolist() == [1, 4, 2, 4, 1]  # of each of the 12 bonds
+
+
+def test_triples_of_m3gnet_pair_by_pair():
+    for crystal in made().crystals[-2:]:
+        pairs = bound(crystal, 5.0)
+        vectors = pairs.vectors(crystal)
+        angles = angles_at_centres(pairs, vectors, 3.5)
+        short = np.flatnonzero(pairs.distance <= 3.5).tolist()
+        expected = {(a, b) for a in short for b in short if a != b and pairs.centre[a] == pairs.centre[b]}
+        assert set(zip(angles.first.tolist(), angles.second.tolist(), strict=True)) == expected
+        cosine = [vectors[a] @ vectors[b] / pairs.distance[a] / pairs.distance[b]
+                  for a, b in zip(angles.first, angles.second, strict=True)]  # fmt: skip
+        assert np.allclose(angles.cosine, cosine)
 
 
 # Training ------------------------------------------------------------------------------------------------------------

@@ -172,7 +172,16 @@ def test_the_ends_hold_the_true_mean_rank():
             true = random.permutation(np.linspace(1, 1.4, len(names)))
             errors = true[:, None] * random.exponential(size=(len(names), 100))
             estimates = {
-                name: Estimate(e.mean(), None, None, 100, "", (e - e.mean()) / 100, "same")
+                name: Estimate(
+                    e.mean(),
+                    None,
+                    None,
+                    100,
+                    runs=(e.mean(),),
+                    folds=(0,),
+                    influence=(e - e.mean()) / 100,
+                    population="same",
+                )
                 for name, e in zip(names, errors, strict=True)
             }
             ranks = rank_models(estimates, higher_is_better=False)

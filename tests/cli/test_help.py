@@ -19,7 +19,7 @@ from leaderboard.records.predictions_csv import write_predictions
 ROOT = Path(__file__).resolve().parents[2]
 TREE = typer.main.get_command(app)
 # What is downloaded, or takes longer than a test may: their words are parsed, and nothing is done.
-PARSED_ONLY = {"run", "predict", "data fetch", "data build", "data audit"}
+PARSED_ONLY = {"run", "predict", "published", "data fetch", "data build", "data audit"}
 
 
 def command_paths() -> list[str]:
@@ -121,5 +121,6 @@ def test_the_same_option_means_the_same_everywhere():
                     names.setdefault(name, set()).add(path)
                     helps.setdefault(name, set()).add(param.help)
     assert {"score", "submit", "run", "export"} <= names["--fold"]
-    assert {"run", "submit", "leaderboard", "errors", "site", "paper", "verify"} == names["--runs"]
+    readers = {"leaderboard", "errors", "site", "paper", "verify", "export"}
+    assert {"run", "submit", "published", *readers} == names["--runs"]
     assert all(len(helps[name]) == 1 for name in ("--runs", "--data-dir", "--columns"))

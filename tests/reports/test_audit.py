@@ -2,19 +2,25 @@
 
 import csv
 import re
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from asugnn import Crystal
 from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.registry import find_source
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.data.targets import Target, values_of
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.reports.audit.audit import OUTLIER, audit_dataset, composition_deviations, find_outliers
-from leaderboard.reports.audit.files import table_position, write_audit
+from leaderboard.reports.audit.files import FIGURES, STYLE, table_position, write_audit
 from leaderboard.running.model_contract import rotation, supercell, translation
 from leaderboard.splitting.make import write_split
 from leaderboard.splitting.split import read_split
@@ -103,6 +109,22 @@ def test_the_tables_and_figures_hold_all_that_was_found(source: Source, tmp_path
     before = {n: files[n].read_bytes() for n in files}
     write_audit(found, tmp_path / "out")
     assert {n: files[n].read_bytes() for n in files} == before
+
+
+def test_words_of_strangers_are_no_formulas_in_figures(tmp_path: Path):
+    """matplotlib would stop at the name and the unit of this target: it reads what stands between dollars."""
+    target = Target("a $\\foo$", "regression", "$\\bar$", "", values_of("y"))
+    source = SimpleNamespace(name="$\\foo$", targets=(target,))
+    data = SimpleNamespace(source=source, labels=lambda _: np.arange(9.0))
+    audit: Any = SimpleNamespace(
+        data=data, elements=Counter({26: 3}), differences=lambda _: [(0.1 * k,) for k in range(9)]
+    )
+    with rc_context(STYLE):
+        for name in ("labels", "elements", "label-differences"):
+            figure = Figure()
+            assert FIGURES[name](audit, figure)
+            figure.savefig(tmp_path / f"{name}.svg")
+    assert "a $\\foo$ / $\\bar$" in (tmp_path / "labels.svg").read_text(encoding="utf-8")
 
 
 def test_the_periodic_table_has_a_place_for_every_element():

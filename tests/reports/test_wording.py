@@ -3,13 +3,15 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from made import record_fields
 
+from asugnn.model_registry import ModelEntry
 from leaderboard.board import MetricValue, load_ground_truth, rank_rows
 from leaderboard.data import parse_task, suite_tasks
 from leaderboard.data.registry import PACKAGE
@@ -19,6 +21,7 @@ from leaderboard.records.run_folder import Run, write_record
 from leaderboard.reports import format_interval, order_by_place, render_board
 from leaderboard.reports.paper import FIGURES, TABLES
 from leaderboard.reports.publication_table import draw_table
+from leaderboard.reports.terminal import render_entry, render_models
 from leaderboard.site.pages import build_site
 
 WARNING = "quick preset: trained for minutes; do not cite"
@@ -111,3 +114,80 @@ def test_no_number_of_a_table_is_cut_off_on_a_terminal_of_80_columns(monkeypatch
         for row in rows:
             metric = next(iter(row.metrics.values()))
             assert metric.low is None or format_interval(metric) in plain
+
+
+def lines_of(rows: list, task: Any, form: str = "markdown") -> list[str]:
+    return render_board(rows, [task], "quick", form, True).splitlines()
+
+
+def test_a_star_marks_the_best_only_where_others_are_worse(root: Path):
+    """It is seen in a pipe too. Where no two models differ there is none, and the board says so."""
+    rows, _ = rank_rows(root, [BULK], "quick")
+    assert {row.rank for row in rows} > {1}
+    for form in ("table", "markdown"):
+        drawn = lines_of(rows, BULK, form)
+        starred = [line for line in drawn if re.search(r"\d ★", line)]
+        assert len(starred) == sum(row.rank == 1 for row in rows)
+        assert any("★: the best, or not significantly worse than the best" in line for line in drawn)
+        tied = [replace(row, rank=1, rank_high=len(rows)) for row in rows]
+        drawn = lines_of(tied, BULK, form)
+        assert not any("★" in line for line in drawn)
+        said = f"{BULK.name}: no two models can be told apart on these {rows[0].n} test crystals"
+        assert any(line.endswith(said) for line in drawn)
+        alone = lines_of([replace(rows[0], rank=1, rank_high=1)], BULK, form)
+        assert not any("★" in line or "told apart" in line for line in alone)
+
+
+def test_a_board_says_whether_its_ranks_contain_the_noise_of_training(root: Path):
+    rows, _ = rank_rows(root, [BULK], "quick")
+    assert {(row.training, row.noise) for row in rows} == {("once", "95 % confidence interval over test formulas")}
+    once = "they do not contain the noise of training, and another seed can change places"
+    for training, words in (("once", once), ("seeds", "contain the noise of training"), ("folds", "and over folds")):
+        text = "\n".join(lines_of([replace(row, training=training) for row in rows], BULK))
+        assert words in text
+        assert (once in text) == (training == "once")
+    assert render_board(rows, [BULK], "quick", "csv", True).splitlines()[0].endswith(",training")
+
+
+def test_metrics_without_an_interval_say_why(root: Path):
+    rows, _ = rank_rows(root, [BULK], "quick")
+    assert f"- RMSE, R2: {rows[0].metrics['r2'].reason}" in lines_of(rows, BULK)
+    assert rows[0].metrics["r2"].reason.startswith("no interval")
+    assert rows[0].metrics["mae"].reason == ""
+
+
+def test_a_board_of_several_tasks_shows_r2_of_zero_shot(root: Path):
+    rows, _ = rank_rows(PACKAGE / "runs", [ZERO_SHOT], "quick")
+    drawn = render_board(rows, [ZERO_SHOT], "quick", "markdown", False)
+    worst = next(row for row in rows if row.model == "mean")
+    assert worst.metrics["r2"].value < 0
+    assert f"), R2 {worst.metrics['r2'].value:.3f} |" in drawn
+
+
+def test_seconds_say_what_they_are_of(root: Path):
+    rows, _ = rank_rows(root, [BULK], "quick")
+    summed = "train: seconds of one training run, mean over a model's runs, summed over the tasks"
+    assert summed in render_board(rows, [BULK], "quick", "table", False)
+    assert "train, predict: seconds of one run" in render_board(rows, [BULK], "quick", "table", True)
+
+
+EVIL = "[bold]x[/] $\\foo$ \x1b[31m"
+
+
+def test_units_and_weights_of_strangers_are_harmless():
+    task = replace(BULK, target=replace(BULK.target, unit=EVIL))
+    value = {"value": 1.0, "low": None, "high": None}
+    scored = {"metrics": {"mae": value}, "name": "a", "outcome": "first", "before": None, "tries": 1, "hints": []}
+    assert "\x1b" not in render_entry(scored, task)
+    assert "[bold]x[/]" in render_entry(scored, task)
+
+    class Model:
+        """A model."""
+
+        weights: ClassVar = {EVIL: SimpleNamespace(target=EVIL, trained_on=EVIL)}
+
+    for model in (Model, None):
+        entry = ModelEntry("m", "x:M", EVIL, model, "broken" if model is None else "")
+        drawn = render_models([entry])
+        assert "\x1b" not in drawn
+        assert "[bold]x[/]" in " ".join(drawn.split())

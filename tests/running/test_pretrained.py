@@ -212,7 +212,7 @@ def potential(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from matgl.apps.pes import Potential
     from matgl.models import M3GNet as TheirM3GNet
 
-    from baselines.m3gnet import matgl_graph
+    from baselines.m3gnet import network_outputs
 
     def emt(crystal: Crystal) -> float:
         # EMT gives wrong neighbours in cells smaller than its cut-off.
@@ -228,13 +228,14 @@ def potential(tmp_path_factory: pytest.TempPathFactory) -> Path:
     batch = inputs.batch([inputs.inputs(c) for c in crystals])
     offsets = torch.zeros(89)
     offsets[:] = torch.linspace(-0.5, 0.5, 89)
-    atoms = torch.bincount(batch["crystal"])
+    atoms = torch.tensor([len(c) for c in crystals])
     y = torch.tensor([emt(c) for c in crystals], dtype=torch.float32) * atoms
-    y -= torch.zeros(len(crystals)).index_add(0, batch["crystal"], offsets[batch["elements"]])
+    of_atoms = batch["multiplicity"] * offsets[batch["elements"]]
+    y -= torch.zeros(len(crystals)).index_add(0, batch["crystal"], of_atoms)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(60):
         optimiser.zero_grad()
-        loss = (((network(matgl_graph(batch, batch["bonds"])) * 2.0 - y) / atoms) ** 2).mean()
+        loss = (((network_outputs(network, batch) * 2.0 - y) / atoms) ** 2).mean()
         loss.backward()
         optimiser.step()
     assert loss.item() < 0.01  # it has learnt something: 0.1 eV/atom
@@ -265,7 +266,7 @@ def test_a_potential_gives_formation_energies(potential: Path, tmp_path: Path):
     model = M3GNetPotential.pretrained({p.name: p for p in potential.iterdir()})
     model.refer(pure)
     assert np.allclose(model.predict(alloys), expected, atol=2e-5)
-    assert min(abs(model.predict([c])[0]) for c in pure) < 1e-12  # an element has none
+    assert min(abs(model.predict([c])[0]) for c in pure) < 1e-6  # an element has none, up to the rounding of a batch
     model.save(tmp_path)
     assert np.array_equal(M3GNetPotential.load(tmp_path).predict(alloys), model.predict(alloys))
 

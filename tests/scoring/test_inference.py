@@ -1,35 +1,25 @@
+"""Confidence intervals, against scipy, textbooks and simulation."""
+
 import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 
+import interval_coverage
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from leaderboard.scoring import inference
-from leaderboard.scoring.inference import (
-    RESAMPLES,
-    Estimate,
-    GroupResamples,
-    PredictedFold,
-    bca_interval,
-    estimate_metrics,
-    holm_significant,
-    paired_p_value,
-    rank_models,
-)
-from leaderboard.scoring.metrics import METRICS
+from leaderboard.scoring.inference import FEWEST_GROUPS, PredictedFold, Variance, estimate_metrics
+from leaderboard.scoring.metrics import DOMINATED, METRICS
+from leaderboard.scoring.ranking import paired_p_value
+from leaderboard.scoring.student_t import t_p_values, t_quantile
 
 
 def names(n: int) -> list[str]:
     return [f"group {i}" for i in range(n)]
-
-
-def weights_of(resamples: GroupResamples, width: int = 1):
-    return np.concatenate(list(resamples.weights(width)))
 
 
 def correlated(rng, groups: int, rows: int = 5, spread: float = 1.0):
@@ -38,63 +28,32 @@ def correlated(rng, groups: int, rows: int = 5, spread: float = 1.0):
     return errors, np.repeat(names(groups), rows).tolist()
 
 
-def test_a_resample_draws_as_many_groups_as_there_are():
-    weights = weights_of(GroupResamples(names(37)))
-    assert weights.shape == (RESAMPLES, 37)
-    assert (weights.sum(axis=1) == 37).all()
-    # Each group is drawn a binomial number of times: a chi-squared test over all draws.
-    observed = np.bincount(weights.astype(int).ravel(), minlength=5)
-    expected = stats.binom.pmf(np.arange(4), 37, 1 / 37) * weights.size
-    chi2 = ((observed[:4] - expected) ** 2 / expected).sum()
-    assert stats.chi2.sf(chi2, 3) > 1e-3
+def test_student_t_is_that_of_scipy():
+    """For broken degrees of freedom too, which Welch and Satterthwaite give."""
+    dof, t = (x.ravel() for x in np.meshgrid([1, 1.2, 2, 2.7, 4, 11, 29.9, 30, 500], [0.0, 0.3, 1, 2, 5, 30]))
+    assert t_p_values(t, dof) == pytest.approx(2 * stats.t.sf(t, dof), rel=1e-2, abs=1e-8)
+    for d in dof:
+        assert t_quantile(0.95, d) == pytest.approx(stats.t.ppf(0.975, d), rel=1e-4)
 
 
-@given(st.lists(st.text(max_size=5), min_size=1, max_size=30), st.randoms(use_true_random=False))
-def test_resamples_depend_on_the_set_of_groups_alone(groups, random):
-    one = GroupResamples(groups)
-    other = GroupResamples(random.sample(groups, len(groups)) + groups[:3])
-    assert one.names == other.names
-    assert (weights_of(one) == weights_of(other)).all()
-    assert [one.names[i] for i in one.index(groups)] == groups
-
-
-def test_resamples_do_not_depend_on_how_many_fit_into_memory(monkeypatch):
-    whole = weights_of(GroupResamples(names(11)))
-    assert (whole == weights_of(GroupResamples(names(11)), width=10_000)).all()
-    monkeypatch.setattr(inference, "CHUNK", 70)
-    assert (whole == weights_of(GroupResamples(names(11)))).all()
-
-
-def test_resamples_of_today_are_those_of_tomorrow():
-    """A published interval must come out again: the draw is a format, not a detail."""
-    assert weights_of(GroupResamples(["a", "b", "c"]))[:4].astype(int).tolist() == [
-        [1, 2, 0],
-        [1, 1, 1],
-        [0, 1, 2],
-        [1, 2, 0],
-    ]
-
-
-def test_other_groups_other_draws():
-    assert (weights_of(GroupResamples(["a", "b"])) != weights_of(GroupResamples(["a", "c"]))).any()
-    assert GroupResamples(["a\nb"]).names != GroupResamples(["a", "b"]).names
-
-
-def test_the_interval_is_that_of_scipy():
-    """scipy's BCa bootstrap of skewed errors, with a group a row, up to the noise of a thousand draws."""
-    rng = np.random.default_rng(0)
-    y, p = np.zeros(300), rng.lognormal(0, 1.2, 300)
-    ours = estimate_metrics("regression", [PredictedFold(y, p, names(300))])["mae"]
-    theirs = stats.bootstrap((p,), np.mean, n_resamples=20_000, method="BCa", rng=np.random.default_rng(1))
-    theirs, plain = (
-        theirs.confidence_interval,
-        stats.bootstrap((p,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)),
-    )
-    width = theirs.high - theirs.low
+def test_the_interval_is_students_on_the_logarithm():
+    """By hand, with scipy's quantile and kurtosis: errors of heavy tails have a third of the degrees of freedom."""
+    p = np.random.default_rng(0).lognormal(0, 1.2, 300)
+    ours = estimate_metrics("regression", [PredictedFold(np.zeros(300), p, names(300))])["mae"]
+    dof = min(299 / 10, 2 / 3 * 300 / (stats.kurtosis(p, fisher=False) - 1))
+    factor = np.exp(stats.t.ppf(0.975, dof) * stats.sem(p) / p.mean())
+    assert (ours.low, ours.high) == pytest.approx((p.mean() / factor, p.mean() * factor), rel=1e-6)
     assert ours.value == pytest.approx(p.mean(), rel=1e-14)
-    assert ours.low == pytest.approx(theirs.low, abs=0.06 * width)
-    assert ours.high == pytest.approx(theirs.high, abs=0.06 * width)
-    assert theirs.high - plain.confidence_interval.high > 0.07 * width  # else the test could not tell
+
+
+def test_the_interval_of_light_tails_is_that_of_the_bootstrap():
+    """scipy's BCa bootstrap of uniform errors, which need no care."""
+    p = np.random.default_rng(0).random(400)
+    ours = estimate_metrics("regression", [PredictedFold(np.zeros(400), p, names(400))])["mae"]
+    theirs = stats.bootstrap((p,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(1))
+    theirs = theirs.confidence_interval
+    width = theirs.high - theirs.low
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.08 * width)
 
 
 @pytest.mark.parametrize("kind", METRICS)
@@ -108,7 +67,8 @@ def test_influence_is_the_jackknife(kind):
     for metric in METRICS[kind]:
         without = np.array([metric(y[group != g], p[group != g]) for g in range(groups)])
         expected = (without.mean() - without) * (groups - 1) / groups
-        found = metric.influence(y, p, group, groups)
+        value, found = metric.evaluate(y, p, group, groups)
+        assert value == metric(y, p)
         assert found.sum() == pytest.approx(0, abs=1e-12)
         assert np.abs(found - expected).max() < (0.06 if metric.name == "roc_auc" else 1e-12) * np.abs(expected).max()
 
@@ -133,54 +93,10 @@ def test_the_area_has_the_error_of_delong():
     first, second, covariance = delong_by_pairs(y, p, q)
     assert (a.value, b.value) == pytest.approx((first, second), rel=1e-12)
     error = np.sqrt(covariance[0, 0])
-    logit, width = np.log(first / (1 - first)), 1.96 * error / (first * (1 - first))
+    logit, width = np.log(first / (1 - first)), stats.t.ppf(0.975, 400) * error / (first * (1 - first))
     assert (a.low, a.high) == pytest.approx(1 / (1 + np.exp(-np.array([logit - width, logit + width]))), rel=1e-3)
     z = (first - second) / np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     assert paired_p_value(a, b) == pytest.approx(2 * stats.t.sf(abs(z), 499), rel=0.03)
-
-
-@pytest.mark.parametrize("groups", [6, 10, 30, 1000])
-def test_two_errors_are_compared_by_a_paired_t_test(groups):
-    rng = np.random.default_rng(groups)
-    errors = abs(rng.normal(size=(2, groups))) + np.array([[0], [0.3]])
-    a, b = (estimate_metrics("regression", [PredictedFold(np.zeros(groups), e, names(groups))])["mae"] for e in errors)
-    expected = stats.ttest_rel(*errors).pvalue
-    assert paired_p_value(a, b) == pytest.approx(expected, rel=0.02, abs=1e-6)
-    assert paired_p_value(a, b) == paired_p_value(b, a)
-    assert paired_p_value(a, a) == 1
-
-
-@given(st.lists(st.floats(0, 1), min_size=0, max_size=10))
-def test_holm_by_its_definition(values):
-    """A pair is significant if it and all smaller p-values pass their steps: adjusted p-values, the textbook's way."""
-    order = sorted(values)
-    adjusted = np.maximum.accumulate([min(1, (len(order) - i) * v) for i, v in enumerate(order)]) if order else []
-    assert holm_significant(np.array(values)).sum() == sum(a <= 0.05 + 1e-12 for a in adjusted) or any(
-        abs(a - 0.05) < 1e-9 for a in adjusted
-    )
-
-
-def test_holm_is_less_strict_with_each_pair_that_passes():
-    """Bonferroni would accept the first pair alone, no correction all three of the second table."""
-    assert holm_significant(np.array([0.03, 0.01, 0.02])).all()
-    assert holm_significant(np.array([0.04, 0.01, 0.03])).tolist() == [False, True, False]
-
-
-def test_without_a_difference_one_table_in_twenty_says_otherwise():
-    """Ten equal models: without correction, most tables would name a winner."""
-    rng = np.random.default_rng(0)
-    false, uncorrected = 0, 0
-    for i in range(200):
-        labels = [f"{i} {n}" for n in names(60)]
-        models = {
-            str(k): estimate_metrics("regression", [PredictedFold(np.zeros(60), rng.normal(size=60), labels)])["mae"]
-            for k in range(10)
-        }
-        found = rank_models(models, higher_is_better=False)
-        false += any(rank.high < 10 for rank in found.values())
-        uncorrected += any(paired_p_value(a, b) < 0.05 for a in models.values() for b in models.values() if a is not b)
-    assert false / 200 < 0.08
-    assert uncorrected / 200 > 0.4
 
 
 def test_rows_of_one_group_are_one_draw():
@@ -199,16 +115,50 @@ def test_rows_of_one_group_are_one_draw():
 def test_runs_are_scored_one_by_one_and_averaged():
     rng = np.random.default_rng(0)
     folds = [
-        PredictedFold(rng.normal(size=n), rng.normal(size=n), [f"{k} {g}" for g in names(n)])
+        PredictedFold(rng.normal(size=n), rng.normal(size=n), [f"{k} {g}" for g in names(n)], k)
         for k, n in enumerate((30, 80))
     ]
-    both = estimate_metrics("regression", folds)["r2"]
-    alone = [estimate_metrics("regression", [fold])["r2"] for fold in folds]
+    both = estimate_metrics("regression", folds)["mae"]
+    alone = [estimate_metrics("regression", [fold])["mae"] for fold in folds]
     assert both.value == pytest.approx(np.mean([a.value for a in alone]), rel=1e-13)
-    assert both.groups == 110
-    # Seeds on the same test rows share their resamples: the same predictions twice are no more certain than once.
-    twice = estimate_metrics("regression", [folds[0], folds[0]])["r2"]
+    assert (both.groups, both.folds, both.runs) == (110, (0, 1), tuple(a.value for a in alone))
+    # Seeds on the same test rows vary together: the same predictions twice are no more certain than once.
+    twice = estimate_metrics("regression", [folds[0], folds[0]])["mae"]
     assert (twice.low, twice.high) == pytest.approx((alone[0].low, alone[0].high), rel=1e-12)
+
+
+def test_seeds_make_the_interval_longer():
+    """Five networks: the variance of the mean of five is added, with Welch's degrees of freedom."""
+    rng = np.random.default_rng(0)
+    errors, seeds = abs(rng.normal(size=200)), np.array([0.0, 0.4, 0.1, 0.3, 0.7])
+    runs = [PredictedFold(np.zeros(200), errors + seed, names(200)) for seed in seeds]
+    found = estimate_metrics("regression", runs)["mae"]
+    a, b = np.var(errors, ddof=1) / 200, np.var(seeds, ddof=1) / 5
+    own = min(199 / 10, 2 / 3 * 200 / (stats.kurtosis(errors, fisher=False) - 1))
+    dof = (a + b) ** 2 / (a**2 / own + b**2 / 4)
+    factor = np.exp(stats.t.ppf(0.975, dof) * np.sqrt(a + b) / found.value)
+    assert (found.low, found.high) == pytest.approx((found.value / factor, found.value * factor), rel=1e-4)
+
+
+def test_folds_make_the_interval_longer_where_they_disagree():
+    """Networks that were trained once on each fold: the interval over the three folds is the longer one."""
+    rng = np.random.default_rng(0)
+    values = np.array([1.0, 2.0, 1.5])
+    runs = [
+        PredictedFold(np.zeros(500), v + rng.uniform(-0.1, 0.1, 500), [f"{k}{g}" for g in names(500)], k)
+        for k, v in enumerate(values)
+    ]
+    found = estimate_metrics("regression", runs)["mae"]
+    factor = np.exp(stats.t.ppf(0.975, 2) * stats.sem(found.runs) / found.value)
+    assert (found.low, found.high) == pytest.approx((found.value / factor, found.value * factor), rel=1e-6)
+
+
+def test_variances_are_added_with_the_degrees_of_freedom_of_welch():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=8), rng.normal(0, 3, 5)
+    total = Variance(np.var(x, ddof=1) / 8, 7) + Variance(np.var(y, ddof=1) / 5, 4)
+    assert total.dof == pytest.approx(stats.ttest_ind(x, y, equal_var=False).df)
+    assert Variance(0.0, 1) + Variance(2.0, 9) == Variance(2.0, 9)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +168,8 @@ def test_runs_are_scored_one_by_one_and_averaged():
         ("binary", [1, 1, 1.0], [0.1, 0.2, 0.3], "roc_auc", "the labels are all of one class"),
         ("binary", [0, 0, 0.0], [0.1, 0.2, 0.3], "f1", "no row is of class 1, neither by label nor by prediction"),
         ("regression", [1, 1, 2.0], [1, 1e300, 3.0], "rmse", "its value is too large for a floating-point number"),
+        ("regression", [1, 1, 2.0], [1, 1e300, 3.0], "r2", "its value is too large for a floating-point number"),
+        ("regression", [1, 1, 2.0], [1, np.inf, 3.0], "r2", "its value is too large for a floating-point number"),
     ],
 )
 def test_no_value_has_a_reason(kind, y, p, name, reason):
@@ -226,93 +178,26 @@ def test_no_value_has_a_reason(kind, y, p, name, reason):
 
 
 def test_no_interval_has_a_reason():
-    one = estimate_metrics("regression", [PredictedFold(np.array([1, 2.0]), np.array([1, 3.0]), ["Ag", "Ag"])])["mae"]
-    assert (one.value, one.low, one.high, one.reason) == (0.5, None, None, "one group of rows has no interval")
-    rare = estimate_metrics(
-        "binary", [PredictedFold(np.array([1, 0, 0, 0.0]), np.array([0.9, 0.2, 0.3, 0.4]), names(4))]
-    )["roc_auc"]
-    assert (rare.value, rare.low, rare.reason) == (1.0, None, "too few rows for an interval")
+    """Too few groups, nothing that varies, or a metric whose intervals do not hold what they promise."""
+    n = FEWEST_GROUPS
+    y, p = np.zeros(n), np.random.default_rng(0).random(n)
 
+    def why(kind: str, name: str, y: np.ndarray, p: np.ndarray, groups: list[str]) -> tuple[bool, str]:
+        found = estimate_metrics(kind, [PredictedFold(y, p, groups)])[name]
+        assert found.value is not None
+        assert (found.low is None) == (found.high is None)
+        return found.low is None, found.reason
 
-def test_a_better_model_is_told_from_a_worse_one_even_where_intervals_overlap():
-    """The comparison is paired: both fail on the same groups."""
-    rng = np.random.default_rng(0)
-    errors, groups = correlated(rng, 200)
-    y = np.zeros_like(errors)
-    a, b = (estimate_metrics("regression", [PredictedFold(y, p, groups)])["mae"] for p in (errors, 1.05 * errors))
-    assert a.high > b.low
-    assert {m: r.low for m, r in rank_models({"a": a, "b": b}, higher_is_better=False).items()} == {"a": 1, "b": 2}
-    assert {m: r.low for m, r in rank_models({"a": a, "b": b}, higher_is_better=True).items()} == {"a": 2, "b": 1}
-
-
-def test_few_groups_cannot_tell_models_apart():
-    for n, expected in ((5, 1), (6, 0)):
-        y = np.zeros(n)
-        a, b = (estimate_metrics("regression", [PredictedFold(y, y + p, names(n))])["mae"] for p in (1, 2))
-        assert paired_p_value(a, b) == expected
-
-
-def test_models_on_other_groups_are_compared_without_pairs():
-    rng = np.random.default_rng(0)
-    errors = abs(rng.normal(size=(2, 300))) + np.array([[0], [0.1]])
-    labels = [[f"{k}{n}" for n in names(300)] for k in "ab"]
-    a, b = (
-        estimate_metrics("regression", [PredictedFold(np.zeros(300), e, g)])["mae"]
-        for e, g in zip(errors, labels, strict=True)
+    assert why("regression", "mae", y, p, names(n)) == (False, "")
+    assert why("regression", "mae", y[1:], p[1:], names(n - 1)) == (
+        True,
+        f"fewer than {n} groups of test crystals have no interval",
     )
-    assert paired_p_value(a, b) == pytest.approx(stats.ttest_ind(*errors, equal_var=False).pvalue, rel=0.02)
-
-
-def made(value: float, own: float) -> Estimate:
-    """An estimate whose difference to another has the standard error |own - other's own|."""
-    return Estimate(value, None, None, 100, "", own * np.tile([1, -1], 50) * np.sqrt(99) / 100, "same")
-
-
-def test_ranks_by_hand():
-    """a and b tie, b and c tie, a beats c; d is beaten by all; e has no value."""
-    models = {
-        "a": made(0.0, 0.0),
-        "b": made(1.5, 1.0),
-        "c": made(3.0, 0.2),
-        "d": made(9.0, 0.1),
-        "e": Estimate(None, None, None, 100, "none"),
-    }
-    found = rank_models(models, higher_is_better=False)
-    assert {m: (r.low, r.high, r.tied_with) for m, r in found.items()} == {
-        "a": (1, 2, ("b",)),
-        "b": (1, 3, ("a", "c")),
-        "c": (2, 3, ("b",)),
-        "d": (4, 4, ()),
-    }
-    assert rank_models({}, True) == {}
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.booleans())
-def test_ranks_hold_together(seed, n, higher):
-    rng = np.random.default_rng(seed)
-    models = {str(i): made(v, own) for i, (v, own) in enumerate(zip(rng.normal(0, 3, n), rng.random(n), strict=True))}
-    found = rank_models(models, higher)
-    for name, rank in found.items():
-        assert 1 <= rank.low <= rank.high <= n
-        assert rank.high - rank.low == len(rank.tied_with)
-        assert all(name in found[other].tied_with for other in rank.tied_with)
-    assert min(rank.low for rank in found.values()) == 1
-
-
-def test_replicates_without_a_value_do_not_spoil_the_interval():
-    replicates = np.arange(1000.0)
-    replicates[::25] = np.nan
-    low, high = bca_interval(499.5, replicates, np.zeros(100))  # neither bias nor skew: the percentiles
-    assert (low, high) == pytest.approx((25, 975), abs=3)
-    replicates[::20] = np.nan
-    assert bca_interval(499.5, replicates, np.zeros(100)) is None
-    assert bca_interval(1.0, np.full(10, np.inf), np.zeros(100)) is None
-
-
-@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=30), st.floats(0, 1))
-def test_a_quantile_is_numpys_to_the_last_bit(values, share):
-    ordered = np.sort(values)
-    assert inference._quantile(ordered, share) == np.quantile(ordered, share)
+    assert why("regression", "rmse", y, p, names(n)) == (True, DOMINATED)
+    assert why("regression", "mae", y, y, names(n)) == (True, "its test crystals do not vary enough for an interval")
+    classes = (np.arange(n) % 2).astype(float)
+    assert why("binary", "roc_auc", classes, classes, names(n))[0]  # an area of 1
+    assert why("binary", "roc_auc", classes, np.full(n, 0.5), names(n))[0]
 
 
 def test_many_groups_are_merged_into_blocks(monkeypatch):
@@ -332,42 +217,32 @@ def coverage(repeats: int, groups: int, seed: int) -> float:
     rng = np.random.default_rng(seed)
     truth = np.sqrt(2 / np.pi) * np.hypot(1.0, 0.5)  # of a normal error
     hits = 0
-    for i in range(repeats):
+    for _ in range(repeats):
         errors, labels = correlated(rng, groups)
-        labels = [f"{i} {label}" for label in labels]  # else every repeat would draw the same resamples
         mae = estimate_metrics("regression", [PredictedFold(np.zeros_like(errors), errors, labels)])["mae"]
         hits += mae.low <= truth <= mae.high
     return hits / repeats
 
 
-def ties(repeats: int, groups: int, seed: int) -> float:
-    """How often two models of equal worth tie."""
-    rng = np.random.default_rng(seed)
-    tied = 0
-    for i in range(repeats):
-        shared, labels = correlated(rng, groups)
-        labels = [f"{i} {label}" for label in labels]
-        y = np.zeros_like(shared)
-        a, b = (
-            estimate_metrics("regression", [PredictedFold(y, shared + correlated(rng, groups)[0], labels)])["mae"]
-            for _ in "ab"
-        )
-        tied += paired_p_value(a, b) > 0.05
-    return tied / repeats
-
-
 def test_coverage_roughly():
-    assert 0.90 <= coverage(300, groups=200, seed=1) <= 0.99
-    assert ties(200, groups=200, seed=2) >= 0.90
+    assert 0.90 <= coverage(600, groups=200, seed=1) <= 0.99
 
 
 @pytest.mark.slow
-def test_coverage():
-    assert 0.93 <= coverage(2000, groups=200, seed=3) <= 0.97
-    assert ties(2000, groups=200, seed=4) >= 0.94
+def test_intervals_hold_on_real_errors(data: Path):
+    """benchmarks/interval_coverage.py in small: errors of stored runs, test sets of 40 and 150 formulas."""
+    seen = 0
+    for population in interval_coverage.stored_populations():
+        if population.group.max() < interval_coverage.FEWEST:
+            continue
+        for entry in interval_coverage.measure(population, [40, 150], 300):
+            seen += bool(entry["printed"])
+            least = 0.90 if entry["groups"] == 150 else 0.85
+            assert not entry["printed"] or entry["coverage"] >= least - 0.03, entry  # 300 draws: two standard errors
+    assert seen > 40
 
 
-def test_ten_thousand_rows_take_a_second():
+def test_ten_thousand_rows_take_half_a_second():
     rng = np.random.default_rng(0)
     y = rng.normal(size=10_000)
     p, groups = y + rng.normal(size=10_000), rng.choice(names(8000), 10_000).tolist()
@@ -377,7 +252,7 @@ def test_ten_thousand_rows_take_a_second():
         estimate_metrics("regression", [PredictedFold(y, p, groups)])
         estimate_metrics("binary", [PredictedFold((y > 0).astype(float), 1 / (1 + np.exp(-p)), groups)])
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 2, seconds
+    assert min(seconds) < 0.5, seconds
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A target that is ranked by another metric than its kind's usual one is shown, sorted and printed bold by that one."""
+"""A target that is ranked by another metric than its kind's usual one is shown, sorted and marked by that one."""
 
 import re
 from pathlib import Path
@@ -100,9 +100,9 @@ def test_the_cost_figure_is_of_the_metric_that_ranks(root: Path):
         assert f"{CLOSE}: RMSLE {rows[0].metrics['rmsle'].value:.3f} (" in figure
 
 
-def test_the_terminal_prints_bold_the_metric_that_ranks(root: Path):
+def test_the_terminal_marks_the_metric_that_ranks(root: Path):
     task = parse_task("nomad2018/formation-energy")
     rows, _ = rank_rows(root, [task], "quick")
     lines = render_board(rows, [task], "quick", "markdown", detailed=True).splitlines()
     (line,) = [line for line in lines if line.startswith("|") and CLOSE in line]
-    assert [cell.startswith(" **") for cell in line.split("|")[3:7]] == [True, False, False, False]
+    assert [" ★ " in cell for cell in line.split("|")[3:7]] == [True, False, False, False]

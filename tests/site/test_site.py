@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -19,9 +20,9 @@ from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task, suite_tasks
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
-from leaderboard.records.run_folder import Run, find_run, write_record
+from leaderboard.records.run_folder import Run, find_run, keep_failure, write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
@@ -130,6 +131,15 @@ def test_what_a_stranger_names_is_text(site: Path):
     assert HOSTILE in mine.text
     assert mine.text.count(SCRIPT) >= 3
     assert all(SAFE_NAME.fullmatch(part) or "@" in part for f in known for part in f.relative_to(site).parts)
+
+
+def test_the_reason_of_a_failed_run_is_on_the_first_page(root: Path, tmp_path: Path):
+    copy = shutil.copytree(root, tmp_path / "runs")
+    folder = Run(METAL, "quick", "mine.Model", 0, 0).folder(copy)
+    keep_failure(folder, f"ValueError: {HOSTILE}")
+    build_site(copy, tmp_path / "site")
+    page = read(tmp_path / "site/index.html")
+    assert f"mine.Model on open-dft/metal, fold 0, seed 0 (quick) failed: ValueError: {HOSTILE}" in page.text
 
 
 def test_a_run_page_holds_all_of_run_json(site: Path, root: Path):

@@ -14,7 +14,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.dataset import Dataset, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import Task, parse_task, suite_tasks
-from leaderboard.ingest.local_files import import_dataset, parse_target
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.model_contract import rotation
 from leaderboard.running.plan import plan_runs

@@ -95,8 +95,12 @@ class Audit:
 
 
 def audit_dataset(name: str, rule: str) -> Audit:
-    """Audit a data set and one of its splits; raises `InputError` if either is missing or damaged."""
+    """Audit a data set and one of its splits, the usual one if `rule` is empty.
+
+    Raises `InputError` if either is missing or damaged.
+    """
     data = load_dataset(find_source(name))
+    rule = rule or data.source.default_rule
     parts = read_split(data, rule)
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
     dropped = [(i, f"excluded when the data set was built: {reason}") for i, reason in read_exclusions(data.source)]

@@ -13,6 +13,7 @@ import numpy as np
 
 from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS
+from leaderboard._util import figure_words, group_and_row
 from leaderboard.data import Target
 from leaderboard.reports.audit.audit import Audit
 
@@ -106,7 +107,11 @@ def _elements(audit: Audit) -> Iterator[Sequence[object]]:
 
 
 def _axis_label(target: Target) -> str:
-    return f"{target.name.replace('-', ' ')} / {target.unit}" if target.unit else target.name.replace("-", " ")
+    return figure_words(f"{_words(target)} / {target.unit}" if target.unit else _words(target))
+
+
+def _words(target: Target) -> str:
+    return target.name.replace("-", " ")
 
 
 def _add_panels(figure: Figure, n: int) -> list[Axes]:
@@ -171,29 +176,20 @@ def _element_figure(audit: Audit, figure: Figure) -> bool:
             axes.text(column, row + 0.25, f"{n}", ha="center", va="center", color=ink, fontsize=4)
     axes.set(xlim=(0.4, 18.6), ylim=(9.7, 0.4), aspect="equal")
     axes.axis("off")
-    figure.suptitle(f"{audit.data.source.name}: crystals that contain each element", fontsize=8)
+    figure.suptitle(figure_words(f"{audit.data.source.name}: crystals that contain each element"), fontsize=8)
     return True
+
+
+def table_position(z: int) -> tuple[int, float]:
+    """Where an element is drawn: its group, and its row; lanthanides and actinides a little lower."""
+    group, row = group_and_row(z)
+    return group, row + 0.1 * (row > 7)
 
 
 def _box(column: float, row: float, colour: Any) -> Any:
     from matplotlib.patches import Rectangle
 
     return Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, edgecolor="#b0b0b0", linewidth=0.3)
-
-
-def table_position(z: int) -> tuple[float, float]:
-    """Column (1 to 18) and row of an element in the periodic table; lanthanides and actinides are below it."""
-    if z in (1, 2):
-        return (1 if z == 1 else 18), 1
-    for row, (first, length) in enumerate(((3, 8), (11, 8), (19, 18), (37, 18), (55, 32), (87, 32)), 2):
-        if z < first + length:
-            i = z - first
-            if i < 2:
-                return i + 1, row
-            if length == 32 and i < 17:
-                return i + 1, row + 2.1
-            return 18 - (first + length - 1 - z), row
-    raise ValueError(f"{z} is not the atomic number of a known element")
 
 
 def _difference_figure(audit: Audit, figure: Figure) -> bool:
@@ -209,9 +205,10 @@ def _difference_figure(audit: Audit, figure: Figure) -> bool:
         axes.set(xscale="log", ylim=(0, 1.02))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
-        axes.set_xlabel(f"difference / {target.unit}")
+        axes.set_xlabel(figure_words(f"difference / {target.unit}"))
         axes.set_ylabel("share of pairs")
-        axes.set_title(f"{target.name.replace('-', ' ')}, {len(y):,} pairs, median {np.median(y):.2g}", fontsize=7)
+        title = f"{_words(target)}, {len(y):,} pairs, median {np.median(y):.2g}"
+        axes.set_title(figure_words(title), fontsize=7)
     return bool(shown)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
-from leaderboard._util import one_line
+from leaderboard._util import figure_words, one_line
 from leaderboard.board import NOISE
 from leaderboard.data import Source, find_source, load_dataset
 from leaderboard.reports.panel_data import panel_data
@@ -28,7 +28,6 @@ from leaderboard.reports.paper.panels import (
     draw_parity,
     draw_residuals,
     draw_roc,
-    figure_words,
     set_panel_title,
 )
 from leaderboard.reports.paper.stored_runs import DATA, ZERO_SHOT, PaperRuns, load_paper_runs, row_target
@@ -73,7 +72,7 @@ def figure_3(dataset: str, preset: str, models: Sequence[str], root: Path | None
             systems = np.array([chemical_system(formula) for formula in data.groups(np.array(data.ids)[labelled])])
             parts = {name: labels[labelled][systems == name] for name in COLOURS}
         draw_histogram(axis, list(parts.values()), list(parts))
-        axis.set(xlabel=f"formation energy ({target.unit})")
+        axis.set(xlabel=f"formation energy ({figure_words(target.unit)})")
         counted = f"{labelled.sum():,} {'structures' if target.model_of else 'crystals'}"
         set_panel_title(axis, letter, f"{source.name}, {counted}")
         meanings.append(f"({letter}) {source.name}/{target.name}: {target.meaning}")

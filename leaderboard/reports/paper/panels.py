@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asugnn.crystal import Floats
-from leaderboard._util import one_line
+from leaderboard._util import figure_words
 from leaderboard.board import MetricValue, Row
 from leaderboard.reports.panel_data import MANY, PanelData
+from leaderboard.reports.wording import format_interval, format_number
 from leaderboard.scoring import chemical_system
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class ModelPanel:
     @property
     def unit(self) -> str:
         """The unit as it is printed."""
-        return self.row.unit.replace("log10", "log₁₀")
+        return figure_words(self.row.unit.replace("log10", "log₁₀"))
 
     def systems(self) -> list[tuple[str, NDArray[np.bool_]]]:
         """The names of the systems that are told apart, and whether each crystal belongs to them, (n,)."""
@@ -65,11 +66,6 @@ def set_panel_title(axis: Axes, letter: str, *lines: str) -> None:
     """Write the letter of a panel in bold, and lines of text after it and below."""
     bold = rf"$\bf{{({letter})}}$ " if letter else ""
     axis.set_title(bold + "\n".join(figure_words(line) for line in lines if line), loc="left")
-
-
-def figure_words(text: str) -> str:
-    """Words, perhaps a stranger's, in one line that matplotlib draws as they are, and does not read as a formula."""
-    return one_line(text).replace("$", r"\$")
 
 
 def draw_parity(axis: Axes, panel: ModelPanel, letter: str, heading: str = "") -> None:
@@ -120,7 +116,7 @@ def draw_roc(axis: Axes, panel: ModelPanel, letter: str) -> None:
     auc = panel.row.metrics["roc_auc"]
     set_panel_title(axis, letter, f"ROC-AUC {figure_number(auc.value)}", figure_interval(auc))
     axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), box_aspect=1, xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    axis.set(xlabel=f"false positive rate\n({panel.classes[1]} is positive)", ylabel="true positive rate")
+    axis.set(xlabel=f"false positive rate\n({figure_words(panel.classes[1])} is positive)", ylabel="true positive rate")
 
 
 def draw_confusion(axis: Axes, panel: ModelPanel) -> None:
@@ -131,7 +127,7 @@ def draw_confusion(axis: Axes, panel: ModelPanel) -> None:
     for i, j in np.ndindex(2, 2):
         colour = "w" if shares[i, j] < 0.5 else "k"
         axis.text(j, i, f"{counts[i, j]:,}\n{100 * shares[i, j]:.0f} %", ha="center", va="center", color=colour)
-    names = panel.classes
+    names = tuple(map(figure_words, panel.classes))
     axis.set(xticks=(0, 1), yticks=(0, 1), xticklabels=names, box_aspect=1, xlabel="predicted", ylabel=panel.reference)
     axis.set_yticklabels(names, rotation=90, va="center")
     accuracy = panel.row.metrics["accuracy"].value
@@ -153,9 +149,9 @@ def draw_histogram(axis: Axes, values: Sequence[Floats], labels: Sequence[str]) 
 
 def figure_number(value: float | None, digits: int = 3) -> str:
     """A number with a minus sign, which is longer than a hyphen; a dash for None."""
-    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
+    return "-" if value is None else format_number(value, digits).replace("-", "−")
 
 
 def figure_interval(value: MetricValue) -> str:
     """The ends of an interval in brackets; empty if it is undefined."""
-    return "" if value.low is None else f"({figure_number(value.low)}–{figure_number(value.high)})"
+    return "" if value.low is None else f"({format_interval(value).replace('-', '−')})"

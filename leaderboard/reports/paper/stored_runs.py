@@ -1,7 +1,7 @@
 """The numbers of the paper's tables and figures: quoted from the paper, and measured on stored runs.
 
 Quoted numbers are in paper.toml, each with its source; measured ones are computed anew from stored runs, as on the
-board. One preset is shown at a time, beside published weights and submissions; nothing is ranked.
+board. One preset is shown at a time, beside published weights and submissions.
 """
 
 from __future__ import annotations
@@ -14,16 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.board import NOISE, MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
+from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Task, find_source, load_dataset
-from leaderboard.records import PRETRAINED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
+from leaderboard.records import PRETRAINED, PUBLISHED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
 from leaderboard.reports.publication_table import Cell, Notes
-from leaderboard.reports.wording import count_unsupported, preset_warning
+from leaderboard.reports.wording import (
+    comparison_notes,
+    count_unsupported,
+    format_interval,
+    format_number,
+    preset_warning,
+)
 from leaderboard.scoring import Estimate, PredictedFold
 
 DATA, ZERO_SHOT = "mp-2024-1", "hm"  # the paper's own data sets
 TRAINED = ("paper", "hours", "quick")  # presets, the best-trained first
-ROW_KINDS = {PRETRAINED: "published weights", SUBMITTED: "submission"}  # by preset, of rows that were not trained here
+ROW_KINDS = {
+    PRETRAINED: "published weights",
+    SUBMITTED: "submission",
+    PUBLISHED: "published predictions",
+}  # by preset, of rows that were not trained here
 
 
 @dataclass(frozen=True)
@@ -44,8 +54,8 @@ class PaperRuns:
         return self.runs[row.key]
 
     def base_model(self, row: Row) -> str:
-        """The registered model of a row, whatever settings were changed; empty for a submission."""
-        return "" if row.preset == SUBMITTED else self.row_runs(row)[0].record.entry or row.model
+        """The registered model of a row, whatever settings were changed; empty for predictions of others."""
+        return "" if row.preset in {SUBMITTED, PUBLISHED} else self.row_runs(row)[0].record.entry or row.model
 
     def predictions(self, row: Row) -> list[tuple[PredictedFold, tuple[str, ...], StoredRun]]:
         """Labels and predictions of each run of a row, the reduced formulas of its crystals (n,), and its record."""
@@ -54,7 +64,7 @@ class PaperRuns:
         for record in self.row_runs(row):
             truth, predictions = load_ground_truth(task, record.run.fold).read_run(record)
             ids = [name for name, scored in zip(truth.ids, truth.scored, strict=True) if scored]
-            out.append((truth.pair_scored(predictions), data.groups(ids), record))
+            out.append((truth.pair_scored(predictions, record.run.fold), data.groups(ids), record))
         return out
 
     def row_names(self, row: Row) -> set[str]:
@@ -172,11 +182,11 @@ def measured_cell(
     value, low, high, deviation = (None if x is None else x * factor for x in parts)
     if value is None:
         return Cell()
-    text, interval = _decimal(value, digits), ""
+    text, interval = format_number(value, digits), ""
     if deviation is not None:
-        text += f" ± {_decimal(deviation, digits)}"
-    elif low is not None and high is not None:
-        interval = f"{_decimal(low, digits)}{' to ' if low < 0 else '–'}{_decimal(high, digits)}"
+        text += f" ± {format_number(deviation, digits)}"
+    elif metric.low is not None:
+        interval = format_interval(metric, digits, factor)
     numbers = {"value": value, "low": low, "high": high, "spread": deviation}
     return Cell(text, interval, (), {"kind": "measured", **numbers, **record})
 
@@ -210,8 +220,13 @@ def row_origin(rows: Iterable[Row], runs: PaperRuns) -> str:
     return "; ".join(parts)
 
 
-def table_caption(runs: PaperRuns, rows: Sequence[Row], published_on: str, extra: Sequence[str]) -> list[str]:
-    """The lines below a table of these rows: sources of quoted numbers, data of measured ones, meaning of intervals."""
+def table_caption(
+    runs: PaperRuns, rows: Sequence[Row], published_on: str, extra: Sequence[str], starred: bool = True
+) -> list[str]:
+    """The lines below a table of these rows: sources of quoted numbers, data of measured ones, meaning of intervals.
+
+    `starred` says whether numbers are marked as on the board.
+    """
     lines = [f"quoted: {paper_values()['sources']['paper']}, on {published_on}"]
     if not rows:
         fault = "the runs on {} cannot be scored" if runs.unscored else "nothing is measured on {}"
@@ -225,14 +240,11 @@ def table_caption(runs: PaperRuns, rows: Sequence[Row], published_on: str, extra
     lines += [warning] if (warning := preset_warning(rows, runs.preset)) else []
     if runs.dataset not in {DATA, ZERO_SHOT}:
         lines.append("quoted and measured numbers are for different data and cannot be compared")
-    lines.append(f"with each measured number: {NOISE}")
+    lines.append(f"with measured MAE, accuracy and ROC-AUC: {rows[0].noise}")
+    lines += comparison_notes(rows) if starred else []
     if repeated := {_in_braces(row.runs) for row in rows if row.spread}:
         lines.append(f"± of measured numbers: standard deviation over runs (fold-seed) {', '.join(sorted(repeated))}")
     return [*lines, *extra]
-
-
-def _decimal(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before a zero
 
 
 def _in_braces(words: Iterable[str]) -> str:

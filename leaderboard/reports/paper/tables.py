@@ -26,6 +26,7 @@ from leaderboard.reports.paper.stored_runs import (
     table_caption,
 )
 from leaderboard.reports.publication_table import Cell, Column, Notes, Table
+from leaderboard.reports.wording import best_models
 from leaderboard.scoring import ALL_SYSTEMS, score_by_system
 
 Rows = list[str | Sequence[Cell]]
@@ -63,7 +64,7 @@ def table_1(dataset: str, preset: str, models: Sequence[str], root: Path | None)
             settings = {"first": "asuam", "second": "dam", "width": base, "xrd": True, **quoted}
             key = (settings["first"], settings["second"], settings["width"], settings["xrd"])
             if key in measured or "mae" in quoted:
-                rows.append(_table_1_row(quoted, key, measured.get(key), runs, notes))
+                rows.append(_table_1_row(quoted, key, measured.get(key), runs, notes, list(measured.values())))
             if key not in measured and "mae" in quoted:
                 missing += 1
     columns = [
@@ -99,7 +100,7 @@ def _rows_by_configuration(runs: PaperRuns) -> dict[Configuration, Row]:
 
 
 def _table_1_row(
-    quoted: Mapping[str, Any], key: Configuration, row: Row | None, runs: PaperRuns, notes: Notes
+    quoted: Mapping[str, Any], key: Configuration, row: Row | None, runs: PaperRuns, notes: Notes, shown: Sequence[Row]
 ) -> Sequence[Cell]:
     first, second, width, xrd = key
     cells = [Cell("-" if name == "none" else name.upper()) for name in (first, second)]
@@ -109,7 +110,8 @@ def _table_1_row(
     if row is None:
         return [*cells, Cell(), Cell(), Cell()]
     cells += [Cell(str(width)), Cell(f"{row.parameters:,}" if row.parameters else "-")]
-    return [*cells, _row_cell(row, "mae", 3, 1, notes.mark(row_origin([row], runs), measured=True), runs)]
+    mark = notes.mark(row_origin([row], runs), measured=True)
+    return [*cells, _row_cell(row, "mae", 3, 1, mark, runs, shown)]
 
 
 def table_2(dataset: str, preset: str, models: Sequence[str], root: Path | None) -> TableAndFaults:
@@ -120,6 +122,7 @@ def table_2(dataset: str, preset: str, models: Sequence[str], root: Path | None)
     rows: Rows = []
     unmeasured = []
     blocks = model_blocks("table-2", runs, compared, models)
+    shown = _measured_rows(blocks)
     for title, quoted, measured in blocks:
         if quoted:
             # Quoted under the name of the metric, or of the target if it has one metric only.
@@ -131,17 +134,17 @@ def table_2(dataset: str, preset: str, models: Sequence[str], root: Path | None)
             mark = notes.mark(row_origin(by_target.values(), runs), measured=True)
             kind = ROW_KINDS.get(next(iter(by_target.values())).preset, "measured")
             cells = [
-                _row_cell(by_target[name], metric, digits, factor, mark, runs) if name in by_target else Cell()
+                _row_cell(by_target[name], metric, digits, factor, mark, runs, shown) if name in by_target else Cell()
                 for _, _, name, metric, digits, factor in TABLE_2
             ]
             rows.append([Cell("" if quoted or i else title), Cell(kind), *cells])
     columns = [Column("model", right=False), Column("", right=False), *(Column(a, b) for a, b, *_ in TABLE_2)]
-    extra = [f"{t.target.name} measured here: {t.target.meaning}" for t in runs.tasks if _measured_rows(blocks)]
+    extra = [f"{t.target.name} measured here: {t.target.meaning}" for t in runs.tasks if shown]
     if unmeasured:
         command = f"bench run {runs.dataset} --model {','.join(unmeasured)} --preset {runs.preset} --fold all"
         extra.append(f"not measured on all targets: {command}")
     title = "MAE of three regressions, accuracy and ROC-AUC of one classification"
-    caption = table_caption(runs, _measured_rows(blocks), "MP-2024-1", extra)
+    caption = table_caption(runs, shown, "MP-2024-1", extra)
     return Table("table-2", title, columns, rows, notes.all(), caption), runs.faults
 
 
@@ -195,7 +198,7 @@ def zero_shot(dataset: str, preset: str, models: Sequence[str], root: Path | Non
     if unmeasured:
         extra.append(f"not measured: bench run {runs.dataset} --model {','.join(unmeasured)} --preset {runs.preset}")
     title = "Zero-shot formation energies of distorted Ag and Fe-C, eV/atom"
-    caption = table_caption(runs, _measured_rows(blocks), "HMdataset", extra)
+    caption = table_caption(runs, _measured_rows(blocks), "HMdataset", extra, starred=False)
     return Table("zero-shot", title, columns, rows, notes.all(), caption), runs.faults
 
 
@@ -203,10 +206,14 @@ def _measured_rows(blocks: Sequence[ModelBlock]) -> list[Row]:
     return [row for *_, measured in blocks for by_target in measured for row in by_target.values()]
 
 
-def _row_cell(row: Row, metric: str, digits: int, factor: int, mark: str, runs: PaperRuns) -> Cell:
+def _row_cell(
+    row: Row, metric: str, digits: int, factor: int, mark: str, runs: PaperRuns, shown: Sequence[Row]
+) -> Cell:
+    """The cell of a measured number; that of the metric which ranks is marked as on the board, among the shown rows."""
     spread = row.spread[metric] if row.spread else None
     cell = measured_cell(row.metrics[metric], cell_record(row, runs), digits, factor, spread)
-    return Cell(cell.text, cell.interval, (mark,), cell.record)
+    best = metric == next(iter(row.metrics)) and row.title in best_models(r for r in shown if r.task == row.task)
+    return Cell(cell.text, cell.interval, (mark,), {**cell.record, "best": best}, best)
 
 
 TABLES: dict[str, Callable[[str, str, Sequence[str], Path | None], TableAndFaults]] = {

@@ -1,0 +1,163 @@
+"""ASUGNN on the asymmetric unit: one token for each orbit, with the results of the network on every atom.
+
+The nodes of the paper differ within an orbit in one thing, the fractional coordinates. Without them all atoms of an
+orbit have equal values in every layer, because a symmetry operation maps the distances of one to those of another. So a
+sum over the atoms of a crystal is a sum over its orbits, in which a pair of orbits counts as often as it occurs:
+
+- gated sums run over the distances between an atom of one orbit and all atoms of another;
+- a softmax over the atoms of an orbit, whose keys and values are equal and whose structural terms differ, is a softmax
+  over orbits with the logarithm of the sum of the exponentials of these terms;
+- batch norms weight each row by the pairs or atoms that it stands for, and the read-out adds the logarithm of the
+  multiplicity to each score.
+
+Predictions then do not depend on the choice of origin, and a crystal and its mirror image get the same.
+
+Shapes: B crystals with K orbits in all; E edges, each a distance from an orbit to another; P ordered pairs of orbits of
+one crystal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from asugnn.embedding import MAX_WEIGHT
+from asugnn.network import Convolution, Network, asuam_edges, gaussian_expansion
+from asugnn.packed_batch import PackedLayout
+from asugnn.weighted_norm import WeightedNorm
+
+
+def pack_orbits(inputs: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Any]:
+    """Pack the results of `merge_orbits`, sorted by number of orbits and end to end, into a batch of the network.
+
+    Returns `nodes` (K, 106), `multiplicity` (K,), `pxrd` (B, 140), `distance` and `weight` (E,), the orbits at both
+    ends of an edge, `centre` and `other` (E,), `pair` (E,), from 0 to P - 1, the fields of a `PackedLayout`, and
+    `order` (B,).
+    """
+    sizes = np.array([len(x["nodes"]) for x in inputs])
+    order = np.argsort(sizes, kind="stable")
+    sizes, ordered = sizes[order], [inputs[i] for i in order]
+    numbers, crystals = np.unique(sizes, return_counts=True)
+    edges = np.array([len(x["pair"]) for x in ordered])
+    pair = np.concatenate([x["pair"] for x in ordered]).astype(np.int64)
+    size, start = (np.repeat(v, edges) for v in (sizes, np.cumsum(sizes) - sizes))
+    batch: dict[str, Any] = {
+        "groups": tuple(zip(crystals.tolist(), numbers.tolist(), strict=True)),
+        "order": np.argsort(order),
+        "crystal": np.repeat(np.arange(len(inputs)), sizes),
+        "pxrd": np.stack([x["pxrd"] for x in ordered]),
+        "centre": pair // size + start,
+        "other": pair % size + start,
+        "pair": pair + np.repeat(np.cumsum(sizes**2) - sizes**2, edges),
+    }
+    for name in ("nodes", "multiplicity", "distance", "weight"):
+        batch[name] = np.concatenate([x[name] for x in ordered])
+    return {name: v if name == "groups" else torch.from_numpy(v) for name, v in batch.items()}
+
+
+@dataclass(frozen=True)
+class OrbitEdges:
+    """The edges of a batch of orbits; E of them between P pairs of orbits.
+
+    values
+        (E, 12) by adjacency: the Gaussians of a distance, or ones.
+    centre, other, pair
+        (E,) the two orbits, and the pair of orbits.
+    weight
+        (E,) how many atoms of the second orbit an edge stands for.
+    share, count
+        (E,) the share of all pairs of atoms that it stands for, and their number.
+    atom_share, atoms
+        (K,) the share of all atoms that an orbit has, and their number.
+    """
+
+    values: Mapping[str, Tensor]
+    centre: Tensor
+    other: Tensor
+    pair: Tensor
+    pairs: int
+    weight: Tensor
+    share: Tensor
+    count: Tensor
+    atom_share: Tensor
+    atoms: Tensor
+
+    @classmethod
+    def from_batch(cls, batch: Mapping[str, Any]) -> OrbitEdges:
+        """Take the edges of a batch of `pack_orbits`."""
+        centre, other, distance, multiplicity = (batch[x] for x in ("centre", "other", "distance", "multiplicity"))
+        asuam = (1 / distance.clamp(min=1 / MAX_WEIGHT)).clamp(max=MAX_WEIGHT)
+        values = {"asuam": asuam_edges(asuam, centre == other), "dam": gaussian_expansion(distance)}
+        pairs = batch["weight"] * multiplicity[centre]  # (E,)
+        return cls(
+            values=values,
+            centre=centre,
+            other=other,
+            pair=batch["pair"],
+            pairs=sum(b * n * n for b, n in batch["groups"]),
+            weight=batch["weight"],
+            share=pairs / pairs.sum(),
+            count=pairs.sum(),
+            atom_share=multiplicity / multiplicity.sum(),
+            atoms=multiplicity.sum(),
+        )
+
+    def structural_term(self, structure: Callable[[Tensor], Tensor]) -> Tensor:
+        """Compute what is added to the scores of pairs of orbits (P, H): `structure` maps values to terms (E, H)."""
+        term = structure(self.values["asuam"])
+        index = self.pair[:, None].expand_as(term)
+        highest = term.detach().new_full((self.pairs, term.shape[1]), -torch.inf)
+        highest = highest.scatter_reduce(0, index, term.detach(), "amax")  # (P, H)
+        share = self.weight[:, None] * torch.exp(term - highest.index_select(0, self.pair))
+        out: Tensor = share.new_zeros(highest.shape).index_add(0, self.pair, share).log() + highest
+        return out
+
+
+class OrbitConvolution(Convolution):
+    """The gated sum over all atoms of the crystal, at one atom of each orbit."""
+
+    def __init__(self) -> None:
+        super().__init__(WeightedNorm)
+
+    def forward(self, x: Tensor, edges: OrbitEdges, adjacency: str) -> Tensor:  # type: ignore[override]
+        """Update orbits x (K, 64)."""
+        with torch.autocast(x.device.type, enabled=False):
+            w_centre, w_partner, w_edge = self.split_weight()
+            z = edges.values[adjacency] @ w_edge.T  # (E, 128)
+            z = z + (x @ w_centre.T).index_select(0, edges.centre) + (x @ w_partner.T).index_select(0, edges.other)
+            gate, core = self.pair_norm(z, edges.share, edges.count).chunk(2, dim=1)  # (E, 64) each
+            message = torch.sigmoid(gate) * functional.softplus(core) * edges.weight[:, None]
+            total = torch.zeros_like(x).index_add(0, edges.centre, message)  # (K, 64)
+            out: Tensor = x + functional.softplus(self.sum_norm(total, edges.atom_share, edges.atoms))
+        return out
+
+
+class OrbitNetwork(Network):
+    """The network of ASUGNN with one token for each orbit; takes the weights of a `Network`, and batches of orbits."""
+
+    def new_convolution(self) -> nn.Module:
+        return OrbitConvolution()
+
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """Map a batch of `pack_orbits` to values (B,), in the order of its inputs."""
+        layout = PackedLayout(batch["groups"], None, batch["crystal"])
+        with torch.no_grad():
+            edges = OrbitEdges.from_batch(batch)
+        x = self.atoms(batch["nodes"])  # (K, 64)
+        for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
+            x = convolve(x, edges, adjacency)  # (K, 64)
+        x = self.widen(x)  # (K, d)
+        g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
+        for codec in self.codecs:
+            x = codec(x, edges, g, layout)  # (K, d)
+        x = self.norm(x).to(self.norm.weight.dtype)
+        crystal = self.readout(x, layout, batch["multiplicity"].log())  # (B, 2d)
+        out: Tensor = self.head(crystal).squeeze(-1)  # (B,)
+        return out.index_select(0, batch["order"])

@@ -1,0 +1,73 @@
+"""Hints that predictions may be in another unit than the labels: never a refusal, as a bad model may look the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from asugnn.crystal import Floats
+from leaderboard.data import Target
+from leaderboard.scoring import PredictedFold
+
+FACTORS = {  # predictions over labels, for labels in eV, GPa or of one atom
+    1e3: "meV for eV, or MPa for GPa",
+    1e-3: "GPa for MPa, or eV for meV",
+    96.485: "kJ/mol for eV",
+    23.061: "kcal/mol for eV",
+    8065.54: "1/cm for eV",
+    11604.5: "kelvin for eV",
+    1 / 13.6057: "rydberg for eV",
+    1 / 27.2114: "hartree for eV",
+    10.0: "kbar for GPa",
+    1 / 160.218: "eV per cubic angstrom for GPa",
+    -1.0: "the opposite sign",
+}
+NEAR = 0.3  # relative distance to a factor that is named
+BETTER = 0.5  # errors after a change of unit, relative to those of the mean label: above, nothing is said
+FEWEST = 5  # crystals
+
+
+def unit_hints(target: Target, scored: PredictedFold) -> list[str]:
+    """Sentences on what the predictions of a test set look like, with the error that they would have; often none.
+
+    Something is said where predictions are worse than the mean label, and after a change of unit at least twice as good
+    as it.
+    """
+    if target.kind != "regression" or len(scored.y) < FEWEST:
+        return []
+    y, p, unit = scored.y, scored.p, target.unit
+    with np.errstate(all="ignore"):
+        mean_error = float(np.mean(abs(y - y.mean())))
+        if not float(np.mean(abs(p - y))) > mean_error:
+            return []
+        changed = [(float(np.mean(abs(q - y))), words, name) for q, words, name in _changes(y, p, unit)]
+    likely = [c for c in changed if c[0] < BETTER * mean_error]
+    if not likely:
+        return []
+    error, words, name = min(likely)
+    return [
+        f"hint: the predictions look like {words}; {name}, their MAE would be {error:.3f} {unit}; nothing was changed"
+    ]
+
+
+def _changes(y: Floats, p: Floats, unit: str) -> Iterator[tuple[Floats, str, str]]:
+    """Predictions (n,) after each change that may be meant, what they look like before it, and the change in words."""
+    bare = unit.removeprefix("log10 ")
+    if bare != unit and (p > 0).all():
+        yield np.log10(p), f"{bare}, and the labels are in {unit}", "after log10"
+        yield p / np.log(10), f"the natural logarithm of {bare}", "divided by ln 10"
+    if bare == unit and unit:
+        yield 10.0**p, f"log10 of {unit}", "after 10**x"
+    ratio = float(np.median(p[y != 0] / y[y != 0])) if y.any() else 0.0
+    if not np.isfinite(ratio) or ratio == 0:
+        return
+    factor = min(FACTORS, key=lambda f: abs(ratio / f - 1))
+    if abs(ratio / factor - 1) < NEAR:
+        yield p / factor, f"another unit ({FACTORS[factor]})", f"divided by {factor:.4g}"
+    elif not 0.4 < ratio < 2.5:
+        yield (
+            p / ratio,
+            f"another unit or another count of atoms: about {ratio:.3g} times the labels",
+            "divided by that",
+        )

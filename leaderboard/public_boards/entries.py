@@ -1,0 +1,97 @@
+"""An entry of a public board as it was read, whatever form the board gives it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Floats
+from asugnn.errors import InputError
+from leaderboard._util import one_line
+from leaderboard.data import Task
+
+LONGEST = 500  # characters of the names of authors, and of a reference
+_DOI = re.compile(r"10\.\d{4,9}/[^\s{}\"'\\,<>]+")
+
+
+@dataclass(frozen=True)
+class FoldEntry:
+    """What an entry stores of one fold of a task."""
+
+    predictions: Mapping[str, Any]  # by id, as the file has them
+    stated: Mapping[str, float] = field(default_factory=dict)  # scores by the name of our metric
+    labels: Mapping[str, float] = field(default_factory=dict)  # by id, where the file repeats them
+
+
+@dataclass(frozen=True)
+class BoardEntry:
+    """An entry: whose it is, the digest of its file, and its folds by task (the name of the data set and target)."""
+
+    board: str
+    name: str  # of its folder
+    model: str  # on our board
+    sha256: str
+    authors: str
+    reference: str
+    folds: Mapping[str, Mapping[int, FoldEntry]]
+
+
+Results = Mapping[Task, Mapping[int, tuple[Sequence[str], Floats, Floats]]]  # ids, labels, predictions (n,) by fold
+
+
+@dataclass(frozen=True)
+class BoardForm:
+    """The form of the entries of a board.
+
+    pattern
+        Of the files of predictions in a checkout, for a message.
+    list_entries
+        The folders of the entries in a checkout.
+    read_entries
+        What one of these folders holds; raises `InputError` where it is not in the form of the board.
+    write_entry
+        Write own results into a folder that is laid out like a checkout, for a model by its name; returns the files.
+    """
+
+    pattern: str
+    list_entries: Callable[[Path], list[Path]]
+    read_entries: Callable[[Path], list[BoardEntry]]
+    write_entry: Callable[[Path, str, Results], list[Path]]
+
+
+def words(value: Any) -> str:
+    """What an entry says of its authors or references, a text or a list of them, in one line."""
+    texts = value if isinstance(value, list) else [value]
+    return one_line(", ".join(str(text) for text in texts if text))[:LONGEST]
+
+
+def find_reference(text: str, otherwise: str) -> str:
+    """The DOI in references in BibTeX; `otherwise` where they have none."""
+    match = _DOI.search(text)
+    return f"doi.org/{match[0].rstrip('.;)')}" if match else one_line(otherwise)[:LONGEST]
+
+
+def read_numbers(values: Sequence[Any]) -> Floats:
+    """Predictions or labels (n,) as finite numbers; raises `InputError` that names the first which is none."""
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        numbers = np.array([_number_or_nan(value) for value in values])
+    if numbers.shape != (len(values),):
+        raise InputError("its predictions are not one number each")
+    if not (finite := np.isfinite(numbers)).all():
+        raise InputError(f"'{str(values[int(np.argmin(finite))])[:40]}' is not a finite number")
+    return numbers
+
+
+def _number_or_nan(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

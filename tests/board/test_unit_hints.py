@@ -1,0 +1,65 @@
+"""Hints that predictions are in another unit: where they are, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from leaderboard.board import load_ground_truth
+from leaderboard.board.score_file import score_file
+from leaderboard.board.unit_hints import unit_hints
+from leaderboard.data import PACKAGE, parse_task
+from leaderboard.records import list_runs
+from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.reports.terminal import render_entry, render_score
+from leaderboard.scoring import PredictedFold
+
+BULK, ENERGY = (parse_task(f"open-dft/{name}") for name in ("bulk-modulus", "formation-energy"))
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "words"),
+    [
+        (BULK, lambda p: 10**p, "look like GPa, and the labels are in log10 GPa; after log10"),
+        (BULK, lambda p: p * np.log(10), "look like the natural logarithm of GPa"),
+        (ENERGY, lambda p: 1000 * p, "meV for eV"),
+        (ENERGY, lambda p: 96.485 * p, "kJ/mol for eV"),
+        (ENERGY, lambda p: 11604.5 * p, "kelvin for eV"),
+        (ENERGY, lambda p: -p, "the opposite sign"),
+        (ENERGY, lambda p: 4.2 * p, "about 4."),
+    ],
+)
+def test_what_looks_like_another_unit_is_said_with_the_error_after_the_change(task, change, words):
+    truth = load_ground_truth(task, 0)
+    p = truth.y + np.random.default_rng(0).normal(0, 0.05, len(truth.y))
+    assert unit_hints(task.target, truth.pair_scored(p)) == []
+    (hint,) = unit_hints(task.target, truth.pair_scored(change(p)))
+    assert words in hint
+    assert f"their MAE would be 0.0{'3' if 'about' in words else ''}" in hint
+
+
+def test_no_stored_run_is_called_wrong():
+    """Bad models, constant ones and zero-shot predictions among them."""
+    seen = 0
+    for stored in list_runs(PACKAGE / "runs")[0]:
+        if stored.run.task.source.embedded:
+            truth, p = load_ground_truth(stored.run.task, stored.run.fold).read_run(stored)
+            assert unit_hints(stored.run.task.target, truth.pair_scored(p)) == []
+            seen += 1
+    assert seen > 40
+
+
+def test_odd_predictions_give_no_warning():
+    y = np.array([0.0, 0, 0, 0, 0, 1])
+    for p in (np.zeros(6), np.full(6, np.inf), np.full(6, 1e308), -y, np.full(6, 1e-320)):
+        assert isinstance(unit_hints(ENERGY.target, PredictedFold(y, p, list("abcdef"))), list)
+    assert unit_hints(parse_task("open-dft/metal").target, PredictedFold(y, y, list("abcdef"))) == []
+
+
+def test_bench_score_and_submit_say_it_and_refuse_nothing(tmp_path):
+    truth = load_ground_truth(BULK, 0)
+    write_predictions(tmp_path / "a.csv", truth.ids, "bulk-modulus", 10**truth.y * 1.01)
+    scored = score_file(tmp_path / "a.csv", BULK, 0)
+    assert scored["metrics"]["mae"]["value"] > 50
+    (hint,) = scored["hints"]
+    assert render_score(scored, BULK).splitlines()[-1] == hint
+    entered = {**scored, "name": "a", "outcome": "first", "before": None, "tries": 1}
+    assert render_entry(entered, BULK).splitlines()[1:] == [hint]
