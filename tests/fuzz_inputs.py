@@ -8,6 +8,7 @@ fault; its input is kept in the folder `fuzz-faults`, and the exit status is 1.
 
 from __future__ import annotations
 
+import copy
 import gzip
 import hashlib
 import io
@@ -60,6 +61,7 @@ from leaderboard.splitting.split import SPLITS_FOLDER, read_split
 
 SECONDS, MEGABYTES = 2.0, 1000  # of processor time, and beyond what was needed before
 HANGS = 20.0  # seconds on the clock after which an input is given up
+SPACE = 6_000_000_000  # bytes of addresses: an input that needs more ends in a MemoryError, not with the machine
 TOKENS = [
     *(b"nan", b"inf", b"1e999", b"-1", b"0", b"99999999999", b"1_000", b"(3)", b"9" * 400, b"_", b"?", b".", b"'"),
     *(b'"', b";", b",", b"=", b":", b"\n", b"\r\n", b"\0", b"\xff\xfe", b"loop_", b"data_", b"{", b"[", b"]", b"}"),
@@ -184,7 +186,7 @@ def mutate_json(data: bytes, rng: random.Random) -> bytes:
         if rng.random() < 0.3:
             del inner[key]
         else:
-            inner[key] = rng.choice([*ODD, [inner[key]], {"a": inner[key]}])
+            inner[key] = copy.deepcopy(rng.choice([*ODD, [inner[key]], {"a": inner[key]}]))  # ODD stays as it is
     return json.dumps(content).encode()
 
 
@@ -505,6 +507,7 @@ def main() -> None:
     words = sys.argv[1:]
     count, seed = (int(word) for word in (words + ["1000", "0"][len(words) :])[:2])
     start = time.perf_counter()
+    resource.setrlimit(resource.RLIMIT_AS, (SPACE, SPACE))
     outcomes, reports = fuzz(count, seed, words[2:], Path("fuzz-faults"))
     for (name, outcome), number in sorted(outcomes.items()):
         print(f"{name:12} {outcome:18} {number:7,}")
