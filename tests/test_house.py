@@ -53,6 +53,7 @@ LIGHT = {
     "asugnn.download",
     "asugnn.embedding",
     "asugnn.errors",
+    "asugnn.file_lock",
     "asugnn.limits",
     "asugnn.model",
     "asugnn.model_registry",
