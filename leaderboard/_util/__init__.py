@@ -4,8 +4,14 @@ Any room may import from here; this room imports none.
 """
 
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
+from leaderboard._util.interrupts import (
+    STOP_SIGNALS,
+    ignore_stop_signals,
+    raise_on_stop_signals,
+    stop_signal,
+)
 from leaderboard._util.library_warnings import collect_warnings
-from leaderboard._util.locks import lock_folder
+from leaderboard._util.locks import LOCK, lock_folder
 from leaderboard._util.names import SAFE_NAME, markdown_text, one_line, printable, safe_name
 from leaderboard._util.processes import (
     ProcessEndedError,
@@ -25,7 +31,9 @@ from leaderboard._util.workspace import (
 )
 
 __all__ = [
+    "LOCK",
     "SAFE_NAME",
+    "STOP_SIGNALS",
     "ProcessEndedError",
     "Workspace",
     "byte_progress",
@@ -33,12 +41,14 @@ __all__ = [
     "collect_warnings",
     "console_progress",
     "current_workspace",
+    "ignore_stop_signals",
     "lock_folder",
     "markdown_text",
     "missing_extra",
     "one_line",
     "parallel_map",
     "printable",
+    "raise_on_stop_signals",
     "require_model_packages",
     "require_packages",
     "safe_name",
@@ -46,6 +56,7 @@ __all__ = [
     "show_progress",
     "silent",
     "start_worker",
+    "stop_signal",
     "use_workspace",
     "yield_from_process",
 ]

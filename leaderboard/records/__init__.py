@@ -20,6 +20,7 @@ from leaderboard.records.predictions_csv import (
 from leaderboard.records.run_files import compare_digests, file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
+    PACKAGED_RUNS,
     PRETRAINED,
     SUBMITTED,
     UNPRESET,
@@ -46,6 +47,7 @@ from leaderboard.records.submission_log import SubmissionLog
 __all__ = [
     "COMPETITION_FILE",
     "OWN_RUNS",
+    "PACKAGED_RUNS",
     "PRETRAINED",
     "SUBMITTED",
     "UNPRESET",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -18,10 +19,19 @@ import numpy as np
 from asugnn import Context, InputError, Labelled, Model
 from asugnn.atomic_write import atomic_folder, file_sha256, write_text
 from asugnn.cache import seconds_for_inputs
+from asugnn.checkpoint import checkpoint_files, remove_checkpoints
 from asugnn.crystal import Floats
+from asugnn.errors import TrainingStoppedError
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
-from leaderboard._util import collect_warnings, current_workspace, lock_folder, missing_extra, require_model_packages
+from leaderboard._util import (
+    LOCK,
+    collect_warnings,
+    current_workspace,
+    lock_folder,
+    missing_extra,
+    require_model_packages,
+)
 from leaderboard.data import Dataset, Target, load_dataset
 from leaderboard.records import (
     Run,
@@ -41,6 +51,8 @@ from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sid
 
 STARTED_AGAIN = "training started again"
 Outcome = Literal["done", "kept", "failed"]
+OUT_OF_MEMORY: Literal["out of memory"] = "out of memory"
+Ending = Outcome | Literal["out of memory", "stopped"]  # of one attempt: the first may be repeated, the other resumed
 Report = Callable[[Run, Outcome, str], None]
 
 
@@ -53,27 +65,48 @@ def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
         return not free
 
 
-def attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
+def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
     try:
         changed = _changed_since(job, out)
         if changed is not None and not job.again and not changed:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            remove_checkpoints(folder / "checkpoint.pt")
             return "kept", ""
         note = _train_and_predict(job, out)
-    except InputError as error:
-        keep_failure(folder, str(error))
-        return "failed", str(error)
+    except TrainingStoppedError:
+        return "stopped", ""
     except Exception as error:  # a failure of the model itself must not stop the other jobs
-        if isinstance(error, ImportError) and (sentence := missing_extra(error)):
-            return "failed", sentence
-        sentence = f"{type(error).__name__}: {error}".rstrip(": ")
-        keep_failure(folder, sentence, traceback.format_exc())
-        return "failed", f"{sentence}; the traceback is in {folder / 'error.txt'}"
+        return _keep_reason(folder, error)
     if changed:
         note += "; its code has changed: the run was repeated and replaced"
     return "done", note
+
+
+def _keep_reason(folder: Path, error: Exception) -> tuple[Ending, str]:
+    """Store why a job failed; how it ended, and the reason for the user."""
+    if isinstance(error, InputError):
+        keep_failure(folder, str(error))
+        return "failed", str(error)
+    if isinstance(error, ImportError) and (sentence := missing_extra(error)):
+        return "failed", sentence
+    sentence = f"{type(error).__name__}: {error}".rstrip(": ")
+    if _is_out_of_memory(error):
+        sentence = f"memory ran out: {sentence}"
+        keep_failure(folder, sentence, traceback.format_exc())
+        return OUT_OF_MEMORY, sentence
+    keep_failure(folder, sentence, traceback.format_exc())
+    return "failed", f"{sentence}; the traceback is in {folder / 'error.txt'}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory could not be had: PyTorch has an exception of its own for a GPU, and none for a CPU."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or any(words in str(error) for words in ("allocate memory", "not enough memory", "std::bad_alloc"))
+    )
 
 
 def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
@@ -171,6 +204,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         folder,
         workspace.progress(run.title),
         hashlib.sha256(_identity_text(identity).encode()).hexdigest(),
+        workspace.should_stop,
     )
     if not job.weights:
         fields["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
@@ -206,9 +240,11 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         "versions": package_versions(model_class),
         "commit": commit,
         "finished": datetime.now(UTC).isoformat("T", "seconds"),
+        "warnings": list(dict.fromkeys(record.getMessage() for record in warned)),
     }
     write_record(folder, {**identity, **fields})
-    for name in ("checkpoint.pt", "started.json", "error.txt"):
+    remove_checkpoints(folder / "checkpoint.pt")
+    for name in ("started.json", "error.txt"):
         (folder / name).unlink(missing_ok=True)
     seconds = fields["seconds"]
     return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s", discarded
@@ -220,7 +256,7 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     train, validate = (_labelled(data, target, ids) for ids in (sides.train, sides.validate))
     model = job.configure()
     assert context.folder is not None
-    resumed = (context.folder / "checkpoint.pt").exists()
+    resumed = bool(checkpoint_files(context.folder / "checkpoint.pt"))
     clock = _Clock()
     model.fit(train, validate, context)
     seconds = clock.seconds()
@@ -288,11 +324,12 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> list[str]:
     """
     started, text = folder / "started.json", _identity_text(identity)
     resumes = started.is_file() and started.read_bytes() == text.encode()
-    kept = {".lock", *(("started.json", "checkpoint.pt", "history.csv") if resumes else ())}
-    lost = (folder / "checkpoint.pt").exists() and not resumes
+    checkpoints = {file.name for file in checkpoint_files(folder / "checkpoint.pt")}
+    kept = {"started.json", "history.csv", *checkpoints} if resumes else set()
+    lost = bool(checkpoints) and not resumes
     (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder is no finished run
     for path in folder.iterdir():
-        if path.name not in kept:
+        if path.name not in kept and not path.name.startswith(LOCK):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         write_text(started, text)
