@@ -32,6 +32,11 @@ class Pulse:
         self._numbers[:] = (math.inf, 0.0, 0.0)
         self._seen = (0, 0.0)
 
+    @property
+    def rests(self) -> bool:
+        """Whether no progress is expected."""
+        return math.isinf(self._numbers[BEAT])
+
     def beat(self) -> None:
         """There is progress."""
         self._numbers[BEAT] = time.monotonic()

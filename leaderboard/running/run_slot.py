@@ -103,13 +103,16 @@ def close_slots(slots: list[Slot]) -> None:
 
 
 def stop_slots(slots: list[Slot], seconds: float) -> None:
-    """Ask all runs to finish their step and save, and wait until they have ended, for some seconds at most."""
+    """Ask all runs to finish their step and save, and end those that have not done so in some seconds."""
+    deadline = time.monotonic() + seconds
     for slot in slots:
+        if slot.pulse.rests:  # nothing is under way that could be saved
+            slot.process.kill()
         with suppress(OSError):
             slot.connection.send(seconds)
-    deadline = time.monotonic() + seconds + POLL
     for slot in slots:
         slot.process.join(max(0.0, deadline - time.monotonic()))
+        slot.process.kill()  # by which its run ends, too
 
 
 @contextmanager
@@ -140,7 +143,7 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
                 return
             job, waits = message
             if (answer := _run_in_child(connection, job, out, waits, pulse, timeout)) == ("stopped", ""):
-                return
+                os._exit(0)  # somebody waits: packages may take long to be unloaded
             connection.send(answer)
 
 
