@@ -14,7 +14,7 @@ machine.py         device, memory, versions: what a run records of where it ran
 """
 
 from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
-from leaderboard.running.machine import choose_device, processor_name
+from leaderboard.running.machine import checkout_commit, choose_device, processor_name
 from leaderboard.running.model_contract import check_model, failed_findings
 from leaderboard.running.plan import Job, chosen_models, parse_overrides, plan_pretrained, plan_runs
 from leaderboard.running.predict_files import embed_files, load_predictor, load_run_model, predict_files
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Running",
     "check_model",
+    "checkout_commit",
     "choose_device",
     "choose_processes",
     "chosen_models",
