@@ -87,6 +87,12 @@ def speed(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill, stop, starve and damage runs, and count what comes of it: `-- KILLS NAME`; half an hour."""
+    run_tool(session, "python", "benchmarks/chaos.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; draw asugnn.svg and architecture.svg."""
     run_tool(session, "python", "docs/write_baselines.py")

@@ -49,6 +49,7 @@ LIGHT = {
     "asugnn.ase_files",
     "asugnn.atomic_write",
     "asugnn.cache",
+    "asugnn.checkpoint",
     "asugnn.crystal",
     "asugnn.download",
     "asugnn.embedding",

@@ -16,10 +16,10 @@ from asugnn.atomic_write import check_writable
 from leaderboard._util import STOP_SIGNALS, raise_on_stop_signals, stop_signal
 from leaderboard.records import keep_failure
 from leaderboard.running.capacity import available_memory, usable_cores
+from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
 from leaderboard.running.run_slot import POLL, Answer, Slot, close_slots, stop_slots
-from leaderboard.running.runner import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.schedule import Schedule
 
 # What runs, and the seconds of the jobs that have ended, by number: None for one that was kept, or failed.

@@ -38,10 +38,11 @@ from leaderboard._util import (
 )
 from leaderboard.records import keep_failure
 from leaderboard.running.capacity import count_oom_kills
+from leaderboard.running.endings import OUT_OF_MEMORY, Ending
 from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.pulse import Pulse
-from leaderboard.running.runner import OUT_OF_MEMORY, Ending, attempt_job, is_origin_busy
+from leaderboard.running.runner import attempt_job, is_origin_busy
 
 POLL = 0.5  # seconds after which a waiting process looks around
 GRACE = 1.0  # seconds that a process has to end after it was asked to

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
 import shutil
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +27,6 @@ from leaderboard._util import (
     collect_warnings,
     current_workspace,
     lock_folder,
-    missing_extra,
     require_model_packages,
 )
 from leaderboard.data import Dataset, Target, load_dataset
@@ -37,11 +34,11 @@ from leaderboard.records import (
     Run,
     StoredRun,
     find_run,
-    keep_failure,
     read_history,
     write_predictions,
     write_record,
 )
+from leaderboard.running.endings import Ending, keep_reason
 from leaderboard.running.machine import checkout_commit, measure_memory, package_versions
 from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
@@ -50,10 +47,6 @@ from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
-Outcome = Literal["done", "kept", "failed"]
-OUT_OF_MEMORY: Literal["out of memory"] = "out of memory"
-Ending = Outcome | Literal["out of memory", "stopped"]  # of one attempt: the first may be repeated, the other resumed
-Report = Callable[[Run, Outcome, str], None]
 
 
 def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
@@ -77,36 +70,10 @@ def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     except TrainingStoppedError:
         return "stopped", ""
     except Exception as error:  # a failure of the model itself must not stop the other jobs
-        return _keep_reason(folder, error)
+        return keep_reason(folder, error)
     if changed:
         note += "; its code has changed: the run was repeated and replaced"
     return "done", note
-
-
-def _keep_reason(folder: Path, error: Exception) -> tuple[Ending, str]:
-    """Store why a job failed; how it ended, and the reason for the user."""
-    if isinstance(error, InputError):
-        keep_failure(folder, str(error))
-        return "failed", str(error)
-    if isinstance(error, ImportError) and (sentence := missing_extra(error)):
-        return "failed", sentence
-    sentence = f"{type(error).__name__}: {error}".rstrip(": ")
-    if _is_out_of_memory(error):
-        sentence = f"memory ran out: {sentence}"
-        keep_failure(folder, sentence, traceback.format_exc())
-        return OUT_OF_MEMORY, sentence
-    keep_failure(folder, sentence, traceback.format_exc())
-    return "failed", f"{sentence}; the traceback is in {folder / 'error.txt'}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether memory could not be had: PyTorch has an exception of its own for a GPU, and none for a CPU."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or any(words in str(error) for words in ("allocate memory", "not enough memory", "std::bad_alloc"))
-    )
 
 
 def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
@@ -240,7 +207,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         "versions": package_versions(model_class),
         "commit": commit,
         "finished": datetime.now(UTC).isoformat("T", "seconds"),
-        "warnings": list(dict.fromkeys(record.getMessage() for record in warned)),
+        "warnings": list(dict.fromkeys([*discarded, *(record.getMessage() for record in warned)])),
     }
     write_record(folder, {**identity, **fields})
     remove_checkpoints(folder / "checkpoint.pt")
