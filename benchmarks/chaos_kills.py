@@ -102,7 +102,8 @@ def signals(root: Path, count: int) -> Counts:
 def damaged(root: Path, count: int) -> Counts:
     """A checkpoint that was cut, emptied, zeroed, or changed by bits after a kill: the run ends with the same bytes."""
     whole, seconds = undisturbed(root)
-    rng, counts = np.random.default_rng(3), {"damaged checkpoints": 0, "resumed from the one before": 0, "restarted": 0}
+    rng = np.random.default_rng(3)
+    counts = {"damaged checkpoints": 0, "resumed from the one before": 0, "restarted": 0, "series": 0}
     for _ in range(max(1, count // 20)):
         folder = workplace(root, "damaged")
         while not (files := sorted((folder / "runs").rglob("checkpoint*.pt"))):
@@ -122,7 +123,7 @@ def damaged(root: Path, count: int) -> Counts:
         assert again.returncode == 0, again.stderr
         counts["resumed from the one before"] += again.stderr.count("resumed from the checkpoint before it")
         counts["restarted"] += again.stderr.count("training started again")
-        finish(folder, whole, {"series": 0})
+        finish(folder, whole, counts)
     return counts
 
 

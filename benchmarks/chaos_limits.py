@@ -20,11 +20,11 @@ def odd_models(root: Path, count: int) -> Counts:
     folder = workplace(root, "odd")
     names = ["Hangs", "Eats", "Aborts", "Exits", "Good"]
     words = ["run", "--task", "open-dft/metal", "--model", ",".join(f"chaos_models.py:{n}" for n in names)]
-    limited = ["prlimit", f"--as={4 * 2**30}", *BENCH, *words, "--timeout", "10", "--jobs", "2"]
+    limited = ["prlimit", f"--as={4 * 2**30}", *BENCH, *words, "--timeout", "60", "--jobs", "2"]
     done = subprocess.run(limited, cwd=folder, capture_output=True, text=True, check=False, timeout=600)
     board = bench(folder, "leaderboard", "--task", "open-dft/metal", "--runs", "runs")
     reasons = {
-        "Hangs": "it made no progress for 10 s",
+        "Hangs": "it made no progress for 60 s",
         "Eats": "memory ran out: ",
         "Aborts": "its process was ended by SIGABRT",
         "Exits": "it ended its own process, with exit status 0",
@@ -54,10 +54,10 @@ def kernel_memory(root: Path, count: int) -> Counts:
     finally:
         with suppress(OSError):
             group.rmdir()
-    failed = done.stderr.count("failed: memory ran out, and the kernel ended its process")
-    alone = done.stderr.count("alone, because memory had run out beside other runs")
-    assert (done.returncode, failed) == (1, 2), done.stderr
-    return {"ended by the kernel": failed, "repeated alone": alone, "good runs": len(predictions(folder))}
+    lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    failed = sum("failed: memory ran out, and the kernel ended its process" in line for line in lines)
+    assert (done.returncode, failed, len(predictions(folder))) == (1, 2, 2), done.stderr
+    return {"ended by the kernel": failed, "good runs": len(predictions(folder))}
 
 
 def full_disk(root: Path, count: int) -> Counts:
@@ -100,11 +100,13 @@ def without_flock(root: Path, count: int) -> Counts:
     code = "import errno, fcntl\ndef missing(*_): raise OSError(errno.ENOSYS, 'no locks')\nfcntl.flock = missing\n"
     (folder / "sitecustomize.py").write_text(code)
     env = {**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
-    first = subprocess.Popen([*BENCH, *TOYS], cwd=folder, env=env, stderr=subprocess.DEVNULL, start_new_session=True)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen([*BENCH, *TOYS], cwd=folder, env=env, start_new_session=True, **quiet)
     time.sleep(seconds / 2)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    both = [subprocess.Popen([*BENCH, *TOYS], cwd=folder, env=env, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen([*BENCH, *TOYS], cwd=folder, env=env, text=True, **pipes) for _ in "ab"]
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert predictions(folder) == whole

@@ -13,8 +13,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
-TASKS = ("--task", "open-dft/bulk-modulus,open-dft/metal")
-TOYS = ("run", *TASKS, "--model", "chaos_models.py:Toy", "--seed", "0,1")
+TOYS = ("run", "--task", "open-dft/bulk-modulus", "--model", "chaos_models.py:Toy", "--seed", "0,1")
 Counts = dict[str, Any]
 
 
@@ -70,12 +69,13 @@ def processes(group: int) -> list[int]:
 
 
 def finish(folder: Path, whole: dict[str, bytes], counts: Counts) -> None:
-    """A series of kills has ended with a command that went through: all is as if nothing had happened."""
+    """A series of faults has ended with a command that went through: all is as if nothing had happened."""
     assert predictions(folder) == whole, "the predictions differ from those of the undisturbed command"
     checked = bench(folder, "verify", "--runs", "runs")
     assert checked.returncode == 0, checked.stderr
     assert not list((folder / "runs").rglob("checkpoint*"))
     counts["series"] += 1
+    print(f"  so far: {counts}", flush=True)
     shutil.rmtree(folder)
 
 
