@@ -28,9 +28,10 @@ def run_tool(session: nox.Session, name: str, *words: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and style, by ruff."""
+    """Format and style, by ruff; spelling, by typos."""
     run_tool(session, "ruff", "format", "--check", ".")
     run_tool(session, "ruff", "check", ".")
+    run_tool(session, "typos")
 
 
 @nox.session
@@ -94,8 +95,9 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; draw asugnn.svg and architecture.svg."""
+    """Write docs/baselines.md from the stored runs, which needs BENCH_DATA; run the notebook; draw the pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
+    run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
     run_tool(session, "python", "docs/draw_architecture.py")
 

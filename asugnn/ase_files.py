@@ -1,17 +1,18 @@
-"""Read what ASE writes, databases and extended XYZ, within the limits: crystals, and the numbers stored with each.
+"""Read what ASE writes, databases and extended XYZ, within the limits: crystals, and the values stored with each.
 
-A database is opened read-only, and only its table of structures is read, by an SQLite that may do nothing else: ASE
-itself would write to it, and create the objects that it names. Extended XYZ is measured before ASE parses it.
+Values are what a user has stored with a structure (key-value pairs, the comment line of extended XYZ) and the results
+of a calculator, such as its energy. A database in SQLite is opened read-only, and only its table of structures is read,
+by an SQLite that may do nothing else: ASE itself would write to it, and create the objects that it names. Extended XYZ
+is measured before ASE parses it.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ from asugnn.limits import (
 from asugnn.reading import check_file_size, parse_json, read_bounded_text
 
 COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
+CALCULATED = (
+    "energy",
+    "free_energy",
+    "magmom",
+)  # results of a calculator that are one number: eV, eV, Bohr magnetons
 STEPS = 100_000  # instructions of SQLite between two checks
 
 
@@ -44,12 +50,20 @@ class StoredStructure:
     pbc: Any
     positions: Any
     numbers: Any
-    labels: Mapping[str, float] = field(default_factory=dict)  # the finite numbers that are stored with it
+    values: Mapping[str, Any] = field(default_factory=dict)  # the numbers, truth values and texts stored with it
 
     def crystal(self) -> Crystal:
         """Convert it to a crystal; raises `InputError` that names the structure and the site at fault."""
         with prefix_errors(f"structure {self.index}"):
             return crystal_from_cartesian(self.cell, self.pbc, self.positions, self.numbers)
+
+
+def read_stored_structures(path: Path) -> Iterator[StoredStructure]:
+    """Read the structures in an ASE database (.db, .json) or an extended XYZ file, to be called within `reading`."""
+    ending = path.suffix.lower()
+    if ending == ".json":
+        return read_ase_json(parse_json(read_bounded_text(path, STRUCTURE_FILE_BYTES)))
+    return read_ase_database(path) if ending == ".db" else read_extended_xyz(path)
 
 
 def read_ase_database(path: Path) -> Iterator[StoredStructure]:
@@ -60,10 +74,28 @@ def read_ase_database(path: Path) -> Iterator[StoredStructure]:
         left = path.stat().st_size
         for count, row in enumerate(_select_rows(database), 1):
             check_limit(count, STRUCTURES, "structures")
-            left -= sum(len(cell) for cell in row if isinstance(cell, (bytes, str)))
+            left -= sum(len(cell) for cell in row.values() if isinstance(cell, (bytes, str)))
             if left < 0:  # pages that are used twice
                 raise InputError("it holds more than fits into a file of its size")
-            yield _structure_of_row(*row)
+            yield _structure_of_row(row)
+
+
+def read_ase_json(data: Any) -> Iterator[StoredStructure]:
+    """Read the structures of an ASE database in JSON, which is parsed already, to be called within `reading`."""
+    if not (isinstance(data, dict) and "ids" in data):
+        raise InputError("it is no ASE database: it has no list 'ids'")
+    ids = [str(index) for index in _decode_array(data["ids"])]
+    check_limit(len(ids), STRUCTURES, "structures")
+    if len(set(ids)) < len(ids):
+        raise InputError("its list 'ids' names a structure twice")
+    for index in ids:
+        row = data[index]
+        cell, pbc = _decode_array(row.get("cell", np.zeros((3, 3)))), _decode_array(row.get("pbc", [False] * 3))
+        values = {name: row[name] for name in CALCULATED if row.get(name) is not None}
+        pairs = row.get("key_value_pairs")
+        values |= pairs if isinstance(pairs, dict) else {}
+        positions, numbers = _decode_array(row["positions"]), _decode_array(row["numbers"])
+        yield StoredStructure(index, cell, pbc, positions, numbers, _single_values(values))
 
 
 def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
@@ -76,7 +108,7 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
         for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
             stored = {**atoms.info, **(atoms.calc.results if atoms.calc else {})}
             yield StoredStructure(
-                str(index), atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers, _finite_numbers(stored)
+                str(index), atoms.cell.array, atoms.pbc, atoms.positions, atoms.numbers, _single_values(stored)
             )
     except KeyError as error:
         raise InputError(f"{error} is not an element that ASE knows") from error
@@ -117,12 +149,16 @@ def _restrict(database: sqlite3.Connection, size: int) -> None:
     database.set_authorizer(authorise)
 
 
-def _select_rows(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+def _select_rows(database: sqlite3.Connection) -> Iterator[dict[str, Any]]:
+    """The columns of a row that are read, by name; older versions of ASE have not all of `CALCULATED`."""
     try:
         kinds = database.execute("SELECT type FROM sqlite_master WHERE name = 'systems'").fetchall()
         if kinds and kinds != [("table",)]:
             raise InputError(f"its 'systems' is a {kinds[0][0]}: only a table is read")
-        yield from database.execute(f"SELECT {', '.join(COLUMNS)} FROM systems ORDER BY id")
+        present = {column[0] for column in database.execute("SELECT * FROM systems LIMIT 0").description}
+        names = [*COLUMNS, *(name for name in CALCULATED if name in present)]
+        for row in database.execute(f"SELECT {', '.join(names)} FROM systems ORDER BY id"):
+            yield dict(zip(names, row, strict=True))
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             raise InputError(f"reading it takes more than {DATABASE_STEPS:,} steps of SQLite") from error
@@ -131,26 +167,36 @@ def _select_rows(database: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
         raise ValueError(f"it is no ASE database: {error}") from error
 
 
-def _structure_of_row(index: Any, numbers: Any, positions: Any, cell: Any, pbc: Any, pairs: Any) -> StoredStructure:
-    labels = parse_json(pairs) if pairs else {}
+def _structure_of_row(row: Mapping[str, Any]) -> StoredStructure:
+    pairs = parse_json(row["key_value_pairs"]) if row["key_value_pairs"] else {}
+    values = {name: row[name] for name in CALCULATED if row.get(name) is not None}
+    values |= pairs if isinstance(pairs, dict) else {}
+    pbc = row["pbc"]
     return StoredStructure(
-        str(index),
-        np.frombuffer(cell, "<f8").reshape(3, 3),
+        str(row["id"]),
+        np.frombuffer(row["cell"], "<f8").reshape(3, 3),
         [pbc & 1, pbc & 2, pbc & 4],
-        np.frombuffer(positions, "<f8").reshape(-1, 3),
-        np.frombuffer(numbers, "<i4"),
-        _finite_numbers(labels) if isinstance(labels, dict) else {},
+        np.frombuffer(row["positions"], "<f8").reshape(-1, 3),
+        np.frombuffer(row["numbers"], "<i4"),
+        _single_values(values),
     )
 
 
-def _finite_numbers(stored: Mapping[str, Any]) -> dict[str, float]:
-    """The finite numbers among what is stored with a structure, by name."""
-    numbers = {}
-    for name, value in stored.items():
-        if isinstance(value, (int, float, np.number)):
-            with suppress(OverflowError):  # a whole number may have any length
-                numbers[name] = float(value)
-    return {name: value for name, value in numbers.items() if math.isfinite(value)}
+def _single_values(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """What is stored with a structure, by name, without arrays, lists and objects."""
+    return {
+        name: value for name, value in stored.items() if isinstance(value, (bool, int, float, str, np.number, np.bool_))
+    }
+
+
+def _decode_array(value: Any) -> Any:
+    """Decode ASE's JSON form of an array, {"__ndarray__": [shape, type, values]}, or of a cell, which wraps one."""
+    if isinstance(value, dict) and value.get("__ase_objtype__") == "cell":
+        value = value["array"]
+    if isinstance(value, dict) and "__ndarray__" in value:
+        shape, _, values = value["__ndarray__"]
+        return np.array(values).reshape(shape)
+    return value
 
 
 def _check_frames(text: str) -> None:

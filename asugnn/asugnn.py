@@ -24,14 +24,14 @@ class ASUGNN(TorchModel):
     """Asymmetric-unit-based graph neural network (Cao, Anderson & Davis, J. Appl. Cryst., 2025).
 
     The defaults are the paper's, with its section or table beside each. Where a space group leaves the origin free,
-    predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`.
-    Supports hydrogen to californium.
+    predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`. A
+    chiral crystal and its mirror image get different predictions. Supports hydrogen to californium.
     """
 
     epochs: int = 200  # section 4.4
     batch_size: int = 128  # section 4.4
     learning_rate: float = 1.5e-4  # section 4.4
-    weight_decay: float = 0.1  # the authors' code
+    weight_decay: float = 0.1  # of linear layers; the authors' code
     one_cycle: bool = True  # the authors' code: warm-up, then a cosine
     patience: int = 10  # section 4.4
     width: int = 512  # d, Table 1
@@ -39,13 +39,13 @@ class ASUGNN(TorchModel):
     codecs: int = 2  # section 3
     first: Literal["asuam", "dam"] = "asuam"  # adjacency of the first convolution, Table 1
     second: Literal["asuam", "dam", "none"] = "dam"  # of the second convolution; none: only one convolution, Table 1
-    xrd: bool = True  # whether the powder pattern is used; otherwise it is masked, Table 1
+    xrd: bool = True  # whether atoms attend to the powder pattern; otherwise that attention is zero, section 4.2
     windows: int = 14  # tokens of the powder pattern, 5 degrees each; ours, the authors' code has 1
     term: Literal["before", "after"] = "before"  # structural term before the softmax, section 3; authors' code: after
     readout: Literal["set2set", "recurrent"] = "set2set"  # section 3; the authors' code: recurrent over the atoms
     distance: Literal["nearest", "cell"] = "nearest"  # images; the authors' code: inside the cell
     mass: Literal["mean", "total"] = "mean"  # of the atoms, section 2; the authors' code: of the cell
-    profile: Literal["integrated", "sampled"] = "integrated"  # of the pattern's peaks; the authors' code: sampled
+    profile: Literal["integrated", "sampled"] = "integrated"  # of the peaks; near to the authors' code: sampled
     origin: Literal["given", "settled"] = "given"  # where the space group leaves it free; ours: settled
     drop_key: float = 1e-4  # the authors' code
     initial: float = 0.02  # standard deviation of linear weights at the start, the authors' code; 0: PyTorch's
@@ -76,7 +76,7 @@ class ASUGNN(TorchModel):
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin")
-    input_version: ClassVar[int] = 2
+    input_version: ClassVar[int] = 3
     clip: ClassVar[float | None] = 1.0  # the authors' code
 
     def __post_init__(self) -> None:
@@ -105,7 +105,8 @@ class ASUGNN(TorchModel):
         from asugnn.embedding import embed_crystal
 
         options = {name: getattr(self, name) for name in self.input_fields}
-        return {name: value.astype(np.float32) for name, value in vars(embed_crystal(crystal, **options)).items()}
+        embedding = vars(embed_crystal(crystal, **options))
+        return {k: v.astype(np.int32 if k == "orbits" else np.float32) for k, v in embedding.items()}
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
         import torch
@@ -132,11 +133,20 @@ class ASUGNN(TorchModel):
         )
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        import torch
+        """Build AdamW with weight decay for weights of linear layers and the factor of `term`, as the authors do.
 
-        return torch.optim.AdamW(
-            network.parameters(), lr=self.learning_rate, betas=(0.9, 0.95), weight_decay=self.weight_decay, fused=True
-        )
+        Biases, norms and recurrent layers do not decay.
+        """
+        import torch
+        from torch import nn
+
+        decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
+        decayed |= {id(p) for name, p in network.named_parameters() if name.endswith("factor")}
+        groups = [
+            {"params": [p for p in network.parameters() if (id(p) in decayed) is decays], "weight_decay": rate}
+            for decays, rate in ((True, self.weight_decay), (False, 0.0))
+        ]
+        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.95), fused=True)
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
         """Build a linear rise, then half a cosine down to zero; None, a constant rate, without `one_cycle`."""

@@ -32,10 +32,22 @@ Inputs = Mapping[str, NDArray[Any]]
 SHARD = 2000  # crystals per file
 logger = logging.getLogger(__name__)
 
-# By featuriser, then by key of the crystal. Only the last featuriser is kept, so that memory is bounded: runs go model
-# by model.
-_memory: dict[str, dict[str, Inputs]] = {}
+# By featuriser, then by key of the crystal: its inputs, or the reason for which it is refused. Only the last featuriser
+# is kept, so that memory is bounded: runs go model by model.
+_memory: dict[str, dict[str, Inputs | str]] = {}
 _spent = {"seconds": 0.0}  # in `cached_inputs`
+
+
+class RefusedCrystalsError(InputError):
+    """Crystals that the featuriser refuses: `reasons` by their position, from 0; the message is the first of them."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        self.reasons = dict(reasons)
+        super().__init__(next(iter(reasons.values())))
+
+    def __reduce__(self) -> tuple[type[RefusedCrystalsError], tuple[dict[int, str]]]:
+        """Sent to another process whole: an exception is made again from its message otherwise."""
+        return type(self), (self.reasons,)
 
 
 def cache_folder() -> Path:
@@ -63,7 +75,8 @@ def cached_inputs(
     """Return the inputs of `crystals`, in order; those that are not in the cache are computed by `featurise`.
 
     `name` is the featuriser's name and version: change it whenever its output changes. `settings` are all other values
-    on which the output depends. An exception of `featurise` passes through.
+    on which the output depends. Raises `RefusedCrystalsError` where `featurise` raises `InputError`, when the inputs of
+    all other crystals are in the cache; any other exception of `featurise` passes through.
     """
     started = time.monotonic()
     try:
@@ -99,11 +112,18 @@ def _look_up(
             for start in range(0, len(missing), SHARD):
                 computed: dict[str, Inputs] = {}
                 for key in missing[start : start + SHARD]:
-                    computed[key] = featurise(wanted[key])
+                    try:
+                        computed[key] = featurise(wanted[key])
+                    except InputError as error:
+                        loaded[key] = str(error)
                     bar.advance()
                 loaded.update(computed)
-                _write_shard(folder, computed)
-    return [loaded[c.key] for c in crystals]
+                if computed:
+                    _write_shard(folder, computed)
+    found = [loaded[c.key] for c in crystals]
+    if reasons := {i: x for i, x in enumerate(found) if isinstance(x, str)}:
+        raise RefusedCrystalsError(reasons)
+    return [x for x in found if not isinstance(x, str)]
 
 
 def _write_shard(folder: Path, inputs: Mapping[str, Inputs]) -> None:
@@ -134,7 +154,7 @@ def _shard_sha256(folder: Path, keys: str, arrays: Inputs) -> str:
     return digest.hexdigest()
 
 
-def _read_shards(folder: Path, loaded: dict[str, Inputs], wanted: set[str]) -> None:
+def _read_shards(folder: Path, loaded: dict[str, Inputs | str], wanted: set[str]) -> None:
     """Add the wanted inputs that are on disk to `loaded`; a damaged shard, or one without a digest, is removed."""
     from safetensors import safe_open
 

@@ -41,10 +41,13 @@ TABLE_STEP = 2.0**-15  # 1/angstrom^2, of the table of scattering factors: accur
 def powder_pattern(crystal: Crystal, profile: Profile = "integrated") -> Floats:
     """Compute the share (140,) of the intensity from 10 to 80 degrees that is in each bin of 0.5 degrees; sum 1.
 
-    With profile `sampled`, as in the authors' code, a bin is the height of the profiles at its lower edge, and their
-    width in degrees is the number that Scherrer's formula gives in radian for a grain of 20 angstrom: 0.07 to 0.09. All
-    cells of a crystal have the same pattern; a primitive one is fastest. Raises `InputError` for an element without a
-    scattering factor, or a cell too small to diffract.
+    With profile `sampled` a bin is the height of the profiles at its lower edge, and their width in degrees is the
+    number that Scherrer's formula gives in radian for a grain of 20 angstrom: 0.07 to 0.09. This is near the authors'
+    pattern, not equal to it: theirs has other shares of the Gaussian and the Lorentzian part, an area of 1 in degrees,
+    no tails of peaks beyond 80 degrees, and by now 700 points.
+
+    All cells of a crystal have the same pattern; a primitive one is fastest. Raises `InputError` for an element without
+    a scattering factor, or a cell too small to diffract.
     """
     angle, intensity = _find_peaks(crystal, MAX_ANGLE)  # (h,), (h,)
     bins = _sample_profiles(angle, intensity) if profile == "sampled" else _integrate_profiles(angle, intensity)
@@ -139,7 +142,7 @@ def _grid_profiles() -> NDArray[np.float32]:
 
 
 def _sample_profiles(angle: Floats, intensity: Floats) -> Floats:
-    """Sum the profiles of peaks (h,) at the lower edges of the bins, as in the authors' code: (140,)."""
+    """Sum the profiles of peaks (h,) at the lower edges of the bins: (140,)."""
     from scipy.special import voigt_profile
 
     allowed = intensity > 0

@@ -32,6 +32,8 @@ class Embedding:
         (N, N): 1 for two atoms of one orbit and on the diagonal, else 1/d in 1/angstrom, at most 1.1.
     dam
         (N, N): d, the shortest distance between any images of the two atoms in angstrom; 0 on the diagonal.
+    orbits
+        (N,): the orbit of each atom, from 0. A weight of 1 in `asuam` may also be a distance of 1 angstrom.
     pxrd
         (140,): the powder pattern of `asugnn.diffraction.powder_pattern`.
     """
@@ -39,6 +41,7 @@ class Embedding:
     nodes: Floats
     asuam: Floats
     dam: Floats
+    orbits: Ints
     pxrd: Floats
 
 
@@ -52,6 +55,8 @@ def embed_crystal(
 ) -> Embedding:
     """Compute the embedding of a crystal, given in any cell; raises `InputError` for elements beyond californium.
 
+    A chiral crystal and its mirror image have different embeddings, as in the paper: their coordinates differ.
+
     Parameters
     ----------
     distance
@@ -59,7 +64,7 @@ def embed_crystal(
     mass
         The `mean` of the atoms (paper), or the `total` of the cell (authors' code).
     profile
-        Peaks of the pattern are `integrated` over bins, or `sampled` at points (authors' code).
+        Peaks of the pattern are `integrated` over bins, or `sampled` at points (near to the authors' code).
     origin
         Where the space group leaves it free: as `given`, or `settled` by the atoms, so that nothing depends on it.
     """
@@ -81,7 +86,7 @@ def embed_crystal(
     nodes[:, 92:95] = cell.frac_coords
     nodes[:, 95:105] = shared
     nodes[:, 105] = masses.mean() if mass == "mean" else masses.sum()
-    return Embedding(nodes, asuam, dam, powder_pattern(conventional.primitive, profile))
+    return Embedding(nodes, asuam, dam, orbits, powder_pattern(conventional.primitive, profile))
 
 
 def _cell_distances(crystal: Crystal) -> Floats:

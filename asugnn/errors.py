@@ -31,9 +31,13 @@ def prefix_errors(prefix: str) -> Iterator[None]:
         raise InputError(f"{prefix}: {error}") from error
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence about an unknown word: the most similar known one, and the list of all."""
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return the end of a sentence about an unknown word: the most similar known one, and the list of all.
+
+    `prefix` is written before each known word, and not compared.
+    """
     names = sorted(known)
     similar = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{similar[0]}'?" if similar else ""
-    return f"{hint} There is: {', '.join(names) if names else 'nothing'}" if hint else f"; there is: {', '.join(names)}"
+    hint = f"; did you mean '{prefix}{similar[0]}'?" if similar else ""
+    listed = ", ".join(prefix + name for name in names)
+    return f"{hint} There is: {listed}" if hint else f"; there is: {listed or 'nothing'}"

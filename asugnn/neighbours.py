@@ -3,7 +3,8 @@
 Neighbours of an atom at one distance form a shell. A cut inside a shell keeps other members after a rotation, a
 translation or a change of cell, and so another graph. `neighbours_within` and `nearest_neighbours` keep a shell whole
 or drop it; `shell_weights` divides the places that a model has left among the members of the last shell;
-`merge_equivalent_atoms` keeps one of the atoms that messages cannot distinguish.
+`merge_equivalent_atoms` keeps one of the atoms that messages cannot distinguish; `bind_or_refuse` is the one rule for
+atoms without a neighbour.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
+from asugnn.errors import InputError
 
 SHELL = 1e-4  # angstrom: distances closer than this belong to one shell
 
@@ -66,6 +68,31 @@ def nearest_neighbours(crystal: Crystal, count: int, radius: float) -> Neighbour
     cut[bound] = pairs.distance[np.minimum(first + count - 1, last)[bound]]  # the count-th distance, or the largest
     keep = pairs.distance <= cut[pairs.centre] + SHELL
     return Neighbours(pairs.centre[keep], pairs.other[keep], pairs.image[keep], pairs.distance[keep])
+
+
+def bind_or_refuse(crystal: Crystal, pairs: Neighbours, radius: float, bind: bool, model: str) -> Neighbours:
+    """Treat the atoms that have no pair, because no other atom is within `radius` angstrom.
+
+    With `bind`, as in training, their nearest shell is added, so that every crystal has a graph: that of caesium is
+    otherwise empty at 5 angstrom, and a network would see the elements alone. Without, as with published weights, which
+    were trained without such pairs, raises `InputError`, which names `model`, for a crystal without any pair.
+    """
+    if not bind:
+        if not len(pairs):
+            reason = f"no atom has a neighbour within {radius:g} angstrom"
+            raise InputError(f"{crystal.formula} is outside the domain of {model}: {reason}")
+        return pairs
+    while len(isolated := np.setdiff1d(np.arange(len(crystal)), pairs.centre)):
+        radius *= 1.5
+        nearest = nearest_neighbours(crystal, 1, radius)
+        rows = np.isin(nearest.centre, isolated)
+        columns = [
+            np.concatenate([getattr(pairs, name), getattr(nearest, name)[rows]])
+            for name in ("centre", "other", "image", "distance")
+        ]
+        order = np.lexsort((columns[3], columns[0]))  # by centre, then by distance
+        pairs = Neighbours(*(column[order] for column in columns))
+    return pairs
 
 
 def shell_weights(pairs: Neighbours, count: int) -> Floats:

@@ -49,7 +49,8 @@ class Network(nn.Module):
     windows
         T, the number of angle ranges that the pattern is cut into: the tokens of the cross-attention. Divides 140.
     xrd
-        Whether the pattern is used; otherwise it is replaced by zeros (section 4.2).
+        Whether atoms attend to the pattern; otherwise the result of that attention is zero, and its parameters stay as
+        they are, without effect (section 4.2).
     term
         Whether the structural term enters attention before the softmax, as in the paper, or after it, as in the
         authors' code, scaled by a learnt factor.
@@ -100,14 +101,12 @@ class Network(nn.Module):
         """Map a batch of `pack_batch` to values (B,), in the order of its inputs."""
         layout = PackedLayout(batch["groups"], batch.get("place"), batch["crystal"])
         with torch.no_grad():
-            edges = {
-                name: PairEdges.from_values(EDGES[name](batch[name]), layout) for name in {"asuam", *self.adjacencies}
-            }
+            edges = {name: PairEdges.from_values(EDGES[name](batch), layout) for name in {"asuam", *self.adjacencies}}
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
         x = self.widen(x)  # (A, d)
-        g = self.pattern(batch["pxrd"] if self.xrd else torch.zeros_like(batch["pxrd"]))  # (B, T, d)
+        g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
         for codec in self.codecs:
             x = codec(x, edges["asuam"], g, layout)  # (A, d)
         crystal = self.readout(self.norm(x).to(self.norm.weight.dtype), layout)  # (B, 2d)
@@ -122,12 +121,18 @@ def gaussian_expansion(distance: Tensor) -> Tensor:
     return functional.threshold(values, 1e-20, 0.0)  # subnormal float32 numbers are slow to multiply
 
 
-def asuam_edges(asuam: Tensor) -> Tensor:
-    """Expand ASUAM weights (...) to (..., 12): ones within an orbit, else Gaussians of the distance 1/weight."""
-    return torch.where(asuam[..., None] == 1, 1.0, gaussian_expansion(1 / asuam))
+def asuam_edges(asuam: Tensor, same_orbit: Tensor) -> Tensor:
+    """Expand ASUAM weights (...) to (..., 12): ones within an orbit, else Gaussians of the distance 1/weight.
+
+    The authors' code takes every weight of 1 for one orbit, so also two orbits at 1 angstrom.
+    """
+    return torch.where(same_orbit[..., None], 1.0, gaussian_expansion(1 / asuam))
 
 
-EDGES: dict[str, Callable[[Tensor], Tensor]] = {"asuam": asuam_edges, "dam": gaussian_expansion}
+EDGES: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {  # the edges (P, 12) of a batch
+    "asuam": lambda batch: asuam_edges(batch["asuam"], batch["same_orbit"]),
+    "dam": lambda batch: gaussian_expansion(batch["dam"]),
+}
 
 
 class NodeEmbedding(nn.Module):
@@ -218,12 +223,13 @@ class Codec(nn.Module):
         self.across = Attention(width, heads, drop_key)
         self.forwards = nn.ModuleList([feed_forward(width) for _ in range(2)])
 
-    def forward(self, x: Tensor, edges: PairEdges, g: Tensor, layout: PackedLayout) -> Tensor:
+    def forward(self, x: Tensor, edges: PairEdges, g: Tensor | None, layout: PackedLayout) -> Tensor:
         term = self.structure(edges.values)  # (P, H)
         y = self.norms[0](x)  # (A, d)
         x = x + self.within(y, None, term, layout)  # (A, d)
         x = x + self.forwards[0](self.norms[1](x))  # (A, d)
-        x = x + self.across(self.norms[2](x), g, None, layout)  # (A, d)
+        if g is not None:  # not even the bias of an attention whose weights are all zero
+            x = x + self.across(self.norms[2](x), g, None, layout)  # (A, d)
         out: Tensor = x + self.forwards[1](self.norms[3](x))  # (A, d)
         return out
 

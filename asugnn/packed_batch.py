@@ -95,9 +95,9 @@ class PackedLayout:
 def pack_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], exact: bool = True) -> dict[str, Any]:
     """Pack embeddings, sorted by size and end to end, into the batch that `asugnn.network.Network` takes.
 
-    Returns `nodes` (A, 106), `asuam` and `dam` (P,), `pxrd` (B, 140), the fields of a `PackedLayout`, and `order` (B,),
-    the position of each input among the sorted ones. Without `exact`, the number of places is rounded up to a multiple
-    of four, of eight above 32 and so on, so that there are few groups.
+    Returns `nodes` (A, 106), `asuam` and `dam` (P,), `same_orbit` (P,), `pxrd` (B, 140), the fields of a
+    `PackedLayout`, and `order` (B,), the position of each input among the sorted ones. Without `exact`, the number of
+    places is rounded up to a multiple of four, of eight above 32 and so on, so that there are few groups.
     """
     sizes = np.array([len(x["nodes"]) for x in inputs])
     places = sizes if exact else np.array([_round_up(n) for n in sizes.tolist()])
@@ -110,10 +110,10 @@ def pack_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], exact: bool = True)
     batch["nodes"] = torch.from_numpy(np.concatenate([x["nodes"] for x in ordered]))
     batch["pxrd"] = torch.from_numpy(np.stack([x["pxrd"] for x in ordered]))
     spare = places - sizes
-    for name in ("asuam", "dam"):
-        parts = [
-            np.pad(x[name], (0, k), constant_values=1) if k else x[name] for x, k in zip(ordered, spare, strict=True)
-        ]
+    pairs = {name: [x[name] for x in ordered] for name in ("asuam", "dam")}
+    pairs["same_orbit"] = [x["orbits"][:, None] == x["orbits"] for x in ordered]
+    for name, values in pairs.items():
+        parts = [np.pad(x, (0, k), constant_values=1) if k else x for x, k in zip(values, spare, strict=True)]
         batch[name] = torch.from_numpy(np.concatenate([p.ravel() for p in parts]))
     if spare.any():
         first = np.cumsum(places) - places

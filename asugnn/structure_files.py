@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asugnn.ase_files import crystal_from_cartesian, read_ase_database, read_extended_xyz
+from asugnn.ase_files import crystal_from_cartesian, read_ase_database, read_ase_json, read_extended_xyz
 from asugnn.cif_files import parse_cif_block, split_cif
 from asugnn.crystal import ATOMIC_NUMBERS, Crystal
 from asugnn.errors import InputError, prefix_errors
@@ -48,18 +48,13 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
             raise InputError("the cell has no volume") from error
         if not crystals:
             raise InputError("the file holds no structure")
-    if len(crystals) == 1:
-        return {path.stem: crystals[0][1]}
-    return {f"{path.stem}:{index}": crystal for index, crystal in crystals}
+    ids = structure_ids(path, [index for index, _ in crystals])
+    return dict(zip(ids, (crystal for _, crystal in crystals), strict=True))
 
 
-def read_labelled_crystals(path: Path) -> dict[str, tuple[Crystal, Mapping[str, float]]]:
-    """Read the crystals of an ASE database or an extended XYZ file as `read_crystals` does, each with its numbers."""
-    crystals = read_crystals(path)
-    with reading(path, "labels", "it may be damaged"):
-        stored = read_ase_database(path) if path.suffix.lower() == ".db" else read_extended_xyz(path)
-        labels = [structure.labels for structure in stored]
-    return dict(zip(crystals, zip(crystals.values(), labels, strict=True), strict=True))
+def structure_ids(path: Path, indices: Sequence[str]) -> list[str]:
+    """Return the ids of the structures of a file: its stem, or `stem:index` where it holds several."""
+    return [path.stem] if len(indices) == 1 else [f"{path.stem}:{index}" for index in indices]
 
 
 def crystal_from_pymatgen(structure: Any) -> Crystal:
@@ -155,25 +150,12 @@ def _read_json(path: Path) -> Iterator[IndexedCrystal]:
     """
     data = parse_json(read_bounded_text(path, STRUCTURE_FILE_BYTES))
     if isinstance(data, dict) and "ids" in data:
-        for index in _decode_array(data["ids"]):
-            row = {key: _decode_array(value) for key, value in data[str(index)].items()}
-            with prefix_errors(f"structure {index}"):
-                cell, pbc = row.get("cell", np.zeros((3, 3))), row.get("pbc", [False] * 3)
-                yield str(index), crystal_from_cartesian(cell, pbc, row["positions"], row["numbers"])
+        for stored in read_ase_json(data):
+            yield stored.index, stored.crystal()
         return
     for index, structure in enumerate(data if isinstance(data, list) else [data], 1):
         with prefix_errors(f"structure {index}"):
             yield str(index), crystal_from_dict(structure)
-
-
-def _decode_array(value: Any) -> Any:
-    """Decode ASE's JSON form of an array, {"__ndarray__": [shape, type, values]}, or of a cell, which wraps one."""
-    if isinstance(value, dict) and value.get("__ase_objtype__") == "cell":
-        value = value["array"]
-    if isinstance(value, dict) and "__ndarray__" in value:
-        shape, _, values = value["__ndarray__"]
-        return np.array(values).reshape(shape)
-    return value
 
 
 def _site_number(site: int, occupants: list[tuple[str, float]]) -> int:

@@ -1,12 +1,14 @@
 """The conventional cell of a crystal, its space group and its orbits, all from one tolerance.
 
 moyopy finds them, in a tenth of the time that spglib takes; tests compare the two. The cell is that of the
-International Tables, origin included, in spglib's choice of settings, but atoms and lattice are not idealised.
+International Tables, origin included, in spglib's choice of settings, but atoms and lattice are not idealised. It keeps
+the hand of the crystal, so that a chiral crystal and its mirror image have different cells.
 
 Where the space group leaves a choice (which of two equal axes comes first, which of two equivalent centres is the
 origin), libraries choose by the rounding of the input. So the last step here chooses by the atoms alone among all
 equally conventional cells, which are those that the Euclidean normaliser of the group exchanges. Where the group leaves
-the origin free, as along the axis of a polar group, it stays as given, or is `settled` by the atoms on request.
+the origin free, as along the axis of a polar group, it stays as given, or on request is `settled` by the atoms: along
+the free axes it is at an atom, chosen in the same way.
 """
 
 from __future__ import annotations
@@ -77,9 +79,8 @@ def conventional_cell(crystal: Crystal, origin: Origin = "given") -> Conventiona
     standard = linear.T @ lattice
     prim_frac = frac[first] @ to_standard - shift  # (p, 3)
     numbers = crystal.numbers[first]
-    if origin == "settled":
-        prim_frac[:, group.free] += [_settle_origin(x, numbers) for x in prim_frac[:, group.free].T]
-    change, turn, move = _choose_setting(standard, prim_frac, numbers, group)
+    choose = _choose_setting_and_origin if origin == "settled" and group.free else _choose_setting
+    change, turn, move = choose(standard, prim_frac, numbers, group)
     full_frac = ((prim_frac @ turn + move)[:, None] + group.centring @ turn).reshape(-1, 3)  # (N, 3)
     full_frac -= np.floor(full_frac + 1e-4)  # rounding must not move an atom at 0 to the far side of the cell
     renumbered: dict[int, int] = {}
@@ -91,8 +92,11 @@ def conventional_cell(crystal: Crystal, origin: Origin = "given") -> Conventiona
     return ConventionalCell(cell, int(dataset.number), np.repeat(orbits, c), primitive, tuple(group.free))
 
 
-def space_group_number(crystal: Crystal) -> int:
-    """Find the space-group number, 1 to 230, by spglib, the reference; raises `InputError` where it finds none."""
+def space_group_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
+    """Find the space-group number, 1 to 230, by spglib, the reference, within `symprec` angstrom.
+
+    Raises `InputError` where it finds none.
+    """
     import spglib
 
     os.environ.setdefault("SPGLIB_WARNING", "OFF")  # a result of None becomes an error of ours below
@@ -101,17 +105,17 @@ def space_group_number(crystal: Crystal) -> int:
         # Switching spglib to exceptions would be global, and other packages in this process expect None.
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
         try:
-            dataset = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+            dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
         except spglib.SpglibError:
             dataset = None
     if dataset is None:
-        raise _no_symmetry_error(crystal)
+        raise _no_symmetry_error(crystal, symprec)
     return int(dataset.number)
 
 
-def _no_symmetry_error(crystal: Crystal) -> InputError:
+def _no_symmetry_error(crystal: Crystal, symprec: float = SYMPREC) -> InputError:
     return InputError(
-        f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {SYMPREC} angstrom: "
+        f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {symprec:g} angstrom: "
         "look for atoms that nearly coincide"
     )
 
@@ -156,18 +160,47 @@ def _space_group(hall: int) -> _SpaceGroup:
     return _SpaceGroup(hall, rotations, translations[first], centring, np.flatnonzero(fixed).tolist(), waves)
 
 
-def _settle_origin(x: Floats, numbers: Ints) -> float:
-    """Compute the shift of coordinates (p,) along a free axis that puts a maximum of their first strong wave at 0."""
-    waves = np.exp(2j * np.pi * np.arange(1, 25)[:, None] * x) @ numbers  # (24,)
-    strong = int(np.argmax(abs(waves) > 0.5 * abs(waves).max()))
-    return float(-np.angle(waves[strong]) / (2 * np.pi * (strong + 1)))
-
-
 def _choose_setting(lattice: Floats, frac: Floats, numbers: Ints, group: _SpaceGroup) -> tuple[Ints, Ints, Floats]:
     """Choose by the atoms among equally conventional cells: returns change (3, 3), turn (3, 3) and move (3,).
 
     `change`, of whole numbers, makes the chosen cell `change @ lattice`, with coordinates `frac @ turn + move`.
     """
+    indices, turns, moves = _equivalent_settings(group.hall, _same_cells(lattice).tobytes())
+    # A smooth function of the atoms with the periods of the centring, otherwise generic: settings differ in its value.
+    phases = 2 * np.pi * ((frac @ turns + moves[:, None]) @ group.waves.T) - _WAVE_PHASES  # (k, p, w)
+    strength = np.exp(np.cos(phases) @ _WAVE_WEIGHTS)  # (k, p)
+    best = int(np.argmax(strength @ numbers))
+    return _cell_changes()[0][indices[best]], turns[best], moves[best]
+
+
+def _choose_setting_and_origin(
+    lattice: Floats, frac: Floats, numbers: Ints, group: _SpaceGroup
+) -> tuple[Ints, Ints, Floats]:
+    """Choose as `_choose_setting`, and with the setting the atom at which the free coordinates of the origin are.
+
+    It is one of the element with the fewest atoms, and of the heaviest of several such elements. So the candidates are
+    the same wherever the origin was. (The phase of a strong wave of the density gives the origin up to a fraction of
+    the cell, and which wave is the strongest may depend on rounding.)
+    """
+    indices, turns, moves = _equivalent_settings(group.hall, _same_cells(lattice).tobytes())
+    elements, counts = np.unique(numbers, return_counts=True)
+    chosen = frac[numbers == elements[counts == counts.min()][-1]]  # (a, 3)
+    waves = 2j * np.pi * group.waves.T  # (3, w)
+    best, setting, origin = -np.inf, 0, np.zeros(3)
+    for k, (turn, move) in enumerate(zip(turns, moves, strict=True)):
+        origins = np.zeros_like(chosen)
+        origins[:, group.free] = (chosen @ turn)[:, group.free]
+        at_atoms = np.exp((frac @ turn + move) @ waves - 1j * _WAVE_PHASES)  # (p, w)
+        at_origins = np.exp(-origins @ waves) * _WAVE_WEIGHTS  # (a, w)
+        values = np.exp((at_origins @ at_atoms.T).real) @ numbers  # (a,)
+        i = int(np.argmax(values))
+        if values[i] > best:
+            best, setting, origin = values[i], k, origins[i]
+    return _cell_changes()[0][indices[setting]], turns[setting], moves[setting] - origin
+
+
+def _same_cells(lattice: Floats) -> Ints:
+    """List the indices (m,) of the changes of a cell that keep its lengths and angles."""
     metric = lattice @ lattice.T
     tolerance = 2 * SYMPREC * np.sqrt(metric.diagonal().max())
     changes, vectors, rows = _cell_changes()
@@ -175,13 +208,8 @@ def _choose_setting(lattice: Floats, frac: Floats, numbers: Ints, group: _SpaceG
     same_length = abs(square - metric.diagonal()[:, None]) < tolerance  # (3, 27)
     kept = np.flatnonzero(same_length[0, rows[0]] & same_length[1, rows[1]] & same_length[2, rows[2]])
     changed = changes[kept] @ metric @ changes[kept].transpose(0, 2, 1)
-    kept = kept[(abs(changed - metric) < tolerance).all(axis=(1, 2))]
-    indices, turns, moves = _equivalent_settings(group.hall, kept.tobytes())
-    # A smooth function of the atoms with the periods of the centring, otherwise generic: settings differ in its value.
-    phases = 2 * np.pi * ((frac @ turns + moves[:, None]) @ group.waves.T) - _WAVE_PHASES  # (k, p, w)
-    strength = np.exp(np.cos(phases) @ _WAVE_WEIGHTS)  # (k, p)
-    best = int(np.argmax(strength @ numbers))
-    return changes[indices[best]], turns[best], moves[best]
+    same: Ints = kept[(abs(changed - metric) < tolerance).all(axis=(1, 2))]
+    return same
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from asugnn.atomic_write import write_text
-from asugnn.cache import Inputs, cached_inputs
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Context, Kind, Labelled
@@ -197,16 +197,11 @@ class TorchModel:
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals for which `inputs` raises `InputError`: position to its message."""
-        reasons: dict[int, str] = {}
         try:
             self._cached_inputs(crystals, no_progress)  # `predict` needs them, too
-        except InputError:
-            for i, crystal in enumerate(crystals):
-                try:
-                    self.inputs(crystal)
-                except InputError as error:
-                    reasons[i] = str(error)
-        return reasons
+        except RefusedCrystalsError as error:
+            return error.reasons
+        return {}
 
     # Details -------------------------------------------------------------------------------------------------------
 
@@ -219,12 +214,9 @@ class TorchModel:
         """Compute the inputs of one side; raises `InputError` with the id of the first unsupported crystal."""
         try:
             return self._cached_inputs(side.crystals, progress)
-        except InputError:
-            if not (reasons := self.outside(side.crystals)):
-                raise
-            first = min(reasons)
-            more = f" (and {len(reasons) - 1:,} more)" if len(reasons) > 1 else ""
-            raise InputError(f"crystal '{side.ids[first]}': {reasons[first]}{more}") from None
+        except RefusedCrystalsError as error:
+            more = f" (and {len(error.reasons) - 1:,} more)" if len(error.reasons) > 1 else ""
+            raise InputError(f"crystal '{side.ids[min(error.reasons)]}': {error}{more}") from None
 
     def _compute_loss(self, output: Tensor, target: Tensor) -> Tensor:
         from torch.nn import functional

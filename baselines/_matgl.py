@@ -18,7 +18,7 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS
-from asugnn.neighbours import Neighbours, nearest_neighbours, neighbours_within
+from asugnn.neighbours import Neighbours, bind_or_refuse, neighbours_within
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import read_json, reading
 
@@ -37,38 +37,8 @@ def published_by_matgl(name: str, state: str, model: str, target: str, trained_o
 
 
 def matgl_neighbours(crystal: Crystal, cutoff: float, bind: bool, model: str) -> Neighbours:
-    """Find the pairs within `cutoff` angstrom, the edges of matgl's graph; with `bind`, no atom is without one.
-
-    Raises `InputError`, which names `model`, for a crystal without any pair.
-    """
-    if bind:
-        return bind_isolated_atoms(crystal, cutoff)
-    pairs = neighbours_within(crystal, cutoff)
-    if not len(pairs):
-        raise InputError(
-            f"{crystal.formula} is outside the domain of {model}: no atom has a neighbour within {cutoff:g} angstrom"
-        )
-    return pairs
-
-
-def bind_isolated_atoms(crystal: Crystal, cutoff: float) -> Neighbours:
-    """Find all neighbours within `cutoff` angstrom; for an atom that has none, its nearest shell.
-
-    Without this the graph of, for example, caesium is empty (its nearest atoms are 5.4 angstrom apart), for which these
-    networks are not defined.
-    """
-    pairs, radius = neighbours_within(crystal, cutoff), cutoff
-    while len(isolated := np.setdiff1d(np.arange(len(crystal)), pairs.centre)):
-        radius *= 1.5
-        nearest = nearest_neighbours(crystal, 1, radius)
-        rows = np.isin(nearest.centre, isolated)
-        columns = [
-            np.concatenate([getattr(pairs, name), getattr(nearest, name)[rows]])
-            for name in ("centre", "other", "image", "distance")
-        ]
-        order = np.lexsort((columns[3], columns[0]))  # by centre, then by distance
-        pairs = Neighbours(*(column[order] for column in columns))
-    return pairs
+    """Find the pairs within `cutoff` angstrom, the edges of matgl's graph; raises `InputError` as `bind_or_refuse`."""
+    return bind_or_refuse(crystal, neighbours_within(crystal, cutoff), cutoff, bind, model)
 
 
 @dataclass(frozen=True)

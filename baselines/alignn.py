@@ -13,7 +13,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Ints
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import Neighbours, nearest_neighbours
+from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours
 from asugnn.torch_model import TorchModel, flat_batch
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ class ALIGNN(TorchModel):
     """Atomistic Line Graph Neural Network (Choudhary & DeCost, npj Comput. Mater. 7, 185, 2021), by alignn.
 
     The network is alignn's, with the batch norms of the publication, on whole shells of neighbours and each bond
-    once in each direction; the quick preset is a quarter as wide and half as deep. Supports hydrogen to fermium.
+    once in each direction; the quick preset is a quarter as wide and half as deep. An atom without a neighbour within
+    `radius` is bound to its nearest shell. Supports hydrogen to fermium.
     """
 
     neighbours: int = 12  # nearest neighbours of an atom; the last one's shell is kept whole
@@ -65,7 +66,8 @@ class ALIGNN(TorchModel):
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "ALIGNN")
-        pairs = pairs_both_ways(nearest_neighbours(crystal, self.neighbours, self.radius))
+        pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        pairs = pairs_both_ways(bind_or_refuse(crystal, pairs, self.radius, True, "ALIGNN"))
         return {
             "numbers": crystal.numbers.astype(np.int32),  # (n,)
             "source": pairs.centre.astype(np.int32),  # (m,)

@@ -13,7 +13,7 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.neighbours import merge_equivalent_atoms, nearest_neighbours, shell_weights
+from asugnn.neighbours import bind_or_refuse, merge_equivalent_atoms, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
 from asugnn.torch_model import TorchModel, flat_batch
@@ -45,6 +45,7 @@ class CGCNN(TorchModel):
 
     neighbours: int = 12  # nearest neighbours of an atom
     radius: float = 8.0  # angstrom: atoms farther away are not neighbours
+    bind: bool = True  # bind an atom without a neighbour within `radius` to its nearest shell
     width: int = 64  # values of an atom
     convolutions: int = 3
     hidden: int = 128  # width of the head
@@ -76,7 +77,7 @@ class CGCNN(TorchModel):
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
     )
-    input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
+    input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
     input_version: ClassVar[int] = 2
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
@@ -108,6 +109,7 @@ class CGCNN(TorchModel):
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "CGCNN")
         pairs = nearest_neighbours(crystal, self.neighbours, self.radius)
+        pairs = bind_or_refuse(crystal, pairs, self.radius, self.bind, "CGCNN")
         graph = merge_equivalent_atoms(crystal, pairs, shell_weights(pairs, self.neighbours))
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
@@ -149,7 +151,11 @@ class CGCNN(TorchModel):
             args, state, norm = checkpoint["args"], checkpoint["state_dict"], checkpoint["normalizer"]
             args = args if isinstance(args, dict) else vars(args)
             model = cls(
-                convolutions=args["n_conv"], width=args["atom_fea_len"], hidden=args["h_fea_len"], layers=args["n_h"]
+                convolutions=args["n_conv"],
+                width=args["atom_fea_len"],
+                hidden=args["h_fea_len"],
+                layers=args["n_h"],
+                bind=False,
             )
             binary = args["task"] == "classification"
             weights = {

@@ -22,17 +22,21 @@ PADDED_ATOMS = 220  # per crystal, as in the authors' code
 
 
 def pad_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], n: int = PADDED_ATOMS) -> dict[str, Tensor]:
-    """Pad embeddings to n atoms: `nodes` (B, n, 106), `asuam` and `dam` (B, n, n), `pxrd` (B, 140).
+    """Pad embeddings to n atoms: `nodes` (B, n, 106), `asuam`, `dam` and `same_orbit` (B, n, n), `pxrd` (B, 140).
 
     `real` (B, n) is true for atoms and false for padding.
     """
     sizes = np.array([len(x["nodes"]) for x in inputs])
+    same_orbit = np.zeros((len(inputs), n, n), dtype=bool)
+    for mask, x in zip(same_orbit, inputs, strict=True):
+        mask[: len(x["orbits"]), : len(x["orbits"])] = x["orbits"][:, None] == x["orbits"]
     shapes = {"nodes": (n, inputs[0]["nodes"].shape[1]), "asuam": (n, n), "dam": (n, n), "pxrd": (140,)}
     batch = {name: np.zeros((len(inputs), *shape), dtype=np.float32) for name, shape in shapes.items()}
     for name, array in batch.items():
         for i, x in enumerate(inputs):
             array[i][tuple(slice(k) for k in x[name].shape)] = x[name]
-    return {k: torch.from_numpy(v) for k, v in {**batch, "real": np.arange(n) < sizes[:, None]}.items()}
+    masks = {"same_orbit": same_orbit, "real": np.arange(n) < sizes[:, None]}
+    return {k: torch.from_numpy(v) for k, v in {**batch, **masks}.items()}
 
 
 class Literal(nn.Module):
@@ -57,7 +61,7 @@ class Literal(nn.Module):
         """Map a batch of `pad_batch` to values (B,)."""
         net, real = self.network, batch["real"]  # (B, N)
         both = real[:, :, None] & real[:, None]  # (B, N, N)
-        edges = {name: edge(batch[name]) for name, edge in EDGES.items()}  # (B, N, N, 12)
+        edges = {name: edge(batch) for name, edge in EDGES.items()}  # (B, N, N, 12)
         x = net.atoms.linear((batch["nodes"] - net.atoms.middle) / net.atoms.spread)  # (B, N, 64)
         for layer, adjacency in zip(net.convolutions, net.adjacencies, strict=True):
             e = edges[adjacency]
@@ -68,7 +72,7 @@ class Literal(nn.Module):
             message = torch.sigmoid(gate) * functional.softplus(core) * both[..., None]  # (B, N, N, 64)
             x = x + functional.softplus(self._norm(layer.sum_norm, message.sum(2), real))  # (B, N, 64)
         x = net.widen(x)  # (B, N, d)
-        g = net.pattern(batch["pxrd"] if net.xrd else 0 * batch["pxrd"])  # (B, T, d)
+        g = net.pattern(batch["pxrd"])  # (B, T, d)
         keys = both | torch.eye(
             real.shape[1], dtype=torch.bool
         )  # padding attends to itself, so that its softmax is finite
@@ -76,7 +80,8 @@ class Literal(nn.Module):
             y = codec.norms[0](x)
             x = x + self._attend(codec.within, y, y, codec.structure(edges["asuam"]), keys)
             x = x + codec.forwards[0](codec.norms[1](x))
-            x = x + self._attend(codec.across, codec.norms[2](x), g, None, None)
+            if net.xrd:
+                x = x + self._attend(codec.across, codec.norms[2](x), g, None, None)
             x = x + codec.forwards[1](codec.norms[3](x))
         x = net.norm(x)
         crystal = self._set2set(x, real) if hasattr(net.readout, "lstm") else self._recurrent(x, real)  # (B, 2d)

@@ -102,8 +102,10 @@ What published weights need today, found by comparison with their authors' value
 - Since version 3 matgl sums the messages of a bond at its first atom; older weights need the second. With the two atoms
   of a bond exchanged in the first layer, the current network computes what these weights were trained for.
 - Before matgl 0.8.4, three-body messages of M3GNet went to the other of the two bonds.
-- A crystal without neighbours within the cut-off (93 of `mp-2018` for MEGNet, such as caesium) is unsupported: it is
-  skipped and counted.
+- A crystal in which no atom has a neighbour within the cut-off (93 of `mp-2018` for MEGNet, such as caesium; none for
+  CGCNN) is outside the domain of published weights of CGCNN, MEGNet and M3GNet, whose training had no such graphs: it
+  is skipped and counted. Models trained here, these three and ALIGNN, bind an atom without a neighbour to its nearest
+  shell instead, so that they support every crystal.
 - `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: loaded the same way it predicts 0.3 eV for MgO, and we have not found
   how its training differed.
 - The universal potential reproduces the lattice constants that its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC,

@@ -30,6 +30,7 @@ import multiprocessing
 import signal
 import sys
 import time
+import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -46,6 +47,7 @@ from open_dft_groups import Group, groups
 from rich.progress import track
 
 from asugnn.file_lock import lock_file
+from leaderboard.data import CROISSANT_FILE, CRYSTAL_FIELDS, CroissantField, CroissantTable, croissant_text
 
 PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "_data" / "open-dft"
 LOG = "results.jsonl"  # a line a calculation, then a line a group; only ever appended to
@@ -56,6 +58,16 @@ LIMIT = 300  # seconds, after which a calculation has failed
 HIGHEST = 8.0  # eV/atom: a formation energy beyond is a calculation gone wrong
 MOMENTS = {"Cr": 2.0, "Mn": 3.0, "Fe": 2.5, "Co": 1.8, "Ni": 0.8}  # mu_B, at the start
 NO_GAP = 0.01  # eV: a gap on the mesh below is none
+FIELDS = (
+    *CRYSTAL_FIELDS,
+    CroissantField("set", "Text", "reference, compound or zero_shot"),
+    CroissantField("prototype", "Text", "structure type"),
+    CroissantField("equilibrium", "Boolean", "whether it is the computed volume nearest the minimum of its curve"),
+    CroissantField("energy", "Float", "total energy, in eV/atom, relative to free, non-magnetic atoms"),
+    CroissantField("formation_energy", "Float", "relative to the elements at equilibrium, in eV/atom"),
+    CroissantField("band_gap", "Float", "lowest empty minus highest filled level on the k-mesh, in eV"),
+    CroissantField("bulk_modulus", "Float", "clamped-ion bulk modulus, in GPa; equilibrium rows with a fit only"),
+)
 
 
 @dataclass(frozen=True)
@@ -412,23 +424,23 @@ def assemble(folder: Path) -> None:
 
 
 def table(folder: Path, home: Path = PACKAGE) -> None:
-    """Write open_dft.parquet and provenance.toml of the package from open_dft.jsonl; no value is changed."""
+    """Write open_dft.parquet of the package from open_dft.jsonl, and what describes it; no value is changed."""
     source = folder / "open_dft.jsonl"
     rows = [json.loads(line) for line in source.read_text(encoding="utf-8").splitlines()]
     table = pl.DataFrame(
         {
             "material_id": [r["id"] for r in rows],
             "formula": [r["formula"] for r in rows],
-            "lattice": [[x for vector in r["lattice"] for x in vector] for r in rows],  # 9 values, angstrom
-            "frac_coords": [[x for site in r["frac_coords"] for x in site] for r in rows],  # 3 n values
+            "lattice": [[x for vector in r["lattice"] for x in vector] for r in rows],
+            "frac_coords": [[x for site in r["frac_coords"] for x in site] for r in rows],
             "atomic_numbers": [r["numbers"] for r in rows],
-            "set": [r["set"] for r in rows],  # reference, compound or zero_shot
+            "set": [r["set"] for r in rows],
             "prototype": [r["prototype"] for r in rows],
-            "equilibrium": [r["equilibrium"] for r in rows],  # the volume nearest the minimum of its curve
-            "energy": [r["energy_ev_per_atom"] for r in rows],  # eV/atom, against free atoms
-            "formation_energy": [r["formation_energy_ev_per_atom"] for r in rows],  # eV/atom
-            "band_gap": [r["band_gap_ev"] for r in rows],  # eV, on the k-mesh
-            "bulk_modulus": [r["bulk_modulus_gpa"] for r in rows],  # GPa, equilibrium rows with a fit
+            "equilibrium": [r["equilibrium"] for r in rows],
+            "energy": [r["energy_ev_per_atom"] for r in rows],
+            "formation_energy": [r["formation_energy_ev_per_atom"] for r in rows],
+            "band_gap": [r["band_gap_ev"] for r in rows],
+            "bulk_modulus": [r["bulk_modulus_gpa"] for r in rows],
         },
         schema_overrides={"atomic_numbers": pl.List(pl.UInt8)},
     )
@@ -447,6 +459,16 @@ licence = "MIT"
 citation = "The asugnn-bench developers: open-dft, version 1 (2026)"
 """
     (home / "provenance.toml").write_text(provenance, encoding="utf-8")
+    (home / CROISSANT_FILE).write_text(describe(home), encoding="utf-8")
+
+
+def describe(home: Path = PACKAGE) -> str:
+    """The Croissant metadata of open_dft.parquet and provenance.toml in a folder."""
+    record = tomllib.loads((home / "provenance.toml").read_text(encoding="utf-8"))
+    about = {key: str(record[key]) for key in ("name", "version", "source", "date", "licence", "citation")}
+    title = "GPAW/PBE compounds over prototypes, several volumes each; distorted Ag and Fe-C"
+    tables = [CroissantTable("open_dft.parquet", "one calculation a row, null where unknown", FIELDS)]
+    return croissant_text(home, {**about, "title": title}, tables)
 
 
 def main() -> None:

@@ -47,10 +47,10 @@ from leaderboard.data import PACKAGE, load_dataset, parse_task
 from leaderboard.data.dataset import _opened
 from leaderboard.data.exclusions import read_exclusions
 from leaderboard.data.registry import _read_json, find_source
+from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.local_files import _read_rows
-from leaderboard.ingest.materials_project import _documents
 from leaderboard.ingest.nomad2018 import _read_archive
-from leaderboard.ingest.screening import screen_document
+from leaderboard.ingest.screening import _documents, screen_document
 from leaderboard.records.host_solution import find_solution
 from leaderboard.records.predictions_csv import predictions_text, read_predictions
 from leaderboard.records.run_folder import list_runs, read_history
@@ -280,6 +280,9 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         finally:
             del os.environ["BENCH_SOLUTION"]
 
+    def read_labels(path: Path) -> None:
+        _read_rows(path, LabelledRows(path, [ImportTarget("gap", "eV")]))
+
     def read_folder(path: Path) -> None:
         folder = home / "import"
         shutil.rmtree(folder, ignore_errors=True)
@@ -287,7 +290,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         for name, content in cifs:
             (folder / name).write_bytes(content)
         shutil.copyfile(path, folder / "labels.csv")
-        _read_rows(folder)
+        read_labels(folder)
 
     def read_documents(path: Path) -> None:
         for name, document in _documents(path):
@@ -297,8 +300,8 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
     kinds = {
         "cif": Kind(read_crystals),
         "poscar": Kind(read_crystals),
-        "xyz": Kind(_read_rows),
-        "db": Kind(_read_rows, mutate_database),
+        "xyz": Kind(read_labels),
+        "db": Kind(read_labels, mutate_database),
         "json": Kind(read_crystals, mutate_json),
         "predictions": Kind(lambda path: read_predictions(path, truth.ids, "metal", "binary")),
         "run": Kind(read_run, mutate_json),
@@ -308,7 +311,7 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         "split-csv": Kind(read_split_csv),
         "log": Kind(read_log, mutate_log),
         "solution": Kind(read_solution),
-        "parquet": Kind(_read_rows, mutate_table),
+        "parquet": Kind(read_labels, mutate_table),
         "table": Kind(read_table, mutate_table),
         "folder": Kind(read_folder),
         "archive": Kind(_read_archive, mutate_packed),

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "asugnn": "",  # the library stands alone
     "baselines": "asugnn",  # models of other people are plug-ins, like anybody's
-    "leaderboard": "",
+    "leaderboard": "api",  # its two functions are imported when they are asked for
     "_util": "",
     "scoring": "",
     "data": "scoring",
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "reports.paper": "data splitting records scoring board reports",
     "reports.audit": "data splitting",  # of a data set, not of runs
     "submissions": "data splitting records scoring board reports",
+    "api": "data splitting records scoring board",  # a program reads and scores; it trains what it likes by itself
     "site": "data splitting records scoring board reports",  # of reports, only the names of wording.py
     "cli": "data splitting records scoring board reports reports.paper reports.audit submissions site ingest running",
 }
@@ -68,12 +69,10 @@ LIGHT = {
 MOST_LINES = 320
 LONGER = {
     "asugnn/network.py": 340,  # the network of one paper, with its equations: read from top to bottom
-    "leaderboard/ingest/materials_project.py": 320,  # one download, from its list of files to its records
-    "leaderboard/records/run_folder.py": 310,  # a folder, found, read and written
-    "leaderboard/records/predictions_csv.py": 320,  # one format, written and read
-    "leaderboard/running/runner.py": 320,  # one run, from its identity to its record
 }
 CALLED_FROM_OUTSIDE = {
+    ("leaderboard", "leaderboard"),  # what a program calls, see docs/python.md
+    ("leaderboard", "task"),
     ("leaderboard.cli", "main"),  # the script `bench`, in pyproject.toml
     ("leaderboard.cli", "app"),  # the command line as typer holds it: tests and programs read its commands from it
 }

@@ -46,7 +46,11 @@ def test_the_model_in_it_keeps_the_contract(tmp_path: Path):
 
 
 BENCH = typer.main.get_command(app)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "splits" / "README.md"]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / name / "README.md" for name in ("splits", "submissions")),
+]
 
 
 def commands_in(text: str) -> Iterator[tuple[str, bool]]:

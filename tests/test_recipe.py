@@ -127,7 +127,8 @@ def test_the_table_of_the_package_is_that_of_its_source(tmp_path: Path, publishe
     ]
     (tmp_path / "open_dft.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     open_dft.table(tmp_path, tmp_path)
-    assert (tmp_path / "open_dft.parquet").read_bytes() == data_file(find_source("open-dft")).read_bytes()
+    for name in ("open_dft.parquet", "croissant.json"):
+        assert (tmp_path / name).read_bytes() == data_file(find_source("open-dft")).with_name(name).read_bytes()
 
 
 ONLY = "^(ref-Cu|ref-Au|ref-Al|ref-Ni|l12-Cu3Au|l12-Ni3Al|l10-CuAu|bcc-Cu|cscl-NiAl|zs-Ag-000|ref-Ag)$"

@@ -3,6 +3,7 @@
 Any room may import from here; this room imports none.
 """
 
+from leaderboard._util.clusters import join_pairs
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.interrupts import (
     STOP_SIGNALS,
@@ -11,7 +12,7 @@ from leaderboard._util.interrupts import (
     stop_signal,
 )
 from leaderboard._util.library_warnings import collect_warnings
-from leaderboard._util.locks import LOCK, lock_folder
+from leaderboard._util.locks import LOCK, lock_folder, make_once
 from leaderboard._util.names import SAFE_NAME, markdown_text, one_line, printable, safe_name
 from leaderboard._util.processes import (
     ProcessEndedError,
@@ -42,7 +43,9 @@ __all__ = [
     "console_progress",
     "current_workspace",
     "ignore_stop_signals",
+    "join_pairs",
     "lock_folder",
+    "make_once",
     "markdown_text",
     "missing_extra",
     "one_line",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,3 +22,15 @@ def lock_folder(folder: Path, wait: bool) -> Iterator[bool]:
         folder.mkdir(parents=True, exist_ok=True)
     with lock_file(folder / LOCK, wait) as mine:
         yield mine
+
+
+def make_once(made: Path, folder: Path, make: Callable[[], None]) -> None:
+    """Call `make` unless the file `made` is there; a process that comes while another one makes it waits for it.
+
+    `folder` is the one to lock.
+    """
+    if made.is_file():
+        return
+    with lock_folder(folder, wait=True):
+        if not made.is_file():
+            make()

@@ -5,7 +5,9 @@ row_scores.py       the scores of one model on one task
 score_cache.py      those scores, kept in the cache folder
 rows.py             one row of a board: scores, costs, origin
 board.py            the rows of a task, ranked
-score_file.py       `bench score`: one CSV of predictions
+score_file.py       the score of one set of predictions; `bench score`
+row_records.py      rows as flat records, for CSV and data frames
+overview.py         the models of a suite over all its tasks
 error_breakdown.py  errors by element, space group, size, label
 verify.py           `bench verify`: recompute every row
 """
@@ -13,9 +15,11 @@ verify.py           `bench verify`: recompute every row
 from leaderboard.board.board import pareto_front, rank_rows, rank_runs
 from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, ErrorClass, break_down_errors
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
-from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value
+from leaderboard.board.overview import Overview, OverviewLine, TaskRank, overview
+from leaderboard.board.row_records import row_columns, row_records
+from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, metric_value
 from leaderboard.board.rows import NOISE, OTHERS, Row, runs_by_row
-from leaderboard.board.score_file import score_file
+from leaderboard.board.score_file import Folds, Score, score_file, score_predictions
 from leaderboard.board.verify import verify_runs
 
 __all__ = [
@@ -24,17 +28,27 @@ __all__ = [
     "OTHERS",
     "ErrorBreakdown",
     "ErrorClass",
+    "Folds",
     "GroundTruth",
     "MetricValue",
+    "Overview",
+    "OverviewLine",
     "Row",
+    "Score",
     "SystemRow",
+    "TaskRank",
     "break_down_errors",
+    "check_origin",
     "load_ground_truth",
     "metric_value",
+    "overview",
     "pareto_front",
     "rank_rows",
     "rank_runs",
+    "row_columns",
+    "row_records",
     "runs_by_row",
     "score_file",
+    "score_predictions",
     "verify_runs",
 ]

@@ -84,6 +84,8 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     data = load_dataset(task.source)
     split = read_split(data, task.rule)
     ids = fold_sides(split, data, task.target, fold).test
+    if not ids:
+        raise InputError(f"{task.name} has nothing to score: fold {fold} has no test crystal")
     y = data.labels(task.target)[[data.rows[i] for i in ids]]
     # Distorted structures of one composition are independent; elsewhere, rows of one composition stay together.
     groups = ids if task.target.model_of else data.groups(ids)

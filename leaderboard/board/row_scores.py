@@ -22,6 +22,11 @@ class MetricValue:
     low: float | None
     high: float | None
 
+    def __str__(self) -> str:
+        if self.value is None:
+            return "undefined"
+        return f"{self.value:.4g}" + ("" if self.low is None else f" ({self.low:.4g} to {self.high:.4g})")
+
 
 @dataclass(frozen=True)
 class SystemRow:

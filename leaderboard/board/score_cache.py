@@ -34,7 +34,7 @@ from leaderboard.data import PACKAGE, Task
 from leaderboard.records import Convergence, StoredRun, file_digest
 from leaderboard.scoring import Estimate
 
-CODE = ("scoring/*.py", "board/*.py", "records/predictions_csv.py", "records/run_folder.py")  # what computes scores
+CODE = ("scoring/*.py", "board/*.py", "records/prediction*.py", "records/run_folder.py")  # what computes scores
 LARGEST = 2**25  # bytes of rows that a file keeps although this board did not show them
 
 

@@ -1,17 +1,66 @@
-"""Score one CSV of predictions."""
+"""Score predictions: one CSV, or predictions in the order of a test set."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
-from leaderboard.board.row_scores import metric_value, system_rows
+from asugnn.crystal import Floats
+from leaderboard.board.ground_truth import GroundTruth, Scope, load_ground_truth
+from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value, system_rows
 from leaderboard.board.rows import NOISE
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
-from leaderboard.scoring import estimate_metrics
+from leaderboard.scoring import Estimate, estimate_metrics
+
+Folds = int | Literal["all"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics of predictions against labels, by name, the one that ranks first, with 95 % confidence intervals.
+
+    `n` test crystals count, in `groups` reduced formulas, which are what the intervals resample. `unit` is that of the
+    metrics that have one. `scope` is empty unless a host's solution scores its public or private rows. `systems` are
+    the scores by chemical system of a task that has them.
+    """
+
+    task: str
+    fold: Folds
+    n: int
+    groups: int
+    unit: str
+    scope: Scope
+    noise: str
+    metrics: dict[str, MetricValue]
+    systems: dict[str, SystemRow]
+
+    def __str__(self) -> str:
+        scope = f"{self.scope} " if self.scope else ""
+        head = f"{self.task}, fold {self.fold}: {self.n} {scope}test crystals in {self.groups} groups"
+        return "\n".join([head, *(f"  {name}: {value}" for name, value in self.metrics.items()), f"  {self.noise}"])
+
+
+def score_predictions(
+    task: Task, fold: Folds, truths: Sequence[GroundTruth], predictions: Sequence[Floats]
+) -> tuple[Score, dict[str, Estimate]]:
+    """Score predictions of one fold or several, each (n,) in the order of its ground truth; also the estimates."""
+    scored = [truth.pair_scored(p) for truth, p in zip(truths, predictions, strict=True)]
+    estimates = estimate_metrics(task.target.kind, scored, task.target.ranked_by)
+    score = Score(
+        task=task.name,
+        fold=fold,
+        n=sum(len(rows.y) for rows in scored),
+        groups=len({group for rows in scored for group in rows.groups}),
+        unit=task.target.unit,
+        scope=truths[0].scope,
+        noise=NOISE,
+        metrics={name: metric_value(estimate) for name, estimate in estimates.items()},
+        systems=system_rows(task, scored, truths),
+    )
+    return score, estimates
 
 
 def score_file(
@@ -25,17 +74,5 @@ def score_file(
     names = columns or ColumnNames("id", task.target.name)
     truth = truth or load_ground_truth(task, fold)
     p = read_predictions(file, truth.ids, names.target, task.target.kind, names.id)
-    scored = truth.pair_scored(p)
-    estimates = estimate_metrics(task.target.kind, [scored], task.target.ranked_by)
-    systems = {name: asdict(system) for name, system in system_rows(task, [scored], [truth]).items()}
-    return {
-        "task": task.name,
-        "fold": fold,
-        "n": len(scored.y),
-        "groups": len(set(scored.groups)),
-        "unit": task.target.unit,
-        **({"scope": truth.scope} if truth.scope else {}),
-        "noise": NOISE,
-        "metrics": {name: asdict(metric_value(estimate)) for name, estimate in estimates.items()},
-        **({"systems": systems} if systems else {}),
-    }
+    score, _ = score_predictions(task, fold, [truth], [p])
+    return {key: value for key, value in asdict(score).items() if value or key not in {"scope", "systems"}}

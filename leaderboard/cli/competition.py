@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns, print_words
+from leaderboard.cli.options import Columns, DataDir, Fold, TaskName, parse_columns, print_notes, print_words
 
 
 def score(
@@ -52,7 +52,8 @@ def submit(
 ) -> None:  # fmt: skip
     """Validate and score predictions, and enter them on the board.
 
-    The board shows the last file of each name, or the best if the host chose so; the log keeps every submission.
+    The board shows the last file of each name, or the best if the host chose so; the log keeps every submission but
+    a file that was handed in before.
 
     Example:
 
@@ -91,9 +92,13 @@ def export(
         str, typer.Option("--metric", help="Metric of the competition.", show_default="the task's first")
     ] = "",
     keep: Annotated[
-        Literal["best", "last"],
-        typer.Option("--keep", help="With --host: which file of a participant counts, by its public score."),
-    ] = "last",
+        Literal["best", "last"] | None,
+        typer.Option(
+            "--keep",
+            help="With --host: which file of a participant counts, by its public score.",
+            show_default="last",
+        ),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Write the files of a competition.
@@ -108,7 +113,11 @@ def export(
     from leaderboard.records import ColumnNames
     from leaderboard.submissions import export_competition
 
+    if keep and not host:
+        raise typer.BadParameter("--keep is for the host, whose files are written with --host")
     parsed = parse_task(task)
     names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
-    for file in export_competition(parsed, fold, out, host, names, metric, keep):
+    files, notes = export_competition(parsed, fold, out, host, names, metric, keep or "last")
+    for file in files:
         typer.echo(str(file))
+    print_notes(notes)

@@ -40,6 +40,10 @@ def build(
         bool,
         typer.Option("--api", help="Take the newest data from the Materials Project API, with the key in MP_API_KEY."),
     ] = False,
+    symprec: Annotated[
+        float,
+        typer.Option(min=1e-8, max=0.5, help="Tolerance of spglib in angstrom; the paper may have had 0.00001."),
+    ] = 1e-3,
     data_dir: DataDir = None,
 ) -> None:
     """Build a data set: download its source, screen it, split it.
@@ -56,7 +60,7 @@ def build(
     require_packages(STRUCTURES, "audit")
     check_writable(data_folder())
     with progress_bars(name):
-        source, counts = build_dataset(api)
+        source, counts = build_dataset(api, symprec)
     print_words(screening_report(counts))
     typer.echo(f"{source.folder}: excluded.csv lists what was excluded, and why")
     _print_source(source)
@@ -129,7 +133,7 @@ def import_(
         list[str],
         typer.Option(
             "--target",
-            help="COLUMN:UNIT of a label, or COLUMN alone if it holds 0 and 1; repeatable.",
+            help="COLUMN:UNIT of a label, or COLUMN alone if it holds 0 and 1 or True and False; repeatable.",
             show_default=False,
         ),
     ],
@@ -170,6 +174,23 @@ def _print_source(source: Source) -> None:
     named = ", ".join(task.name for task in suite_tasks(source.name))
     print_words(f"{source.name}: {split_size(source):,} crystals in {source.folder}; tasks: {named}")
     if skipped := read_exclusions(source):
-        typer.echo(f"{len(skipped):,} rows were skipped: {source.folder}/{EXCLUSIONS_FILE} says why")
+        typer.echo(f"{len(skipped):,} rows or labels were left out: {source.folder}/{EXCLUSIONS_FILE} says why")
     typer.echo(f"splits: {', '.join(list_rules(source))}")
-    typer.echo(f"Now: bench run {source.name} --model mean,forest")
+    empty = {} if source.command else _empty_sides(source)
+    for name, folds in empty.items():
+        print_words(f"note: {name}: {', '.join(folds.values())}: such a fold cannot be run", err=True)
+    if not any(0 in folds for name, folds in empty.items() if "@" not in name):
+        typer.echo(f"Now: bench run {source.name} --model mean,forest")
+
+
+def _empty_sides(source: Source) -> dict[str, dict[int, str]]:
+    """Sentences about folds with an empty side, by task and fold, for each split of a data set."""
+    from leaderboard.data import load_dataset, parse_task, suite_tasks
+    from leaderboard.splitting import find_empty_sides, list_rules, read_split
+
+    data = load_dataset(source)
+    found = {}
+    for task in suite_tasks(source.name):
+        for chosen in [parse_task(f"{task.name}@{rule}") for rule in list_rules(source)]:
+            found[chosen.name] = find_empty_sides(read_split(data, chosen.rule), data, task.target)
+    return {name: folds for name, folds in found.items() if folds}

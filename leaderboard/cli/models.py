@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -59,11 +60,15 @@ def predict(
     weights: Annotated[
         str, typer.Option("--pretrained", help="Published weights: a name, or a folder.", show_default=False)
     ] = "",
-    model: Annotated[str, typer.Option("--model", help="Model that a folder of weights belongs to.")] = "all",
+    model: Annotated[
+        str,
+        typer.Option("--model", help="FILE.py:CLASS of a run by a model in a file; model of a folder of weights."),
+    ] = "all",
 ) -> None:  # fmt: skip
     """Predict the crystals in files, by a stored run or published weights.
 
-    The predictions are printed as CSV with the header id,<target>.
+    The predictions are printed as CSV with the header id,<target>. What cannot be read
+    or is unsupported is skipped and named, and the exit status is 1.
 
     Example:
 
@@ -77,21 +82,19 @@ def predict(
             "choose a model: --run FOLDER of a stored run, or --pretrained NAME of published weights"
         )
     target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
-    values, reasons = predict_files(fitted, files)
+    values, skipped = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
-    for name, reason in reasons.items():
-        print_words(f"skipped: {name}: {reason}", err=True)
-    if reasons:
-        raise InputError(f"{len(reasons)} of {len(values) + len(reasons)} crystals were skipped: see above")
+    _tell_skipped(skipped, len(values))
 
 
 def embed(
     files: Crystals,
     out: Annotated[Path, typer.Option("--out", help="File to write, .npz.", show_default=False)],
 ) -> None:
-    """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, pxrd.
+    """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, orbits, pxrd.
 
-    The arrays of several crystals are named ID/nodes, ID/asuam and so on.
+    The arrays of several crystals are named ID/nodes, ID/asuam and so on. What cannot
+    be read is skipped and named, and the exit status is 1.
 
     Example:
 
@@ -102,5 +105,14 @@ def embed(
 
     require_packages(("moyopy", "jarvis", "ase", "scipy"), "models")
     with progress_bars("embed"):
-        count = embed_files(files, out)
-    typer.echo(f"{count} crystals in {out}")
+        count, skipped = embed_files(files, out)
+    typer.echo(f"{count} crystal{'s' * (count != 1)} in {out}")
+    _tell_skipped(skipped, count)
+
+
+def _tell_skipped(skipped: Sequence[str], count: int) -> None:
+    """Print what was skipped, beside `count` crystals that were not; raises `InputError` if anything was."""
+    for sentence in skipped:
+        print_words(f"skipped: {sentence}", err=True)
+    if skipped:
+        raise InputError(f"{len(skipped)} of {count + len(skipped)} files or crystals were skipped: see above")

@@ -33,6 +33,9 @@ def leaderboard(
     task: TaskNames = "",
     preset: Preset = "quick",
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = "table",
+    overall: Annotated[
+        bool, typer.Option("--overall", help="Only the mean ranks over all tasks, with the rank on each task.")
+    ] = False,
     private: Annotated[
         bool, typer.Option("--private", help="Score the private rows of the solution that BENCH_SOLUTION names.")
     ] = False,
@@ -48,18 +51,28 @@ def leaderboard(
     bench leaderboard --task open-dft/metal --format markdown
     """
     root = stored_runs(runs)
-    print_board(root, parse_tasks(suite, task), format_, preset, detailed=bool(task), private=private)
+    print_board(root, parse_tasks(suite, task), format_, preset, bool(task), private, overall)
 
 
 def print_board(
-    root: Path | None, tasks: list[Task], format_: str, preset: str, detailed: bool = False, private: bool = False
+    root: Path | None,
+    tasks: list[Task],
+    format_: str,
+    preset: str,
+    detailed: bool = False,
+    private: bool = False,
+    overall: bool = False,
 ) -> None:
     """Print the board of some tasks, and on standard error notes on runs that could not be used."""
-    from leaderboard.board import rank_rows
-    from leaderboard.reports import render_board
+    from leaderboard.board import overview, rank_rows
+    from leaderboard.reports import preset_warning, render_board, render_overview
 
     rows, notes = rank_rows(root, tasks, preset, private)
-    typer.echo(render_board(rows, tasks, preset, format_, detailed))
+    if overall:
+        text = render_overview(overview(rows, tasks), format_, preset_warning(rows, preset))
+        typer.echo(text or "an overall ranking takes two tasks or more, each with two ranked models or more")
+    else:
+        typer.echo(render_board(rows, tasks, preset, format_, detailed))
     print_notes(notes)
 
 

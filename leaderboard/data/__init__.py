@@ -6,13 +6,39 @@ registry.py        which data sets there are, and where their files are
 dataset.py         a data set in memory, read from one Parquet layout
 parquet_bounds.py  what a Parquet file holds, measured before it is decoded
 tasks.py           `dataset/target[@split]`, and suites of tasks
+csv_table.py       tables in CSV, read with the same rules and sentences
 exclusions.py      the rows that were left out when a data set was made
+croissant.py       a data set described for other programs, in JSON-LD
 """
 
+from leaderboard.data.croissant import (
+    CROISSANT_FILE,
+    CRYSTAL_FIELDS,
+    CroissantField,
+    CroissantTable,
+    croissant_text,
+    dataset_tables,
+)
+from leaderboard.data.csv_table import (
+    TRUTH,
+    Fault,
+    Lines,
+    TableError,
+    csv_cell,
+    id_fault,
+    join_quoted_lines,
+    parse_number,
+    parse_value,
+    read_header,
+    read_lines,
+    read_rows,
+    short_text,
+)
 from leaderboard.data.dataset import LAYOUT, Dataset, crystal_from_row, load_dataset, read_layout
 from leaderboard.data.exclusions import EXCLUSIONS_FILE, read_exclusions
 from leaderboard.data.registry import (
     PACKAGE,
+    damaged_sources,
     data_file,
     data_folder,
     description_sha256,
@@ -26,26 +52,46 @@ from leaderboard.data.targets import Source, Target
 from leaderboard.data.tasks import DEFAULT_RULE, Task, parse_task, suite_tasks
 
 __all__ = [
+    "CROISSANT_FILE",
+    "CRYSTAL_FIELDS",
     "DEFAULT_RULE",
     "EXCLUSIONS_FILE",
     "LAYOUT",
     "PACKAGE",
+    "TRUTH",
+    "CroissantField",
+    "CroissantTable",
     "Dataset",
+    "Fault",
+    "Lines",
     "Source",
+    "TableError",
     "Target",
     "Task",
+    "croissant_text",
     "crystal_from_row",
+    "csv_cell",
+    "damaged_sources",
     "data_file",
     "data_folder",
+    "dataset_tables",
     "description_sha256",
     "find_source",
     "how_to_get",
+    "id_fault",
+    "join_quoted_lines",
     "list_sources",
     "load_dataset",
+    "parse_number",
     "parse_task",
+    "parse_value",
     "read_description",
     "read_exclusions",
+    "read_header",
     "read_layout",
+    "read_lines",
+    "read_rows",
+    "short_text",
     "source_provenance",
     "suite_tasks",
 ]

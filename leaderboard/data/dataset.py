@@ -7,7 +7,7 @@ The layout: `material_id`, `formula`, `lattice` (9 floats: 3 x 3 rows, angstrom)
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from asugnn.crystal import Crystal, Floats, reduced_formula
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, ID_BYTES, PARQUET_BYTES, check_limit
+from asugnn.model import Labelled
 from asugnn.reading import read_bounded_bytes, reading, reason
 from leaderboard._util import current_workspace
 from leaderboard.data.parquet_bounds import check_parquet
@@ -68,6 +69,11 @@ class Dataset:
             except Exception as error:  # a damaged row may hold anything
                 raise InputError(f"{self.source.file}, crystal '{name}': {reason(error)}") from error
         return crystals
+
+    def labelled(self, target: Target, ids: Sequence[str]) -> Labelled:
+        """The crystals of some ids with their labels of one target; raises `InputError` like `crystals`."""
+        y = self.labels(target)[[self.rows[i] for i in ids]]
+        return Labelled(tuple(ids), self.crystals(ids), y, target.kind)
 
 
 _opened: dict[Path, Dataset] = {}

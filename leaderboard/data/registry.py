@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from asugnn.cache import home_folder
-from asugnn.errors import InputError
+from asugnn.errors import InputError, did_you_mean
 from asugnn.reading import read_json, read_toml, reading
 from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
@@ -37,23 +37,28 @@ def data_folder() -> Path:
 
 
 def list_sources() -> list[Source]:
-    """All data sets: those known by name, then the imported ones, sorted. Raises `InputError` for a damaged one."""
+    """All data sets: those known by name, then the imported ones, sorted; without damaged ones."""
     return list(sources_by_name().values())
 
 
 def sources_by_name() -> Mapping[str, Source]:
     """The data sets of `list_sources` by name, read again only when a dataset.json came, went or changed."""
-    home = data_folder()
-    return _read_sources(home, _description_stamps(str(home)))
+    return _current_sources()[0]
+
+
+def damaged_sources() -> Mapping[str, InputError]:
+    """The name of each imported data set that cannot be read, and why: it hinders no other."""
+    return _current_sources()[1]
 
 
 def find_source(name: str) -> Source:
     """The data set of that name; raises `InputError`, which says how to name the folder of an imported one."""
-    sources = sources_by_name()
+    sources, damaged = _current_sources()
+    if name in damaged:
+        raise damaged[name]
     if name not in sources:
-        near = difflib.get_close_matches(name, sources, n=1, cutoff=0.75)
-        hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise InputError(f"data set '{name}' is not known here: if it was imported, {HINT.format('data sets')}{hint}")
+        hint = f"if it was imported, {HINT.format('data sets')}{did_you_mean(name, sources)}"
+        raise InputError(f"data set '{name}' is not known here: {hint}")
     return sources[name]
 
 
@@ -102,18 +107,31 @@ def how_to_get(source: Source) -> str:
     return f"`{source.command}` makes it" if source.command else HINT.format(source.file)
 
 
+def _current_sources() -> tuple[dict[str, Source], dict[str, InputError]]:
+    home = data_folder()
+    return _read_sources(home, _description_stamps(str(home)))
+
+
 @lru_cache(maxsize=8)
-def _read_sources(home: Path, stamps: tuple[tuple[str, Stamp], ...]) -> dict[str, Source]:
-    """All data sets by name, when `stamps` are those of the data sets in `home`."""
+def _read_sources(home: Path, stamps: tuple[tuple[str, Stamp], ...]) -> tuple[dict[str, Source], dict[str, InputError]]:
+    """All data sets by name, and what is wrong with damaged ones, when `stamps` are those of the folders in `home`."""
     known = {source.name for source in SOURCES}
     sources = [_with_folder(source, home / source.name) if source.command else source for source in SOURCES]
-    sources += [_imported_source(home / name / "dataset.json", stamp) for name, stamp in stamps if name not in known]
-    return {source.name: source for source in sources}
+    damaged = {}
+    for name, stamp in stamps:
+        if name not in known:
+            try:
+                sources.append(_imported_source(home / name / "dataset.json", stamp))
+            except InputError as error:
+                damaged[name] = error
+    return {source.name: source for source in sources}, damaged
 
 
 def _with_folder(source: Source, folder: Path) -> Source:
     """A data set that a command makes, in its folder; when it is there, with the targets that it has."""
-    described = {target["name"] for target in read_description(folder).get("targets", ())}
+    described: set[str] = set()
+    with suppress(InputError):  # told when the data set is loaded
+        described = {target["name"] for target in read_description(folder).get("targets", ())}
     targets = tuple(target for target in source.targets if not described or target.name in described)
     return replace(source, folder=folder, targets=targets)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
-from leaderboard.data.registry import HINT, find_source, sources_by_name
+from leaderboard.data.registry import HINT, damaged_sources, find_source, sources_by_name
 from leaderboard.data.targets import Source, Target
 
 DEFAULT_RULE = "random"
@@ -60,6 +59,8 @@ def suite_tasks(name: str) -> tuple[Task, ...]:
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
     sources = sources_by_name()
+    if name in damaged_sources():
+        raise damaged_sources()[name]
     if name not in SUITES and name not in sources:
         raise InputError(
             f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *sources])}. "
@@ -72,7 +73,5 @@ def _find_target(source: Source, name: str) -> Target:
     for target in source.targets:
         if target.name == name:
             return target
-    names = {target.name: f"{source.name}/{target.name}" for target in source.targets}
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{names[near[0]]}'? There is" if near else "; there is"
-    raise InputError(f"there is no task '{source.name}/{name}'{hint}: {', '.join(sorted(names.values()))}")
+    names = [target.name for target in source.targets]
+    raise InputError(f"there is no task '{source.name}/{name}'{did_you_mean(name, names, prefix=f'{source.name}/')}")

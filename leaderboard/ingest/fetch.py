@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from leaderboard._util import lock_folder
+from leaderboard._util import make_once
 from leaderboard.data import Source, data_folder, find_source, read_description
 from leaderboard.ingest.hmdataset import make_hm
 from leaderboard.ingest.nomad2018 import make_nomad2018
@@ -14,10 +14,7 @@ from leaderboard.ingest.nomad2018 import make_nomad2018
 def fetch_dataset(name: str) -> tuple[Source, int]:
     """Download a data set, unless it is available; returns it and the number of excluded rows. Raises `InputError`."""
     home = data_folder() / name
-    if not (home / "dataset.json").is_file():
-        with lock_folder(home, wait=True):
-            if not (home / "dataset.json").is_file():
-                FETCHED[name](home)
+    make_once(home / "dataset.json", home, lambda: FETCHED[name](home))
     return find_source(name), read_description(home)["excluded"]
 
 

@@ -19,6 +19,7 @@ from asugnn.download import download_file, request_headers
 from asugnn.errors import InputError
 from asugnn.reading import reading
 from leaderboard._util import byte_progress
+from leaderboard.ingest.labelled_rows import parse_label
 from leaderboard.ingest.write import Excluded, NewDataset, Rows, write_dataset
 from leaderboard.splitting import write_split
 
@@ -27,7 +28,7 @@ FILE = "HMdataset.db"
 PART = "zero-shot"  # the only part: no crystal of this data set trains
 TARGETS = (
     {"name": "zero-shot", "column": "formation_energy", "unit": "eV/atom", "kind": "regression"},
-    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal"},
+    {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal", "label": "zero"},
 )
 
 
@@ -78,8 +79,9 @@ def _read_database(file: Path) -> tuple[Rows, Excluded]:
     excluded: list[tuple[str, str, str]] = []
     with reading(file, "an ASE database", "remove it, and run the command again"):
         for stored in read_ase_database(file):
-            labels = {key: stored.labels[key] for key in ("formation_energy", "band_gap") if key in stored.labels}
             try:
+                found = {key: parse_label(stored.values.get(key)) for key in ("formation_energy", "band_gap")}
+                labels = {key: value for key, value in found.items() if value is not None}
                 if "formation_energy" not in labels:
                     raise InputError("it has no number formation_energy")
                 rows[stored.index] = stored.crystal(), labels

@@ -15,7 +15,6 @@ credentials of an account are searched for, and only one page of the API is in m
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import multiprocessing
 import os
@@ -24,20 +23,20 @@ import shutil
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asugnn.atomic_write import atomic_write, file_sha256
+from asugnn.atomic_write import atomic_write
 from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
-from asugnn.limits import DOCUMENT_BYTES, check_limit
-from asugnn.reading import parse_json, reading, reason
-from leaderboard._util import SAFE_NAME, lock_folder, show_progress, start_worker
+from asugnn.reading import parse_json, reason
+from asugnn.symmetry import SYMPREC
+from leaderboard._util import SAFE_NAME, make_once, show_progress, start_worker
 from leaderboard.data import Source, data_folder, find_source, read_description
-from leaderboard.ingest.screening import LABELS, merge_parts, screen_document, write_part
+from leaderboard.ingest.screening import LABELS, merge_parts, screen_file
 from leaderboard.ingest.write import NewDataset, write_dataset
 
 NAME = "mp-2024-1"
@@ -61,33 +60,34 @@ class Origin:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def build_dataset(api: bool = False) -> tuple[Source, dict[str, int]]:
+def build_dataset(api: bool = False, symprec: float = SYMPREC) -> tuple[Source, dict[str, int]]:
     """Build the data set, unless it is built already, and return it with the counts of its screening.
 
     Resumes where an earlier call stopped. With `api`, the documents come from the API, with the key in MP_API_KEY; if
-    it serves another version, the data set is named after that version. Raises `InputError`.
+    it serves another version, the data set is named after that version. Screened with another tolerance `symprec` of
+    spglib, in angstrom, it is another data set and named after that too. Raises `InputError`.
     """
     version = _api_version() if api else VERSION
     name = NAME if version == VERSION else f"mp-{version}"
+    if symprec != SYMPREC:
+        name += f"-symprec-{symprec:g}"
     home = data_folder() / name
     work = home / "parts"
-    if not (home / "dataset.json").is_file():
-        with lock_folder(work, wait=True):
-            if not (home / "dataset.json").is_file():
-                _download_and_write(name, version, api, work)
+    make_once(home / "dataset.json", work, lambda: _download_and_write(name, version, api, work, symprec))
     shutil.rmtree(work, ignore_errors=True)
     return find_source(name), read_description(home)["screening"]
 
 
-def _download_and_write(name: str, version: str, api: bool, work: Path) -> None:
+def _download_and_write(name: str, version: str, api: bool, work: Path, symprec: float) -> None:
     origins = _pages(version) if api else _files()
-    screened = merge_parts(_download_parts(origins, work, version))
+    screened = merge_parts(_download_parts(origins, work, version, symprec))
     if api and screened.counts["id-twice"]:
         raise InputError(
             f"{_endpoint()} gave some materials twice, so others are missing: remove {work}, and repeat the command"
         )
     description = {
         "title": f"Materials Project, database version {version}, screened as the paper of ASUGNN says",
+        "symprec": symprec,
         "source": f"{_endpoint() if api else _bucket()}, {len(origins):,} files of summary documents",
         "version": version,
         "licence": "CC-BY-4.0",
@@ -242,7 +242,7 @@ def _page(origin: Origin, version: str) -> tuple[bytes, Any]:
 # Files to parts -------------------------------------------------------------------------------------------------------
 
 
-def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list[Path]:
+def _download_parts(origins: Sequence[Origin], work: Path, version: str, symprec: float) -> list[Path]:
     """Download the missing files, several at once, and screen them in other processes, as spglib holds the GIL."""
     stop = threading.Event()
 
@@ -259,7 +259,7 @@ def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list
         else:
             download_file(origin.url, raw, size=origin.size, hint=HINT, advance=check_stop)
         try:
-            pool.submit(_screen, raw, work / f"{origin.name}.parquet").result()
+            pool.submit(screen_file, raw, work / f"{origin.name}.parquet", symprec).result()
         except BrokenExecutor as error:
             raise InputError(f"a process was killed, perhaps because memory ran out; {HINT}") from error
 
@@ -282,38 +282,3 @@ def _download_parts(origins: Sequence[Origin], work: Path, version: str) -> list
             threads.shutdown(cancel_futures=True)
             raise
     return parts
-
-
-def _screen(raw: Path, part: Path) -> None:
-    """Screen a file of documents into its part; deletes the file, and raises `InputError` where it is damaged."""
-    sha256 = file_sha256(raw)
-    try:
-        rows = [screen_document(*named) for named in _documents(raw)]
-    except InputError:
-        raw.unlink()
-        raise
-    write_part(part, rows, sha256)
-    raw.unlink()
-
-
-def _documents(raw: Path) -> Iterator[tuple[str, Any]]:
-    """Each document of a file, with file and line as its name; for a line of invalid JSON, what is wrong with it.
-
-    Raises `InputError` where the file is damaged.
-    """
-    with reading(raw, "a file of documents", "it was deleted: repeat the command to download it again"):
-        yield from _page_documents(raw) if raw.name.startswith("page-") else _line_documents(raw)
-
-
-def _page_documents(raw: Path) -> Iterator[tuple[str, Any]]:
-    return ((f"{raw.name}:{i}", document) for i, document in enumerate(parse_json(raw.read_bytes())["data"], 1))
-
-
-def _line_documents(raw: Path) -> Iterator[tuple[str, Any]]:
-    with gzip.open(raw) as file:
-        for number, line in enumerate(iter(lambda: file.readline(DOCUMENT_BYTES + 1), b""), 1):
-            check_limit(len(line), DOCUMENT_BYTES, f"bytes in line {number} when it is unpacked")
-            try:
-                yield f"{raw.name}:{number}", parse_json(line)
-            except ValueError as error:
-                yield f"{raw.name}:{number}", str(error)

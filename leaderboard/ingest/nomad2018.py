@@ -51,9 +51,7 @@ def make_nomad2018(home: Path) -> None:
     def write_own_splits(folder: Path) -> None:
         tenth = {name: part_of_group("nomad2018", "kaggle", 1, name) for name in rows}
         parts = {name: "test" if name.startswith("test") else tenth[name] for name in rows}
-        words = (
-            "tests what the competition tested, validates on a tenth of its training set; 400 of the 600 have a twin"
-        )
+        words = "tests what the competition tested, validates on a tenth of its training set"
         fold = ([str(p) for p in range(1, PARTS)], ["0"], ["test"])
         write_split(folder, "nomad2018", "kaggle", 1, words, parts, "bench data fetch", [fold])
 

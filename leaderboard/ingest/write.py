@@ -1,4 +1,4 @@
-"""Write a data set into the folder of data sets: table, splits and, last, dataset.json."""
+"""Write a data set into the folder of data sets: table, splits, croissant.json and, last, dataset.json."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from typing import Any
 from asugnn.atomic_write import atomic_write, file_sha256, write_text
 from asugnn.crystal import Crystal, reduced_formula
 from leaderboard.data import (
+    CROISSANT_FILE,
     EXCLUSIONS_FILE,
     Source,
+    croissant_text,
     data_folder,
+    dataset_tables,
     description_sha256,
     find_source,
+    list_sources,
 )
 from leaderboard.splitting import (
     ComparedPair,
@@ -100,9 +104,18 @@ def write_dataset(new: NewDataset) -> Source:
     if new.own_splits:
         new.own_splits(home / "splits")
     text["split_files"] = {file.name: file_sha256(file) for file in sorted((home / "splits").glob("*.toml"))}
+    rules = sorted(file.stem for file in (home / "splits").glob("*.toml"))
+    tables = dataset_tables(new.columns, new.targets, rules)
+    write_text(home / CROISSANT_FILE, croissant_text(home, {**_known_texts(new.name), **text}, tables))
     text["description_sha256"] = description_sha256(text)
     write_text(home / "dataset.json", json.dumps(text, indent=1) + "\n")
     return find_source(new.name)
+
+
+def _known_texts(name: str) -> dict[str, str]:
+    """Title, licence and citation of a data set that is known by name; nothing of any other."""
+    known = next((source for source in list_sources() if source.name == name), None)
+    return {"title": known.title, "licence": known.licence, "citation": known.citation} if known else {}
 
 
 def _write_table(path: Path, rows: Rows, columns: Sequence[str]) -> None:

@@ -4,7 +4,8 @@ run_folder.py       where the folder of a run is, and what lies in it
 run_files.py        the files beside its record, by digest
 run_record.py       run.json, typed
 record_fields.py    its fields, read by kind
-predictions_csv.py  predictions as CSV: written by runs, read from anybody
+predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
+                    prediction_faults.py: what may be wrong with them
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
@@ -12,11 +13,11 @@ submission_log.py   the log of submissions, each line chained to the one before
 from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
 from leaderboard.records.predictions_csv import (
     ColumnNames,
-    csv_cell,
     predictions_text,
     read_predictions,
     write_predictions,
 )
+from leaderboard.records.predictions_mapping import order_predictions
 from leaderboard.records.run_files import compare_digests, file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
@@ -59,7 +60,6 @@ __all__ = [
     "SubmissionLog",
     "base_name",
     "compare_digests",
-    "csv_cell",
     "default_runs_folder",
     "file_digest",
     "file_digests",
@@ -69,6 +69,7 @@ __all__ = [
     "list_failures",
     "list_runs",
     "open_run",
+    "order_predictions",
     "packaged_note",
     "predictions_text",
     "read_history",

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
-from asugnn.reading import read_csv_rows, read_json, reading
+from asugnn.reading import read_json
+from leaderboard.data import TableError, id_fault, parse_number, read_header, read_lines, read_rows, short_text
 
 COMPETITION_FILE = "competition.json"  # beside a solution: the task and the fold that it is of, and perhaps `keep`
+EXPECTED = "the first line must be 'ID,TARGET,Usage'"
+SHOWN = 5  # faults that are listed
 Keep = Literal["best", "last"]
 
 
@@ -41,21 +44,44 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
     named = os.environ.get("BENCH_SOLUTION")
     if not named:
         return None
-    described = Path(named).with_name(COMPETITION_FILE)
-    with reading(Path(named), "a host's solution", "BENCH_SOLUTION names it"):
-        stated = read_json(described, "the description of a solution") if described.is_file() else None
-        header, *lines = read_csv_rows(Path(named))
-        table = {line[0]: line[1:] for line in lines}
-        keep: Any = stated.pop("keep", "last") if stated else "last"
-        matches = header[1:2] == [target] if stated is None else stated == {"task": task, "fold": fold}
-        if not matches or header[2:] != ["Usage"] or table.keys() != set(ids):
-            return None
-        y = np.array([float(table[name][0]) for name in ids])
-        usage = [table[name][1] for name in ids]
-    if not set(usage) <= {"Public", "Private"} or not np.isfinite(y).all():
-        raise InputError(
-            f"the solution {named} has a label that is no number, or a Usage other than Public and Private"
-        )
+    path = Path(named)
+    described = path.with_name(COMPETITION_FILE)
+    stated = read_json(described, "the description of a solution") if described.is_file() else None
+    keep: Any = stated.pop("keep", "last") if stated else "last"
+    header, table, faults = _read_table(path)
+    matches = header[1] == target if stated is None else stated == {"task": task, "fold": fold}
+    if not matches or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
+        return None
+    if faults:
+        raise InputError("\n  ".join([f"{path} cannot be read as a host's solution:", *faults[:SHOWN]]))
     if keep not in ("best", "last"):
         raise InputError(f"{described}: keep is '{keep}', not best or last: which of the files of one name counts")
-    return HostSolution(y, np.array([word == "Public" for word in usage]), file_sha256(Path(named)), keep)
+    y = np.array([table[name][0] for name in ids])
+    return HostSolution(y, np.array([table[name][1] == "Public" for name in ids]), file_sha256(path), keep)
+
+
+def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[float, str]], list[str]]:
+    """The header of a solution, labels and Usage by id, and what is wrong with rows."""
+    faults: list[str] = []
+    table: dict[str, tuple[float, str]] = {}
+    places: dict[str, str] = {}
+    try:
+        lines = read_lines(path, lambda fault, line: faults.append(f"line {line}: {fault[1]}"))
+        number, header = read_header(lines, (), EXPECTED)
+        if len(header) != 3:
+            raise TableError(f"line {number}: there are {len(header)} columns; {EXPECTED}")
+        for line, cells, misshapen in read_rows(lines, 3, lambda: len(faults)):
+            name = cells[0] if cells else ""
+            if fault := misshapen or id_fault(name, places.get(name, "")):
+                faults.append(f"line {line}: {fault[1]}")
+                continue
+            places[name] = f"line {line}"
+            value, wrong = parse_number(cells[1])
+            if wrong:
+                faults.append(f"line {line}: {wrong[1]}")
+            if cells[2] not in ("Public", "Private"):
+                faults.append(f"line {line}: Usage is '{short_text(cells[2])}', not Public or Private")
+            table[name] = value, cells[2]
+    except TableError as error:
+        raise InputError(f"{path} cannot be read as a host's solution: {error}; BENCH_SOLUTION names it") from None
+    return header, table, faults

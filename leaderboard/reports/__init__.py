@@ -2,6 +2,7 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py           boards and lists as text
+overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py        errors by class of crystals as text
 table_drawing.py      their tables, drawn
 panel_data.py         what panels of parity, residuals, ROC curve and confusion matrix show
@@ -11,6 +12,7 @@ audit/                the audit of a data set and a split
 """
 
 from leaderboard.reports.error_table import render_errors
+from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
 from leaderboard.reports.terminal import (
@@ -24,12 +26,16 @@ from leaderboard.reports.wording import (
     board_notes,
     format_count,
     format_interval,
+    format_mean_rank,
     format_number,
     format_rank,
+    format_task_rank,
     omitted_classes,
     order_by_place,
+    overview_notes,
     preset_warning,
     scope_prefix,
+    shorten_tasks,
 )
 
 __all__ = [
@@ -39,10 +45,13 @@ __all__ = [
     "draw_table",
     "format_count",
     "format_interval",
+    "format_mean_rank",
     "format_number",
     "format_rank",
+    "format_task_rank",
     "omitted_classes",
     "order_by_place",
+    "overview_notes",
     "panel_data",
     "preset_warning",
     "render_board",
@@ -50,7 +59,9 @@ __all__ = [
     "render_entry",
     "render_errors",
     "render_models",
+    "render_overview",
     "render_score",
     "scope_prefix",
+    "shorten_tasks",
     "write_table",
 ]

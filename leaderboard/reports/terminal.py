@@ -13,8 +13,9 @@ from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
-from leaderboard.board import MetricValue, Row, SystemRow
-from leaderboard.data import Task, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
+from leaderboard.data import Task, damaged_sources, data_file, how_to_get, list_sources, suite_tasks
+from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     FEW_GROUPS,
@@ -50,7 +51,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
             its_tasks = [task for task in tasks if task.source.name == name]
             its_rows = [row for row in rows if row.task in {task.name for task in its_tasks}]
             parts += [*([one_line(name)] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
-        return "\n".join([*parts, notes])
+        return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
@@ -60,7 +61,13 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
             ]
             if task.target.by_system:
                 parts += _system_tables([(words_cell(r.title, form), r.systems) for r in its_rows], task, draw)
-    return "\n".join([*parts, notes])
+    return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
+
+
+def _overall(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> list[str]:
+    """The overview below the board of several tasks, under a heading; nothing where there is nothing to compare."""
+    text = render_overview(overview(rows, tasks), form)
+    return ["", "**over all tasks**" if form == "markdown" else "over all tasks", text] if text else []
 
 
 def render_score(scored: dict[str, Any], task: Task) -> str:
@@ -155,7 +162,8 @@ def render_datasets() -> str:
         about = (f"{source.name}: {source.title}", f"{rows}{where}; {source.licence}", source.citation)
         parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
-    return "\n".join(parts[:-1])
+    parts += [one_line(f"{name}: {error}") for name, error in damaged_sources().items()]
+    return "\n".join(parts).rstrip("\n")
 
 
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
@@ -260,15 +268,8 @@ def _seconds(row: Row, form: str) -> str:
 
 def _board_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
-    plain = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
-             "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
-             "noise", "split", "commit", "leaks", "scope", "tries")  # fmt: skip
-    names = list(dict.fromkeys(m for row in rows for m in row.metrics))
     writer = csv.writer(out, lineterminator="\n")
-    ends = [f"{m}{end}" for m in names for end in ("", "_low", "_high")]
-    writer.writerow([*plain, "tied_with", "runs", *ends])
-    for row in rows:
-        values = [row.metrics.get(m, MetricValue(None, None, None)) for m in names]
-        numbers = [x for v in values for x in (v.value, v.low, v.high)]
-        writer.writerow([*(getattr(row, c) for c in plain), " ".join(row.tied_with), " ".join(row.runs), *numbers])
+    writer.writerow(row_columns(rows))
+    for record in row_records(rows):
+        writer.writerow(" ".join(x) if isinstance(x, tuple) else x for x in record.values())
     return printable(out.getvalue().rstrip("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from leaderboard._util import markdown_text, one_line
-from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Row
+from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task
 from leaderboard.splitting import LEAKAGE_PHRASE
 
@@ -138,6 +138,50 @@ def format_rank(row: Row) -> str:
     if row.rank is None:
         return "-"
     return f"{row.rank}" if row.rank == row.rank_high else f"{row.rank}-{row.rank_high}"
+
+
+def format_task_rank(rank: TaskRank) -> tuple[str, str]:
+    """The rank of a model on a task by its metric, and its ends; the second is empty where they are the same."""
+    ends = f"{rank.low}" if rank.low == rank.high else f"{rank.low}–{rank.high}"
+    value = f"{rank.value:g}"
+    return value, "" if ends == value else ends
+
+
+def format_mean_rank(line: OverviewLine) -> tuple[str, str]:
+    """The mean rank of a model, and its ends; the second is empty where they are the same."""
+    value, ends = f"{line.mean_rank:.1f}", (f"{line.low:.1f}", f"{line.high:.1f}")
+    return value, "" if set(ends) == {value} else "–".join(ends)
+
+
+def shorten_tasks(tasks: Sequence[str]) -> dict[str, str]:
+    """The name of each task in a heading: without the data set, where all are of one, and without a shared split."""
+    parts = {name: name.partition("/") for name in tasks}
+    rules = {name.partition("@")[2] for name in tasks}
+    short = {name: target if len({data for data, _, _ in parts.values()}) == 1 else name
+             for name, (_, _, target) in parts.items()}  # fmt: skip
+    return {name: text.partition("@")[0] if len(rules) == 1 else text for name, text in short.items()}
+
+
+def overview_notes(found: Overview, form: str) -> list[str]:
+    """The notes below an overview: what its numbers mean, and which models and tasks are not in it."""
+    lines = []
+    if found.models:
+        where = {"markdown": "in brackets", "html": "beside each rank"}.get(form, "below each rank")
+        lines.append(
+            f"mean rank: over {len(found.tasks)} tasks, among these {len(found.models)} models; {where}: what the "
+            "significance tests of the tasks leave open; on other tasks models may rank otherwise"
+        )
+        lines.append("best in: tasks on which a model is not significantly worse than the best")
+    elif len(found.tasks) > 1:
+        lines.append(f"no overall ranking: no model is ranked on all of {', '.join(found.tasks)}")
+    by_tasks: dict[tuple[str, ...], list[str]] = {}
+    for title, tasks in found.missing.items():
+        by_tasks.setdefault(tasks, []).append(title)
+    lines += [f"not in the overall ranking: {', '.join(titles)}; no rank on {', '.join(tasks)}"
+              for tasks, titles in by_tasks.items()]  # fmt: skip
+    if found.skipped and found.tasks:
+        lines.append(f"not in the overall ranking: {', '.join(found.skipped)}, with fewer than two ranked models")
+    return [plain_words(line, form) for line in lines]
 
 
 def format_count(count: int | None) -> str:

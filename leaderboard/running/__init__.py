@@ -5,8 +5,8 @@ run_processes.py  schedule.py  run_slot.py  pulse.py
                          the runs of a command, each in a process of its own: their order, their watch
 runner.py  endings.py    train and predict one run; how it ends
 model_code.py            the digest of a model's code
-predict_files.py  pretrained.py  model_contract.py
-                         predictions for files; published weights; `bench check`
+predict_files.py  crystal_files.py  pretrained.py  model_contract.py
+                         predictions for crystals in files; published weights; `bench check`
 machine.py  capacity.py  where a run took place; cores and memory that are free
 """
 

@@ -19,7 +19,7 @@ from leaderboard.records import (
     row_name,
 )
 from leaderboard.running.pretrained import models_with_weights, published_weights, weights_owner
-from leaderboard.splitting import find_duplicates, fold_leakage, fold_sides, read_split
+from leaderboard.splitting import SIDE_NAMES, find_duplicates, find_empty_sides, fold_leakage, fold_sides, read_split
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,26 @@ def _checked_variants(
         yield chosen
 
 
-def _list_folds(tasks: Iterable[Task], folds: Sequence[int] | None) -> list[tuple[int, Task]]:
-    """The folds of some tasks, fold by fold; raises `InputError` for one that the split does not have."""
+def _list_folds(
+    tasks: Iterable[Task], folds: Sequence[int] | None, sides: Sequence[str] = SIDE_NAMES
+) -> list[tuple[int, Task]]:
+    """The folds of some tasks, fold by fold.
+
+    Raises `InputError` for one that the split does not have, or in which one of the needed `sides` is empty.
+    """
     out = []
     for task in tasks:
         data = load_dataset(task.source)
         split = read_split(data, task.rule)
-        for fold in split.folds if folds is None else folds:
+        empty = find_empty_sides(split, data, task.target, sides)
+        chosen = list(split.folds if folds is None else folds)
+        for fold in chosen:
             fold_sides(split, data, task.target, fold)
-            out.append((fold, task))
+        if named := [empty[fold] for fold in chosen if fold in empty]:
+            others = ",".join(str(fold) for fold in split.folds if fold not in empty)
+            hint = f"choose --fold {others}" if others else "import more crystals"
+            raise InputError(f"{task.name} cannot be run: {', '.join(named)}; {hint}")
+        out += [(fold, task) for fold in chosen]
     return sorted(out, key=lambda pair: pair[0])
 
 
@@ -139,7 +150,7 @@ def plan_pretrained(
     return [
         Job(Run(t, PRETRAINED, row, fold, 0), model, {}, name, again)
         for model, row, name, mine in wanted
-        for fold, t in _list_folds(mine, folds)
+        for fold, t in _list_folds(mine, folds, ("test",))
     ]
 
 

@@ -12,34 +12,27 @@ from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
 from asugnn.model import HasDomain
 from asugnn.model_registry import find_model, is_file_model
-from asugnn.structure_files import read_crystals
 from leaderboard._util import require_model_packages, show_progress
 from leaderboard.records import (
     StoredRun,
     open_run,
 )
+from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.model_code import model_code
 from leaderboard.running.pretrained import load_pretrained, models_with_weights, published_weights, weights_owner
 
 
-def read_crystal_files(files: Sequence[Path]) -> dict[str, Crystal]:
-    """Read the crystals in some files, by id; raises `InputError`, also where an id comes twice."""
-    crystals: dict[str, Crystal] = {}
-    for file in files:
-        for name, crystal in read_crystals(file).items():
-            if name in crystals:
-                raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
-            crystals[name] = crystal
-    return crystals
+def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
+    """Predict the crystals in some files: values by id, and a sentence for each skipped file or crystal.
 
-
-def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], dict[str, str]]:
-    """Predict the crystals in some files: values by id, and of each unsupported crystal the reason by id."""
-    crystals = read_crystal_files(files)
+    Skipped is what cannot be read, and what the model does not support. Raises `InputError` where nothing can be read.
+    """
+    crystals, skipped = read_crystal_files(files)
     reasons = outside_domain(model, tuple(crystals), list(crystals.values()))
     inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
     values = model.predict(list(inside.values())).tolist() if inside else []
-    return dict(zip(inside, values, strict=True)), reasons
+    skipped += [f"{name}: {reason}" for name, reason in reasons.items()]
+    return dict(zip(inside, values, strict=True)), skipped
 
 
 def load_run_model(folder: Path, named: str = "") -> tuple[str, Model]:
@@ -91,20 +84,29 @@ def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tup
     return known.target if known else "prediction", load_pretrained(name, weights)
 
 
-def embed_files(files: Sequence[Path], out: Path) -> int:
-    """Write the embeddings of all crystals in some files as one .npz; returns how many; raises `InputError`."""
+def embed_files(files: Sequence[Path], out: Path) -> tuple[int, list[str]]:
+    """Write the embeddings of the crystals in some files as one .npz; returns how many, and what was skipped and why.
+
+    Raises `InputError` where there is no crystal to write.
+    """
     from asugnn.embedding import embed_crystal
 
-    crystals = read_crystal_files(files)
+    crystals, skipped = read_crystal_files(files)
+    several = len(crystals) + len(skipped) > 1
     arrays: dict[str, Any] = {}
+    count = 0
     with show_progress("crystals", len(crystals)) as bar:
         for name, crystal in crystals.items():
+            bar.advance()
             try:
                 embedding = embed_crystal(crystal)
             except InputError as error:
-                raise InputError(f"'{name}': {error}") from error
-            arrays |= {(f"{name}/{k}" if len(crystals) > 1 else k): v for k, v in vars(embedding).items()}
-            bar.advance()
+                skipped.append(f"'{name}': {error}")
+                continue
+            arrays |= {(f"{name}/{k}" if several else k): v for k, v in vars(embedding).items()}
+            count += 1
+    if not arrays:
+        raise InputError("\n".join(skipped))
     with atomic_write(out) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    return len(crystals)
+    return count, skipped

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from asugnn import Context, InputError, Labelled, Model
+from asugnn import Context, InputError, Model
 from asugnn.atomic_write import atomic_folder, file_sha256, write_text
 from asugnn.cache import seconds_for_inputs
 from asugnn.checkpoint import checkpoint_files, remove_checkpoints
@@ -29,7 +29,7 @@ from leaderboard._util import (
     lock_folder,
     require_model_packages,
 )
-from leaderboard.data import Dataset, Target, load_dataset
+from leaderboard.data import Dataset, load_dataset
 from leaderboard.records import (
     Run,
     StoredRun,
@@ -220,7 +220,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
 def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: dict[str, Any]) -> Model:
     """Train the model of a job, and write its seconds, and whether training was resumed, into `fields` of run.json."""
     target = job.run.task.target
-    train, validate = (_labelled(data, target, ids) for ids in (sides.train, sides.validate))
+    train, validate = (data.labelled(target, ids) for ids in (sides.train, sides.validate))
     model = job.configure()
     assert context.folder is not None
     resumed = bool(checkpoint_files(context.folder / "checkpoint.pt"))
@@ -255,11 +255,6 @@ def _load_origin_model(job: Job, out: Path) -> tuple[Model, str]:
             f"it needs the model of {origin.run.title}, and the stored one differs in {' and '.join(changed)}"
         )
     return load_fitted_model(stored, origin.model), stored.record.predictions_sha256
-
-
-def _labelled(data: Dataset, target: Target, ids: tuple[str, ...]) -> Labelled:
-    y = data.labels(target)[[data.rows[i] for i in ids]]
-    return Labelled(ids, data.crystals(ids), y, target.kind)
 
 
 def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:

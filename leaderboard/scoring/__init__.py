@@ -6,7 +6,7 @@ chemical_systems.py  scores by chemical system, for zero-shot tasks
 """
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
-from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, rank_models
+from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics, paired_p_value, rank_models
 from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "chemical_system",
     "estimate_metrics",
     "metrics_for",
+    "paired_p_value",
     "rank_models",
     "roc_curve",
     "score_by_system",

@@ -8,9 +8,18 @@ from typing import Any
 
 from markupsafe import Markup
 
-from leaderboard.board import MetricValue, Row
+from leaderboard.board import MetricValue, Row, overview
 from leaderboard.records import UNPRESET
-from leaderboard.reports import board_notes, order_by_place, preset_warning, scope_prefix
+from leaderboard.reports import (
+    board_notes,
+    format_mean_rank,
+    format_task_rank,
+    order_by_place,
+    overview_notes,
+    preset_warning,
+    scope_prefix,
+    shorten_tasks,
+)
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
@@ -101,7 +110,24 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     warning, notes = page_notes(board.rows, board.preset, detailed=False)
     starred = any(row.pretrained_on for row in board.rows)
     return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
-            "notes": notes, "starred": starred}  # fmt: skip
+            "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip
+
+
+def _overview_values(board: SiteBoard) -> dict[str, Any]:
+    """The mean ranks of the models over the tasks of a board, and the ranks on each."""
+    found = overview(board.rows, board.tasks)
+    names = shorten_tasks(found.tasks)
+    lines = [
+        {
+            "model": line.model,
+            "mean": format_mean_rank(line),
+            "best_in": f"{line.best_in} of {len(found.tasks)}",
+            "ranks": [format_task_rank(line.ranks[task]) for task in found.tasks],
+        }
+        for line in found.models
+    ]
+    heads = [names[task].replace("-", " ") for task in found.tasks]
+    return {"heads": heads, "lines": lines, "notes": overview_notes(found, "html")}
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:

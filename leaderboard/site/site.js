@@ -113,13 +113,14 @@ function filters() {
     let shown = 0;
     document.querySelectorAll("section.board").forEach((board) => {
       const title = board.dataset.title;
-      const heads = [...board.querySelectorAll("thead th")];
+      const table = board.querySelector("table.sortable"); // the ranks below it are of all models and tasks
+      const heads = [...table.tHead.rows[0].cells];
       const hidden = heads.map((h) => Boolean(
         h.dataset.task && task.value && task.value !== title && task.value !== h.dataset.task));
       const mine = !task.value || task.value === title || heads.some((h) => h.dataset.task === task.value);
       heads.forEach((head, i) => { head.hidden = hidden[i]; });
       let here = 0;
-      for (const row of rowsOf(board.querySelector("table"))) {
+      for (const row of rowsOf(table)) {
         hidden.forEach((hide, i) => { if (row.cells[i].hidden !== hide) row.cells[i].hidden = hide; });
         const valued = !task.value || task.value === title
           || [...row.cells].some((c, i) => heads[i].dataset.task && !hidden[i] && "v" in c.dataset);
@@ -128,7 +129,7 @@ function filters() {
         row.classList.toggle("out", !fits);
         here += fits;
       }
-      refill(board.querySelector("table"));
+      refill(table);
       board.hidden = here === 0;
       shown += here;
       board.querySelectorAll("figure").forEach((figure) => {

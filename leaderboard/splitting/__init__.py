@@ -19,7 +19,17 @@ from leaderboard.splitting.leakage import (
     store_comparison,
 )
 from leaderboard.splitting.make import FoldParts, part_of_group, write_split
-from leaderboard.splitting.split import PARTS, SIDE_NAMES, Sides, Split, fold_sides, list_rules, read_split, split_size
+from leaderboard.splitting.split import (
+    PARTS,
+    SIDE_NAMES,
+    Sides,
+    Split,
+    find_empty_sides,
+    fold_sides,
+    list_rules,
+    read_split,
+    split_size,
+)
 from leaderboard.splitting.split_rules import (
     RULES,
     ExtrapolationBounds,
@@ -52,6 +62,7 @@ __all__ = [
     "compare_structures",
     "element_split",
     "find_duplicates",
+    "find_empty_sides",
     "fold_leakage",
     "fold_sides",
     "folds_in_turn",

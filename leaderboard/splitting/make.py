@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import Floats
+from leaderboard._util import join_pairs
+from leaderboard.data import csv_cell
 from leaderboard.splitting.split import PARTS
 
 
@@ -34,30 +37,19 @@ def join_near_duplicates(
     by_formula: dict[str, list[int]] = {}
     for i, formula in enumerate(formulas):
         by_formula.setdefault(formula, []).append(i)
-    root = list(range(len(ids)))
-
-    def find(i: int) -> int:
-        while root[i] != i:
-            i = root[i]
-        return i
-
-    def join(i: int, j: int) -> None:
-        low, high = sorted((find(i), find(j)))
-        root[high] = low
-
-    for rows in by_formula.values():
-        for a, i in enumerate(rows):
-            for j in rows[:a]:
-                near = energies is None or abs(energies[i] - energies[j]) <= 0.002
-                if near and abs(volumes[i] / volumes[j] - 1) <= 0.005:
-                    join(i, j)
+    near = [
+        (i, j)
+        for rows in by_formula.values()
+        for a, i in enumerate(rows)
+        for j in rows[:a]
+        if (energies is None or abs(energies[i] - energies[j]) <= 0.002) and abs(volumes[i] / volumes[j] - 1) <= 0.005
+    ]
     place = {name: i for i, name in enumerate(ids)}
-    for one, other in same:
-        join(place[one], place[other])
+    first = join_pairs(len(ids), chain(near, ((place[one], place[other]) for one, other in same)))
     smallest: dict[int, str] = {}
-    for i, name in enumerate(ids):
-        smallest[find(i)] = min(name, smallest.get(find(i), name))
-    return {name: smallest[find(i)] for i, name in enumerate(ids)}
+    for name, cluster in zip(ids, first, strict=True):
+        smallest[cluster] = min(name, smallest.get(cluster, name))
+    return {name: smallest[cluster] for name, cluster in zip(ids, first, strict=True)}
 
 
 FoldParts = tuple[Sequence[str], Sequence[str], Sequence[str]]  # the parts that train, validate and test
@@ -87,7 +79,7 @@ def write_split(
     folds: Sequence[FoldParts] | None = None,
 ) -> None:
     """Write `rule.csv` and `rule.toml` of a split into `folder`; without `folds`, those of `five_folds`."""
-    lines = ["id,part", *(f"{name},{part}" for name, part in id_to_part.items())]
+    lines = ["id,part", *(f"{csv_cell(name)},{part}" for name, part in id_to_part.items())]
     content = ("\n".join(lines) + "\n").encode()
     counts = dict(sorted(Counter(id_to_part.values()).items()))
     always = ["train"] if "train" in counts else []

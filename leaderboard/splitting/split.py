@@ -12,7 +12,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ SPLITS_FOLDER = PACKAGE.parent / "splits"
 PARTS = 10
 RESTORE = "restore the file from the release"
 SIDE_NAMES = ("train", "validate", "test")
+SIDE_WORDS = dict(zip(SIDE_NAMES, ("training", "validation", "test"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,22 @@ def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sid
     chosen = split.folds[fold]
     sides = (tuple(n for n in with_label if split.id_to_part.get(n) in chosen[side]) for side in SIDE_NAMES)
     return Sides(*sides)
+
+
+def find_empty_sides(
+    split: Split, dataset: Dataset, target: Target, sides: Sequence[str] = SIDE_NAMES
+) -> dict[int, str]:
+    """Say of each fold with a side without labelled crystals: "fold 0 has no validation and no test crystal".
+
+    `sides` are those that are needed; a zero-shot target needs a test side alone.
+    """
+    needed = ("test",) if target.model_of else sides
+    found = {}
+    for fold in split.folds:
+        ids = fold_sides(split, dataset, target, fold)
+        if empty := [SIDE_WORDS[side] for side in needed if not getattr(ids, side)]:
+            found[fold] = f"fold {fold} has no {' and no '.join(empty)} crystal"
+    return found
 
 
 def _read_toml(file: Path) -> dict[str, Any]:

@@ -13,18 +13,31 @@ from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import load_ground_truth
-from leaderboard.data import Dataset, Task, load_dataset
-from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep, csv_cell
+from leaderboard.data import (
+    CROISSANT_FILE,
+    CroissantField,
+    CroissantTable,
+    Dataset,
+    Task,
+    croissant_text,
+    csv_cell,
+    load_dataset,
+    source_provenance,
+)
+from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
+from leaderboard.submissions.pandas_ids import pandas_id_notes
 
 PUBLIC_SHARE = 0.3  # of the groups of test crystals (reduced formulas), on which the public score is computed
 
 
 def export_competition(
     task: Task, fold: int, out: Path, host: bool, columns: ColumnNames, metric: str, keep: Keep = "last"
-) -> list[Path]:
-    """Write the files into `out/participants`, and with `host` into `out/host`; return their paths.
+) -> tuple[list[Path], list[str]]:
+    """Write the files into `out/participants`, and with `host` into `out/host`; return their paths, and notes.
+
+    The notes are about ids that pandas, and so Kaggle's metric, may change.
 
     The participants get labelled rows to train and validate, structures of all rows, the ids to predict, a sample
     submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
@@ -41,16 +54,20 @@ def export_competition(
     labels = training.labels(task.training_task.target)
     folder, name, target = out / "participants", columns.id, columns.target
     labelled = [(i, side) for side, ids in (("train", sides.train), ("validate", sides.validate)) for i in ids]
+    if not labelled:
+        raise InputError(f"{task.name} cannot be a competition: fold {fold} has no training and no validation crystal")
     mean = float(np.mean([labels[training.rows[i]] for i, _ in labelled]))
     train_rows = ((i, float(labels[training.rows[i]]), side) for i, side in labelled)
+    notes = pandas_id_notes([*(i for i, _ in labelled), *test], name)
     written = [
         _write_csv(folder / "train.csv", (name, target, "side"), train_rows),
         _write_csv(folder / "test.csv", (name,), ((i,) for i in test)),
         _write_csv(folder / "sample_submission.csv", (name, target), ((i, mean) for i in test)),
         _write_structures(folder / "structures.extxyz", name, ((training, [i for i, _ in labelled]), (data, test))),
     ]
-    write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test)))
-    written.append(folder / "data.md")
+    write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test), notes))
+    write_text(folder / CROISSANT_FILE, _croissant(task, fold, folder, columns))
+    written += [folder / "data.md", folder / CROISSANT_FILE]
     if host:
         solution = zip(truth.ids, truth.y.tolist(), truth.groups, strict=True)
         rows = ((i, y, _usage(task, fold, group)) for i, y, group in solution)
@@ -60,7 +77,7 @@ def export_competition(
         identity = out / "host" / COMPETITION_FILE
         write_text(identity, json.dumps({"task": task.name, "fold": fold, **chosen}) + "\n")
         written += [out / "host" / "metric.py", identity]
-    return written
+    return written, notes
 
 
 def _find_metric(task: Task, name: str) -> Metric:
@@ -99,11 +116,12 @@ def _extxyz_frame(name: str, i: str, crystal: Crystal) -> str:
     atoms = [
         f"{SYMBOLS[z - 1]} {x!r} {y!r} {w!r}" for z, (x, y, w) in zip(crystal.numbers.tolist(), positions, strict=True)
     ]
-    head = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T" {name}="{i}"'
+    text = i.replace("\\", "\\\\").replace('"', '\\"')
+    head = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3 pbc="T T T" {name}="{text}"'
     return "\n".join([str(len(atoms)), head, *atoms]) + "\n"
 
 
-def _data_page(task: Task, columns: ColumnNames, metric: Metric, labelled: int, test: int) -> str:
+def _data_page(task: Task, columns: ColumnNames, metric: Metric, labelled: int, test: int, notes: Sequence[str]) -> str:
     target, source = task.target, task.source
     unit = target.unit or f"the probability of class 1: {target.positive}"
     zero = (
@@ -111,6 +129,14 @@ def _data_page(task: Task, columns: ColumnNames, metric: Metric, labelled: int, 
         if target.model_of
         else ""
     )
+    own = source.folder is not None and not source.command  # imported, from files that nobody else need have
+    where = (
+        "in the data set below, which its owner may not have published: whoever has it can look them up."
+        if own
+        else "public, in the data set below. This competition is for learning and comparing: it cannot\nprevent "
+        "anybody from looking them up."
+    )
+    ids = "".join(f"\nBeware: {note}.\n" for note in notes)
     better = "higher" if metric.higher_is_better else "lower"
     return f"""# {task.name}
 
@@ -122,15 +148,32 @@ Predict `{columns.target}` of {test:,} crystals ({unit}): {target.meaning}.
 | `test.csv` | the ids to predict |
 | `structures.extxyz` | the structures of all of them, each with its `{columns.id}`; angstrom, extended XYZ |
 | `sample_submission.csv` | a submission that predicts the mean of the training labels |
+| `{CROISSANT_FILE}` | the files and columns for programs (Croissant 1.0) |
 {zero}
 A submission is a CSV with the header `{columns.id},{columns.target}` and a row for every id of `test.csv`, in any
 order. It is scored by {metric.title}: {better} is better.
-
-The labels of the test rows are public, in the data set below. This competition is for learning and comparing: it cannot
-prevent anybody from looking them up.
+{ids}
+The labels of the test rows are {where}
 
 {source.title}. {source.licence}. {source.citation}.
 """
+
+
+def _croissant(task: Task, fold: int, folder: Path, columns: ColumnNames) -> str:
+    """The Croissant metadata of the participants' files."""
+    name = CroissantField(columns.id, "Text", "id of the crystal")
+    unit = f"in {task.target.unit}" if task.target.unit else f"1: {task.target.positive}"
+    label = CroissantField(columns.target, "Float", f"{task.training_task.target.meaning}, {unit}")
+    side = CroissantField("side", "Text", "train or validate: what models of the bench do with it")
+    predicted = CroissantField(columns.target, "Float", "the mean of the training labels")
+    tables = [
+        CroissantTable("train.csv", "crystals with labels", (name, label, side)),
+        CroissantTable("test.csv", "the ids to predict", (name,)),
+        CroissantTable("sample_submission.csv", "a submission", (name, predicted)),
+        CroissantTable("structures.extxyz", "the structures of all of them, in angstrom, with their ids", ()),
+    ]
+    about = {"name": task.name.replace("/", "-"), "title": f"{task.name}, fold {fold}. {task.source.title}"}
+    return croissant_text(folder, {**source_provenance(task.source), **about}, tables)
 
 
 def kaggle_metric_file(columns: ColumnNames, metric: Metric) -> str:

@@ -1,4 +1,4 @@
-"""Strangers' words on a terminal, in Markdown and on a page."""
+"""Names that fit a path; strangers' words on a terminal, in Markdown and on a page."""
 
 import html
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from leaderboard._util import markdown_text, one_line, printable
+from leaderboard._util import SAFE_NAME, markdown_text, one_line, printable, safe_name
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 
 EVIL = "\x1b[31mred\x1b]0;title\x07 \x9b5m \u202egnp\u2066 \ud800\x00 <script>alert(1)</script>"
@@ -49,3 +49,15 @@ def test_words_in_a_cell_are_shown_as_they_are(text: str):
 @pytest.mark.parametrize("name", ["cgcnn+epochs=50", "M3GNet-MP-2018.6.1-Eform", "my_model.My_Model", "a-b, submitted"])
 def test_usual_names_need_no_escape(name: str):
     assert markdown_text(name) == name
+
+
+@pytest.mark.parametrize("name", ["mean", "forest+trees=3", "a" * 100])
+def test_a_name_that_fits_is_kept(name: str):
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["a" * 101, "a/b", "../up", "", "-x", "ä", "\udcff"])
+def test_a_name_that_does_not_fit_gets_a_digest(name: str):
+    assert SAFE_NAME.fullmatch(safe_name(name))
+    assert len(safe_name(name)) <= 50
+    assert safe_name(name) != safe_name(name + "b")

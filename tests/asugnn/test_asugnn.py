@@ -77,6 +77,20 @@ def test_the_learning_rate_rises_and_falls():
     assert small(one_cycle=False).schedule(optimiser, 100) is None
 
 
+@pytest.mark.parametrize("fields", [{}, {"term": "after", "readout": "recurrent"}])
+def test_weights_of_linear_layers_decay_and_nothing_else(fields):
+    """As in the authors' code: no bias, no norm, no recurrent layer, but the factor of the structural term."""
+    model = small(weight_decay=0.2, **fields)
+    network = model.network()
+    groups = model.optimiser(network).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert sum(len(group["params"]) for group in groups) == len(decay) == len(list(network.parameters()))
+    for name, p in network.named_parameters():
+        exempt = name.endswith("bias") or "norm" in name or "lstm" in name or "gru" in name
+        assert decay[id(p)] == (0 if exempt else 0.2), name
+    assert 0 < sum(rate > 0 for rate in decay.values()) < len(decay)
+
+
 def test_half_precision_trains():
     data, model = labelled(), small(epochs=3)
     model.fit(data, data, Context(precision="bfloat16"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asugnn import Crystal, InputError, cache
-from asugnn.cache import _memory, cached_inputs
+from asugnn.cache import RefusedCrystalsError, _memory, cached_inputs
 
 # One atom and two in turn, so that arrays differ in length.
 CRYSTALS = [
@@ -232,17 +232,24 @@ def test_a_crystal_out_of_the_domain_is_said_and_what_was_done_is_kept(monkeypat
     monkeypatch.setattr(cache, "SHARD", 2)
 
     class Picky(Featuriser):
+        refused = 0
+
         def __call__(self, crystal):
             if crystal is CRYSTALS[5]:
+                self.refused += 1
                 raise InputError("no neighbours")
             return super().__call__(crystal)
 
     one = Picky()
-    with pytest.raises(InputError, match="no neighbours"):
-        cached_inputs(CRYSTALS, one, "f-1", {})
-    cached_inputs(CRYSTALS[:4], one, "f-1", {})
-    assert one.calls[:4] == [c.key for c in CRYSTALS[:4]]
-    assert len(one.calls) <= 5
+    for crystals in (CRYSTALS, CRYSTALS[::-1]):
+        with pytest.raises(RefusedCrystalsError, match="no neighbours") as caught:
+            cached_inputs(crystals, one, "f-1", {})
+        assert caught.value.reasons == {crystals.index(CRYSTALS[5]): "no neighbours"}
+    others = [c for c in CRYSTALS if c is not CRYSTALS[5]]
+    forget()  # the others are on disk
+    cached_inputs(others, one, "f-1", {})
+    assert one.calls == [c.key for c in others]
+    assert one.refused == 1
 
 
 def test_one_featuriser_is_kept_in_memory():

@@ -17,7 +17,7 @@ from asugnn import Crystal, InputError, limits
 from asugnn.ase_files import read_ase_database
 from asugnn.crystal import MIN_DISTANCE
 from asugnn.reading import parse_json, read_csv_rows, read_json, reading
-from asugnn.structure_files import read_crystals, read_labelled_crystals
+from asugnn.structure_files import read_crystals
 
 LATTICE = 'Lattice="4 0 0 0 4 0 0 0 4"'
 CIF = "data_x\n" + "".join(f"_cell_length_{a} 9\n" for a in "abc") + "".join(
@@ -109,7 +109,7 @@ def test_a_database_is_read_for_a_limited_number_of_steps(tmp_path: Path, monkey
         read_crystals(tmp_path / "a.db")
 
 
-def test_labels_of_a_database_are_plain_numbers(tmp_path: Path):
+def test_labels_of_a_database_are_plain_values(tmp_path: Path):
     """ASE's own reader would create the object that a value names."""
     with connect(tmp_path / "a.db") as database:
         database.write(Atoms("Na", cell=[4, 4, 4], pbc=True), gap=1.5, stable=True, name="x")
@@ -118,14 +118,17 @@ def test_labels_of_a_database_are_plain_numbers(tmp_path: Path):
         odd = json.dumps({"gap": 3.5, "odd": {"__ase_objtype__": "cell", "array": 1}, "far": 10**400})
         database.execute("UPDATE systems SET key_value_pairs = ? WHERE id = 2", (odd,))
         database.commit()
-    labels = {name: labels for name, (_, labels) in read_labelled_crystals(tmp_path / "a.db").items()}
-    assert labels == {"a:1": {"gap": 1.5, "stable": 1.0}, "a:2": {"gap": 3.5}}
+    stored = [dict(structure.values) for structure in read_ase_database(tmp_path / "a.db")]
+    assert stored == [{"gap": 1.5, "stable": True, "name": "x"}, {"gap": 3.5, "far": 10**400}]
+
+
+ROW = {"id": 1, "numbers": b"", "positions": b"", "cell": bytes(72), "pbc": 7, "key_value_pairs": "{}"}
 
 
 def test_rows_that_share_their_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with connect(tmp_path / "a.db") as database:
         database.write(Atoms("Na", cell=[4, 4, 4], pbc=True))
-    monkeypatch.setattr("asugnn.ase_files._select_rows", lambda _: [(1, b"", b"", bytes(72), 7, "{}")] * 1_000_000)
+    monkeypatch.setattr("asugnn.ase_files._select_rows", lambda _: [ROW] * 1_000_000)
     with pytest.raises(InputError, match="it holds more than fits into a file of its size"):
         list(read_ase_database(tmp_path / "a.db"))
 

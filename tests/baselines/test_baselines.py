@@ -13,8 +13,8 @@ import torch
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.elements import element_values
 from asugnn.model_registry import list_models
-from asugnn.neighbours import nearest_neighbours, shell_weights
-from baselines._matgl import ELEMENTS, bind_isolated_atoms
+from asugnn.neighbours import bind_or_refuse, nearest_neighbours, neighbours_within, shell_weights
+from baselines._matgl import ELEMENTS
 from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
 from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, composition_features, element_properties
@@ -172,6 +172,36 @@ def test_crystals_with_few_neighbours(cls):
     assert np.allclose(together, np.concatenate([model.predict([c]) for c in sparse]), atol=1e-5)
 
 
+def bound(crystal, radius):
+    return bind_or_refuse(crystal, neighbours_within(crystal, radius), radius, True, "a model")
+
+
+def test_lonely_atoms_are_bound_to_their_nearest_shell():
+    caesium = Crystal(6.3 * BCC, [[0, 0, 0]], [55])
+    assert np.allclose(bound(caesium, 4.0).distance, [6.3 * 0.75**0.5] * 8)
+    # One atom alone among two in touch: theirs stay as they are, and the pairs stay sorted.
+    mixed = Crystal(20 * np.eye(3), [[0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0.06]], [18, 7, 7])
+    pairs = bound(mixed, 4.0)
+    assert pairs.centre.tolist() == [0] * 4 + [1, 2]
+    assert pairs.other.tolist() == [2] * 4 + [2, 1]
+
+
+@pytest.mark.parametrize("cls", [CGCNN, ALIGNN, MEGNet, M3GNet])
+def test_a_crystal_without_neighbours_has_a_graph_in_training(cls):
+    """An atom in a box of 20 angstrom has its six images, whatever the cut-off."""
+    inputs = cls().inputs(Crystal(20 * np.eye(3), [[0, 0, 0]], [2]))
+    assert inputs["weight"].sum() == 6 if "weight" in inputs else len(inputs["bonds"]) == 6
+
+
+@pytest.mark.parametrize("cls", [CGCNN, MEGNet, M3GNet])
+def test_a_crystal_without_neighbours_is_outside_the_domain_of_published_weights(cls):
+    """They never saw such a graph: all refuse it, and none refuses one atom of several."""
+    model = cls(bind=False)
+    with pytest.raises(InputError, match=f"He is outside the domain of {cls.__name__}: no atom has a neighbour"):
+        model.inputs(Crystal(20 * np.eye(3), [[0, 0, 0]], [2]))
+    model.inputs(Crystal(20 * np.eye(3), [[0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0.06]], [18, 7, 7]))
+
+
 @QUICK
 def test_elements_out_of_the_domain(cls):
     with pytest.raises(InputError, match="Lr"):
@@ -318,16 +348,6 @@ def test_a_potential_with_a_nuclear_repulsion_is_refused(tmp_path: Path):
     torch.save({}, files["state.pt"])
     with pytest.raises(InputError, match="it has a nuclear repulsion, which is not supported"):
         M3GNetPotential.pretrained(files)
-
-
-def test_lonely_atoms_are_bound_to_their_nearest_shell():
-    caesium = Crystal(6.3 * BCC, [[0, 0, 0]], [55])
-    assert np.allclose(bind_isolated_atoms(caesium, 4.0).distance, [6.3 * 0.75**0.5] * 8)
-    # One atom alone among two in touch: theirs stay as they are, and the pairs stay sorted.
-    mixed = Crystal(20 * np.eye(3), [[0.5, 0.5, 0.5], [0, 0, 0], [0, 0, 0.06]], [18, 7, 7])
-    pairs = bind_isolated_atoms(mixed, 4.0)
-    assert pairs.centre.tolist() == [0] * 4 + [1, 2]
-    assert pairs.other.tolist() == [2] * 4 + [2, 1]
 
 
 # ALIGNN --------------------------------------------------------------------------------------------------------------

@@ -307,6 +307,25 @@ def test_a_crystal_that_is_none_is_told_in_a_sentence(name: str, text: str, sent
     assert "Traceback" not in result.stderr
 
 
+def test_one_unreadable_file_among_many_is_told_and_the_rest_predicted(done: Path, tmp_path: Path):
+    """Files of one name, as every VASP calculation has, get the name of their folder."""
+    good, bad = (POSCAR.format(title="x", lattice=SALT, second=second) for second in ("0.5 0.5 0.5", "0 0 0"))
+    for folder, text in (("a", good), ("b", good), ("c", bad)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "POSCAR").write_text(text)
+    files = [f"{folder}/POSCAR" for folder in ("a", "b", "c")]
+    run = str(done / "runs/open-dft/formation-energy@random/quick/forest/0-0")
+    result = bench("predict", *files, "gone.cif", "--run", run, cwd=tmp_path)
+    assert [line.split(",")[0] for line in result.stdout.splitlines()] == ["id", "a/POSCAR", "b/POSCAR"]
+    assert result.returncode == 1
+    assert "skipped: c/POSCAR: " in result.stderr
+    assert "skipped: there is no file gone.cif" in result.stderr
+    assert "Error: 2 of 4 files or crystals were skipped: see above" in result.stderr
+    again = bench("predict", "a/POSCAR", "a/POSCAR", "--run", run, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "is named twice" in again.stderr
+
+
 def test_predicting_needs_a_run(tmp_path: Path):
     (tmp_path / "x.vasp").write_text(POSCAR.format(title="x", lattice=SALT, second="0.5 0.5 0.5"))
     result = bench("predict", "x.vasp", "--run", "runs", cwd=tmp_path)
@@ -328,19 +347,22 @@ def test_embed_writes_what_asugnn_sees(tmp_path: Path):
     assert one.returncode == 0, one.stderr
     with np.load(tmp_path / "cs.npz") as file:
         shapes = {name: file[name].shape for name in file}
-        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "pxrd": (140,)}
+        assert shapes == {"nodes": (2, 106), "asuam": (2, 2), "dam": (2, 2), "orbits": (2,), "pxrd": (140,)}
         assert np.array_equal(file["nodes"], embed_crystal(read_crystals(tmp_path / "cs.cif")["cs"]).nodes)
         assert file["dam"][0, 1] == pytest.approx(6.2569 * 0.75**0.5, abs=1e-4)
     both = bench("embed", "cs.cif", "nacl.cif", "--out", "both.npz", cwd=tmp_path)
     assert "2 crystals in both.npz" in both.stdout
     with np.load(tmp_path / "both.npz") as file:
-        assert sorted(file)[:4] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/pxrd"]
+        assert sorted(file)[:5] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/orbits", "cs/pxrd"]
         assert file["nacl/nodes"].shape == (8, 106)
     write(tmp_path / "no.cif", Atoms("Md", cell=[4, 4, 4], pbc=True))
     bad = bench("embed", "cs.cif", "no.cif", "--out", "bad.npz", cwd=tmp_path)
     assert bad.returncode == 1
-    assert "'no'" in bad.stderr
-    assert not (tmp_path / "bad.npz").exists()
+    assert "skipped: 'no': " in bad.stderr
+    with np.load(tmp_path / "bad.npz") as file:
+        assert sorted(file)[:4] == ["cs/asuam", "cs/dam", "cs/nodes", "cs/pxrd"]
+    none = bench("embed", "no.cif", "--out", "none.npz", cwd=tmp_path)
+    assert (none.returncode, (tmp_path / "none.npz").exists()) == (1, False)
 
 
 def test_a_table_of_the_paper_is_printed_and_written(done: Path):

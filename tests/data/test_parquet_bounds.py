@@ -48,8 +48,7 @@ def test_a_small_file_that_stands_for_a_large_table_is_refused(tmp_path: Path, m
         check_parquet(packed(pl.DataFrame({"a": ["x" * 1_000_000]})))
 
 
-def test_a_page_that_states_another_size_than_the_footer_counts_by_the_page():
-    """The pages are counted, because the totals in the footer are only somebody's word."""
+def test_a_file_that_is_cut_is_refused():
     content = packed(pl.DataFrame({"a": [1.0, 2.0]}), "uncompressed")
     check_parquet(content)
     for cut in (content[:-1], content[4:], b"PAR1" + content[-8:], content[:40] + content[-200:]):

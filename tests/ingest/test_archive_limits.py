@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from asugnn import InputError
-from leaderboard.ingest.materials_project import _documents
 from leaderboard.ingest.nomad2018 import _read_archive
+from leaderboard.ingest.screening import _documents
 
 
 def archive_of(path: Path, sizes: list[int]) -> Path:
@@ -38,7 +38,7 @@ def test_an_archive_of_zeros_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_document_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("leaderboard.ingest.materials_project.DOCUMENT_BYTES", 1000)
+    monkeypatch.setattr("leaderboard.ingest.screening.DOCUMENT_BYTES", 1000)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' + b" " * 1_000_000))
     with pytest.raises(InputError, match="it has 1,001 bytes in line 2 when it is unpacked, and at most"):
         list(_documents(tmp_path / "a.jsonl.gz"))

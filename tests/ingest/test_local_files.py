@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from leaderboard.board.board import rank_rows
 from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.exclusions import read_exclusions
-from leaderboard.data.registry import list_sources
+from leaderboard.data.registry import find_source, list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
-from leaderboard.ingest.local_files import _read_rows, import_dataset, parse_target
+from leaderboard.ingest.labelled_rows import parse_target
+from leaderboard.ingest.local_files import import_dataset
+from leaderboard.records import write_record
+from leaderboard.reports.terminal import render_datasets
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
-from leaderboard.splitting.split import list_rules, read_split
+from leaderboard.splitting.split import find_empty_sides, fold_sides, list_rules, read_split
 
 ABOUT = {"title": "toy", "licence": "MIT", "citation": "nobody"}
 
@@ -129,6 +133,53 @@ def test_it_is_trained_on_and_ranked(home: Path):
     assert rows[0].n == 60
 
 
+def test_a_fold_with_an_empty_side_is_named_before_anything_is_trained(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    path = as_parquet(home, rocksalts(6))
+    words = ["bench", "data", "import", str(path), "--target", "E_hull:eV", "--target", "stable"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 0
+    told = capsys.readouterr().err
+    task = parse_task("toy/e-hull")
+    data = load_dataset(task.source)
+    split = read_split(data, "random")
+    empty = find_empty_sides(split, data, task.target)
+    assert set(empty) < set(split.folds)  # six crystals cannot fill five folds, and fill one
+    assert ", ".join(empty.values()) in told
+    for fold, sentence in empty.items():
+        sides = vars(fold_sides(split, data, task.target, fold))
+        assert [word in sentence for word in ("training", "validation", "test")] == [not ids for ids in sides.values()]
+        with pytest.raises(InputError, match=rf"toy/e-hull cannot be run: {sentence}; choose --fold \d"):
+            plan_runs([task], ["mean"], "quick", [fold], [0], {})
+    with pytest.raises(InputError, match="toy/e-hull cannot be run: fold 0 has no"):
+        plan_runs([task], ["mean"], "quick", None, [0], {})
+    (fold,) = (fold for fold in split.folds if fold not in empty)
+    assert len(plan_runs([task], ["mean"], "quick", [fold], [0], {})) == 1
+
+
+def test_a_stored_run_without_test_crystals_leaves_the_board_standing(home: Path):
+    """Version 0.1 made such runs."""
+    source = made(as_parquet(home, rocksalts(6)), "E_hull:eV/atom")
+    task, data = parse_task("toy/e-hull"), load_dataset(source)
+    split = read_split(data, "random")
+    empty = find_empty_sides(split, data, task.target, ("test",))
+    full = next(k for k in split.folds if k not in find_empty_sides(split, data, task.target))
+    jobs = plan_runs([task], ["mean"], "quick", [full], [0], {})
+    assert run_jobs(jobs, home / "runs", lambda *_: None)["done"] == 1
+    fold = min(empty)
+    old = home / "runs" / "toy" / "e-hull@random" / "quick" / "mean"
+    shutil.copytree(old / f"{full}-0", old / f"{fold}-0")
+    record = json.loads((old / f"{fold}-0" / "run.json").read_text(encoding="utf-8"))
+    write_record(old / f"{fold}-0", {k: v for k, v in record.items() if k != "sha256"} | {"fold": fold})
+    rows, notes = rank_rows(home / "runs", [task], "quick")
+    assert [r.model for r in rows] == ["mean"]
+    sentence = f"toy/e-hull has nothing to score: fold {fold} has no test crystal"
+    assert any(sentence in note for note in notes), notes
+
+
 def test_splits_keep_together_what_belongs_together(home: Path):
     crystals = rocksalts(40)
     crystals |= {f"{name}'": Crystal(c.lattice * 1.0003, c.frac_coords, c.numbers) for name, c in crystals.items()}
@@ -156,10 +207,11 @@ def test_high_energy_is_split_by_the_label_in_ev_per_atom(home: Path):
     }
 
 
-def test_a_label_that_is_not_a_number_is_missing(home: Path):
+def test_a_label_that_is_stored_as_nan_is_missing(home: Path):
+    """As pandas stores what is missing; infinity is a fault."""
     table = pl.read_parquet(as_parquet(home, rocksalts(20)))
     stable = [float("nan"), *table["stable"].cast(float)[1:]]
-    energy = [float("inf"), float("nan"), *table["E_hull"][2:]]
+    energy = [None, float("nan"), *table["E_hull"][2:]]
     table.with_columns(stable=pl.Series(stable), E_hull=pl.Series(energy)).write_parquet(home / "toy.parquet")
     source = made(home / "toy.parquet", "stable", "E_hull:eV/atom")
     data = load_dataset(source)
@@ -200,7 +252,12 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
         made(folder, "E_hull:eV")
     text = str(caught.value)
     assert "4 rows cannot be used; --skip excludes them" in text
-    for part in ("'c003'", "'c007'", "'c001': it occurs twice", "has 2 cells, the header 3"):
+    for part in (
+        "'c003'",
+        "'c007'",
+        "'c001': line 22: id 'c001' again, first on line 3",
+        "line 23: 2 cells instead of 3",
+    ):
         assert part in text
     source = made(folder, "E_hull:eV", skip=True)
     assert len(load_dataset(source).ids) == 18
@@ -231,11 +288,17 @@ def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert (home / "elsewhere" / "mine" / "dataset.json").exists()
 
 
-def test_a_broken_data_set_is_named(home: Path):
+def test_a_broken_data_set_is_named_and_hinders_no_other(home: Path):
     source = made(as_parquet(home, rocksalts()), "E_hull:eV")
     (source.folder / "dataset.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
-        list_sources()
+    for read in (find_source, suite_tasks, lambda name: parse_task(f"{name}/e-hull")):
+        with pytest.raises(InputError, match=r"dataset.json cannot be read as a data set"):
+            read(source.name)
+    assert source.name not in {s.name for s in list_sources()}
+    assert "open-dft/metal" in (listed := render_datasets())
+    assert "dataset.json cannot be read as a data set" in listed
+    with pytest.raises(InputError, match="is taken"):
+        made(as_parquet(home, rocksalts()), "E_hull:eV")
 
 
 @pytest.mark.parametrize(
@@ -256,11 +319,11 @@ def test_an_entry_of_another_type_is_named(home: Path, change: dict[str, Any], s
     file = made(as_parquet(home, rocksalts()), "E_hull:eV").folder / "dataset.json"
     file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **change}), encoding="utf-8")
     with pytest.raises(InputError, match=rf"dataset\.json cannot be read as a data set: {sentence}"):
-        list_sources()
+        find_source("toy")
 
 
-@pytest.mark.parametrize("text", ["", "\n", "name,gap\n\xff,1\n", "name,gap\n" + "x" * 200_000 + ",1\n"])
+@pytest.mark.parametrize("text", ["", "\n", "name,g\xffp\n", "name,gap\n" + "x" * 200_000 + ",1\n"])
 def test_a_table_of_labels_that_cannot_be_read_is_named(tmp_path: Path, text: str):
     (tmp_path / "labels.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"labels\.csv cannot be read as a table of labels: "):
-        _read_rows(tmp_path)
+        made(tmp_path, "gap:eV")

@@ -19,6 +19,7 @@ import pytest
 from standin import Fault, StandIn, serving
 
 from asugnn import Crystal, InputError, download
+from asugnn.crystal import reduced_formula
 from asugnn.download import _Attempt, download_file
 from leaderboard.data.dataset import _opened, crystal_from_row, load_dataset
 from leaderboard.data.registry import find_source, read_description, source_provenance
@@ -208,6 +209,21 @@ def test_splits_keep_near_duplicates_together_and_are_the_same_everywhere(
     made, _ = build_dataset()
     assert load_dataset(made).sha256 == sha256
     assert read_split(load_dataset(made), "random").sha256 == before.sha256
+
+
+def test_another_tolerance_makes_another_data_set(some: materials.Documents, home: Path, server: StandIn):
+    """An atom is 1e-4 angstrom off its place: in the group for the embedding, not for spglib's default."""
+    moved = next(doc for lines in some.values() for doc in lines if len(doc["structure"]["sites"]) > 1)
+    lengths = np.linalg.norm(moved["structure"]["lattice"]["matrix"], axis=1)
+    site = moved["structure"]["sites"][1]
+    site["abc"] = (np.array(site["abc"]) + [1e-4, 2e-4, 1.5e-4] / lengths).tolist()
+    materials.bucket(some, server)
+    one, counts = build_dataset()
+    other, fewer = build_dataset(symprec=1e-5)
+    assert (one.name, other.name) == ("mp-2024-1", "mp-2024-1-symprec-1e-05")
+    assert (counts["space-group"], fewer["space-group"]) == (0, 1)
+    assert set(load_dataset(one).ids) - set(load_dataset(other).ids) == {moved["material_id"]}
+    assert [read_description(source.folder)["symprec"] for source in (one, other)] == [1e-3, 1e-5]
 
 
 @pytest.mark.parametrize("fault", [Fault("503", 2), Fault("cut", 2, 50), Fault("429", 1, headers={"Retry-After": "0"})])
@@ -401,6 +417,12 @@ def test_how_many_space_groups_depend_on_the_tolerance(data: Path):
         for tolerance in differ:
             differ[tolerance] += materials.number(crystal, tolerance, -1.0) != stated
     print({tolerance: f"{n / len(table):.1%}" for tolerance, n in differ.items()})
+    every = pl.read_parquet(data / "mp_subset.parquet")["atomic_numbers"].to_list()
+    repeated = 1 - len({reduced_formula(np.array(numbers)) for numbers in every}) / len(every)
+    print(
+        f"{repeated:.1%} share the formula of another, {1 - (1 - repeated) * (1 - differ[1e-5] / len(table)):.1%} with"
+    )
+    assert 0.17 < repeated < 0.2
     assert differ[1e-2] < differ[1e-3] < 0.03 * len(table) < differ[1e-5]
 
 

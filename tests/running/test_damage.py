@@ -206,7 +206,9 @@ def test_stored_model(toy: Callable[[Path], str], tmp_path: Path):
     named = f"{tmp_path / 'toy.py'}:Toy"
     crystals = load_dataset(parse_task(TASK).source).crystals(load_dataset(parse_task(TASK).source).ids[:5])
     right = load_run_model(folder, named)[1].predict(crystals).tobytes()
-    for file in sorted((folder / "model").iterdir()):
+    files = sorted((folder / "model").iterdir())
+    assert len(files) > 1
+    for file in files:
         tally, content = Tally(f"model/{file.name}", right), file.read_bytes()
         for damage, changed in damaged(content, 3):
             file.write_bytes(changed)

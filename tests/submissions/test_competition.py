@@ -3,12 +3,15 @@
 import csv
 import hashlib
 import importlib.util
+import io
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from ase.io import iread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,13 +19,16 @@ from asugnn import InputError
 from asugnn.structure_files import read_crystals
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
+from leaderboard.cli.app import main
 from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task
+from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, write_predictions
 from leaderboard.scoring.metrics import METRICS
 from leaderboard.submissions import competition, kaggle_metric
 from leaderboard.submissions.competition import export_competition
+from leaderboard.submissions.pandas_ids import pandas_id_notes
 
 METRIC_NAMES = [(kind, m.name) for kind, metrics in METRICS.items() for m in metrics]
 TASKS = {"regression": "open-dft/band-gap", "binary": "open-dft/metal"}
@@ -41,7 +47,8 @@ def loaded(file: Path) -> ModuleType:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("competition")
     task = parse_task("open-dft/band-gap")
-    written = export_competition(task, 1, out, True, ColumnNames("material_id", "gap_eV"), "")
+    written, notes = export_competition(task, 1, out, True, ColumnNames("material_id", "gap_eV"), "")
+    assert not notes
     assert sorted(p.relative_to(out).as_posix() for p in written) == sorted(
         p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()
     )
@@ -189,3 +196,67 @@ def test_a_zero_shot_task_can_be_exported(tmp_path: Path):
 def test_a_metric_of_another_kind_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="--metric cannot be 'mae' for open-dft/metal"):
         export_competition(parse_task("open-dft/metal"), 0, tmp_path, True, ColumnNames("id", "metal"), "mae")
+
+
+PANDAS = [
+    "0012", "1e5", "1.10", "NA", "InF", "1_0", "TRUE", "tRue", "-1", "N-A", "#N", "+5", "5.", ".5", "-0", "1e", "12",
+    "12345678901234567890", "0x10", "<NA>", "1e400", "None", "-nan", "+nan", "mp-1", "-", "1 0", "\u0663",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PANDAS)
+def test_an_id_that_pandas_changes_is_noted(name: str):
+    read = str(pd.read_csv(io.StringIO(f'id,y\n"{name}",1\n'))["id"].astype(str).iloc[0])
+    assert bool(pandas_id_notes([name], "id")) == (read != name), read
+
+
+def test_a_text_that_is_a_number_of_another_form_is_noted():
+    """Pandas writes 1.0 alone as 1.0, and as 1 where it meets whole numbers, as ASE does."""
+    (note,) = pandas_id_notes(["1.0", "mp-1", "7"], "id")
+    assert note.startswith("pandas may read '1.0' as the number 1: read ids as text, pd.read_csv(FILE, dtype={'id'")
+
+
+@pytest.mark.parametrize(
+    "names", [("NA", "null"), ("0012", "12"), ("1e5", "100000"), ("1.10", "1.1"), ("TRUE", "true"), ("1", "1.0")]
+)
+def test_ids_that_pandas_merges_are_noted(names: tuple[str, str]):
+    notes = pandas_id_notes(["mp-1", *names], "id")
+    assert f"pandas may take '{names[0]}' and '{names[1]}' for one id" in notes[-1]
+    ids = pd.read_csv(io.StringIO("id,y\n" + "".join(f"{name},1\n" for name in names)))["id"].astype(str)
+    assert ids.duplicated().any()
+
+
+def test_the_page_says_where_the_labels_are(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Those of an imported data set need not be public; its ids may hold a quote."""
+    assert "labels of the test rows are public" in (home / "participants" / "data.md").read_text(encoding="utf-8")
+    monkeypatch.setenv("BENCH_DATA", str(tmp_path / "data"))
+    names = [f'"{i:03}", a\\' for i in range(60)]
+    cell = [4.0, 0, 0, 0, 4, 0, 0, 0, 4]
+    table = {
+        "material_id": names,
+        "lattice": [[x * (1 + i / 50) for x in cell] for i in range(60)],
+        "frac_coords": [[0.0] * 3] * 60,
+        "atomic_numbers": [[1 + i] for i in range(60)],
+        "gap": range(60),
+    }
+    pl.DataFrame(table).write_parquet(tmp_path / "own.parquet")
+    about = {"title": "own", "licence": "none", "citation": "none"}
+    import_dataset(tmp_path / "own.parquet", "own", [parse_target("gap:eV")], about, False)
+    export_competition(parse_task("own/gap"), 0, tmp_path / "out", True, ColumnNames("id", "gap"), "")
+    page = (tmp_path / "out" / "participants" / "data.md").read_text(encoding="utf-8")
+    assert "are public" not in page
+    assert "its owner may not have published" in page
+    (first, *_) = iread(tmp_path / "out" / "participants" / "structures.extxyz", ":")
+    assert first.info["id"] in names
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "out" / "host" / "solution.csv"))
+    assert load_ground_truth(parse_task("own/gap"), 0).scope == "public"
+
+
+def test_what_is_for_the_host_needs_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    words = ["bench", "export", "--task", "open-dft/metal", "--out", str(tmp_path / "out"), "--keep", "best"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert "--keep is for the host" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -139,7 +139,9 @@ def test_one_changed_byte_anywhere_is_found_and_named(root: Path):
 
 
 def test_files_that_vanish_or_appear_are_named(root: Path):
-    for file in sorted(root.rglob("predictions.csv")):
+    files = sorted(root.rglob("predictions.csv"))
+    assert files
+    for file in files:
         kept = file.read_bytes()
         file.unlink()
         assert any("predictions.csv" in f for f in faults(root))

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import yaml
 from markdown_it import MarkdownIt
 from test_pull_request_prepare import MODEL
 
+from asugnn.version import __version__
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import ColumnNames, predictions_text
@@ -90,7 +92,7 @@ def test_the_trusted_workflow_checks_out_its_own_code_and_only_one_job_may_write
     for about in WORKFLOWS.values():
         for job in about["jobs"].values():
             checkouts = [s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout@")]
-            assert [s["with"]["persist-credentials"] for s in checkouts] == [False]
+            assert not any(s["with"]["persist-credentials"] for s in checkouts)
             assert not any({"ref", "repository", "allow-unsafe-pr-checkout"} & set(s["with"]) for s in checkouts)
             assert job["timeout-minutes"] <= 120
 
@@ -103,7 +105,24 @@ def test_actions_are_pinned_and_no_expression_reaches_a_shell():
             used += 1
         else:
             assert "${{" not in step["run"], step
-    assert used == 10
+    assert used == 15
+
+
+def test_only_a_tag_publishes_and_no_token_is_stored():
+    jobs = WORKFLOWS["release"]["jobs"]
+    assert jobs["publish"]["if"] == "github.ref_type == 'tag'"
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert "secrets" not in json.dumps(WORKFLOWS["release"])
+
+
+def test_the_stated_versions_agree(tmp_path: Path):
+    stated_versions = runpy.run_path(str(ROOT / ".github/check_release.py"))["stated_versions"]
+    versions = stated_versions(ROOT, "")
+    assert set(versions.values()) == {__version__}
+    (tmp_path / "asugnn").mkdir()
+    for name in versions:
+        (tmp_path / name).write_text("" if name == "CITATION.cff" else (ROOT / name).read_text())
+    assert stated_versions(tmp_path, "v9") == {**versions, "CITATION.cff": "", "tag": "9"}
 
 
 def test_ci_runs_what_a_newcomer_is_told_to_on_every_python_that_is_supported():

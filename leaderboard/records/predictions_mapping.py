@@ -1,0 +1,57 @@
+"""Predictions as a mapping from id to value, as a program in Python has them: held to the rules of the CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from asugnn.crystal import Floats
+from asugnn.errors import InputError
+from asugnn.model import Kind
+from leaderboard.data import Fault, id_fault, parse_value
+from leaderboard.records.prediction_faults import Faults, SubmissionError, loose_id, unknown_id
+
+NO_NUMBER = "values that are not numbers"
+
+
+def order_predictions(values: Mapping[str, float], ids: Sequence[str], kind: Kind, title: str) -> Floats:
+    """The predictions (n,) in the order of the expected `ids` (n,).
+
+    Raises `SubmissionError`, which begins with `title`, with all that is wrong with them: missing and unknown ids,
+    values that are not numbers, not finite or no probabilities.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(
+            f"{title} cannot be scored: it is a {type(values).__name__}, not a mapping from id to value such as "
+            "dict(zip(ids, values))"
+        )
+    faults, known = Faults(), set(ids)
+    out = np.full(len(ids), np.nan)
+    if unknown := [str(name) for name in values if name not in known]:
+        loose = {loose_id(name): name for name in ids}
+        for name in unknown:
+            faults.add(id_fault(name, "") or unknown_id(name, loose.get(loose_id(name))))
+    for i, name in enumerate(ids):
+        if name not in values:
+            faults.add(("missing ids", f"id '{name}' has no value"))
+        elif fault := _number_fault(values[name], kind):
+            faults.add((fault[0], f"id '{name}': {fault[1]}"))
+        else:
+            out[i] = float(values[name])
+    if faults.total:
+        raise SubmissionError(title, faults.sentences())
+    return out
+
+
+def _number_fault(value: Any, kind: Kind) -> Fault | None:
+    """What is wrong with a predicted value, of which a program may make anything."""
+    if isinstance(value, str | bytes) or value is None:
+        return NO_NUMBER, f"{value!r:.40} is not a number"
+    if np.ndim(value):
+        return NO_NUMBER, f"an array of shape {np.shape(value)} is not a number"
+    try:
+        return parse_value(repr(float(value)), kind)[1]
+    except (TypeError, ValueError, OverflowError):
+        return NO_NUMBER, f"a {type(value).__name__} is not a number"

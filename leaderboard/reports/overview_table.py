@@ -1,0 +1,75 @@
+"""The overview of a suite as text: mean ranks with their parts, the ranks on each task."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from rich.table import Table
+
+from leaderboard._util import printable
+from leaderboard.board import Overview
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
+from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
+
+WIDE = 5  # tasks whose ranks stand beside each other on a terminal of 80 columns
+
+
+def render_overview(found: Overview, form: str, warning: str = "") -> str:
+    """Render the overview as `table`, `markdown`, `csv` or `json`; a warning comes first among its notes."""
+    if form == "json":
+        return json.dumps(asdict(found), indent=1)
+    if form == "csv":
+        return _overview_csv(found)
+    if len(found.tasks) < 2:
+        return ""
+    markdown = form == "markdown"
+    notes = [f"- {note}" if markdown else note for note in [warning, *overview_notes(found, form)] if note]
+    if not found.models:
+        return "\n".join(notes)
+    parts = found.tasks if markdown else found.tasks[:WIDE]
+    names = shorten_tasks(found.tasks)
+    tables = [_table(found, parts, names, form, means=True)]
+    for start in range(len(parts), len(found.tasks), WIDE):
+        tables.append(_table(found, found.tasks[start : start + WIDE], names, form, means=False))
+    draw = draw_markdown if markdown else draw_terminal
+    return "\n".join([*map(draw, tables), *notes])
+
+
+def _table(found: Overview, tasks: Sequence[str], names: Mapping[str, str], form: str, means: bool) -> Table:
+    """The ranks on some tasks, and with `means` those over all tasks."""
+    table = new_table()
+    table.add_column("model", overflow="fold")
+    if means:
+        table.add_column("mean\nrank", justify="right", overflow="fold")
+        table.add_column("best\nin", justify="right")
+    for task in tasks:
+        heading = names[task] if form == "markdown" else re.sub("[-_/]", " ", names[task])
+        table.add_column(re.sub("[- ]", "\n", words_cell(heading, form)), justify="right", overflow="fold")
+    for line in found.models:
+        cells = [words_cell(line.model, form)]
+        if means:
+            cells += [_with_ends(format_mean_rank(line), form), f"{line.best_in} of {len(found.tasks)}"]
+        table.add_row(*cells, *(_with_ends(format_task_rank(line.ranks[task]), form) for task in tasks))
+    return table
+
+
+def _with_ends(rank: tuple[str, str], form: str) -> str:
+    value, ends = rank
+    return value if not ends else f"{value} ({ends})" if form == "markdown" else f"{value}\n[dim]{ends}[/]"
+
+
+def _overview_csv(found: Overview) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ends = ("", "_low", "_high")
+    columns = [f"rank:{task}{end}" for task in found.tasks for end in ends]
+    writer.writerow(["model", *(f"mean_rank{end}" for end in ends), "best_in", "tasks", *columns])
+    for line in found.models:
+        ranks = [x for task in found.tasks for x in asdict(line.ranks[task]).values()]
+        writer.writerow([line.model, line.mean_rank, line.low, line.high, line.best_in, len(found.tasks), *ranks])
+    return printable(out.getvalue().rstrip("\n"))
