@@ -95,7 +95,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md and the table of docs/reliability.md from the stored runs, which needs BENCH_DATA; run the notebook; draw the pictures."""
+    """Write docs/baselines.md, which needs BENCH_DATA, and docs/reliability.md; run the notebook; draw the pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
     run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/write_reliability.py")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from asugnn.progress import Bar, Progress
+from leaderboard._util import LOCK
 
 BEAT, DONE, TOTAL = range(3)
 
@@ -51,7 +52,8 @@ class Pulse:
         now = time.monotonic()
         newest = 0
         with suppress(OSError), os.scandir(folder) as entries:
-            newest = max((entry.stat(follow_symlinks=False).st_mtime_ns for entry in entries), default=0)
+            files = (entry for entry in entries if not entry.name.startswith(LOCK))  # a lock has a heartbeat of its own
+            newest = max((entry.stat(follow_symlinks=False).st_mtime_ns for entry in files), default=0)
         if newest != self._seen[0]:
             self._seen = (newest, now)
         return now - max(float(self._numbers[BEAT]), self._seen[1])

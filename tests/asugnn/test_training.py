@@ -107,7 +107,7 @@ def ending(steps: int, stop: bool):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     ends=st.lists(st.tuples(st.integers(1, 35), st.booleans()), max_size=3), interval=st.sampled_from([0.0, 0.003, 1e9])
 )

@@ -1,5 +1,6 @@
 """Runs that hang, whose memory runs out, that are asked to stop: each with its reason, none at the cost of others."""
 
+import math
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from leaderboard.data import parse_task
 from leaderboard.records import list_failures, list_runs
 from leaderboard.running.plan import plan_runs
+from leaderboard.running.pulse import Pulse
 from leaderboard.running.run_processes import run_jobs
 
 MODELS = """
@@ -88,6 +90,18 @@ def test_a_run_without_progress_fails_and_tells_where_it_was(tmp_path: Path):
     ((failed, reason),) = list_failures(tmp_path / "runs")
     assert reason == seen["Hangs"][1]
     assert "in act" in (failed.folder(tmp_path / "runs") / "error.txt").read_text()
+
+
+def test_a_file_is_progress_and_the_heartbeat_of_a_lock_is_none(tmp_path: Path):
+    pulse = Pulse()
+    assert pulse.silence(tmp_path) == -math.inf, "it waits for another command"
+    pulse.beat()
+    for name, silent in ((".lock.lease", True), ("history.csv", False), (".lock.lease", True), ("history.csv", False)):
+        time.sleep(0.05)
+        (tmp_path / name).write_text(str(time.monotonic()))
+        assert (pulse.silence(tmp_path) >= 0.05) is silent
+    pulse.beat()
+    assert pulse.silence(tmp_path) < 0.05
 
 
 def test_a_run_out_of_memory_fails_with_its_reason(tmp_path: Path):
