@@ -4,7 +4,8 @@
     python benchmarks/chaos.py KILLS NAME    the scenarios whose name begins with this, added to what is stored
 
 A scenario gives counts, and fails where a promise of docs/reliability.md is broken. One that needs what this machine
-does not have is skipped, aloud. It takes half an hour on two idle cores.
+does not have is skipped, aloud. Ctrl-C ends it and stores what was counted so far. It takes half an hour on two idle
+cores.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from chaos_kills import clock_back, damaged, kills, signals
 from chaos_limits import full_disk, kernel_memory, odd_models, read_only, without_flock
-from chaos_tools import SkippedError
+from chaos_tools import SO_FAR, SkippedError
 from chaos_work import ten_thousand, together, two_processes
 
 from leaderboard.running import checkout_commit, processor_name
@@ -39,6 +40,7 @@ def main(count: int = 100, only: str = "") -> None:
     failed = False
     for scenario in (s for s in SCENARIOS if s.__name__.startswith(only)):
         name, began, load = scenario.__name__.replace("_", " "), time.monotonic(), os.getloadavg()[0]
+        SO_FAR.clear()
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
             os.environ["BENCH_CACHE"] = f"{root}/cache"
             try:
@@ -47,6 +49,8 @@ def main(count: int = 100, only: str = "") -> None:
                 print(f"{name}: SKIPPED: {error}", flush=True)
                 results[name] = {"skipped": str(error)}
                 continue
+            except KeyboardInterrupt:
+                counts = {**SO_FAR, "interrupted": "yes"}
             except Exception:
                 traceback.print_exc()
                 print(f"{name}: FAILED", flush=True)
@@ -63,6 +67,8 @@ def main(count: int = 100, only: str = "") -> None:
             "processor": f"{processor_name()}, {os.cpu_count()} cores",
         }
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        if "interrupted" in counts:
+            break
     sys.exit(failed)
 
 

@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TOYS = ("run", "--task", "open-dft/bulk-modulus", "--model", "chaos_models.py:Toy", "--seed", "0,1")
 Counts = dict[str, Any]
+SO_FAR: Counts = {}  # of the scenario under way, when its last series went through
 
 
 class SkippedError(Exception):
@@ -75,6 +76,8 @@ def finish(folder: Path, whole: dict[str, bytes], counts: Counts) -> None:
     assert checked.returncode == 0, checked.stderr
     assert not list((folder / "runs").rglob("checkpoint*"))
     counts["series"] += 1
+    SO_FAR.clear()
+    SO_FAR.update(counts)
     print(f"  so far: {counts}", flush=True)
     shutil.rmtree(folder)
 
