@@ -48,6 +48,7 @@ def main(count: int = 100, only: str = "") -> None:
             except SkippedError as error:
                 print(f"{name}: SKIPPED: {error}", flush=True)
                 results[name] = {"skipped": str(error)}
+                RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
                 continue
             except KeyboardInterrupt:
                 counts = {**SO_FAR, "interrupted": "yes"}
