@@ -105,13 +105,16 @@ def damaged(root: Path, count: int) -> Counts:
     rng = np.random.default_rng(3)
     counts = {"damaged checkpoints": 0, "resumed from the one before": 0, "restarted": 0, "series": 0}
     for _ in range(max(1, count // 20)):
-        folder = workplace(root, "damaged")
-        while not (files := sorted((folder / "runs").rglob("checkpoint*.pt"))):
-            process = start(folder, *TOYS, "--jobs", "2")
+        files: list[Path] = []
+        while not files:  # it was killed too early, or had ended
+            folder = workplace(root, f"damaged-{rng.integers(10**9)}")
+            process = start(folder, *TOYS, "--jobs", "1")
             with suppress(subprocess.TimeoutExpired):
-                process.wait(0.7 * seconds)
-            os.killpg(process.pid, signal.SIGKILL)
+                process.wait(rng.uniform(0.3, 0.9) * seconds)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            files = sorted((folder / "runs").rglob("checkpoint*.pt"))
         for file in files if rng.random() < 0.5 else [f for f in files if f.name == "checkpoint.pt"]:
             content = bytearray(file.read_bytes())
             for bit in rng.integers(0, 8 * len(content), int(rng.choice([1, 50]))).tolist():
