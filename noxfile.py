@@ -89,7 +89,7 @@ def speed(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Kill, stop, starve and damage runs, and count what comes of it: `-- KILLS NAME`; half an hour."""
+    """Kill, stop, starve and damage runs, and count what comes of it: `-- KILLS NAME`; an hour."""
     run_tool(session, "python", "benchmarks/chaos.py", *session.posargs)
 
 

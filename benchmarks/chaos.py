@@ -4,7 +4,7 @@
     python benchmarks/chaos.py KILLS NAME    the scenarios whose name begins with this, added to what is stored
 
 A scenario gives counts, and fails where a promise of docs/reliability.md is broken. One that needs what this machine
-does not have is skipped, aloud. Ctrl-C ends it and stores what was counted so far. It takes half an hour on two idle
+does not have is skipped, aloud. Ctrl-C ends it and stores what was counted so far. It takes an hour on two
 cores.
 """
 
