@@ -89,10 +89,17 @@ def speed(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Kill, stop, starve and damage runs, and count what comes of it: `-- KILLS NAME`; an hour."""
+    run_tool(session, "python", "benchmarks/chaos.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """Write docs/baselines.md (needs BENCH_DATA) and asymmetric-unit.md; run the notebook; draw the pictures."""
+    """Write the pages of docs that hold figures (baselines.md needs BENCH_DATA), run the notebook, draw pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
     run_tool(session, "python", "docs/run_notebook.py")
+    run_tool(session, "python", "docs/write_reliability.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
     run_tool(session, "python", "docs/draw_merging.py")
     run_tool(session, "python", "docs/draw_architecture.py")

@@ -6,7 +6,6 @@ server identifies the content (its ETag, else its date), so that bytes of differ
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import http.client
 import os
@@ -15,14 +14,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from email.message import Message
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asugnn.atomic_write import DISK_FULL, file_sha256, writing
+from asugnn.atomic_write import DISK_FULL, file_sha256
 from asugnn.errors import InputError
+from asugnn.file_lock import lock_file
 from asugnn.limits import ANSWER_BYTES, DOWNLOAD_BYTES
 from asugnn.version import __version__
 
@@ -51,19 +50,21 @@ def download_file(
     number where they must be received again. Raises `InputError`, which ends with `hint`, where the file cannot be
     downloaded; then there is no file at `path`.
     """
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock_path(path):
-        if path.is_file():
-            if not sha256 or file_sha256(path) == sha256:
-                return
-            path.unlink()
-        attempt = _Attempt(url, path, size, advance)
-        part = _retry(url, attempt, hint, attempt.received)
-        if sha256 and file_sha256(part) != sha256:
-            part.unlink()
-            raise InputError(f"{url} is no longer the published file: its sha256 is not {sha256}")
-        part.replace(path)
+    lock = path.with_name(f".{path.name}.lock")
+    with lock_file(lock):
+        try:
+            if path.is_file():
+                if not sha256 or file_sha256(path) == sha256:
+                    return
+                path.unlink()
+            attempt = _Attempt(url, path, size, advance)
+            part = _retry(url, attempt, hint, attempt.received)
+            if sha256 and file_sha256(part) != sha256:
+                part.unlink()
+                raise InputError(f"{url} is no longer the published file: its sha256 is not {sha256}")
+            part.replace(path)
+        finally:
+            lock.unlink(missing_ok=True)  # who waits for it sees that, and makes another
 
 
 def download_bytes(url: str, headers: Mapping[str, str] | None = None, hint: str = "try again later") -> bytes:
@@ -282,24 +283,3 @@ def _part_total(part: Path) -> int:
 def _retry_seconds(text: str | None) -> float:
     """Return the seconds that a Retry-After header asks for; 0 for a date."""
     return float(text) if text and text.isdigit() else 0.0
-
-
-@contextmanager
-def _lock_path(path: Path) -> Iterator[None]:
-    """Lock `path` against other processes and threads; the lock ends with the process, however that ends."""
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        with writing(path):
-            opened = lock.open("w")
-        with opened as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            try:
-                ours = lock.stat().st_ino == os.fstat(file.fileno()).st_ino
-            except FileNotFoundError:
-                ours = False
-            if ours:  # otherwise the process that held it before has removed it
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
-                return

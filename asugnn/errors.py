@@ -18,6 +18,10 @@ class BrokenModelError(InputError):
     """A fault in the code of a model, which ends its own runs but no others."""
 
 
+class TrainingStoppedError(Exception):
+    """Training was asked to stop, and has saved a checkpoint to resume from."""
+
+
 @contextmanager
 def prefix_errors(prefix: str) -> Iterator[None]:
     """Put "PREFIX: " before the message of an `InputError` that is raised in the block."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
@@ -44,6 +44,11 @@ class Labelled:
         return len(self.ids)
 
 
+def never() -> bool:
+    """Return False: nobody asks to stop."""
+    return False
+
+
 @dataclass(frozen=True)
 class Context:
     """Settings of a run that a model receives beside the data."""
@@ -54,6 +59,8 @@ class Context:
     folder: Path | None = None  # for checkpoints and the training history; None: they are not written
     progress: Progress = field(default=no_progress, repr=False)
     identity: str = ""  # what is trained, and on what: a checkpoint that states another one is not resumed from
+    # Asked after every step, which also tells that training is alive: whether to save and raise `TrainingStoppedError`.
+    should_stop: Callable[[], bool] = field(default=never, repr=False)
 
 
 @runtime_checkable

@@ -152,10 +152,17 @@ class TorchModel:
         values = np.empty(len(inputs))
         self._network.eval()
         with torch.inference_mode():
-            for chunk in np.split(order, np.flatnonzero(np.diff(chunks)) + 1):
-                batch = move_batch(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
-                y = self._network(batch).float()
-                values[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
+            waiting = np.split(order, np.flatnonzero(np.diff(chunks)) + 1)[::-1]
+            while waiting:
+                chunk = waiting.pop()
+                try:
+                    batch = move_batch(self.batch([inputs[i] for i in chunk]), torch.device(self._device))
+                    y = self._network(batch).float()
+                    values[chunk] = (torch.sigmoid(y) if self._kind == "binary" else y).double().cpu().numpy()
+                except torch.OutOfMemoryError:
+                    if len(chunk) == 1:
+                        raise
+                    waiting += np.array_split(chunk, 2)
         return values * self._scale + self._offset
 
     def save(self, folder: Path) -> None:

@@ -1,35 +1,35 @@
 """The training loop of all torch models: mixed precision, early stopping, best checkpoint, resuming, history.
 
-Every epoch is a pure function of the state at its start, the seed and its number. So a run that is killed and
-resumed from an older checkpoint ends with the same weights, bit for bit on one machine, as one never killed.
+Every step is a pure function of the state before it, the seed, and the numbers of step and epoch. So a run that is
+killed and resumed from an older checkpoint ends with the same weights, bit for bit on one machine, as one never killed.
 """
 
 from __future__ import annotations
 
-import copy
 import csv
 import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from asugnn.atomic_write import write_text
-from asugnn.checkpoint import read_checkpoint, write_checkpoint
-from asugnn.errors import InputError
+from asugnn.errors import TrainingStoppedError
 from asugnn.model import Context
-from asugnn.reading import reading
+from asugnn.training_state import TrainingState, random_state, set_random_state
 
 Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
-SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
+T = TypeVar("T")
 CHECKPOINT_EVERY = 15.0  # seconds between checkpoints: what a killed run loses at most
 logger = logging.getLogger(__name__)
 
@@ -83,57 +83,59 @@ def train(
     norm of the gradient. Training stops after `epochs`, or after `patience` epochs without a better score. With
     `context.folder`, `checkpoint.pt` and `history.csv` are written there, and an interrupted run resumes from them. A
     checkpoint that is damaged, or of another seed or `context.identity`, is removed, which is logged as a warning, and
-    training starts again.
+    training resumes from the one before it, or starts again. Where the memory of the device runs out, batches are
+    worked on in parts, two, four and so on, whose gradients are added up; this too is logged as a warning.
 
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
-    `seconds`. Raises `FloatingPointError` where the score was never a finite number.
+    `seconds`. Raises `FloatingPointError` where the score was never a finite number, `TrainingStoppedError` after the
+    step at which `context.should_stop()` is true, with a checkpoint saved.
     """
     from torch import _dynamo  # noqa: F401, the first step of an optimiser imports it: named here, `bench run` does so
 
-    device, score = torch.device(context.device), score or loss
+    device = torch.device(context.device)
     module.to(device)
-    y_train, y_val = batches.y_train.to(device), batches.y_val.to(device)
+    work = _Batchwise(module, batches, loss, score or loss, optimiser, context)
     checkpoint = context.folder / "checkpoint.pt" if context.folder else None
-    state = _TrainingState(module, optimiser, schedule)
+    state = TrainingState(module, optimiser, schedule)
     identity = f"{context.identity} seed {context.seed}"
-    if checkpoint and checkpoint.exists():
+    if checkpoint:
         state.resume(checkpoint, identity, device)
-    val_batches = [
-        move_batch(batches.collate(batches.val[i : i + 2 * batches.size]), device)
-        for i in range(0, len(batches.val), 2 * batches.size)
-    ]
+    if state.parts > 1:
+        _warn_of_parts(state, batches.size)
     saved = time.monotonic()
+
+    def save_or_stop() -> None:
+        nonlocal saved
+        stop = context.should_stop()
+        if checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_EVERY):
+            state.save(checkpoint, identity)
+            saved = time.monotonic()
+        if stop:
+            raise TrainingStoppedError
+
     with context.progress("training", epochs) as bar:
         bar.advance(len(state.history))
         while len(state.history) < epochs and not state.is_stalled(patience):
-            epoch, started = len(state.history), time.monotonic()
-            torch.manual_seed(int(np.random.SeedSequence([context.seed, epoch]).generate_state(1)[0]))  # for dropout
+            total = state.start_epoch(context.seed, device)
             module.train()
-            total = torch.zeros((), device=device)
-            for chunk, batch in _collate_ahead(batches, batches.shuffle_chunks(context.seed, epoch), device):
-                target = y_train[torch.from_numpy(chunk).to(device)]
-                optimiser.zero_grad(set_to_none=True)
-                with autocast(context):
-                    output = module(batch)
-                value = loss(output.float(), target)
-                value.backward()  # type: ignore[no-untyped-call]
+            chunks = batches.shuffle_chunks(context.seed, len(state.history))
+            for chunk, batch in work.collate_ahead(chunks[state.step :], state):
+                value = _halve_until_it_fits(partial(work.train_batch, chunk, batch), state, len(chunk))
                 if clip:
                     nn.utils.clip_grad_norm_(module.parameters(), clip)
                 optimiser.step()
                 if schedule:
                     schedule.step()
-                total += value.detach() * len(chunk)
+                total += value * len(chunk)
+                state.step += 1
+                if state.step < len(chunks):
+                    save_or_stop()
             module.eval()
-            with torch.inference_mode(), autocast(context):
-                val = float(score(torch.cat([module(b).float() for b in val_batches]), y_val))
-            mean = float(total) / len(batches.train)
-            rate = float(optimiser.param_groups[0]["lr"])
-            seconds = time.monotonic() - started
-            state.add_epoch({"epoch": epoch + 1, "train": mean, "val": val, "rate": rate, "seconds": seconds})
+            val = _halve_until_it_fits(work.validate, state, batches.size)
+            mean, rate = float(total) / len(batches.train), float(optimiser.param_groups[0]["lr"])
+            state.end_epoch({"epoch": len(state.history) + 1, "train": mean, "val": val, "rate": rate})
             bar.advance(1, f"loss {mean:.4f}  val {val:.4f}  best {state.best:.4f}")
-            if checkpoint and time.monotonic() - saved > CHECKPOINT_EVERY:
-                state.save(checkpoint, identity)
-                saved = time.monotonic()
+            save_or_stop()
     if state.best_weights is None:
         raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
     module.load_state_dict(state.best_weights)
@@ -142,6 +144,94 @@ def train(
         _write_history(context.folder / "history.csv", state.history)
         state.save(checkpoint, identity)  # so that a run killed after this point does not train again
     return state.history
+
+
+class _Batchwise:
+    """Passes through the network, a batch at a time or, for want of memory, a part of one."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        batches: Batches,
+        loss: Loss,
+        score: Loss,
+        optimiser: torch.optim.Optimizer,
+        context: Context,
+    ) -> None:
+        self.module, self.batches, self.loss, self.score = module, batches, loss, score
+        self.optimiser, self.context, self.device = optimiser, context, torch.device(context.device)
+        self.y_train, self.y_val = batches.y_train.to(self.device), batches.y_val.to(self.device)
+        self.val: dict[int, list[Batch]] = {}  # batches of the validation side, by the number of parts
+
+    def collate_ahead(self, chunks: Sequence[Any], state: TrainingState) -> Iterator[tuple[Any, Batch | None]]:
+        """Collate and move batches, each in a thread while the network works on the one before.
+
+        Yields the indices and the batch, or None where it is worked on in parts.
+        """
+
+        def prepare(chunk: Any) -> Batch | None:
+            return self._collate(chunk) if state.parts == 1 else None
+
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            ahead = thread.submit(prepare, chunks[0])
+            for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+                batch = ahead.result()
+                if following is not None:
+                    ahead = thread.submit(prepare, following)
+                yield chunk, batch
+
+    def _collate(self, chunk: Any) -> Batch:
+        return move_batch(self.batches.collate([self.batches.train[i] for i in chunk]), self.device)
+
+    def train_batch(self, chunk: Any, batch: Batch | None, parts: int) -> Tensor:
+        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices."""
+        self.optimiser.zero_grad(set_to_none=True)
+        mean = torch.zeros((), device=self.device)
+        for part in np.array_split(chunk, parts):
+            inputs = self._collate(part) if batch is None or parts > 1 else batch
+            with autocast(self.context):
+                output = self.module(inputs)
+            value = self.loss(output.float(), self.y_train[torch.from_numpy(part).to(self.device)])
+            if parts > 1:
+                value = value * (len(part) / len(chunk))
+            value.backward()  # type: ignore[no-untyped-call]
+            mean += value.detach()
+        return mean
+
+    def validate(self, parts: int) -> float:
+        """Score the validation side, in batches of twice the size, which no gradient makes larger."""
+        if parts not in self.val:
+            self.val.clear()
+            size, inputs = max(1, 2 * self.batches.size // parts), self.batches.val
+            sides = [self.batches.collate(inputs[i : i + size]) for i in range(0, len(inputs), size)]
+            self.val[parts] = [move_batch(side, self.device) for side in sides]
+        with torch.inference_mode(), autocast(self.context):
+            return float(self.score(torch.cat([self.module(b).float() for b in self.val[parts]]), self.y_val))
+
+
+def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: int) -> T:
+    """Work on a batch of `size` in `state.parts` parts, in twice as many while the memory of the device runs out."""
+    before = random_state()
+    while True:
+        with suppress(torch.OutOfMemoryError):
+            return work(state.parts)
+        if state.parts >= size:
+            return work(state.parts)  # which says by how much it does not fit
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        set_random_state(before)
+        state.parts *= 2
+        _warn_of_parts(state, size)
+
+
+def _warn_of_parts(state: TrainingState, size: int) -> None:
+    logger.warning(
+        "device memory ran out: from epoch %d on, each batch of %d was worked on in %d parts and their gradients added "
+        "up; batch statistics are those of a part",
+        len(state.history) + 1,
+        size,
+        state.parts,
+    )
 
 
 def autocast(context: Context) -> torch.autocast:
@@ -154,73 +244,6 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
     if isinstance(batch, Mapping):
         return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
     return batch.to(device)
-
-
-def _collate_ahead(batches: Batches, chunks: Sequence[Any], device: torch.device) -> Iterator[tuple[Any, Batch]]:
-    """Collate and move the batches of an epoch, each in a thread while the network works on the one before."""
-
-    def prepare(chunk: Any) -> Batch:
-        return move_batch(batches.collate([batches.train[i] for i in chunk]), device)
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead = thread.submit(prepare, chunks[0])
-        for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-            batch = ahead.result()
-            if following is not None:
-                ahead = thread.submit(prepare, following)
-            yield chunk, batch
-
-
-class _TrainingState:
-    """All that an epoch depends on, and the best epoch so far: the content of a checkpoint."""
-
-    SAVED = ("history", "best", "best_epoch", "best_weights")
-
-    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
-        self.parts: dict[str, Any] = {"module": module, "optimiser": optimiser}
-        if schedule:
-            self.parts["schedule"] = schedule
-        self.history: list[dict[str, float]] = []
-        self.best, self.best_epoch = float("inf"), 0
-        self.best_weights: dict[str, Tensor] | None = None
-
-    def is_stalled(self, patience: int) -> bool:
-        """Whether the last `patience` epochs brought no better score."""
-        return len(self.history) - self.best_epoch >= patience
-
-    def add_epoch(self, row: dict[str, float]) -> None:
-        """Append an epoch to the history, and remember its weights if its smoothed score is the best."""
-        self.history.append(row)
-        recent = [r["val"] for r in self.history[-SMOOTH:] if np.isfinite(r["val"])]
-        score = float(np.mean(recent)) if np.isfinite(row["val"]) else np.inf
-        if score < self.best:
-            self.best, self.best_epoch = score, len(self.history)
-            self.best_weights = {k: v.detach().clone() for k, v in self.parts["module"].state_dict().items()}
-
-    def save(self, path: Path, identity: str) -> None:
-        content = {name: part.state_dict() for name, part in self.parts.items()}
-        content |= {name: getattr(self, name) for name in self.SAVED}
-        payload = io.BytesIO()
-        torch.save(content, payload)
-        write_checkpoint(path, payload.getvalue(), identity)
-
-    def resume(self, path: Path, identity: str, device: torch.device) -> None:
-        """Continue from a checkpoint; one that does not fit is removed, with a warning, and changes nothing."""
-        before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts.items()}
-        try:
-            payload = read_checkpoint(path, identity)
-            with reading(path, "a checkpoint of this network"):
-                content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-                saved = {name: content[name] for name in self.SAVED}
-                for name, part in self.parts.items():
-                    part.load_state_dict(content[name])
-        except InputError as error:
-            logger.warning("%s: training started again", error)
-            path.unlink()
-            for name, part in self.parts.items():
-                part.load_state_dict(before[name])
-            return
-        vars(self).update(saved)
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:

@@ -23,7 +23,6 @@ extrapolated to zero; Gamma-centred mesh of 3.2 A x |b_i|, rounded up for elemen
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import json
 import math
@@ -47,6 +46,7 @@ from ase.data import chemical_symbols
 from open_dft_groups import Group, groups
 from rich.progress import track
 
+from asugnn.file_lock import lock_file
 from leaderboard.data import CROISSANT_FILE, CRYSTAL_FIELDS, CroissantField, CroissantTable, croissant_text
 
 PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "_data" / "open-dft"
@@ -345,8 +345,7 @@ def describe_structure(group: Group, atoms: Atoms) -> dict[str, Any]:
 
 def append(folder: Path, row: Mapping[str, Any]) -> None:
     """Append a line to the log, under a lock against other processes."""
-    with (folder / LOG).open("a", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock_file(folder / f".{LOG}.lock"), (folder / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 

@@ -53,7 +53,7 @@ FIELDS = (
     "counts.train", "counts.test", "seconds", "seconds.train", "seconds.predict", "leaks", "outside", "outside.x",
     "model_of", "resumed", "peak_memory_mb", "peak_device_memory_mb", "device", "device.kind", "device.name",
     "device.threads", "parameters", "columns", "log", "log.line", "log.sha256", "versions", "versions.numpy", "commit",
-    "finished", "files", "files.model/model.json", "sha256", "unheard",
+    "finished", "warnings", "files", "files.model/model.json", "sha256", "unheard",
 )  # fmt: skip
 
 

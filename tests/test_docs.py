@@ -12,6 +12,7 @@ import pytest
 import typer
 import write_baselines
 import write_boards
+import write_reliability
 from read_imports import list_modules, list_rooms
 from test_house import MAY_IMPORT
 
@@ -44,6 +45,10 @@ def test_the_figure_of_the_readme_is_that_of_the_stored_runs(tmp_path: Path):
     """`nox -s figures` draws it; the same bytes with the packages of constraints.txt."""
     draw_figure("figure-4", "open-dft", "", (), PACKAGE / "runs", tmp_path, ["svg"])
     assert (tmp_path / "figure-4.svg").read_bytes() == (DOCS / "figure-4.svg").read_bytes()
+
+
+def test_the_figures_of_reliability_are_those_of_the_stored_run():
+    assert write_reliability.write_table() == (DOCS / "reliability.md").read_text(encoding="utf-8")
 
 
 # docs/architecture.md

@@ -5,8 +5,14 @@ Any room may import from here; this room imports none.
 
 from leaderboard._util.clusters import join_pairs
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
+from leaderboard._util.interrupts import (
+    STOP_SIGNALS,
+    ignore_stop_signals,
+    raise_on_stop_signals,
+    stop_signal,
+)
 from leaderboard._util.library_warnings import collect_warnings
-from leaderboard._util.locks import lock_folder, make_once
+from leaderboard._util.locks import LOCK, lock_folder, make_once
 from leaderboard._util.names import SAFE_NAME, figure_words, markdown_text, one_line, printable, safe_name
 from leaderboard._util.periodic_table import group_and_row
 from leaderboard._util.processes import (
@@ -27,7 +33,9 @@ from leaderboard._util.workspace import (
 )
 
 __all__ = [
+    "LOCK",
     "SAFE_NAME",
+    "STOP_SIGNALS",
     "ProcessEndedError",
     "Workspace",
     "byte_progress",
@@ -37,6 +45,7 @@ __all__ = [
     "current_workspace",
     "figure_words",
     "group_and_row",
+    "ignore_stop_signals",
     "join_pairs",
     "lock_folder",
     "make_once",
@@ -45,6 +54,7 @@ __all__ = [
     "one_line",
     "parallel_map",
     "printable",
+    "raise_on_stop_signals",
     "require_model_packages",
     "require_packages",
     "safe_name",
@@ -52,6 +62,7 @@ __all__ = [
     "show_progress",
     "silent",
     "start_worker",
+    "stop_signal",
     "use_workspace",
     "yield_from_process",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from asugnn.atomic_write import writing
+from asugnn.file_lock import lock_file
+
+LOCK = ".lock"  # also how the names of the files begin that stand in for it where there is no flock
 
 
 @contextmanager
@@ -18,14 +20,8 @@ def lock_folder(folder: Path, wait: bool) -> Iterator[bool]:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+    with lock_file(folder / LOCK, wait) as mine:
+        yield mine
 
 
 def make_once(made: Path, folder: Path, make: Callable[[], None]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from asugnn.errors import InputError
+from asugnn.file_lock import LOST
 from leaderboard._util.workspace import Workspace, current_workspace, set_workspace, silent
 
 T = TypeVar("T")
@@ -102,6 +103,8 @@ def cause_of_death(status: int | None) -> str:
         name = signal.Signals(-status).name
         hint = ", perhaps for its memory" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
+    if status == LOST:
+        return "its process stood still for so long that another one took over its folder"
     return f"it ended its own process, with exit status {status}, before it was finished"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.cache import cache_folder
-from asugnn.model import Precision
+from asugnn.model import Precision, never
 from asugnn.progress import Bar, Progress, no_progress
 
 
@@ -38,6 +38,8 @@ class Workspace:
         `cpu` or `cuda`.
     precision
         Matrix-multiplication precision during training.
+    should_stop
+        Whether training is to save its state and end, asked after every step.
     """
 
     data: Path | None = None
@@ -45,6 +47,7 @@ class Workspace:
     title: str = ""
     device: str = "cpu"
     precision: Precision = "float32"
+    should_stop: Callable[[], bool] = never
 
     @property
     def cache(self) -> Path:

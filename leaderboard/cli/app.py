@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +17,7 @@ from asugnn import __version__
 from asugnn.atomic_write import DISK_FULL, UnwritableError
 from asugnn.cache import cache_folder
 from asugnn.errors import InputError
-from leaderboard._util import missing_extra
+from leaderboard._util import missing_extra, raise_on_stop_signals, stop_signal
 from leaderboard.cli import competition, data, models, published, report, run
 from leaderboard.cli.options import print_words
 from leaderboard.cli.usage import output_option, usage_message
@@ -62,6 +64,7 @@ def main() -> None:
     """Run the command line: exit status 0 for success, 1 for a fault of the input, 2 for wrong usage."""
     # Threads that wait shall sleep: spinning beside another busy process, small networks train ten times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    raise_on_stop_signals()
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1  # at any place on the command line
     try:
@@ -74,8 +77,11 @@ def main() -> None:
             print_words(message, err=True)
         sys.exit(2)
     except typer.Abort:
-        typer.echo("\nInterrupted. Repeat the command to resume.", err=True)
-        sys.exit(130)
+        number = stop_signal()
+        how = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
+        with suppress(OSError):  # the terminal has gone
+            typer.echo(f"\n{how}. Repeat the command to resume.", err=True)
+        sys.exit(128 + number)
     except (InputError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

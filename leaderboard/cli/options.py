@@ -92,6 +92,15 @@ def parse_numbers(option: str, text: str) -> list[int]:
     return numbers
 
 
+def parse_jobs(text: str) -> int | Literal["auto"]:
+    """The number of runs at a time; raises `typer.BadParameter` for what is neither a number from 1 nor `auto`."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"--jobs takes auto or a whole number from 1, not '{text}'")
+    return int(text)
+
+
 def parse_columns(text: str) -> ColumnNames | None:
     """The two names given with `--columns`, or None without that option; raises `typer.BadParameter`."""
     from leaderboard.records import ColumnNames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ from leaderboard.cli.options import (
     DataDir,
     Preset,
     TaskNames,
+    parse_jobs,
     parse_list,
     parse_numbers,
     parse_tasks,
@@ -20,9 +22,11 @@ from leaderboard.cli.options import (
     progress_bars,
 )
 from leaderboard.cli.report import print_board
+from leaderboard.cli.run_display import LONG, LiveLine, plan_sentence, plan_table, unfinished
 
 if TYPE_CHECKING:
     from leaderboard.records import Run
+    from leaderboard.running import Estimate, Job, Outcome
 
 
 def run(
@@ -62,7 +66,14 @@ def run(
     runs: Annotated[
         Path | None, typer.Option("--runs", "--out", help="Folder of the runs.", show_default="runs")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Number of runs at a time; they share the cores.")] = 1,
+    jobs: Annotated[
+        str,
+        typer.Option("--jobs", help="Runs at a time, which share the cores; auto: as many as fit, of one thread each."),
+    ] = "auto",
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0, help="Seconds without progress after which a run fails; 0: no limit.")
+    ] = 3600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, with time and memory; run none.")] = False,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
     ] = False,
@@ -77,17 +88,17 @@ def run(
 
     bench run --model mean,forest,cgcnn --seed 0,1,2
     """
-    from rich.console import Console
-
-    from leaderboard._util import printable, use_workspace
+    from leaderboard._util import current_workspace, use_workspace
     from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
         choose_device,
+        choose_processes,
         chosen_models,
+        estimate_jobs,
         parse_overrides,
         plan_pretrained,
         plan_runs,
-        run_jobs,
+        total_seconds,
     )
 
     if weights and (set_ or suite == ABLATION):
@@ -106,25 +117,55 @@ def run(
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
     for sentence in skipped:
         print_words(f"skipped: {sentence}", err=True)
+    jobs_wanted = parse_jobs(jobs)
     folds = None if fold == "all" else parse_numbers("--fold", fold) if fold else []
     seeds, overrides = parse_numbers("--seed", seed), parse_overrides(set_ or [], models)
-    console = Console(stderr=True, highlight=False)
     with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
         if weights:
             planned = plan_pretrained(tasks, models, weights, folds, again)
         else:
             planned = plan_runs(tasks, models, preset, folds, seeds, overrides, allow_leaks, suite == ABLATION, again)
-        width, reported = len(str(len(planned))), 0
-
-        def report(job_run: Run, outcome: str, note: str) -> None:
-            nonlocal reported
-            reported += 1
-            words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
-            line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
-            console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
-
-        counts = run_jobs(planned, runs or OWN_RUNS, report, min(jobs, len(planned)))
+        out = (runs or OWN_RUNS).absolute()
+        processes, threads = choose_processes(jobs_wanted, current_workspace().device, len(planned))
+        estimates, left = estimate_jobs(planned, out), unfinished(planned, out)
+        sentence = plan_sentence(left, estimates, processes, threads)
+        if dry_run:
+            print_words("\n".join([*plan_table(planned, estimates, left), sentence]))
+            return
+        if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
+            print_words(sentence, err=True)
+        counts = _run_planned(planned, out, estimates, processes, threads, timeout)
     if counts["done"] + counts["kept"]:
         print_board(runs, tasks, "table", preset)
     if counts["failed"]:
         raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above; the others are kept")
+
+
+def _run_planned(
+    planned: Sequence[Job],
+    out: Path,
+    estimates: Sequence[Estimate],
+    processes: int,
+    threads: int | None,
+    timeout: float,
+) -> Mapping[Outcome, int]:
+    """Do the jobs, with a line for each that has ended and one about those that run; how many ended how."""
+    from rich.console import Console
+
+    from leaderboard._util import printable
+    from leaderboard.running import run_jobs
+
+    console = Console(stderr=True, highlight=False)
+    width, reported = len(str(len(planned))), 0
+
+    def report(job_run: Run, outcome: str, note: str) -> None:
+        nonlocal reported
+        reported += 1
+        words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
+        line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
+        console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+
+    with LiveLine(console, planned, estimates, processes) as line:
+        return run_jobs(
+            planned, out, report, processes, threads=threads, timeout=timeout, estimates=estimates, watch=line.watch
+        )

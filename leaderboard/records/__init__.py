@@ -21,6 +21,7 @@ from leaderboard.records.predictions_mapping import order_predictions
 from leaderboard.records.run_files import compare_digests, file_digest, file_digests
 from leaderboard.records.run_folder import (
     OWN_RUNS,
+    PACKAGED_RUNS,
     PRETRAINED,
     PUBLISHED,
     SUBMITTED,
@@ -48,6 +49,7 @@ from leaderboard.records.submission_log import SubmissionLog
 __all__ = [
     "COMPETITION_FILE",
     "OWN_RUNS",
+    "PACKAGED_RUNS",
     "PRETRAINED",
     "PUBLISHED",
     "SUBMITTED",

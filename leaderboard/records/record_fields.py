@@ -72,6 +72,12 @@ class Fields:
             raise self._fault(name, "a list of two names")
         return value[0], value[1]
 
+    def lines(self, name: str) -> tuple[str, ...]:
+        value = self._get(name, (list,), "a list of texts", [])
+        if not all(isinstance(x, str) and len(x) <= RECORD_CHARACTERS for x in value):
+            raise self._fault(name, f"a list of texts of at most {RECORD_CHARACTERS:,} characters")
+        return tuple(value)
+
     def table(self, name: str, default: Any = _REQUIRED) -> Fields:
         return Fields(self._get(name, (dict,), "an object", default), self.where, f"{self.path}{name}.")
 

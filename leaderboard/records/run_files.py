@@ -14,6 +14,7 @@ LARGEST_FILES = {"predictions.csv": CSV_BYTES, "history.csv": HISTORY_BYTES}
 TRANSIENT_FILES = {
     ".lock",
     "checkpoint.pt",
+    "checkpoint.previous.pt",
     "started.json",
     "error.txt",
     "run.json",

@@ -5,7 +5,7 @@
     run.json          how they came about; written last, so a folder that has it is complete
     history.csv       a row an epoch, for models that have epochs
     model/            the fitted model
-    checkpoint.pt, started.json, error.txt    while a run is under way, or after it failed
+    checkpoint.pt, checkpoint.previous.pt, started.json, error.txt    while a run is under way, or after it failed
 """
 
 from __future__ import annotations

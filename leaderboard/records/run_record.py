@@ -31,6 +31,7 @@ The file is one JSON object. Its fields, in the order in which they are written:
     versions             Python and packages
     commit               of the checkout, `+` where tracked files differed
     finished             UTC, ISO 8601
+    warnings             what was said of the run while it worked, such as that its batches were divided
     files                sha256 by path of every other file of the run
     sha256               of this record without this field, as compact JSON
 """
@@ -173,6 +174,7 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     commit: str | None = None
     finished: str = ""
+    warnings: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     sha256: str = ""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -242,6 +244,7 @@ class RunRecord:
             versions=top.texts("versions"),
             commit=top.text("commit", "") or None,
             finished=top.text("finished", ""),
+            warnings=top.lines("warnings"),
             files=top.texts("files") if version > 1 else {},
             sha256=top.text("sha256", ""),
             raw=raw,

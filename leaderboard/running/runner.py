@@ -7,31 +7,38 @@ import json
 import logging
 import shutil
 import time
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from asugnn import Context, InputError, Model
 from asugnn.atomic_write import atomic_folder, file_sha256, write_text
 from asugnn.cache import seconds_for_inputs
+from asugnn.checkpoint import checkpoint_files, remove_checkpoints
 from asugnn.crystal import Floats
+from asugnn.errors import TrainingStoppedError
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
-from leaderboard._util import collect_warnings, current_workspace, lock_folder, missing_extra, require_model_packages
+from leaderboard._util import (
+    LOCK,
+    collect_warnings,
+    current_workspace,
+    lock_folder,
+    require_model_packages,
+)
 from leaderboard.data import Dataset, load_dataset
 from leaderboard.records import (
     Run,
     StoredRun,
     find_run,
-    keep_failure,
     read_history,
     write_predictions,
     write_record,
 )
+from leaderboard.running.endings import Ending, keep_reason
 from leaderboard.running.machine import checkout_commit, measure_memory, package_versions
 from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
@@ -40,8 +47,6 @@ from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
-Outcome = Literal["done", "kept", "failed"]
-Report = Callable[[Run, Outcome, str], None]
 
 
 def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
@@ -53,24 +58,19 @@ def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
         return not free
 
 
-def attempt_job(job: Job, out: Path) -> tuple[Outcome, str]:
+def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
     try:
         changed = _changed_since(job, out)
         if changed is not None and not job.again and not changed:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            remove_checkpoints(folder / "checkpoint.pt")
             return "kept", ""
         note = _train_and_predict(job, out)
-    except InputError as error:
-        keep_failure(folder, str(error))
-        return "failed", str(error)
+    except TrainingStoppedError:
+        return "stopped", ""
     except Exception as error:  # a failure of the model itself must not stop the other jobs
-        if isinstance(error, ImportError) and (sentence := missing_extra(error)):
-            return "failed", sentence
-        sentence = f"{type(error).__name__}: {error}".rstrip(": ")
-        keep_failure(folder, sentence, traceback.format_exc())
-        return "failed", f"{sentence}; the traceback is in {folder / 'error.txt'}"
+        return keep_reason(folder, error)
     if changed:
         note += "; its code has changed: the run was repeated and replaced"
     return "done", note
@@ -171,6 +171,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         folder,
         workspace.progress(run.title),
         hashlib.sha256(_identity_text(identity).encode()).hexdigest(),
+        workspace.should_stop,
     )
     if not job.weights:
         fields["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
@@ -206,9 +207,11 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         "versions": package_versions(model_class),
         "commit": commit,
         "finished": datetime.now(UTC).isoformat("T", "seconds"),
+        "warnings": list(dict.fromkeys([*discarded, *(record.getMessage() for record in warned)])),
     }
     write_record(folder, {**identity, **fields})
-    for name in ("checkpoint.pt", "started.json", "error.txt"):
+    remove_checkpoints(folder / "checkpoint.pt")
+    for name in ("started.json", "error.txt"):
         (folder / name).unlink(missing_ok=True)
     seconds = fields["seconds"]
     return f"{seconds['train']:.0f} s" if "train" in seconds else f"{seconds['predict']:.1f} s", discarded
@@ -220,7 +223,7 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     train, validate = (data.labelled(target, ids) for ids in (sides.train, sides.validate))
     model = job.configure()
     assert context.folder is not None
-    resumed = (context.folder / "checkpoint.pt").exists()
+    resumed = bool(checkpoint_files(context.folder / "checkpoint.pt"))
     clock = _Clock()
     model.fit(train, validate, context)
     seconds = clock.seconds()
@@ -283,11 +286,12 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> list[str]:
     """
     started, text = folder / "started.json", _identity_text(identity)
     resumes = started.is_file() and started.read_bytes() == text.encode()
-    kept = {".lock", *(("started.json", "checkpoint.pt", "history.csv") if resumes else ())}
-    lost = (folder / "checkpoint.pt").exists() and not resumes
+    checkpoints = {file.name for file in checkpoint_files(folder / "checkpoint.pt")}
+    kept = {"started.json", "history.csv", *checkpoints} if resumes else set()
+    lost = bool(checkpoints) and not resumes
     (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder is no finished run
     for path in folder.iterdir():
-        if path.name not in kept:
+        if path.name not in kept and not path.name.startswith(LOCK):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         write_text(started, text)

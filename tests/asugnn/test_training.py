@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from torch.nn.functional import mse_loss
 
 from asugnn import Context, InputError, training
 from asugnn.checkpoint import read_checkpoint, write_checkpoint
+from asugnn.errors import TrainingStoppedError
 from asugnn.training import Batches, train
 
 
@@ -60,12 +61,12 @@ def made(n: int = 37, size: int = 8) -> Batches:
     return Batches(x[:n], y[:n], x[n:], y[n:], lambda xs: {"x": torch.stack(list(xs))}, size)
 
 
-def run(folder=None, *, epochs=6, patience=100, schedule="none", precision="float32", progress=None, **more):
+def run(folder=None, *, epochs=6, patience=100, schedule="none", precision="float32", should_stop=None, **more):
     """A new network, trained; returns it with the history and the last learning rate."""
     torch.manual_seed(0)
     module = Network()
     optimiser = torch.optim.AdamW(module.parameters(), lr=0.01)
-    extra = {"progress": progress} if progress else {}
+    extra = {"should_stop": should_stop} if should_stop else {}
     context = Context(seed=3, folder=folder, precision=precision, **extra)
     history = train(
         module,
@@ -93,40 +94,44 @@ class Killed(BaseException):
     """Not an Exception, as no signal is one."""
 
 
-def killing(epoch: int):
-    """A progress bar that ends the run when an epoch has ended."""
+def ending(steps: int, stop: bool):
+    """Ends the run after some steps, or some more with those that end an epoch: as asked, or as a signal would."""
+    asked = [0]
 
-    @contextmanager
-    def progress(description, total):
-        class Bar:
-            done = 0
+    def should_stop() -> bool:
+        asked[0] += 1
+        if asked[0] >= steps and not stop:
+            raise Killed
+        return asked[0] >= steps
 
-            def advance(self, steps=1, note=""):
-                self.done += steps
-                if note and self.done >= epoch:
-                    raise Killed
-
-        yield Bar()
-
-    return progress
+    return should_stop
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@settings(max_examples=5)
-@given(kills=st.lists(st.integers(1, 7), max_size=3), interval=st.sampled_from([0.0, 1e9]))
-def test_a_killed_run_ends_as_one_never_killed(tmp_path_factory, schedule, kills, interval):
-    """Whether it had saved its state after each epoch or never."""
+@settings(max_examples=3)
+@given(
+    ends=st.lists(st.tuples(st.integers(1, 35), st.booleans()), max_size=3), interval=st.sampled_from([0.0, 0.003, 1e9])
+)
+def test_a_run_that_was_ended_at_any_step_ends_as_one_that_was_not(tmp_path_factory, schedule, ends, interval):
+    """Whether it had saved its state after each step, after some, or never."""
     folder = tmp_path_factory.mktemp("run")
     whole, history, rate = run(epochs=8, schedule=schedule)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "CHECKPOINT_EVERY", interval)
-        for epoch in kills:
-            with pytest.raises(Killed):
-                run(folder, epochs=8, schedule=schedule, progress=killing(epoch))
+        for steps, stop in ends:
+            with suppress(Killed, TrainingStoppedError):  # unless fewer steps were left
+                run(folder, epochs=8, schedule=schedule, should_stop=ending(steps, stop))
         again, later, rate_later = run(folder, epochs=8, schedule=schedule)
     assert bits(again) == bits(whole)
     assert losses(later) == losses(history)
     assert rate_later == rate
+
+
+def test_when_asked_to_stop_it_has_saved_its_last_step(tmp_path):
+    with pytest.raises(TrainingStoppedError):
+        run(tmp_path, should_stop=ending(8, stop=True))
+    content = torch.load(io.BytesIO(read_checkpoint(tmp_path / "checkpoint.pt", " seed 3")), weights_only=True)
+    assert (len(content["history"]), content["step"]) == (1, 3)  # five steps an epoch, the last of them fewer crystals
 
 
 def test_a_process_that_is_shot_resumes(tmp_path):
@@ -157,7 +162,7 @@ def test_a_finished_run_does_not_train_again(tmp_path):
     assert bits(first) == bits(again)
     assert later == history
     assert (tmp_path / "history.csv").read_bytes() == before
-    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "history.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.pt", "checkpoint.previous.pt", "history.csv"}
 
 
 def damaged_copies(content: bytes) -> dict[str, bytes]:
@@ -203,9 +208,58 @@ def test_a_checkpoint_that_does_not_fit_starts_training_again(damage, tmp_path, 
         write_checkpoint(file, payload.getvalue(), " seed 3")
     else:
         file.write_bytes(damaged_copies(file.read_bytes())[damage])
+    file.with_name("checkpoint.previous.pt").unlink(missing_ok=True)
     with caplog.at_level(logging.WARNING):
         assert bits(run(tmp_path)[0]) == bits(whole)
     assert [r.getMessage().endswith("training started again") for r in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_the_checkpoint_before_the_last_one_serves(damage, tmp_path, caplog, monkeypatch):
+    whole = run()[0]
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
+    run(tmp_path, epochs=3)
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:-1]) if damage == "cut" else file.unlink()
+    seen = []
+    assert bits(run(tmp_path, should_stop=lambda: seen.append(1))[0]) == bits(whole)
+    assert len(seen) == 3 * (made().steps)  # the last three epochs of six
+    said = ["checkpoint.pt was damaged: training resumed from the checkpoint before it"] if damage == "cut" else []
+    assert [r.getMessage() for r in caplog.records] == said
+
+
+class Small(Network):
+    """A network on a device whose memory holds four crystals at a time; statistics of batches would tell parts."""
+
+    fits = 4
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 1))
+
+    def forward(self, batch):
+        if len(batch["x"]) > self.fits:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return super().forward(batch)
+
+
+def test_a_batch_that_does_not_fit_is_worked_on_in_parts(tmp_path, caplog, monkeypatch):
+    monkeypatch.setitem(globals(), "Network", Small)
+    parts, history, _ = run(tmp_path)
+    (first, second, *rest) = [r.getMessage() for r in caplog.records]
+    assert "from epoch 1 on, each batch of 8 was worked on in 2 parts and their gradients added up" in first
+    assert "4 parts" in second, "validation takes 16 at a time"
+    assert rest == []
+    content = torch.load(io.BytesIO(read_checkpoint(tmp_path / "checkpoint.pt", " seed 3")), weights_only=True)
+    assert content["parts"] == 4
+    monkeypatch.setattr(Small, "fits", 100)
+    whole, expected, _ = run()
+    assert [h["val"] for h in history] == pytest.approx([h["val"] for h in expected], rel=1e-4)
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    monkeypatch.setattr(Small, "fits", 0)
+    with pytest.raises(torch.OutOfMemoryError):
+        run()
 
 
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path, caplog):

@@ -156,8 +156,10 @@ def test_checkpoint(name: str, toy: Callable[[Path], str], tmp_path: Path, monke
         (folder / name).write_bytes(content)
         note = toy(tmp_path / "again")
         assert (folder / "predictions.csv").read_bytes() == right, damage
-        assert "training started again" in note, damage
-        assert open_run(folder).record.resumed is False
+        from_before = name == "checkpoint.pt"  # the one before it serves
+        assert ("resumed from the checkpoint before it" if from_before else "training started again") in note, damage
+        assert open_run(folder).record.resumed is from_before
+        assert open_run(folder).record.warnings == (words(note),), damage
         tally.add(damage, lambda: ((folder / "predictions.csv").read_bytes(), words(note)))  # noqa: B023
     tally.report()
 

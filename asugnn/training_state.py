@@ -1,0 +1,122 @@
+"""The state of a training between two steps, as a checkpoint keeps it: the last one and the one before it.
+
+A step is a pure function of the state before it and of the batch. So training that is resumed from any checkpoint ends
+with the same weights, bit for bit on one machine, as training that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from asugnn.checkpoint import checkpoint_files, read_checkpoint, write_checkpoint
+from asugnn.errors import InputError
+from asugnn.reading import reading
+
+SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
+logger = logging.getLogger(__name__)
+
+
+class TrainingState:
+    """All that the next step depends on, and the best epoch so far.
+
+    `step` steps of the epoch under way are done: they took `spent` seconds, and the sum of their losses is `total`.
+    Each batch is worked on in `parts` parts.
+    """
+
+    SAVED = ("history", "best", "best_epoch", "best_weights", "step", "total", "spent", "parts")
+
+    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
+        self.modules: dict[str, Any] = {"module": module, "optimiser": optimiser}
+        if schedule:
+            self.modules["schedule"] = schedule
+        self.history: list[dict[str, float]] = []
+        self.best, self.best_epoch = float("inf"), 0
+        self.best_weights: dict[str, Tensor] | None = None
+        self.step, self.parts, self.spent = 0, 1, 0.0
+        self.total: Tensor | None = None
+        self.random: list[Tensor] = []  # the states of random numbers at the checkpoint that was read
+        self._clock = time.monotonic()
+
+    def is_stalled(self, patience: int) -> bool:
+        """Whether the last `patience` epochs brought no better score."""
+        return len(self.history) - self.best_epoch >= patience
+
+    def start_epoch(self, seed: int, device: torch.device) -> Tensor:
+        """Set random numbers and the clock for what is left of an epoch; returns the sum of losses so far."""
+        self._clock = time.monotonic() - self.spent
+        if self.step == 0 or self.total is None:
+            torch.manual_seed(int(np.random.SeedSequence([seed, len(self.history)]).generate_state(1)[0]))
+            self.total = torch.zeros((), device=device)
+        elif self.random:
+            set_random_state(self.random)
+        self.random = []
+        return self.total
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        """Append an epoch to the history, and remember its weights if its smoothed score is the best."""
+        self.history.append({**row, "seconds": time.monotonic() - self._clock})
+        self.step, self.total, self.spent = 0, None, 0.0
+        recent = [r["val"] for r in self.history[-SMOOTH:] if np.isfinite(r["val"])]
+        score = float(np.mean(recent)) if np.isfinite(row["val"]) else np.inf
+        if score < self.best:
+            self.best, self.best_epoch = score, len(self.history)
+            self.best_weights = {k: v.detach().clone() for k, v in self.modules["module"].state_dict().items()}
+
+    def save(self, path: Path, identity: str) -> None:
+        """Write a checkpoint; the one that was there is kept as the one before it."""
+        if self.step:
+            self.spent = time.monotonic() - self._clock
+        content = {name: part.state_dict() for name, part in self.modules.items()}
+        content |= {name: getattr(self, name) for name in self.SAVED}
+        content["random"] = random_state()
+        payload = io.BytesIO()
+        torch.save(content, payload)
+        write_checkpoint(path, payload.getvalue(), identity)
+
+    def resume(self, path: Path, identity: str, device: torch.device) -> None:
+        """Continue from the last checkpoint that fits; one that does not is removed, with a warning."""
+        faults = []
+        for file in checkpoint_files(path):
+            before = {name: copy.deepcopy(part.state_dict()) for name, part in self.modules.items()}
+            try:
+                payload = read_checkpoint(file, identity)
+                with reading(file, "a checkpoint of this network"):
+                    content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+                    saved = {name: content[name] for name in self.SAVED}
+                    random = [state.cpu() for state in content["random"]]
+                    for name, part in self.modules.items():
+                        part.load_state_dict(content[name])
+            except InputError as error:
+                faults.append(str(error))
+                file.unlink()
+                for name, part in self.modules.items():
+                    part.load_state_dict(before[name])
+                continue
+            vars(self).update(saved, random=random)
+            if faults:
+                logger.warning("%s: training resumed from the checkpoint before it", faults[0])
+            return
+        if faults:
+            logger.warning("%s: training started again", faults[0])
+
+
+def random_state() -> list[Tensor]:
+    """Return the states of PyTorch's random numbers: of the CPU and, where one is in use, of the GPU."""
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if on_gpu else [])]
+
+
+def set_random_state(states: list[Tensor]) -> None:
+    """Put states of `random_state` in force."""
+    torch.set_rng_state(states[0])
+    if len(states) > 1 and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[1])

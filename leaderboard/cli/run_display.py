@@ -1,0 +1,106 @@
+"""What `bench run` says of its plan and while it works: what is to be done, what runs, and how long that takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leaderboard._util import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from leaderboard.running import Estimate, Job, Running
+
+LONG = 600.0  # seconds of work that are announced
+EVERY = 30.0  # seconds between lines where there is no terminal
+RUN_WIDTH = 54  # characters
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: 40 s, 4 min, 2 h 10 min, 3 d 4 h."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def unfinished(jobs: Sequence[Job], out: Path) -> list[int]:
+    """The numbers of the jobs that have no finished run, or are to be repeated."""
+    return [i for i, job in enumerate(jobs) if job.again or not (job.run.folder(out) / "run.json").exists()]
+
+
+def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes: int, threads: int | None) -> str:
+    """How many runs there are to do, and how long they take."""
+    from leaderboard.running import total_seconds
+
+    seconds = [s for i in left if (s := estimates[i].seconds) is not None]
+    words = [f"{len(left)} {'run' if len(left) == 1 else 'runs'} to do, {processes} at a time"]
+    if threads:
+        words.append(f"{threads} {'thread' if threads == 1 else 'threads'} each")
+    if seconds:
+        words.append(f"about {duration_text(total_seconds(seconds, processes))}, from stored runs of like size")
+    if unknown := len(left) - len(seconds):
+        words.append(f"{unknown} of {'them' if seconds else 'which'} of unknown length")
+    return ", ".join(words)
+
+
+def plan_table(jobs: Sequence[Job], estimates: Sequence[Estimate], left: Sequence[int]) -> Iterator[str]:
+    """A line for each run: what it is, and the time and memory that it is expected to take."""
+    yield f"{'run':{RUN_WIDTH}} {'time':>12} {'memory':>10}"
+    to_do = set(left)
+    for i, (job, estimate) in enumerate(zip(jobs, estimates, strict=True)):
+        seconds = "unknown" if estimate.seconds is None else duration_text(estimate.seconds)
+        memory = "unknown" if estimate.memory is None else f"{estimate.memory:,} MB"
+        cells = f"{seconds:>12} {memory:>10}" if i in to_do else f"{'finished':>12}"
+        yield f"{printable(job.run.title):{RUN_WIDTH}} {cells}"
+
+
+class LiveLine:
+    """A line about what runs and the time that is left: always there on a terminal, elsewhere printed now and then."""
+
+    def __init__(self, console: Console, jobs: Sequence[Job], estimates: Sequence[Estimate], processes: int) -> None:
+        from rich.live import Live
+
+        self._console, self._jobs, self._estimates, self._processes = console, jobs, estimates, processes
+        self._live = Live(console=console, transient=True, auto_refresh=False)
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> LiveLine:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def watch(self, running: Sequence[Running], ended: Mapping[int, float | None]) -> None:
+        """Take what runs, and the seconds of what has ended, as `run_jobs` tells it."""
+        from rich.text import Text
+
+        if self._console.is_terminal:
+            self._live.update(Text(self.text(running, ended), no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif running and time.monotonic() - self._printed > EVERY:
+            self._printed = time.monotonic()
+            self._console.print(self.text(running, ended), markup=False, soft_wrap=True)
+
+    def text(self, running: Sequence[Running], ended: Mapping[int, float | None]) -> str:
+        """The line: how many have ended, the time left, what runs and how far that is."""
+        from leaderboard.running import seconds_left
+
+        left = seconds_left(self._estimates, ended, running, self._processes)
+        width = len(str(len(self._jobs)))
+        time_left = "" if left is None else f" about {duration_text(left)} left:"
+        return printable(f"[{len(ended):{width}}/{len(self._jobs)}]{time_left} " + "; ".join(map(self._step, running)))
+
+    def _step(self, running: Running) -> str:
+        run, (done, steps) = self._jobs[running.job].run, running.steps
+        name = f"{run.model} on {run.task.name} {run.fold_seed}"
+        return f"{name}, {done}/{steps}" if steps else f"{name}, {duration_text(running.seconds)}"

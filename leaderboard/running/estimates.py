@@ -1,0 +1,142 @@
+"""How long runs take and how much memory they need, from stored runs of the same model and of like size."""
+
+from __future__ import annotations
+
+import glob
+import heapq
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from asugnn import InputError
+from leaderboard.data import load_dataset
+from leaderboard.records import PACKAGED_RUNS, StoredRun, base_name, open_run
+from leaderboard.running.plan import Job
+from leaderboard.splitting import fold_sides, read_split
+
+AROUND = 1.5  # seconds of a run beside training and predicting: it reads crystals, labels and inputs
+IMPORTS = 300  # megabytes of the packages of a model, which do not grow with the data
+LOOKED_AT = 3  # stored runs of a model and a task
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds and megabytes of a run; None where no run of its model is stored."""
+
+    seconds: float | None
+    memory: int | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job under way: its number, seconds since it began, and its steps done and planned, 0 where it states none."""
+
+    job: int
+    seconds: float
+    steps: tuple[int, int]
+
+
+def estimate_jobs(jobs: Sequence[Job], out: Path) -> list[Estimate]:
+    """Estimate each job from the runs in `out`, where there are some of its model, else from those of the package."""
+
+    @cache
+    def estimate(source: str, rule: str, target: str, fold: int, preset: str, row: str, model: str) -> Estimate:
+        job = example[source, rule, target, fold, preset, row, model]
+        return _estimate(job, stored(preset, row) or stored(preset, model))
+
+    @cache
+    def stored(preset: str, row: str) -> list[StoredRun]:
+        return list(_stored_runs(out, preset, row)) or list(_stored_runs(PACKAGED_RUNS, preset, row))
+
+    keys = [_key(job) for job in jobs]
+    example = dict(zip(keys, jobs, strict=True))
+    return [estimate(*key) for key in keys]
+
+
+def _key(job: Job) -> tuple[str, str, str, int, str, str, str]:
+    run = job.run
+    task = run.task
+    return task.source.name, task.rule, task.target.name, run.fold, run.preset, run.model, base_name(job.model)
+
+
+def _stored_runs(root: Path, preset: str, row: str) -> Iterable[StoredRun]:
+    """A few runs of each task that are stored under `root`."""
+    found = sorted(root.glob(f"*/*@*/{glob.escape(preset)}/{glob.escape(row)}/*-*/run.json"))
+    for _, files in groupby(found, key=lambda file: file.parent.parent):
+        for file in list(files)[:LOOKED_AT]:
+            with suppress(InputError):
+                yield open_run(file.parent)
+
+
+def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
+    """By the stored run of the most similar size; both grow with the number of crystals."""
+    trains = not job.weights and not job.run.task.target.model_of
+    size = _crystals(job, trains)
+    alike = [s for s in stored if (s.record.seconds.train is not None) == trains and _size(s, trains)]
+    if not alike:
+        return Estimate(None, None)
+    nearest = min(alike, key=lambda s: abs(math.log(size / _size(s, trains))))
+    factor, record = size / _size(nearest, trains), nearest.record
+    seconds = AROUND + factor * ((record.seconds.train or 0) + (record.seconds.predict or 0))
+    memory = record.peak_memory_mb
+    if memory is not None:
+        memory = round(memory + max(0, memory - IMPORTS) * max(0.0, factor - 1))
+    return Estimate(seconds, memory)
+
+
+def _crystals(job: Job, trains: bool) -> int:
+    """The number of crystals that a job trains with or, if it does not train, predicts."""
+    task = job.run.task
+    data = load_dataset(task.source)
+    sides = fold_sides(read_split(data, task.rule), data, task.target, job.run.fold)
+    return max(1, len(sides.train if trains else sides.test))
+
+
+def _size(stored: StoredRun, trains: bool) -> int:
+    counts = stored.record.counts
+    return counts.train if trains else counts.test
+
+
+def total_seconds(seconds: Iterable[float], processes: int) -> float:
+    """How long jobs take, each started when one of some processes is free."""
+    ends = [0.0] * processes
+    for duration in seconds:
+        heapq.heapreplace(ends, ends[0] + duration)
+    return max(ends)
+
+
+def seconds_left(
+    estimates: Sequence[Estimate],
+    ended: Mapping[int, float | None],
+    running: Sequence[Running],
+    processes: int,
+) -> float | None:
+    """Seconds until all jobs have ended; None where nothing is known of what is left.
+
+    `ended` are the seconds that jobs took, which tell by how much estimates are wrong here; None for one that was
+    finished before, or failed.
+    """
+    actual = {i: seconds for i, seconds in ended.items() if seconds is not None}
+    expected = sum(estimates[i].seconds or 0.0 for i in actual)
+    factor = sum(seconds for i, seconds in actual.items() if estimates[i].seconds) / expected if expected else 1.0
+    mean = sum(actual.values()) / len(actual) if actual else None
+    under_way = {r.job: r for r in running}
+    left = []
+    for i, estimate in enumerate(estimates):
+        if i in ended:
+            continue
+        whole = mean if estimate.seconds is None else factor * estimate.seconds
+        if (now := under_way.get(i)) is not None:
+            done, steps = now.steps
+            if steps and done / steps > 0.05:
+                left.append(now.seconds * (steps - done) / done)
+                continue
+            whole = None if whole is None else max(0.0, whole - now.seconds)
+        if whole is None:
+            return None
+        left.append(whole)
+    return total_seconds(sorted(left, reverse=True), processes)

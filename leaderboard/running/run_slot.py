@@ -1,0 +1,246 @@
+"""A process that serves one model: it forks a child for each run that it is given, and watches over it.
+
+A run starts in milliseconds and clean, and can end as it likes. One that makes no progress is ended; so are all, when
+the process that started them ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import math
+import multiprocessing
+import os
+import signal
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import IO, Any
+
+from asugnn.atomic_write import UnwritableError
+from asugnn.model_registry import is_file_model
+from leaderboard._util import (
+    Workspace,
+    cause_of_death,
+    current_workspace,
+    ignore_stop_signals,
+    lock_folder,
+    set_workspace,
+    silent,
+    start_worker,
+)
+from leaderboard.records import keep_failure
+from leaderboard.running.capacity import count_oom_kills
+from leaderboard.running.endings import OUT_OF_MEMORY, Ending
+from leaderboard.running.model_code import required_modules
+from leaderboard.running.plan import Job
+from leaderboard.running.pulse import Pulse
+from leaderboard.running.runner import attempt_job, is_origin_busy
+
+POLL = 0.5  # seconds after which a waiting process looks around
+GRACE = 1.0  # seconds that a process has to end after it was asked to
+Answer = tuple[Ending, str]
+
+
+class Slot:
+    """The process, as the one that started it sees it. `shared` says whether its run ever had company."""
+
+    def __init__(self, model: str, out: Path, threads: int | None, timeout: float) -> None:
+        self.model = model
+        self.job: int | None = None
+        self.broken = self.shared = False
+        self.started = 0.0
+        spawned = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawned.Pipe()
+        self.pulse = Pulse()
+        workspace = replace(current_workspace(), progress=silent)
+        arguments = (theirs, model, out, workspace, self.pulse, timeout)
+        self.process: BaseProcess = spawned.Process(target=_serve, args=arguments)
+        with _threads(threads):
+            self.process.start()
+        theirs.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since its job was handed over."""
+        return time.monotonic() - self.started
+
+    def start(self, i: int, job: Job, waits: bool) -> None:
+        """Hand over a job, which is the one of number `i`; with `waits`, for as long as another command is at it."""
+        self.job, self.started = i, time.monotonic()
+        self.pulse.rest()
+        with suppress(OSError):  # a slot that has died says so when it is asked for its answer
+            self.connection.send((job, waits))
+
+    def answer(self) -> tuple[int, Answer | None]:
+        """The job that has ended, and its outcome: None where another command is at it."""
+        assert self.job is not None
+        i, self.job = self.job, None
+        try:
+            answer: Answer | None = self.connection.recv()
+        except (EOFError, OSError):
+            self.broken = True
+            self.process.join(GRACE)
+            return i, ("failed", cause_of_death(self.process.exitcode))
+        return i, answer
+
+
+def close_slots(slots: list[Slot]) -> None:
+    """End slots and what they run, at once."""
+    for slot in slots:
+        slot.connection.close()  # by which a slot sees that it is to end
+    for slot in slots:
+        slot.process.join(2 * GRACE)
+        if slot.process.is_alive():
+            slot.process.kill()
+            slot.process.join()
+
+
+def stop_slots(slots: list[Slot], seconds: float) -> None:
+    """Ask all runs to finish their step and save, and end those that have not done so in some seconds."""
+    deadline = time.monotonic() + seconds
+    for slot in slots:
+        if slot.pulse.rests:  # nothing is under way that could be saved
+            slot.process.kill()
+        with suppress(OSError):
+            slot.connection.send(seconds)
+    for slot in slots:
+        slot.process.join(max(0.0, deadline - time.monotonic()))
+        slot.process.kill()  # by which its run ends, too
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """For processes that are started in this block: the number of their threads, unless it is None."""
+    name = "OMP_NUM_THREADS"
+    given = os.environ.get(name)
+    if count is not None:
+        os.environ[name] = str(count)
+    try:
+        yield
+    finally:
+        if given is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = given
+
+
+def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, pulse: Pulse, timeout: float) -> None:
+    """In a slot: import what the model needs, then do each job, until the other end is closed or asks to stop."""
+    ignore_stop_signals()  # the process that started this one decides
+    set_workspace(workspace)
+    _import_packages(model)
+    with suppress(EOFError, OSError):
+        while True:
+            message = connection.recv()
+            if isinstance(message, float):
+                return
+            job, waits = message
+            if (answer := _run_in_child(connection, job, out, waits, pulse, timeout)) == ("stopped", ""):
+                os._exit(0)  # somebody waits: packages may take long to be unloaded
+            connection.send(answer)
+
+
+def _run_in_child(
+    connection: Connection, job: Job, out: Path, waits: bool, pulse: Pulse, timeout: float
+) -> Answer | None:
+    forked, kills = multiprocessing.get_context("fork"), count_oom_kills()
+    ours, theirs = forked.Pipe(duplex=False)
+    with tempfile.TemporaryFile() as stack, ours:
+        child = forked.Process(target=_run_child, args=(theirs, job, out, waits, pulse, stack))
+        child.start()
+        theirs.close()
+        try:
+            while not (ended := wait([ours, child.sentinel, connection], POLL)):
+                if pulse.silence(job.run.folder(out)) > (timeout or math.inf):
+                    return _end_hanging(child, job, out, timeout, stack)
+            if connection in ended:
+                _stop_child(child, connection)
+                return "stopped", ""
+            try:
+                answer: Answer | None = ours.recv()
+                if answer and answer[0] == "stopped":  # by somebody else
+                    answer = "failed", "it was sent SIGTERM, and has saved its state: repeat the command to resume"
+                    keep_failure(job.run.folder(out), answer[1])
+            except EOFError:
+                child.join()
+                ending: Ending = "failed"
+                reason = cause_of_death(child.exitcode)
+                if child.exitcode == -signal.SIGKILL and count_oom_kills() > kills:
+                    ending, reason = OUT_OF_MEMORY, "memory ran out, and the kernel ended its process"
+                keep_failure(job.run.folder(out), reason)
+                answer = ending, reason
+        finally:
+            child.join(GRACE)
+            child.kill()
+            child.join()
+    return answer
+
+
+def _end_hanging(child: BaseProcess, job: Job, out: Path, timeout: float, stack: IO[bytes]) -> Answer:
+    """End a child that makes no progress; error.txt tells where it was."""
+    assert child.pid is not None
+    with suppress(OSError):
+        os.kill(child.pid, signal.SIGUSR1)  # it writes where it is
+    child.join(POLL)
+    child.kill()
+    stack.seek(0)
+    reason = f"it made no progress for {timeout:g} s, and was ended; --timeout allows more"
+    keep_failure(job.run.folder(out), reason, stack.read().decode("utf-8", "replace"))
+    return "failed", reason
+
+
+def _stop_child(child: BaseProcess, connection: Connection) -> None:
+    """End a child: at once where the other end of the connection is gone, else as soon as it has saved its state."""
+    try:
+        seconds = connection.recv()
+    except (EOFError, OSError):
+        child.kill()
+        return
+    child.terminate()
+    wait([child.sentinel, connection], seconds)  # the connection is closed when a second signal came
+
+
+def _import_packages(model: str) -> None:
+    """Import what an installed model needs, so that no clock runs meanwhile; a failure shows when it is trained."""
+    if is_file_model(model):
+        return
+    with suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in required_modules(model):
+            with suppress(Exception):  # a name that is no module, or a package that is broken
+                importlib.import_module(name)
+
+
+def _run_child(connection: Connection, job: Job, out: Path, waits: bool, pulse: Pulse, stack: IO[bytes]) -> None:
+    """In a child: one job, and its outcome into the connection."""
+    start_worker()
+    ignore_stop_signals()
+    signal.signal(signal.SIGTERM, pulse.ask_to_stop)  # the slot sends it
+    faulthandler.register(signal.SIGUSR1, stack)
+    set_workspace(replace(current_workspace(), progress=pulse.progress, should_stop=pulse.should_stop))
+    folder = job.run.folder(out)
+    answer: Any = None
+    try:
+        with lock_folder(folder, wait=waits) as mine:
+            if mine and not is_origin_busy(job, out, waits):
+                pulse.beat()
+                answer = attempt_job(job, out)
+    except SystemExit as left:
+        reason = f"it called sys.exit({'' if left.code is None else left.code})"
+        keep_failure(folder, reason)
+        answer = "failed", reason
+    except UnwritableError as error:
+        answer = "failed", f"{error.filename} cannot be written: {error.strerror}"
+    except BaseException as error:  # which a model raises and no `except Exception` sees
+        reason = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
+        keep_failure(folder, reason, traceback.format_exc())
+        answer = "failed", reason
+    connection.send(answer)
