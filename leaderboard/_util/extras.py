@@ -11,8 +11,8 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "figures": ("matplotlib",),
     "audit": ("pymatgen", "spglib", "moyopy", "safetensors", "ase", "matplotlib"),
     "models": (
-        "torch", "safetensors", "sklearn", "torch_geometric", "matgl", "alignn", "jarvis", "pymatgen", "moyopy", "ase",
-        "scipy",
+        "torch", "safetensors", "sklearn", "torch_geometric", "matgl", "alignn", "jarvis", "pymatgen", "spglib",
+        "moyopy", "ase", "scipy",
     ),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from asugnn.errors import InputError
+from leaderboard._util import require_packages
 from leaderboard.board import rank_rows, row_columns, row_records
 from leaderboard.data import parse_task, suite_tasks
 
@@ -53,6 +54,7 @@ def leaderboard(
         warnings.warn(note, stacklevel=2)
     columns, records = row_columns(rows), row_records(rows)
     if frame == "pandas":
+        require_packages(["pandas"], "")
         import pandas as pd
 
         return pd.DataFrame(records, columns=columns)
