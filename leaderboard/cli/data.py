@@ -9,7 +9,7 @@ import typer
 
 from asugnn.atomic_write import check_writable
 from asugnn.errors import InputError
-from leaderboard._util import require_packages
+from leaderboard._util import current_workspace, require_packages
 from leaderboard.cli.options import DataDir, print_words, progress_bars
 
 if TYPE_CHECKING:
@@ -190,7 +190,8 @@ def _print_source(source: Source) -> None:
     for name, folds in empty.items():
         print_words(f"note: {name}: {', '.join(folds.values())}: such a fold cannot be run", err=True)
     if not any(0 in folds for name, folds in empty.items() if "@" not in name):
-        typer.echo(f"Now: bench run {source.name} --model mean,forest")
+        named = f" --data-dir {folder}" if (folder := current_workspace().data) else ""
+        print_words(f"Now: bench run {source.name} --model mean,forest{named}")
 
 
 def _empty_sides(source: Source) -> dict[str, dict[int, str]]:

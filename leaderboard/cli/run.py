@@ -138,7 +138,8 @@ def run(
     if counts["done"] + counts["kept"]:
         print_board(runs, tasks, "table", preset)
     if counts["failed"]:
-        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above; the others are kept")
+        kept = "; the others are kept" if counts["failed"] < len(planned) else ""
+        raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above{kept}")
 
 
 def _run_planned(

@@ -54,6 +54,10 @@ def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
     as `named`, and if it is the one that made the run.
     """
     if not (stored.folder / "model").is_dir():
+        if stored.packaged:
+            raise InputError(
+                f"{stored.folder} is stored with the package, without its model: `bench run` trains it anew in ./runs"
+            )
         raise InputError(f"{stored.folder} has no folder 'model': delete its run.json and repeat `bench run`")
     stored.check_files("model")
     entry, code = stored.record.entry, stored.record.code

@@ -89,7 +89,7 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
         ("run --model mean --fold x", "--fold takes whole numbers separated by commas, not 'x'"),
         ("run --model mean --seed -1", "--seed takes whole numbers from 0, not '-1'"),
         ("run --model mean --device tpu", "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
-        ("run --model mean --jobs 0", "Invalid value for '--jobs'"),
+        ("run --model mean --jobs 0", "--jobs takes auto or a whole number from 1, not '0'"),
         ("run --pretrained all --set cgcnn.epochs=3", "leave one of them out"),
         ("leaderboard --format yaml", "'yaml' is not one of 'table', 'markdown', 'csv', 'json'"),
         ("errors --task open-dft/metal --by colour", "'colour' is not one of"),

@@ -31,8 +31,8 @@ def bench(*words: str, cwd: Path = LOCKED, **env: str) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("words", "path", "option"),
     [
-        ("run --model mean --task open-dft/metal", "runs", "--runs"),
-        ("run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine", "mine", "--runs"),
+        ("run --model mean --task open-dft/metal", "/sys/runs", "--runs"),
+        ("run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine", "/sys/mine", "--runs"),
         (f"submit {PREDICTIONS} --task open-dft/metal --name me", "runs", "--runs"),
         ("export --task open-dft/metal --out new", "new/participants/train.csv", "--out"),
         ("site --out new", "new", "--out"),

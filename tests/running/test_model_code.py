@@ -110,7 +110,7 @@ def test_all_that_a_model_imports_is_imported_before_its_clock_starts():
     code = """
 import sys
 from asugnn.model_registry import find_model
-from leaderboard.running.run_processes import _import_packages
+from leaderboard.running.run_slot import _import_packages
 for name in ("forest", "cgcnn"):
     _import_packages(name)
     find_model(name)

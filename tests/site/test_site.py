@@ -146,6 +146,8 @@ def test_a_run_page_holds_all_of_run_json(site: Path, root: Path):
     def leaves(value: object) -> list[str]:
         if isinstance(value, dict):
             return [leaf for inner in value.values() for leaf in leaves(inner)]
+        if isinstance(value, list):
+            return [leaf for inner in value for leaf in leaves(inner)]
         words = {"True": "yes", "False": "no", "None": "none"}
         return [words.get(str(value), str(value))]
 

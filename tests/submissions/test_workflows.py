@@ -289,7 +289,7 @@ def test_a_pull_request_is_scored_and_answered(checkout, prepared, github, tmp_p
         said = step("judge", "comment", "comment", home, **github, **whose, **temp)
         assert said.stdout.strip() == "commented on #12", said.stderr
     (comment,) = [c["body"] for c in GitHub.comments]
-    assert re.search(r"\| 1 \| \*\*`close`\*\*, submitted \| \*\*0\.010\*\* ", comment)
+    assert re.search(r"\| 1 \| \*\*`close`\*\*, submitted \| 0\.0100 ★ ", comment)
     assert "| **`average`**, submitted |" in comment
     assert comment.count("scored by the labels of the data set") == 3
     assert "there must be either predictions.csv or model.py" in comment
