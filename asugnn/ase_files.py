@@ -208,9 +208,10 @@ def _check_frames(text: str) -> str:
     lines = io.StringIO(text)
     number = frames = 0
     checked: list[str] = []
-    line = lines.readline()
-    while line.strip():
+    while line := lines.readline():
         number += 1
+        if not line.strip():  # between frames; ASE would stop there
+            continue
         if not re.fullmatch(r"\+?\d{1,9}", count := line.strip(), re.ASCII):
             raise InputError(f"line {number} is '{count[:40]}': it must be the number of atoms")
         check_limit(atoms := int(count), ATOMS, f"atoms in line {number}")
@@ -229,9 +230,12 @@ def _check_frames(text: str) -> str:
             checked.append(line := _translate_atom(line))
             _check_atom(line.split(), kinds, number + present + 2)
         number += atoms + bool(comment)
+        place = lines.tell()
         while (line := lines.readline()).lstrip().startswith("VEC"):
             number += 1
             checked.append(line)
+            place = lines.tell()
+        lines.seek(place)
     return "".join(checked)
 
 

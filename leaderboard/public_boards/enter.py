@@ -90,7 +90,7 @@ def _enter_fold(
     if oddity := _compare_labels(stored, truth):
         notes.append(f"{entry.model} on {task.name}: {oddity}")
     published = PublishedReference(
-        entry.board, entry.name, entry.sha256, commit, entry.authors, entry.reference, stored.stated, classes
+        entry.board, entry.name, entry.sha256, commit, entry.authors, entry.reference, _sensible(stored.stated), classes
     )
     folder = run.folder(root)
     data = load_dataset(task.source)
@@ -111,6 +111,11 @@ def _enter_fold(
     return True
 
 
+def _sensible(stated: Mapping[str, float]) -> dict[str, float]:
+    """The stated scores that can be scores: an odd one says nothing about the predictions."""
+    return {name: value for name, value in stated.items() if 0 <= value < 1e12}
+
+
 def _is_entered(run: Run, root: Path, identity: Mapping[str, Any]) -> bool:
     """Whether these predictions are stored already, undamaged."""
     with suppress(InputError):
@@ -123,6 +128,8 @@ def _is_entered(run: Run, root: Path, identity: Mapping[str, Any]) -> bool:
 def _join(stored: FoldEntry, truth: GroundTruth, task: Task) -> tuple[Floats, bool]:
     """Predictions (n,) in the order of the ground truth, and whether they are classes; raises `InputError`."""
     known = stored.predictions
+    if not isinstance(known, Mapping):
+        raise InputError("its predictions are not an object that gives each id a number")
     if missing := [name for name in truth.ids if name not in known]:
         raise InputError(f"{len(missing):,} of {len(truth.ids):,} test ids are missing, such as '{missing[0]}'")
     if len(known) > len(truth.ids):

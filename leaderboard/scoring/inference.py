@@ -172,7 +172,9 @@ def group_variance(influence: Floats, scale: Scale) -> Variance:
     share, groups_per_degree = DEGREES[scale]
     most = (n - 1) / groups_per_degree
     dof = min(most, share * 2 * n / (kurtosis - 1)) if kurtosis > 1 else most
-    return Variance(float(squares.sum()) * largest**2 * n / (n - 1), max(1.0, dof))
+    with np.errstate(over="ignore"):  # infinite for a diverged prediction, which then has no interval
+        value = float(squares.sum() * np.square(largest) * n / (n - 1))
+    return Variance(value, max(1.0, dof))
 
 
 def seed_variance(runs: Sequence[float], folds: Sequence[int]) -> Variance | None:

@@ -388,3 +388,12 @@ def test_real_crystals_survive_every_format(tmp_path, data):
             folder.mkdir()
             ((_, crystal),) = read_crystals(written(folder, structure, ending)).items()
             assert equivalent(crystal, structure) if ending == ".sym.cif" else same(crystal, structure)
+
+
+def test_frames_after_a_blank_line_are_read(tmp_path):
+    """ASE stops there, without a word."""
+    frame = '1\nLattice="3 0 0 0 3 0 0 0 {}" pbc="T T T"\nCu 0 0 0\n'
+    for text in (frame.format(3) + "\n" + frame.format(4), "\n" + frame.format(3) + "\n\n" + frame.format(4) + "\n"):
+        (tmp_path / "two.xyz").write_text(text)
+        crystals = read_crystals(tmp_path / "two.xyz")
+        assert [c.lattice[2, 2] for c in crystals.values()] == [3, 4]

@@ -111,6 +111,8 @@ def test_an_exported_run_read_back_has_the_same_score_to_the_last_bit(board: Pat
         (lambda f: f["fold_3"]["data"].update(x=1.0), "1 ids outside its test set, such as 'x'"),
         (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): None}), "is not a finite number"),
         (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): "much"}), "'much' is not a finite"),
+        (lambda f: f["fold_3"].update(data=None), "its predictions are not an object"),
+        (lambda f: f["fold_3"].update(data=list(f["fold_3"]["data"])), "its predictions are not an object"),
     ],
 )
 def test_a_fold_that_is_not_that_of_the_task_is_left_out_and_named(board: Path, tmp_path: Path, change, sentence: str):
@@ -119,6 +121,11 @@ def test_a_fold_that_is_not_that_of_the_task_is_left_out_and_named(board: Path, 
     assert counts == {"theirs": 4}
     assert f"theirs on {TASK}, fold 3 is not entered: " in note
     assert sentence in note
+
+
+def test_an_odd_stated_score_costs_no_predictions(board: Path, tmp_path: Path):
+    store(board, entry_of(lambda f: f["fold_3"]["scores"].update(mae=float("nan"))))
+    assert enter(board, tmp_path / "runs") == ({"theirs": 5}, [])
 
 
 def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_entered(board: Path, tmp_path: Path):

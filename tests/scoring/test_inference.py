@@ -282,3 +282,14 @@ def test_scoring_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_prediction_of_a_diverged_model_has_a_value_and_no_interval():
+    """Its square is no number, and ended the board of all models."""
+    y = np.linspace(0, 1, 60)
+    p = y.copy()
+    p[0] = 1e200
+    fold = PredictedFold(y, p, tuple(map(str, range(60))))
+    mae = estimate_metrics("regression", [fold])["mae"]
+    assert mae.value == pytest.approx(1e200 / 60)
+    assert (mae.low, mae.high) == (None, None)
