@@ -212,3 +212,9 @@ def test_the_notebook_prints_what_is_stored_in_it():
     stored = json.loads(run_notebook.NOTEBOOK.read_text(encoding="utf-8"))
     assert run_notebook.notebook_text(run_notebook.run_cells(stored)) == run_notebook.notebook_text(stored)
     assert sum(bool(cell.get("outputs")) for cell in stored["cells"]) >= 5
+
+
+@pytest.mark.parametrize("call", [leaderboard.task, leaderboard.leaderboard])
+def test_a_name_that_is_no_text_is_told(call):
+    with pytest.raises(InputError, match="not by a NoneType"):
+        call(None)

@@ -25,6 +25,8 @@ def task(name: str) -> BenchTask:
 
     Data sets outside the package are looked for in the folder that BENCH_DATA names.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a task is named by a text such as 'open-dft/band-gap', not by a {type(name).__name__}")
     return BenchTask(parse_task(name))
 
 

@@ -45,6 +45,8 @@ def leaderboard(
     command prints as a note, such as a run that cannot be read, is given as a warning. Raises `InputError` for an
     unknown name, or a folder that does not exist.
     """
+    if not isinstance(name, str):
+        raise InputError(f"a suite or task is named by a text such as 'open-dft', not by a {type(name).__name__}")
     root = None if runs is None else Path(runs)
     if root is not None and not root.is_dir():
         raise InputError(f"there is no folder '{root}': `bench run --out` makes one")

@@ -178,7 +178,7 @@ def import_(
 
 def _print_source(source: Source) -> None:
     """Print the size, tasks and splits of a data set that was just written, and the command to run it."""
-    from leaderboard.data import EXCLUSIONS_FILE, read_exclusions, suite_tasks
+    from leaderboard.data import EXCLUSIONS_FILE, load_dataset, read_exclusions, suite_tasks
     from leaderboard.splitting import list_rules, split_size
 
     named = ", ".join(task.name for task in suite_tasks(source.name))
@@ -189,7 +189,11 @@ def _print_source(source: Source) -> None:
     empty = {} if source.command else _empty_sides(source)
     for name, folds in empty.items():
         print_words(f"note: {name}: {', '.join(folds.values())}: such a fold cannot be run", err=True)
-    if not any(0 in folds for name, folds in empty.items() if "@" not in name):
+    if not load_dataset(source).has_crystals:
+        print_words(
+            "There are labels without crystals: `bench score` and `bench published` work, no model can be trained"
+        )
+    elif not any(0 in folds for name, folds in empty.items() if "@" not in name):
         named = f" --data-dir {folder}" if (folder := current_workspace().data) else ""
         print_words(f"Now: bench run {source.name} --model mean,forest{named}")
 

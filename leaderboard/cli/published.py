@@ -50,7 +50,8 @@ def published(
         if folds:
             typer.echo(f"{model}: {folds} {'fold' if folds == 1 else 'folds'}")
     if not any(counts.values()):
-        raise InputError(f"no entry of {board} has one of these tasks: {', '.join(t.name for t in tasks)}")
+        named = ", ".join(t.name for t in tasks)
+        raise InputError(f"nothing was entered: no entry of {board} has one of these tasks, or none fits: {named}")
     where = f" --runs {runs}" if runs else ""
     typer.echo(f"{sum(counts.values())} folds of {sum(map(bool, counts.values()))} entries are on the board: "
                f"bench leaderboard {f'--task {task}' if task else board}{where}")  # fmt: skip

@@ -57,6 +57,13 @@ class Dataset:
         """Whether it has crystals, or labels alone."""
         return set(LAYOUT) <= set(self.table.columns)
 
+    def require_crystals(self) -> None:
+        """Raise `InputError` where there are labels alone."""
+        if not self.has_crystals:
+            raise InputError(
+                f"data set {self.source.name} has labels without crystals here: {crystals_hint(self.source)}"
+            )
+
     def groups(self, ids: Iterable[str]) -> tuple[str, ...]:
         """The reduced formula of each id: rows of one formula are split together, and vary together.
 
@@ -72,10 +79,7 @@ class Dataset:
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
         """The crystals of some ids; raises `InputError` that names the first invalid one, or where there are none."""
-        if not self.has_crystals:
-            raise InputError(
-                f"data set {self.source.name} has labels without crystals here: {crystals_hint(self.source)}"
-            )
+        self.require_crystals()
         names = list(ids)
         selected = self.table[[self.rows[i] for i in names]]
         columns = (selected[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))

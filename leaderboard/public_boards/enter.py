@@ -50,11 +50,14 @@ def enter_published(
         raise InputError(f"'{checkout}' holds no entry of {board}: there is no {form.pattern} in it")
     load_truth: LoadTruth = cache(load_ground_truth)
     counts: dict[str, int] = {}
+    folder_of: dict[str, str] = {}  # of each model
     notes: list[str] = []
     with show_progress("entries", len(folders)) as bar:
         for folder in folders:
             try:
                 for entry in form.read_entries(folder):
+                    if folder_of.setdefault(entry.model, folder.name) != folder.name:
+                        raise InputError(f"its model is called {entry.model}, as that of {folder_of[entry.model]}")
                     for task in tasks:
                         for fold, stored in sorted(entry.folds.get(_name(task), {}).items()):
                             entered = _enter_fold(entry, commit, task, fold, stored, root, load_truth, notes)

@@ -102,6 +102,7 @@ def _list_folds(
     out = []
     for task in tasks:
         data = load_dataset(task.source)
+        data.require_crystals()
         split = read_split(data, task.rule)
         empty = find_empty_sides(split, data, task.target, sides)
         usual = split.folds if task.rule == OFFICIAL else [0]

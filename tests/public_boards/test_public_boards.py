@@ -128,6 +128,14 @@ def test_an_odd_stated_score_costs_no_predictions(board: Path, tmp_path: Path):
     assert enter(board, tmp_path / "runs") == ({"theirs": 5}, [])
 
 
+def test_two_entries_of_one_model_are_not_one(board: Path, tmp_path: Path):
+    store(board, entry_of())
+    store(board, entry_of(), ENTRY.replace("matbench_v0.1_", ""))
+    counts, (note,) = enter(board, tmp_path / "runs")
+    assert counts == {"theirs": 5}
+    assert "its model is called theirs, as that of" in note
+
+
 def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_entered(board: Path, tmp_path: Path):
     store(board, entry_of())
     store(board, {"tasks": {JDFT: {}}}, "benchmarks/matbench_v0.1_other")
@@ -172,7 +180,7 @@ def test_the_command_says_what_it_enters_and_what_it_does_not_know(board: Path):
     with pytest.raises(InputError, match="there is no folder"):
         runner.invoke(app, [*words, str(board / "nowhere")], catch_exceptions=False)
     store(board, {"tasks": {}})
-    with pytest.raises(InputError, match=f"no entry of matbench has one of these tasks: {TASK}"):
+    with pytest.raises(InputError, match=f"no entry of matbench has one of these tasks, or none fits: {TASK}"):
         runner.invoke(app, [*words, str(board)], catch_exceptions=False)
     with pytest.raises(InputError, match="open-dft/metal: not a task of matbench"):
         runner.invoke(app, ["published", "matbench", "--task", "open-dft/metal"], catch_exceptions=False)
