@@ -274,7 +274,8 @@ def run_of_folder(folder: Path) -> Run:
 def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
     """Store why a run failed as error.txt: a sentence in the first line, then perhaps a traceback."""
     with suppress(OSError):  # the reason is told on the terminal anyway
-        write_text(folder / "error.txt", f"{sentence}\n{details}")
+        text = f"{sentence}\n{details}".encode("utf-8", "backslashreplace")  # a reason may hold halves of characters
+        write_text(folder / "error.txt", text.decode("utf-8"))
 
 
 def list_failures(root: Path | None) -> list[tuple[Run, str]]:

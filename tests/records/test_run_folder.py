@@ -11,7 +11,16 @@ from asugnn import InputError
 from leaderboard._util.locks import lock_folder
 from leaderboard._util.names import SAFE_NAME
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.run_folder import Run, find_run, list_runs, read_history, row_name, write_record
+from leaderboard.records.run_folder import (
+    Run,
+    find_run,
+    keep_failure,
+    list_failures,
+    list_runs,
+    read_history,
+    row_name,
+    write_record,
+)
 from leaderboard.records.submission_log import SubmissionLog
 
 RUN = Run(parse_task("open-dft/metal"), "quick", "mean", 0, 3)
@@ -119,3 +128,8 @@ def test_a_forged_log_is_read_by_type(change: dict[str, object], tmp_path: Path)
     log.append({"task": "open-dft/metal", "fold": 0, "name": "a", **change})
     with pytest.raises(InputError, match=r"line 1.* was changed"):
         log.count_tries()
+
+
+def test_a_reason_with_half_a_character_is_kept(tmp_path: Path):
+    keep_failure(RUN.folder(tmp_path), "ValueError: boom \ud800")
+    assert list_failures(tmp_path) == [(RUN, "ValueError: boom \\ud800")]
