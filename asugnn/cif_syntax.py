@@ -76,9 +76,12 @@ def split_cif(text: str) -> Iterator[CifBlock]:
     line, counted = 1, 0
     for start, end in pairwise(starts):
         line, counted = line + text.count("\n", counted, start), start
-        if re.search(r"^\s*_atom_site[_.](fract|cartn|label)", body := text[start:end], re.MULTILINE | re.IGNORECASE):
+        # The word may also stand in a comment or a text field: the tags of the block decide.
+        if re.search(r"\s_atom_site[_.](fract|cartn|label)", body := text[start:end], re.IGNORECASE):
             check_limit(len(body), CIF_BLOCK_BYTES, "bytes in one data block")
-            yield _parse_block(body, line, cif2)
+            block = _parse_block(body, line, cif2)
+            if any(re.match(r"_atom_site[_.](fract|cartn|label)", tag) for tag in [*block.values, *block.faults]):
+                yield block
 
 
 def _find_block_starts(text: str, cif2: bool) -> list[int]:

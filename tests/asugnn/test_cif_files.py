@@ -332,3 +332,16 @@ def test_a_packed_file_is_bounded(tmp_path, monkeypatch):
     (tmp_path / "b.cif.gz").write_bytes(b"no gzip")
     with pytest.raises(InputError, match="it is no gzip file, or a damaged one"):
         read_crystals(tmp_path / "b.cif.gz")
+
+
+def test_a_block_whose_atom_tags_begin_no_line_is_read(tmp_path):
+    """It was dropped without a word where another block was read; in a comment the words mean nothing."""
+    cell = "_cell_length_a 4\n_cell_length_b 4\n_cell_length_c {}\n" + "".join(
+        f"_cell_angle_{angle} 90\n" for angle in ("alpha", "beta", "gamma")
+    )
+    tags = "_atom_site_label _atom_site_fract_x _atom_site_fract_y _atom_site_fract_z"
+    atoms = "\nCu 0 0 0\n"
+    blocks = ("loop_\n" + tags.replace(" ", "\n"), "loop_ " + tags)
+    text = "".join(f"data_{i}\n{cell.format(4 + i)}{head}{atoms}" for i, head in enumerate(blocks))
+    (tmp_path / "two.cif").write_text(text + "data_note\n# no _atom_site_label here\n_journal_year 2026\n")
+    assert [c.lattice[2, 2] for c in read_crystals(tmp_path / "two.cif").values()] == [4, 5]
