@@ -62,8 +62,19 @@ class Variance:
         """The variance of a sum of independent deviations (Welch-Satterthwaite)."""
         if not (self.value and other.value):
             return max(self, other, key=lambda v: v.value)
-        total = self.value + other.value
-        return Variance(total, total**2 / (self.value**2 / self.dof + other.value**2 / other.dof))
+        values, dofs = (np.array([getattr(v, name) for v in (self, other)]) for name in ("value", "dof"))
+        return Variance(self.value + other.value, float(total_dof(values, dofs)))
+
+
+def total_dof(values: Floats, dofs: Floats) -> Floats:
+    """The degrees of freedom (...) of a sum of independent variances (k, ...), each with its own (Welch-Satterthwaite).
+
+    nan where the sum is zero or infinite.
+    """
+    with np.errstate(invalid="ignore"):
+        shares = values / values.sum(axis=0)
+    out: Floats = 1 / (shares**2 / dofs).sum(axis=0)
+    return out
 
 
 @dataclass(frozen=True)
@@ -172,9 +183,7 @@ def group_variance(influence: Floats, scale: Scale) -> Variance:
     share, groups_per_degree = DEGREES[scale]
     most = (n - 1) / groups_per_degree
     dof = min(most, share * 2 * n / (kurtosis - 1)) if kurtosis > 1 else most
-    with np.errstate(over="ignore"):  # infinite for a diverged prediction, which then has no interval
-        value = float(squares.sum() * np.square(largest) * n / (n - 1))
-    return Variance(value, max(1.0, dof))
+    return Variance(float(squares.sum() * np.square(largest) * n / (n - 1)), max(1.0, dof))
 
 
 def seed_variance(runs: Sequence[float], folds: Sequence[int]) -> Variance | None:
@@ -192,6 +201,7 @@ def fold_variance(runs: Sequence[float]) -> Variance:
     return Variance(float(np.var(runs, ddof=1)) / len(runs), len(runs) - 1)
 
 
+@np.errstate(over="ignore")  # a variance may be infinite, of a model that diverged
 def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
     """The estimate with its interval, or with the reason why there is none."""
     if metric.scale is None:
@@ -205,6 +215,8 @@ def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
     elif len(estimate.folds) > 1:
         variances.append(fold_variance(estimate.runs))
     ends = [found for v in variances if (found := student_interval(estimate.value, v, metric.scale))]
+    if not np.isfinite([v.value for v in variances]).all():
+        return replace(estimate, reason="its errors are too large for an interval")
     if not ends:
         return replace(estimate, reason="its test crystals do not vary enough for an interval")
     return replace(estimate, low=min(low for low, _ in ends), high=max(high for _, high in ends))

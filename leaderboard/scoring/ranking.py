@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asugnn.crystal import Floats
-from leaderboard.scoring.inference import LEVEL, Estimate, Variance, seed_variance
+from leaderboard.scoring.inference import LEVEL, Estimate, Variance, seed_variance, total_dof
 from leaderboard.scoring.student_t import t_p_values
 
 MIN_GROUPS = 6  # with fewer, models are never told apart
@@ -78,6 +78,7 @@ def paired_p_value(a: Estimate, b: Estimate) -> float:
     return float(paired_p_values([a, b])[0])
 
 
+@np.errstate(over="ignore")  # a variance may be infinite, of a model that diverged: it is told apart from none
 def paired_p_values(estimates: Sequence[Estimate]) -> Floats:
     """The p-values (k (k - 1) / 2,) of all pairs of k models, in the order of `itertools.combinations`.
 
@@ -93,8 +94,8 @@ def paired_p_values(estimates: Sequence[Estimate]) -> Floats:
     dof = np.minimum(groups[first], groups[second]) - 1
     total = error + own[first] + own[second]
     with np.errstate(all="ignore"):
-        parts = error**2 / dof + own[first] ** 2 / own_dof[first] + own[second] ** 2 / own_dof[second]
-        both = np.where(parts > 0, total**2 / parts, dof)  # degrees of freedom (Welch-Satterthwaite)
+        parts = np.stack([error, own[first], own[second]]), np.stack([dof, own_dof[first], own_dof[second]])
+        both = np.where(total > 0, total_dof(*parts), dof)
     p = _t_test(abs(values[first] - values[second]), total, both)
     p = np.maximum(p, _fold_p_values(estimates)[first, second])
     return np.where(tested & np.isfinite(error), p, 1.0)

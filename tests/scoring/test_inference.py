@@ -9,10 +9,12 @@ from pathlib import Path
 import interval_coverage
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from leaderboard.scoring import inference
-from leaderboard.scoring.inference import FEWEST_GROUPS, PredictedFold, Variance, estimate_metrics
+from leaderboard.scoring.inference import FEWEST_GROUPS, PredictedFold, Variance, estimate_metrics, total_dof
 from leaderboard.scoring.metrics import DOMINATED, METRICS
 from leaderboard.scoring.ranking import paired_p_value
 from leaderboard.scoring.student_t import t_p_values, t_quantile
@@ -284,12 +286,26 @@ def test_scoring_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_prediction_of_a_diverged_model_has_a_value_and_no_interval():
-    """Its square is no number, and ended the board of all models."""
+@pytest.mark.parametrize("seeds", [1, 2])
+@pytest.mark.parametrize("size", [1e100, 1e160, 1e200])
+def test_a_prediction_of_a_diverged_model_has_a_value(seeds: int, size: float):
+    """The square of its variance is no number, and ended the board of all models."""
     y = np.linspace(0, 1, 60)
     p = y.copy()
-    p[0] = 1e200
+    p[0] = size
     fold = PredictedFold(y, p, tuple(map(str, range(60))))
-    mae = estimate_metrics("regression", [fold])["mae"]
-    assert mae.value == pytest.approx(1e200 / 60)
-    assert (mae.low, mae.high) == (None, None)
+    close = estimate_metrics("regression", [PredictedFold(y, y + 0.1 * (-1) ** np.arange(60), fold.groups)] * seeds)
+    far = estimate_metrics("regression", [fold] * (seeds - 1) + [PredictedFold(y, y - 1e3 * (p - y), fold.groups)])
+    assert far["mae"].value is not None and far["mae"].value > size / 61
+    assert 0 <= paired_p_value(close["mae"], far["mae"]) <= 1
+    alone = estimate_metrics("regression", [fold])["mae"]
+    assert alone.value == pytest.approx(size / 60)
+    if size > 1e155:
+        assert (alone.low, alone.high) == (None, None)
+        assert (far["mae"].low, far["mae"].reason) == (None, "its errors are too large for an interval")
+
+
+@given(st.lists(st.tuples(st.floats(1e-6, 1e6), st.floats(1, 100)), min_size=2, max_size=4))
+def test_degrees_of_freedom_are_those_of_welch_and_satterthwaite(parts: list[tuple[float, float]]):
+    values, dofs = np.array(parts).T
+    assert total_dof(values, dofs) == pytest.approx(values.sum() ** 2 / (values**2 / dofs).sum())
