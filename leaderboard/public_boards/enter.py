@@ -93,7 +93,7 @@ def _enter_fold(
     if oddity := _compare_labels(stored, truth):
         notes.append(f"{entry.model} on {task.name}: {oddity}")
     published = PublishedReference(
-        entry.board, entry.name, entry.sha256, commit, entry.authors, entry.reference, _sensible(stored.stated), classes
+        entry.board, entry.name, entry.sha256, commit, entry.authors, entry.reference, stored.stated, classes
     )
     folder = run.folder(root)
     data = load_dataset(task.source)
@@ -112,11 +112,6 @@ def _enter_fold(
         finished = datetime.now(UTC).isoformat("T", "seconds")
         write_record(folder, {**about, **identity, "counts": {"test": len(p)}, "seconds": {}, "finished": finished})
     return True
-
-
-def _sensible(stated: Mapping[str, float]) -> dict[str, float]:
-    """The stated scores that can be scores: an odd one says nothing about the predictions."""
-    return {name: value for name, value in stated.items() if 0 <= value < 1e12}
 
 
 def _is_entered(run: Run, root: Path, identity: Mapping[str, Any]) -> bool:

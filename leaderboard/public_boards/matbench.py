@@ -68,7 +68,8 @@ def _read_fold(item: tuple[str, Any]) -> tuple[int, FoldEntry]:
     key, fold = item
     scores = fold.get("scores") or {}
     stated = {ours: float(scores[theirs]) for theirs, ours in METRICS.items() if scores.get(theirs) is not None}
-    return int(key.removeprefix("fold_")), FoldEntry(fold["data"], stated)
+    sensible = {name: value for name, value in stated.items() if 0 <= value < 1e12}  # an odd one costs no predictions
+    return int(key.removeprefix("fold_")), FoldEntry(fold["data"], sensible)
 
 
 def _write_entry(out: Path, model: str, results: Results) -> list[Path]:
