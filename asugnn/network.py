@@ -101,11 +101,15 @@ class Network(nn.Module):
         """Build a convolution with random weights."""
         return Convolution()
 
+    def read_edges(self, batch: Mapping[str, Any], layout: PackedLayout) -> Mapping[str, Any]:
+        """Take the edges of a batch, by adjacency, as the convolutions and the codecs need them."""
+        return {name: PairEdges.from_values(EDGES[name](batch), layout) for name in {"asuam", *self.adjacencies}}
+
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
         """Map a batch of `pack_batch` to values (B,), in the order of its inputs."""
         layout = PackedLayout(batch["groups"], batch.get("place"), batch["crystal"])
         with torch.no_grad():
-            edges = {name: PairEdges.from_values(EDGES[name](batch), layout) for name in {"asuam", *self.adjacencies}}
+            edges = self.read_edges(batch, layout)
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
@@ -113,7 +117,8 @@ class Network(nn.Module):
         g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
         for codec in self.codecs:
             x = codec(x, edges["asuam"], g, layout)  # (A, d)
-        crystal = self.readout(self.norm(x).to(self.norm.weight.dtype), layout)  # (B, 2d)
+        count = batch["multiplicity"].log() if "multiplicity" in batch else None  # (A,)
+        crystal = self.readout(self.norm(x).to(self.norm.weight.dtype), layout, count)  # (B, 2d)
         out: Tensor = self.head(crystal).squeeze(-1)  # (B,)
         return out.index_select(0, batch["order"])
 

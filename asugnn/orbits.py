@@ -19,7 +19,7 @@ one crystal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ class OrbitEdges:
     """The edges of a batch of orbits; E of them between P pairs of orbits.
 
     values
-        (E, 12) by adjacency: the Gaussians of a distance, or ones.
+        (E, 12) the Gaussians of a distance, or ones.
     centre, other, pair
         (E,) the two orbits, and the pair of orbits.
     weight
@@ -78,7 +78,7 @@ class OrbitEdges:
         (K,) the share of all atoms that an orbit has, and their number.
     """
 
-    values: Mapping[str, Tensor]
+    values: Tensor
     centre: Tensor
     other: Tensor
     pair: Tensor
@@ -90,14 +90,14 @@ class OrbitEdges:
     atoms: Tensor
 
     @classmethod
-    def from_batch(cls, batch: Mapping[str, Any]) -> OrbitEdges:
-        """Take the edges of a batch of `pack_orbits`."""
+    def from_batch(cls, batch: Mapping[str, Any]) -> dict[str, OrbitEdges]:
+        """Take the edges of a batch of `pack_orbits`, by adjacency."""
         centre, other, distance, multiplicity = (batch[x] for x in ("centre", "other", "distance", "multiplicity"))
         asuam = (1 / distance.clamp(min=1 / MAX_WEIGHT)).clamp(max=MAX_WEIGHT)
         values = {"asuam": asuam_edges(asuam, centre == other), "dam": gaussian_expansion(distance)}
         pairs = batch["weight"] * multiplicity[centre]  # (E,)
-        return cls(
-            values=values,
+        shared = cls(
+            values=values["dam"],
             centre=centre,
             other=other,
             pair=batch["pair"],
@@ -108,10 +108,11 @@ class OrbitEdges:
             atom_share=multiplicity / multiplicity.sum(),
             atoms=multiplicity.sum(),
         )
+        return {name: replace(shared, values=of_edges) for name, of_edges in values.items()}
 
     def structural_term(self, structure: Callable[[Tensor], Tensor]) -> Tensor:
         """Compute what is added to the scores of pairs of orbits (P, H): `structure` maps values to terms (E, H)."""
-        term = structure(self.values["asuam"])
+        term = structure(self.values)
         index = self.pair[:, None].expand_as(term)
         highest = term.detach().new_full((self.pairs, term.shape[1]), -torch.inf)
         highest = highest.scatter_reduce(0, index, term.detach(), "amax")  # (P, H)
@@ -126,11 +127,11 @@ class OrbitConvolution(Convolution):
     def __init__(self) -> None:
         super().__init__(WeightedNorm)
 
-    def forward(self, x: Tensor, edges: OrbitEdges, adjacency: str) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, edges: OrbitEdges, layout: PackedLayout) -> Tensor:  # type: ignore[override]
         """Update orbits x (K, 64)."""
         with torch.autocast(x.device.type, enabled=False):
             w_centre, w_partner, w_edge = self.split_weight()
-            z = edges.values[adjacency] @ w_edge.T  # (E, 128)
+            z = edges.values @ w_edge.T  # (E, 128)
             z = z + (x @ w_centre.T).index_select(0, edges.centre) + (x @ w_partner.T).index_select(0, edges.other)
             gate, core = self.pair_norm(z, edges.share, edges.count).chunk(2, dim=1)  # (E, 64) each
             message = torch.sigmoid(gate) * functional.softplus(core) * edges.weight[:, None]
@@ -145,19 +146,5 @@ class OrbitNetwork(Network):
     def new_convolution(self) -> nn.Module:
         return OrbitConvolution()
 
-    def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Map a batch of `pack_orbits` to values (B,), in the order of its inputs."""
-        layout = PackedLayout(batch["groups"], None, batch["crystal"])
-        with torch.no_grad():
-            edges = OrbitEdges.from_batch(batch)
-        x = self.atoms(batch["nodes"])  # (K, 64)
-        for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
-            x = convolve(x, edges, adjacency)  # (K, 64)
-        x = self.widen(x)  # (K, d)
-        g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
-        for codec in self.codecs:
-            x = codec(x, edges, g, layout)  # (K, d)
-        x = self.norm(x).to(self.norm.weight.dtype)
-        crystal = self.readout(x, layout, batch["multiplicity"].log())  # (B, 2d)
-        out: Tensor = self.head(crystal).squeeze(-1)  # (B,)
-        return out.index_select(0, batch["order"])
+    def read_edges(self, batch: Mapping[str, Any], layout: PackedLayout) -> Mapping[str, OrbitEdges]:
+        return OrbitEdges.from_batch(batch)

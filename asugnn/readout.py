@@ -46,8 +46,9 @@ class Recurrent(nn.Module):
         self.gru = nn.GRU(width, width, bidirectional=True)
         self.weight = nn.Linear(2 * width, 1, bias=False)
 
-    def forward(self, x: Tensor, layout: PackedLayout) -> Tensor:
-        """Pool atoms (A, d) to crystals (B, 2d)."""
+    def forward(self, x: Tensor, layout: PackedLayout, count: Tensor | None = None) -> Tensor:
+        """Pool atoms (A, d) to crystals (B, 2d); a row stands for one atom, so there is no `count`."""
+        assert count is None
         with torch.autocast(x.device.type, enabled=False):
             crystals = torch.split(x, torch.bincount(layout.crystal).tolist())
             states, _ = self.gru(nn.utils.rnn.pack_sequence(list(crystals), enforce_sorted=False))
