@@ -67,11 +67,6 @@ class CoGN(TorchModel):
     def network(self) -> nn.Module:
         return _network(self)
 
-    def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        import torch
-
-        return torch.optim.Adam(network.parameters(), lr=self.learning_rate, fused=True)
-
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
         import torch
 
