@@ -45,7 +45,7 @@ class CoGN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 60, "updates": 3000, "batch_size": 32},
-        "hours": {"epochs": 80, "batch_size": 64, "learning_rate": 1e-3},
+        "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 1e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
@@ -99,8 +99,8 @@ def _network(model: CoGN) -> nn.Module:
             z = functional.linear(bond, w_bond, self.first.bias)  # (e, F)
             z = z + functional.linear(x, w_centre).index_select(0, batch["centre"])
             z = z + functional.linear(x, w_other).index_select(0, batch["other"])
-            message = self.message(z) * batch["weight"][:, None]  # (e, F)
-            total = torch.zeros_like(x).index_add(0, batch["centre"], message.to(x.dtype))  # (k, F)
+            message = self.message(z).to(x.dtype) * batch["weight"][:, None]  # (e, F)
+            total = torch.zeros_like(x).index_add(0, batch["centre"], message)  # (k, F)
             out: Tensor = x + self.update(total)
             return out
 
@@ -121,7 +121,8 @@ def _network(model: CoGN) -> nn.Module:
 
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
             numbers, multiplicity = batch["numbers"].long(), batch["multiplicity"]  # (k,)
-            x = self.atom(torch.cat([self.learnt.weight, self.elements], dim=1)).index_select(0, numbers)  # (k, F)
+            elements = torch.cat([self.learnt.weight, self.elements], dim=1)
+            x = self.atom(elements).to(multiplicity.dtype).index_select(0, numbers)  # (k, F), never in half precision
             gaussians = torch.exp(-((batch["distance"][:, None] - self.centres) ** 2) / self.wide)  # (e, 32)
             bond = self.bond(gaussians)  # (e, F)
             for block in self.blocks:
