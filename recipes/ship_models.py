@@ -47,13 +47,13 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     sides = fold_sides(read_split(dataset, task.rule), dataset, target, stored.run.fold)
     domain = describe_domain(dataset.crystals(sides.train))
     _, model = load_run_model(run)
-    crystals = dataset.crystals(sides.val)
-    y, predicted = np.array([labels[i] for i in sides.val]), model.predict(crystals)
+    crystals = dataset.crystals(sides.validate)
+    y, predicted = np.array([labels[i] for i in sides.validate]), model.predict(crystals)
     if target.kind == "binary":
         calibration = calibrate_classes(predicted, y)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
-        calibration = calibrate(sides.val, np.abs(y - predicted), terms)
+        calibration = calibrate(sides.validate, np.abs(y - predicted), terms)
     seed = stored.run.seed
     card = Card(
         target=target.name,
@@ -76,7 +76,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     card = replace(card, measured=_measure(card, test, y, predicted))
     folder = out / target.name
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(run / "model", folder)
+    shutil.copytree(run / "model", folder, copy_function=shutil.copyfile)  # readable by all
     write_card(folder, card)
     return card
 

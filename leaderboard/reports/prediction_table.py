@@ -42,7 +42,9 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
         table.add_column(f"{target.replace('-', ' ')}\n{unit or 'probability'}", justify="right", no_wrap=True)
     for name, of_target in by_crystal.items():
         table.add_row(words_cell(name), *(_cell(p) for p in of_target.values()))
-    notes = [f"below each number: the interval that holds {LEVEL:.0%} of the values of crystals like those of training"]
+    notes = [
+        f"below each number: the interval that holds {100 * LEVEL:.0f} % of values, for crystals like those of training"
+    ]
     if any(p.classes for p in predictions):
         notes.append("below each probability: the classes that cannot be excluded at that level")
     reasons: dict[str, list[str]] = {}
