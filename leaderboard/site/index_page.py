@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from leaderboard._util import safe_name
 from leaderboard.board import MetricValue, Row, overview
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
@@ -26,10 +27,14 @@ from leaderboard.reports import (
 )
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
-from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
-from leaderboard.site.view_model import SiteBoard, SiteData, page_of_run, page_of_task
+from leaderboard.site.models_page import card_of_row
+from leaderboard.site.provenance import provenance_values
+from leaderboard.site.svg_figures import COSTS, KINDS, cost_figure, interval_bar, interval_span
+from leaderboard.site.view_model import SiteBoard, SiteData, address, anchor_of_row, page_of_run, page_of_task
 
 BAR = 112  # width of an interval bar
+UNRANKED = "○"
+UNRANKED_NOTE = f"{UNRANKED}: not ranked, and so neither better nor worse than other rows"
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class BoardCell:
     interval: str
     bar: Markup
     best: bool  # whether it is marked: not significantly worse than the best, while others are
+    ranked: bool
     page: str  # of the row's first run
     also: str = ""  # another metric, in words
 
@@ -55,7 +61,8 @@ def index_values(stored: SiteData) -> dict[str, Any]:
         "boards": [_board_values(stored, board) for board in stored.boards],
         "menu": menu,
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
-        "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), best, 44) for best in (True, False)],
+        "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), kind, 44) for kind in KINDS],
+        "provenance": provenance_values(stored.shown_runs),
         "absent": stored.absent,
         "notes": stored.notes,
     }
@@ -69,13 +76,17 @@ def board_cell(
     text = html_number(value.value)
     if row.spread and value.value is not None:
         text += f" ± {html_number(row.spread[metric.name])}"
-    text = mark_best(text, best)
+    ranked = row.rank is not None
+    text = mark_best(text, best) if ranked or value.value is None else f"{text} {UNRANKED}"
     return BoardCell(
         value="" if value.value is None else f"{value.value:.6g}",
         text=text,
         interval=html_interval(value),
-        bar=interval_bar(value, within, best, width) if within else Markup(),
+        bar=interval_bar(value, within, "best" if best else "ranked" if ranked else "unranked", width)
+        if within
+        else Markup(),
         best=best,
+        ranked=ranked,
         page=page_of_run(stored.runs(row)[0].run),
     )
 
@@ -84,6 +95,8 @@ def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
     """The notes below a table, as in the terminal, and which rows have no rank."""
     notes = board_notes(rows, "html", detailed)
     with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
+    if any(r.rank is None for r in with_value):
+        notes.insert(0, UNRANKED_NOTE)
     if unranked := sorted({r.title for r in with_value if r.rank is None and not r.pretrained_on}):
         notes.append(f"{', '.join(unranked)}: not ranked where folds or seeds differ from those of the other rows")
     return notes
@@ -113,6 +126,8 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
         rows = [row for row in board.rows if row.title == title]
         lines.append({
             "model": rows[0].model,
+            "card": card_of_row(stored, rows[0]) or address(page_of_run(stored.runs(rows[0])[0].run)),
+            "anchor": anchor_of_row(rows[0], board),
             "preset": rows[0].preset,
             "tagged": rows[0].preset in UNPRESET,
             "cells": [cells.get((title, task.name)) for task in board.tasks],
@@ -121,8 +136,13 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     warning = preset_warning(board.rows, board.preset)
     notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
-    return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
+    return {"title": board.title, "preset": board.preset, "id": _board_id(board), "columns": columns, "lines": lines, "warning": warning,
             "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip
+
+
+def _board_id(board: SiteBoard) -> str:
+    """The name of a board in the address of the page, where the order of its table is kept."""
+    return ".".join(map(safe_name, ("board", board.title, board.preset)))
 
 
 def _overview_values(board: SiteBoard) -> dict[str, Any]:
