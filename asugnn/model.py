@@ -69,8 +69,8 @@ class Publication:
 
     paper: str  # authors, journal and year, as one cites it
     doi: str = ""  # such as 10.1103/PhysRevLett.120.145301
-    code: str = ""  # address of the authors' code
-    licence: str = ""  # of that code, as it states it
+    code: str = ""  # address of the authors' code, or of the library that has it
+    licence: str = ""  # of that code, as it is stated there
 
 
 @runtime_checkable

@@ -46,7 +46,6 @@ class BoardCell:
     interval: str
     bar: Markup
     best: bool  # whether it is marked: not significantly worse than the best, while others are
-    ranked: bool
     page: str  # of the row's first run
     also: str = ""  # another metric, in words
 
@@ -77,7 +76,7 @@ def board_cell(
     if row.spread and value.value is not None:
         text += f" ± {html_number(row.spread[metric.name])}"
     ranked = row.rank is not None
-    text = mark_best(text, best) if ranked or value.value is None else f"{text} {UNRANKED}"
+    text = mark_best(text, best) if ranked or value.value is None or not within else f"{text} {UNRANKED}"
     return BoardCell(
         value="" if value.value is None else f"{value.value:.6g}",
         text=text,
@@ -86,7 +85,6 @@ def board_cell(
         if within
         else Markup(),
         best=best,
-        ranked=ranked,
         page=page_of_run(stored.runs(row)[0].run),
     )
 
@@ -136,13 +134,17 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     warning = preset_warning(board.rows, board.preset)
     notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
-    return {"title": board.title, "preset": board.preset, "id": _board_id(board), "columns": columns, "lines": lines, "warning": warning,
-            "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip
-
-
-def _board_id(board: SiteBoard) -> str:
-    """The name of a board in the address of the page, where the order of its table is kept."""
-    return ".".join(map(safe_name, ("board", board.title, board.preset)))
+    return {
+        "title": board.title,
+        "preset": board.preset,
+        "id": ".".join(map(safe_name, ("board", board.title, board.preset))),
+        "columns": columns,
+        "lines": lines,
+        "warning": warning,
+        "notes": notes,
+        "starred": starred,
+        "overview": _overview_values(board),
+    }
 
 
 def _overview_values(board: SiteBoard) -> dict[str, Any]:
