@@ -10,7 +10,14 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
-from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
+from leaderboard.records.host_solution import (
+    COMPETITION_FILE,
+    NO_RULES,
+    CompetitionRules,
+    Keep,
+    competition_rules,
+    find_solution,
+)
 from leaderboard.records.predictions_csv import (
     ColumnNames,
     predictions_text,
@@ -48,6 +55,7 @@ from leaderboard.records.submission_log import SubmissionLog
 
 __all__ = [
     "COMPETITION_FILE",
+    "NO_RULES",
     "OWN_RUNS",
     "PACKAGED_RUNS",
     "PRETRAINED",
@@ -55,6 +63,7 @@ __all__ = [
     "SUBMITTED",
     "UNPRESET",
     "ColumnNames",
+    "CompetitionRules",
     "Convergence",
     "Keep",
     "PublishedReference",
@@ -63,6 +72,7 @@ __all__ = [
     "SubmissionLog",
     "base_name",
     "compare_digests",
+    "competition_rules",
     "default_runs_folder",
     "file_digest",
     "file_digests",

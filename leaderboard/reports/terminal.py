@@ -109,28 +109,6 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
     return wrap_lines("\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]]))
 
 
-def render_entry(scored: dict[str, Any], task: Task) -> str:
-    """Render the line that `bench submit` prints."""
-    metric = task.target.metrics[0]
-    value = MetricValue(**scored["metrics"][metric.name])
-    title = f"{scored['scope']} {metric.title}" if scored.get("scope") else metric.title
-    unit = one_line(task.target.unit) if metric.has_unit else ""
-    score = f"{title} {format_number(value.value)} {unit}".strip()
-    before = f"{title} {format_number(scored['before'])}"
-    ends = {
-        "first": "",
-        "better": f"; it replaces your earlier file, {before}",
-        "worse": f"; it replaces your better or equal file, {before}: the last file counts",
-        "stays": f"; your earlier file stays on the board, {before}: the best file counts",
-    }
-    if scored["outcome"] == "identical":
-        return f"{scored['name']} on {task.name}: identical to your earlier file: nothing changed; {score}"
-    tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
-    interval = "" if value.low is None else f" (95 % confidence interval {format_interval(value)})"
-    entered = f"{scored['name']} on {task.name}: {score}{interval}{tries}{ends[scored['outcome']]}"
-    return wrap_lines("\n".join([entered, *scored["hints"]]))
-
-
 def render_models(models: Sequence[ModelEntry]) -> str:
     """Render models with presets and description, and published weights; broken ones with the reason."""
     table = new_table()

@@ -45,7 +45,7 @@ def provenance_values(runs: Sequence[StoredRun]) -> dict[str, Any]:
 def find_repository() -> str:
     """Find the address of the repository in the metadata of the package; empty where they name none."""
     try:
-        stated = importlib.metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
+        stated: list[str] = importlib.metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
     except importlib.metadata.PackageNotFoundError:
         return ""
     for line in stated:
