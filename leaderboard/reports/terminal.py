@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from asugnn.model_registry import ModelEntry, model_presets, model_weights
+from asugnn.model_registry import ModelEntry, model_presets, model_publication, model_weights
 from leaderboard._util import one_line, printable, require_model_packages
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
 from leaderboard.data import (
@@ -129,7 +129,16 @@ def render_models(models: Sequence[ModelEntry]) -> str:
     for m in models:
         for name, of_name in (model_weights(m.model) if m.model else {}).items():
             weights.add_row(*map(words_cell, (name, m.name, of_name.target, of_name.trained_on)))
+    papers = new_table()
+    for column in ("model", "doi", "code"):
+        papers.add_column(column, overflow="fold")
+    for m in models:
+        if m.model and (published := model_publication(m.model)):
+            about = (str(published.doi) or "-", str(published.code).removeprefix("https://") or "-")
+            papers.add_row(words_cell(m.name), *map(words_cell, about))
     parts = [draw_terminal(table), *_missing_packages(models)]
+    if papers.row_count:
+        parts.append(draw_terminal(papers))
     if weights.row_count:
         parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
     return wrap_lines("\n".join(parts))

@@ -49,9 +49,9 @@ def periodic_table(classes: Sequence[ErrorClass], few: Collection[str], model: s
         parts.append(Markup('<g class="q{}"><rect x="{}" y="44" width="{}" height="16"/></g>').format(i, left, STEP))
         if i:
             parts.append(svg_text(left, 80, f"{edges[i - 1]:.2g}", "tick" if i % 2 else "tick wide"))
-    parts.append(svg_text(KEY, 26, f"{measure}: {model}", "measure"))
-    drawn = Markup('<g class="elements" data-edges="{}" data-unit="{}" data-measure="{}">{}</g>').format(
-        " ".join(f"{e:.6g}" for e in edges), unit, measure, Markup("").join(parts)
+    parts.append(svg_text(KEY, 30, measure, "measure"))
+    drawn = Markup('<g class="elements" data-edges="{}" data-unit="{}">{}</g>').format(
+        " ".join(f"{e:.6g}" for e in edges), unit, Markup("").join(parts)
     )
     return svg_figure(18 * CELL - 2, 9 * CELL + 10, "errors by element; the table below has the numbers", drawn)
 

@@ -17,7 +17,7 @@ from leaderboard.records import StoredRun
 
 DISTRIBUTION = "asugnn-bench"
 REPOSITORY_LABELS = {"repository", "source", "source code"}  # of a project's address, as packages name it
-COMMITS = 8  # that are listed
+COMMITS = 4  # that are listed
 LONGEST = 40  # characters of a commit that are shown
 DOI = re.compile(r"10\.\d{4,9}/\S+")
 

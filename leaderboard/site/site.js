@@ -43,8 +43,7 @@ function shades() {
   const unit = figure.dataset.unit;
   select.addEventListener("change", () => {
     const values = new Map(rows.map((row) => [row.cells[0].textContent, row]));
-    figure.querySelector(".measure").textContent =
-      `${figure.dataset.measure}: ${select.selectedOptions[0].textContent}`;
+    document.getElementById("shaded-model").textContent = select.selectedOptions[0].textContent;
     for (const group of figure.children) {
       const cell = values.get(group.dataset.symbol)?.cells[2 + Number(select.value)];
       if (!cell) continue;
