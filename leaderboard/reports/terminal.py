@@ -134,8 +134,8 @@ def render_models(models: Sequence[ModelEntry]) -> str:
         papers.add_column(column, overflow="fold")
     for m in models:
         if m.model and (published := model_publication(m.model)):
-            about = (str(published.doi) or "-", str(published.code).removeprefix("https://") or "-")
-            papers.add_row(words_cell(m.name), *map(words_cell, about))
+            code = str(published.code).removeprefix("https://")
+            papers.add_row(*map(words_cell, (m.name, str(published.doi) or "-", code or "-")))
     parts = [draw_terminal(table), *_missing_packages(models)]
     if papers.row_count:
         parts.append(draw_terminal(papers))
