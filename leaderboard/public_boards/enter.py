@@ -25,8 +25,8 @@ from leaderboard.records import (
     Run,
     file_digest,
     find_run,
+    replace_run,
     write_predictions,
-    write_record,
 )
 from leaderboard.splitting import read_split
 
@@ -106,11 +106,10 @@ def _enter_fold(
     with lock_folder(folder, wait=True):
         if _is_entered(run, root, identity):
             return True
-        (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder holds no run
-        write_predictions(folder / "predictions.csv", truth.ids, task.target.name, p)
         about = {"task": task.name, "model": run.model, "preset": PUBLISHED, "fold": fold, "seed": 0}
         finished = datetime.now(UTC).isoformat("T", "seconds")
-        write_record(folder, {**about, **identity, "counts": {"test": len(p)}, "seconds": {}, "finished": finished})
+        fields = {**about, **identity, "counts": {"test": len(p)}, "seconds": {}, "finished": finished}
+        replace_run(folder, fields, lambda path: write_predictions(path, truth.ids, task.target.name, p))
     return True
 
 

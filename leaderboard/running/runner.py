@@ -33,6 +33,7 @@ from leaderboard.data import Dataset, load_dataset
 from leaderboard.records import (
     Run,
     StoredRun,
+    check_record,
     find_run,
     read_history,
     write_predictions,
@@ -156,6 +157,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
     commit = checkout_commit()
     data = load_dataset(run.task.source)
     identity = _run_identity(job, data)
+    check_record(folder, identity)  # before anything that lies there is deleted
     discarded = _resume_or_clear(folder, identity)
     sides = fold_sides(read_split(data, run.task.rule), data, run.task.target, run.fold)
     ids, test = sides.test, data.crystals(sides.test)
