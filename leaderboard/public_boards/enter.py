@@ -58,14 +58,24 @@ def enter_published(
                 for entry in form.read_entries(folder):
                     if folder_of.setdefault(entry.model, folder.name) != folder.name:
                         raise InputError(f"its model is called {entry.model}, as that of {folder_of[entry.model]}")
+                    notes += [f"{folder.name}: {oddity}" for oddity in entry.oddities]
                     for task in tasks:
-                        for fold, stored in sorted(entry.folds.get(_name(task), {}).items()):
+                        if (folds := entry.folds.get(_name(task))) is None:
+                            continue
+                        if missing := sorted(set(_folds(task)) - folds.keys()):
+                            listed = ", ".join(map(str, missing))
+                            notes.append(f"{entry.model} on {task.name} has no predictions of fold {listed}")
+                        for fold, stored in sorted(folds.items()):
                             entered = _enter_fold(entry, commit, task, fold, stored, root, load_truth, notes)
                             counts[entry.model] = counts.get(entry.model, 0) + entered
             except InputError as error:
                 notes.append(f"{folder.name} is not entered: {error}")
             bar.advance(note=folder.name)
     return counts, notes
+
+
+def _folds(task: Task) -> Sequence[int]:
+    return list(read_split(load_dataset(task.source), task.rule).folds)
 
 
 def _name(task: Task) -> str:
@@ -132,7 +142,7 @@ def _join(stored: FoldEntry, truth: GroundTruth, task: Task) -> tuple[Floats, bo
     if len(known) > len(truth.ids):
         surplus = min(known.keys() - set(truth.ids))
         raise InputError(f"it predicts {len(known) - len(truth.ids):,} ids outside its test set, such as '{surplus}'")
-    p = read_numbers([known[name] for name in truth.ids])
+    p = read_numbers({name: known[name] for name in truth.ids}, task.target.kind)
     if task.target.kind == "regression":
         return p, False
     if not ((p >= 0) & (p <= 1)).all():

@@ -26,6 +26,7 @@ from leaderboard._util import (
     LOCK,
     collect_warnings,
     current_workspace,
+    hold_standard_streams,
     lock_folder,
     require_model_packages,
 )
@@ -197,6 +198,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
             fields["resumed"] = fields["resumed"] and not restarted
         clock = _Clock()
         values = model.predict(test)
+        hold_standard_streams()  # a model may have closed them
         fields["seconds"]["predict"] = round(clock.seconds(), 3)
     _check_predictions(run, ids, values)
     fields["parameters"] = getattr(model, "parameters", None)
