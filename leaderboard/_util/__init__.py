@@ -27,6 +27,7 @@ from leaderboard._util.processes import (
     yield_from_process,
 )
 from leaderboard._util.progress import byte_progress, console_progress
+from leaderboard._util.spreadsheet import spreadsheet_text
 from leaderboard._util.workspace import (
     Workspace,
     current_workspace,
@@ -72,6 +73,7 @@ __all__ = [
     "set_workspace",
     "show_progress",
     "silent",
+    "spreadsheet_text",
     "start_worker",
     "stop_signal",
     "use_workspace",
