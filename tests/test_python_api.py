@@ -235,14 +235,14 @@ def test_a_name_that_is_no_text_is_told(call):
         call(None)
 
 
-@pytest.mark.parametrize("far", [1e308, -1e308, 1e160, 1e12])
+@pytest.mark.parametrize("far", [1e308, -1e308, 1e160, 1e4])
 def test_a_model_that_diverged_has_no_rank_and_never_ties_with_the_best(far: float):
     """One prediction decides both its error and the variance of that, so a test of both could not tell them apart."""
     compared = GAP.compare({"odd": {**FOREST, IDS[0]: far}, "mine": FOREST, "worse": dict.fromkeys(FOREST, 50.0)})
     assert list(compared.models) == ["mine", "worse", "odd"]
     odd = compared.models["odd"]
     assert (odd.rank, odd.tied_with) == (None, ())
-    assert "1,000 times the largest label" in odd.metrics["mae"].reason or odd.metrics["mae"].value is None
+    assert "10 times the largest label" in odd.metrics["mae"].reason or odd.metrics["mae"].value is None
     assert compared.models["mine"].tied_with == ()
     assert str(compared).count("not compared") == 2
     assert "p < 0.001" in str(compared)

@@ -34,8 +34,8 @@ from leaderboard.scoring.student_t import t_quantile
 
 Training = Literal["once", "seeds", "folds"]  # one run; several seeds of some fold; one seed of each of several folds
 
-DIVERGED = 1000  # times the largest label: a mean error beyond is no prediction
-TOO_FAR = f"its mean error is more than {DIVERGED:,} times the largest label: it has no interval, and no rank"
+DIVERGED = 10  # times the largest label: a mean error beyond is no prediction, as one of nothing but zeros is better
+TOO_FAR = f"its mean error is more than {DIVERGED} times the largest label: it has no interval, and no rank"
 LEVEL = 0.95  # of every confidence interval
 FEWEST_GROUPS = 30  # for an interval
 BLOCKS = 10_000  # groups are merged into at most this many blocks: a board compares many models in memory
