@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import operator
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -201,7 +203,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         hold_standard_streams()  # a model may have closed them
         fields["seconds"]["predict"] = round(clock.seconds(), 3)
     _check_predictions(run, ids, values)
-    fields["parameters"] = getattr(model, "parameters", None)
+    fields["parameters"] = _count_parameters(model)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
         with atomic_folder(folder / "model") as temporary:
@@ -236,6 +238,13 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     fields["seconds"]["train"] = round(seconds, 3)
     fields["resumed"] = resumed
     return model
+
+
+def _count_parameters(model: Model) -> int | None:
+    """How many numbers a model says it has learnt; None where it does not say, as a module of torch has a method."""
+    with suppress(TypeError):
+        return operator.index(getattr(model, "parameters", None))  # type: ignore[arg-type]
+    return None
 
 
 class _Clock:

@@ -32,7 +32,8 @@ class Base:
         model.mean = float((folder / "mean").read_text())
         return model
 
-class Good(Base): pass
+class Good(Base):
+    parameters = np.int64(3)
 class Exits(Base):
     def act(self): sys.exit(0)
 class ExitsAtOnce(Base):
@@ -47,6 +48,7 @@ class Killed(Base):
     def act(self): os.kill(os.getpid(), signal.SIGKILL)
 class Moves(Base):
     def act(self): os.chdir("/")
+    def parameters(self): return iter([])  # as a module of torch has it
 class Raises(Base):
     def act(self): raise ValueError("odd")
 class Interrupts(Base):
@@ -139,6 +141,7 @@ def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, 
     assert {r.run.model for r in list_runs(tmp_path / "runs")[0]} == {f"odd.{name}" for name in good}
     assert f"{len(REASONS)} of {len(REASONS) + len(good)} runs failed" in done.stderr
     assert processes_in(tmp_path) == []
+    assert {r.run.model: r.record.parameters for r in list_runs(tmp_path / "runs")[0]}["odd.Good"] == 3
     assert not list((tmp_path / "runs/open-dft/bulk-modulus@random/quick/odd.ClosesFiles/0-0").glob("error.txt"))
     for model, reason in REASONS.items():
         (line,) = [
