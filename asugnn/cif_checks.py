@@ -11,7 +11,9 @@ from asugnn.crystal import ATOMIC_NUMBERS, SYMBOLS, Crystal
 from asugnn.errors import InputError
 
 VOLUME_TOLERANCE = 0.01  # of _cell_volume
+MOST_CELLS = 1000  # in a supercell; of larger ratios, many are near whole numbers
 FORMULA_TOLERANCE = 0.01  # of an amount
+SITE_ORDER = "_atom_site_site_symmetry_order"
 MULTIPLICITIES = ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity")
 
 
@@ -20,17 +22,33 @@ def check_volume(block: CifBlock, crystal: Crystal) -> None:
     stated = _read_number(block, "_cell_volume")
     if stated is not None and abs(stated - crystal.volume) > VOLUME_TOLERANCE * crystal.volume:
         raise InputError(
-            f"_cell_volume is {stated:g}, and the volume of its cell is {crystal.volume:.4g} cubic angstrom: "
-            "which is right?"
+            f"_cell_volume is {stated:g}, and the volume of its cell is {crystal.volume:.4g} cubic angstrom"
+            f"{_describe_multiple(stated / crystal.volume)}: which is right?"
         )
+
+
+def _describe_multiple(ratio: float) -> str:
+    """Say that one volume is a whole multiple of the other, as those of a supercell and its cell are."""
+    whole = round(max(ratio, 1 / ratio))
+    if whole < 2 or whole > MOST_CELLS or abs(max(ratio, 1 / ratio) - whole) > VOLUME_TOLERANCE * whole:
+        return ""
+    which = "_cell_volume may be that of a supercell" if ratio > 1 else "the cell may be a supercell"
+    return f", a factor of {whole} ({which})"
 
 
 def check_multiplicities(block: CifBlock, names: list[str], found: list[int], operations: int) -> None:
     """Raise `InputError` where the stated multiplicity of a site is not the number of its images.
 
     Some programs write the order of the site symmetry by the same name, 1 for a general position: accepted if so for
-    all sites.
+    all sites. Where that order has its own tag, it must be the number of operations over that of images.
     """
+    orders = block.column(SITE_ORDER)
+    for i, (text, count) in enumerate(zip(orders, found, strict=False)):
+        if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) * count != operations:
+            raise InputError(
+                f"site {i + 1} ({names[i]}) has {SITE_ORDER} {text}, and its symmetry operations make it "
+                f"{operations // count}: is the setting of the space group another one?"
+            )
     column = block.column(*MULTIPLICITIES)
     if len(column) != len(found):
         return
