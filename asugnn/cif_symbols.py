@@ -13,14 +13,13 @@ from collections.abc import Set
 
 from asugnn.cif_checks import parse_formula
 from asugnn.cif_syntax import UNKNOWN
-from asugnn.crystal import ATOMIC_NUMBERS
+from asugnn.crystal import ATOMIC_NUMBERS, HEAVIEST_IN_CAPITALS
 from asugnn.errors import InputError
 
 ELEMENTS = ATOMIC_NUMBERS.keys() - {"T"}  # in a CIF, T is a tetrahedral site
 CHARGE = r"(?:\d*\.?\d*[+-]|[+-]?\d+\.?\d*)?"
 TYPE = re.compile(rf"([A-Z][a-z]?){CHARGE}")
 CAPITALS = re.compile(r"([A-Z]{2})(?:\d*[+-]|[+-]\d+|0)?")
-HEAVIEST_IN_CAPITALS = 100  # no crystal holds a heavier element: CN, NH and NO are groups of atoms
 LABEL = re.compile(r"([A-Z][a-z]?)(?:[+-]|[_(*'#.~-]?[+-]?\d[^/,&;|]*|[*']+)?")
 
 

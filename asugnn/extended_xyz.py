@@ -8,12 +8,11 @@ from __future__ import annotations
 import io
 import re
 
-from asugnn.crystal import ATOMIC_NUMBERS
+from asugnn.crystal import ATOMIC_NUMBERS, HEAVIEST_IN_CAPITALS
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, STRUCTURES, XYZ_COLUMNS, check_limit
 from asugnn.poscar_files import parse_float
 
-HEAVIEST_IN_CAPITALS = 100  # no crystal holds a heavier element: CN, NH and NO are groups of atoms
 TRUE, FALSE = {"t", "true", "1", ".true."}, {"f", "false", "0", ".false."}
 NAMES = {"lattice": "Lattice", "pbc": "pbc"}  # as ASE spells them
 SYMBOL_COLUMNS = {"species", "symbols", "symbol", "element", "elements"}
