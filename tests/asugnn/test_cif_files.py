@@ -248,7 +248,7 @@ def test_a_formula_confirms_an_unusual_label(read):
 
 CLAIMS = {
     "_symmetry_cell_setting": "cubic", "_space_group.crystal_system": "monoclinic", "_space_group_Laue_class": "m-3m",
-    "_space_group_Bravais_type": "cF", "_space_group_point_group_H-M": "-1", 
+    "_space_group_Bravais_type": "cF", "_space_group_point_group_H-M": "-1",
     "_space_group_IT_coordinate_system_code": "b1",
     "_space_group_magn.name_BNS": "I4/mm'm'", "_space_group_magn.number_OG": "139.8.1187",
     "_parent_space_group.name_H-M_alt": "P 4/n m m", "_space_group_name_Schoenflies": "Oh.5",
