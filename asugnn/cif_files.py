@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from asugnn.cif_cartesian import check_cartesian
-from asugnn.cif_checks import check_formula, check_multiplicities, check_volume
+from asugnn.cif_checks import check_density, check_formula, check_multiplicities, check_volume
 from asugnn.cif_sites import check_disorder, is_number, read_sites, to_float
 from asugnn.cif_symmetry import read_symmetry
 from asugnn.cif_syntax import CifBlock
@@ -51,6 +51,7 @@ def crystal_from_cif(block: CifBlock) -> Crystal:
     check_volume(block, crystal)
     check_multiplicities(block, sites.names, [len(orbit) for orbit in orbits], len(operations))
     if not check_formula(block, crystal):
+        check_density(block, crystal)
         check_disorder(block, sites.names)
     return crystal
 

@@ -12,7 +12,7 @@ from asugnn.cif_syntax import UNKNOWN, CifBlock
 from asugnn.errors import InputError
 
 FAMILIES = re.compile(
-    r"^_symmetry|_space_?group|_crystal_system|_cell_setting|_bravais|_pearson|_original_sg|_wyckoff"
+    r"^_symmetry|_space_?group|_crystal_system|_lattice_(system|type)|_cell_setting|_bravais|_pearson|_sg_|_wyckoff"
     r"|^_atom_site_site_symmetry|^_geom_\w+_symmetry"
 )
 NO_CLAIM = re.compile(r"_(entry_id|group_id|sg_id|comment|description|details|constraints_\w+)$")
@@ -31,10 +31,11 @@ def check_no_claim(block: CifBlock, givers: tuple[str, ...]) -> None:
     """
     for tag in map(str.lower, givers):
         values = block.values.get(tag)
-        if values is not None and (not values or "?" in values):
+        if values is not None:  # all of them unknown, or none
+            shown = f"unknown ('{values[0]}')" if values else "empty"
             raise InputError(
-                f"{tag} is {'empty' if not values else 'unknown (?)'}, and nothing else gives its symmetry: write out "
-                "the symmetry operations, only x,y,z where all atoms of the cell are listed"
+                f"{tag} is {shown}, and nothing else gives its symmetry: write out the symmetry operations, only x,y,z "
+                "where all atoms of the cell are listed"
             )
     for tag, values in block.values.items():
         if FAMILIES.search(tag) and not NO_CLAIM.search(tag):

@@ -46,6 +46,7 @@ SHORT = {
     "modulation": "_cell_modulation_dimension",
     "wave": "_cell_wave_vector_seq_id",
     "alt": "_space_group_name_H-M_alt",
+    "density": "_exptl_crystal_density_diffrn",
     "system": "_space_group_crystal_system",
 }
 
@@ -202,6 +203,8 @@ REFUSED = {
     "label of another element": (cif("Na1 K 0 0 0", keys=TYPED), "site 1 has the label 'Na1' and the type symbol of K"),
     "elements of the formula": (cif("Na1 K 0 0 0", "K1 Na .5 .5 .5", keys=TYPED, formula="K Na"), "the label 'Na1'"),
     "Cartesian": (cif(*CARTESIAN[:2], "C1 C 1 0 0 .5 .5 .5", keys=BOTH), "coordinates differ, by 1.8"),
+    "density": (cif(*CSCL, density="16.1(2)"), "_exptl_crystal_density_diffrn is 16.1, and its atoms have 4.027 g/cm3"),
+    "Z alone": (cif(*CSCL, z=4), "_cell_formula_units_Z is 4, and its cell holds fewer atoms of each element"),
     "volume of a supercell": (cif(*CSCL, volume=8 * 4.11**3), "a factor of 8 (_cell_volume may be that of a su"),
     "supercell": (cif(*CSCL, cell=CUBE_8, volume=8.08**3 / 4), "a factor of 4 (the cell may be a supercell): which"),
     "open save frame": (cif(*CSCL) + "save_a\n_b 1\n", "line 15: the save frame that begins here is not closed"),
@@ -254,7 +257,8 @@ CLAIMS = {
     "_parent_space_group.name_H-M_alt": "P 4/n m m", "_space_group_name_Schoenflies": "Oh.5",
     "_symmetry_Intl_Tables_No": "225", "_cod_original_sg_symbol_H-M": "F m -3 m", "_atom_site_Wyckoff_symbol": "4a",
     "_atom_site_site_symmetry_order": "48", "_geom_bond_site_symmetry_2": "3_655", "_symmetry_equiv_pos_site_id": "2",
-    "_symmetry_equiv_pos_as_xyz": "?", "_space_group_symop_operation_xyz": "?", "_symmetry_space_group_name_H-M": "?",
+    "_symmetry_equiv_pos_as_xyz": ".", "_lattice_system": "cubic", "_sg_number": "225",
+    "_space_group_symop_operation_xyz": "?", "_symmetry_space_group_name_H-M": "?",
 }  # fmt: skip
 
 
@@ -262,7 +266,7 @@ CLAIMS = {
 def test_claimed_symmetry_without_operations_is_no_p1(read, tag):
     """Such a file may list one site of each orbit; it was read as P 1 without a word."""
     for claim in (f"{tag} {CLAIMS[tag]!r}", f"loop_\n{tag}\n{CLAIMS[tag]!r}"):
-        with pytest.raises(InputError, match=r"it claims symmetry|is unknown \(\?\)"):
+        with pytest.raises(InputError, match=r"it claims symmetry|is unknown \('[?.]'\)"):
             read(cif(*CSCL, start=f"data_a\n{claim}"))
 
 
