@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
+
+import numpy as np
 
 from asugnn.crystal import ATOMIC_NUMBERS, HEAVIEST_IN_CAPITALS
 from asugnn.errors import InputError
@@ -14,10 +17,10 @@ from asugnn.limits import ATOMS, STRUCTURES, XYZ_COLUMNS, check_limit
 from asugnn.poscar_files import parse_float
 
 TRUE, FALSE = {"t", "true", "1", ".true."}, {"f", "false", "0", ".false."}
-NAMES = {"lattice": "Lattice", "pbc": "pbc"}  # as ASE spells them
 SYMBOL_COLUMNS = {"species", "symbols", "symbol", "element", "elements"}
-NUMBER_COLUMNS = {"z", "numbers", "atomic_numbers", "atomic_number"}
+NUMBER_COLUMNS = {"z", "numbers", "atomic_numbers", "atomic_number", "atomicnumber", "atomicnumbers"}
 TOLERANCE = 1e-3  # angstrom
+PAIRS = ((1, 2), (0, 2), (0, 1))  # the vectors of the angles alpha, beta and gamma
 
 
 def check_frames(text: str) -> str:
@@ -64,37 +67,70 @@ def _check_widths(comment: str, number: int) -> None:
 
 
 def _check_cell(comment: str, number: int) -> tuple[str, list[float], bool]:
-    """Return the comment line of a frame with Lattice and pbc as ASE knows them, the lattice, and whether pbc is true.
+    """Return the comment line of a frame with keys and flags as ASE knows them, the lattice, and whether pbc is true.
 
     ASE takes `PBC` for another word, and three words that are no flags for true.
     """
-    lattice, periodic = [], True
-    for key in ("lattice", "pbc", "properties"):
-        # Quoted texts may hold anything: each is masked while keys are searched.
-        masked = re.sub(r"\"[^\"]*\"|'[^']*'|\{[^}]*\}|\[[^\]]*\]", lambda text: "-" * len(text[0]), comment)
-        found = list(re.finditer(rf"(?<![\w-]){key}\s*=\s*", masked, re.IGNORECASE))
-        if len(found) > 1:
-            raise InputError(f"line {number} has {key} {len(found)} times: which is right?")
-        if not found or key == "properties":
-            continue
-        value = re.compile(r"([\"'{\[])([^\"'}\]]*)[\"'}\]]?|()(\S+)").match(comment, found[0].end())
-        shown = (value[2] or value[4] or "") if value else ""
-        words = re.findall(r"[^\s,\[\]]+", shown.removeprefix("_JSON"))
-        if key == "lattice":
-            numbers = [parsed for word in words if (parsed := parse_float(word)) is not None]
-            if len(numbers) != 9 or len(words) != 9:
-                raise InputError(
-                    f"line {number}: Lattice is '{shown[:60]}': it must be nine numbers, for three vectors"
-                )
-            lattice, text = numbers, " ".join(map(repr, numbers))
-        else:
-            if len(words) not in (1, 3) or not {word.lower() for word in words} <= TRUE | FALSE:
-                raise InputError(f"line {number}: pbc is '{shown[:60]}': it must be three of T and F")
-            periodic = not any(word.lower() in FALSE for word in words)
-            text = " ".join("T" if word.lower() in TRUE else "F" for word in words)
-        end = value.end() if value else found[0].end()
-        comment = f'{comment[: found[0].start()]}{NAMES[key]}="{text}"{comment[end:]}'
+    lattice: list[float] = []
+    periodic = True
+    if entry := _find_entry(comment, "lattice", number):
+        numbers = [parsed for word in entry.words if (parsed := parse_float(word)) is not None]
+        if len(numbers) != 9 or len(entry.words) != 9:
+            raise InputError(f"line {number}: Lattice is '{entry.shown}': it must be nine numbers, for three vectors")
+        lattice = numbers
+        comment = entry.replaced(comment, f'Lattice="{" ".join(map(repr, numbers))}"')
+    if entry := _find_entry(comment, "cell", number):
+        _check_same_cell([parse_float(word) for word in entry.words], lattice, number)
+    if entry := _find_entry(comment, "pbc", number):
+        flags = [word.lower() for word in entry.words]
+        if len(flags) not in (1, 3) or not TRUE | FALSE >= set(flags):
+            raise InputError(f"line {number}: pbc is '{entry.shown}': it must be three of T and F")
+        periodic = TRUE.issuperset(flags)
+        comment = entry.replaced(comment, f'pbc="{" ".join("T" if flag in TRUE else "F" for flag in flags)}"')
+    if entry := _find_entry(comment, "properties", number):
+        comment = comment[: entry.start] + "Properties" + comment[entry.start + len("properties") :]
     return comment, lattice, periodic
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A key of a comment line with its value: where they stand, the value as text, and its words."""
+
+    start: int
+    end: int
+    shown: str
+    words: list[str]
+
+    def replaced(self, comment: str, text: str) -> str:
+        return comment[: self.start] + text + comment[self.end :]
+
+
+def _find_entry(comment: str, key: str, number: int) -> _Entry | None:
+    """Find a key, in any capitals, outside quoted texts; raises `InputError` where it comes twice."""
+    masked = re.sub(r"\"[^\"]*\"|'[^']*'|\{[^}]*\}|\[[^\]]*\]", lambda quoted: "-" * len(quoted[0]), comment)
+    found = list(re.finditer(rf"(?<![\w-]){key}\s*=\s*", masked, re.IGNORECASE))
+    if len(found) > 1:
+        raise InputError(f"line {number} has {key} {len(found)} times: which is right?")
+    if not found:
+        return None
+    value = re.compile(r"[\"'{\[]([^\"'}\]]*)[\"'}\]]?|\S+|").match(comment, found[0].end())
+    assert value is not None  # it may be empty
+    text = value[0] if value[1] is None else value[1]
+    return _Entry(found[0].start(), value.end(), text[:60], re.findall(r"[^\s,\[\]]+", text.removeprefix("_JSON")))
+
+
+def _check_same_cell(cell: list[float | None], lattice: list[float], number: int) -> None:
+    """Raise `InputError` where another entry for the cell, nine numbers or six parameters, is not the lattice."""
+    if not lattice or None in cell or len(cell) not in (6, 9):
+        return
+    vectors = np.reshape(lattice, (3, 3))
+    with np.errstate(all="ignore"):  # of a cell without volume, which the crystal refuses
+        lengths = np.linalg.norm(vectors, axis=1)
+        cosines = [vectors[i] @ vectors[j] / (lengths[i] * lengths[j]) for i, j in PAIRS]
+        angles = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
+    expected = lattice if len(cell) == 9 else [*lengths, *angles]
+    if not np.allclose(np.array(cell, dtype=float), expected, atol=0.01):
+        raise InputError(f"line {number}: its Lattice and its cell are different: which is right?")
 
 
 def _list_columns(comment: str) -> list[tuple[str, str]]:

@@ -19,7 +19,8 @@ from asugnn.limits import ATOMS, check_limit
 HEADER = 5  # lines before the elements: comment, scale, cell
 SHOWN = 40  # characters of a line in a message
 FLAG = re.compile(r"[TF]|\.(TRUE|FALSE)\.", re.IGNORECASE)
-BEHIND = re.compile(r"([A-Z][a-z]?)(?:[\d+-][\d.+-]*)?")  # an element, perhaps with a number or a charge
+# An element, perhaps with a number or a charge, or the name of a potential.
+BEHIND = re.compile(r"([A-Za-z][a-z]?)(?:[\d+-][\d.+-]*|[_/].*)?")
 
 
 @dataclass
@@ -28,9 +29,10 @@ class Lines:
 
     lines: list[str]
 
-    def words(self, number: int) -> list[str]:
-        """Return the words of a line, counted from 1; none beyond the end."""
-        return re.split("[#!]", self.lines[number - 1])[0].split() if number <= len(self.lines) else []
+    def words(self, number: int, remarks: bool = False) -> list[str]:
+        """Return the words of a line, counted from 1, perhaps with those of the comment; none beyond the end."""
+        line = self.lines[number - 1] if number <= len(self.lines) else ""
+        return re.sub("[#!]", " ", line).split() if remarks else re.split("[#!]", line)[0].split()
 
     def floats(self, number: int, count: int, what: str) -> list[float]:
         """Return the numbers that a line begins with; raises `InputError` where it has fewer than `count`."""
@@ -73,11 +75,10 @@ def crystal_from_poscar(text: str) -> Crystal:
         )
     if lines.is_position(mode):
         raise InputError(f"line {mode} is a position: Direct or Cartesian must stand before the first one")
-    if lines.is_position(mode + n + 1):
-        raise InputError(f"it announces {n:,} atoms, and a position more follows in line {mode + n + 1}")
+    _check_end(lines, n, mode + n + 1)
     rows = range(mode + 1, mode + n + 1)
     positions = np.array([lines.floats(i, 3, "a position, three numbers") for i in rows])
-    behind = [_drop_flags(lines.words(i)[3:], bool(selective)) for i in rows]
+    behind = [_drop_flags(lines.words(i, remarks=True)[3:], bool(selective)) for i in rows]
     if not symbols:
         symbols, counts = _read_symbols_of_atoms(behind), [1] * n
     numbers = np.repeat([ATOMIC_NUMBERS[symbol] for symbol in symbols], counts)
@@ -144,6 +145,16 @@ def _parse_counts(words: list[str], number: int) -> list[int]:
     return counts
 
 
+def _check_end(lines: Lines, n: int, number: int) -> None:
+    """Raise `InputError` for more than n positions: velocities stand behind an empty line, and are as many."""
+    start = number if lines.is_position(number) else number + 1
+    more = 0
+    while more < n and lines.is_position(start + more):
+        more += 1
+    if more and (start == number or more < n):
+        raise InputError(f"it announces {n:,} atoms, and a position more follows in line {start}")
+
+
 def _drop_flags(words: list[str], selective: bool) -> list[str]:
     """Drop the three flags of selective dynamics, which some files have without the line that announces them."""
     return words[3:] if selective or (len(words) >= 3 and all(map(FLAG.fullmatch, words[:3]))) else words
@@ -160,13 +171,14 @@ def _read_symbols_of_atoms(behind: list[list[str]]) -> list[str]:
 def _check_symbols_of_atoms(behind: list[list[str]], numbers: Ints, first: int) -> None:
     """Raise `InputError` where an element behind a position is not that of the header; other remarks may be anything.
 
-    A word is an element if it is the only one of its line, or if the words of all lines are elements.
+    A word is an element if it is the only one of its line and has its capital, or if the words of all lines are.
     """
     found = [BEHIND.fullmatch(words[0]) if words else None for words in behind]
-    symbols = [match[1] if match and match[1] in ATOMIC_NUMBERS else "" for match in found]
+    symbols = [match[1].capitalize() if match and match[1].capitalize() in ATOMIC_NUMBERS else "" for match in found]
     everywhere = all(symbols)
     for i, (symbol, words) in enumerate(zip(symbols, behind, strict=True)):
-        if symbol and (everywhere or len(words) == 1) and ATOMIC_NUMBERS[symbol] != numbers[i]:
+        alone = len(words) == 1 and words[0][0].isupper()
+        if symbol and (everywhere or alone) and ATOMIC_NUMBERS[symbol] != numbers[i]:
             raise InputError(
                 f"line {first + i} ends with {words[0][:SHOWN]}, and by the header its atom is "
                 f"{SYMBOLS[numbers[i] - 1]}: which is right?"

@@ -174,6 +174,8 @@ def test_xyz_that_says_it_twice_alike(tmp_path):
         xyz("NA 0 0 0", more='pbc=[true, True, 1] note="pbc=F Lattice=\'"'),
         xyz("Na 0 0 0", lattice="") + vectors,
         xyz("Na 0 0 0") + vectors,
+        xyz("Na 0 0 0", more='cell="4 4 4 90 90 90"'),
+        xyz("9 9 9 Na 0 0 0").replace("Properties=", "properties=force:R:3:"),
     ):
         (tmp_path / "a.xyz").write_text(content)
         ((_, crystal),) = read_crystals(tmp_path / "a.xyz").items()
@@ -297,6 +299,9 @@ REFUSED = {
     "xyz, a group in capitals": ("a.xyz", xyz("CN 0 0 0"), "line 3 has 'CN': this is not an element"),
     "xyz, PBC": ("a.xyz", xyz("Na 0 0 0", more='PBC="T T F"'), "structure 1: the cell is not periodic in all three"),
     "xyz, no flags": ("a.xyz", xyz("Na 0 0 0", more='pbc="yes yes no"'), "pbc is 'yes yes no': it must be three of T"),
+    "POSCAR, a position behind a blank line": ("POSCAR", poscar() + "\n0.5 0.5 0\n", "more follows in line 12"),
+    "POSCAR, remarks": ("POSCAR", poscar(second=".5 .5 .5 ! na").replace("0 0 0\n.5", "0 0 0 # cl\n.5"), "with cl"),
+    "xyz, cell": ("a.xyz", xyz("Na 0 0 0", more='cell="4 4 4 90 90 60"'), "its Lattice and its cell are different"),
     "xyz, two lattices": ("a.xyz", xyz("Na 0 0 0", more='Lattice="5 0 0 0 5 0 0 0 5"'), "line 2 has lattice 2 times"),
     "xyz, vectors against flags": ("a.xyz", xyz("Na 0 0 0", lattice="", more="pbc=F") + VEC, "line 4 is a vector of"),
     "xyz, vectors against Lattice": ("a.xyz", xyz("Na 0 0 0") + VEC, "line 4 and its Lattice are different vectors"),
