@@ -83,7 +83,7 @@ def _check_cell(comment: str, number: int) -> tuple[str, list[float], bool]:
         _check_same_cell([parse_float(word) for word in entry.words], lattice, number)
     if entry := _find_entry(comment, "pbc", number):
         flags = [word.lower() for word in entry.words]
-        if len(flags) not in (1, 3) or not TRUE | FALSE >= set(flags):
+        if len(flags) not in (1, 3) or not set(flags) <= TRUE | FALSE:
             raise InputError(f"line {number}: pbc is '{entry.shown}': it must be three of T and F")
         periodic = TRUE.issuperset(flags)
         comment = entry.replaced(comment, f'pbc="{" ".join("T" if flag in TRUE else "F" for flag in flags)}"')
