@@ -1,8 +1,7 @@
 """Words and tables for people: what the terminal prints, and what stands below a board.
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
-terminal.py           boards and lists as text
-entry.py              what `bench submit` says
+terminal.py entry.py  boards and lists as text; what `bench submit` says
 published_notes.py    what a board says of predictions that a public board stores
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py  prediction_table.py  table_drawing.py
@@ -36,6 +35,7 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     format_task_rank,
+    has_diverged,
     interval_note,
     mark_best,
     omitted_classes,
@@ -61,6 +61,7 @@ __all__ = [
     "format_number",
     "format_rank",
     "format_task_rank",
+    "has_diverged",
     "interval_note",
     "mark_best",
     "omitted_classes",
