@@ -45,7 +45,7 @@ class CoGN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 60, "updates": 3000, "batch_size": 32},
-        "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 1e-3},
+        "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
