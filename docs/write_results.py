@@ -1,7 +1,8 @@
-"""Write docs/results.md and docs/learning-curves.svg from the stored runs: `nox -s docs`, with BENCH_DATA."""
+"""Write docs/results.md, docs/learning-curves.svg and the table of docs/trials.md: `nox -s docs`, with BENCH_DATA."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -149,9 +150,19 @@ def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
     return [s / 60 for s in accumulate(history["seconds"])], history["val"]
 
 
+def trials_page() -> str:
+    """docs/trials.md with the log of trials between its marks."""
+    with (HERE.parent / "benchmarks" / "results" / "trials.csv").open(encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    before, mark, rest = (HERE / "trials.md").read_text(encoding="utf-8").partition("<!-- trials -->\n")
+    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+
+
 def main() -> None:
-    """Write docs/results.md and the figure."""
+    """Write docs/results.md, the figure and the table of docs/trials.md."""
     (HERE / "results.md").write_text(page(), encoding="utf-8")
+    (HERE / "trials.md").write_text(trials_page(), encoding="utf-8")
     draw(HERE / "learning-curves.svg")
 
 

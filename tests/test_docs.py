@@ -34,6 +34,10 @@ def test_results_is_the_page_of_the_stored_runs(data: Path):
     assert write_results.page() == (DOCS / "results.md").read_text(encoding="utf-8")
 
 
+def test_trials_is_the_page_of_the_log():
+    assert write_results.trials_page() == (DOCS / "trials.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_the_asymmetric_unit_has_the_stored_gains():
     assert draw_merging.page() == (DOCS / "asymmetric-unit.md").read_text(encoding="utf-8")
 
