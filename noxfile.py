@@ -89,6 +89,12 @@ def speed(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Tests, losses and speed on a GPU, stored in benchmarks/results; needs BENCH_DATA; `-- --seconds 600`."""
+    run_tool(session, "python", "benchmarks/gpu.py", *session.posargs)
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Kill, stop, starve and damage runs, and count what comes of it: `-- KILLS NAME`; an hour."""
     run_tool(session, "python", "benchmarks/chaos.py", *session.posargs)
