@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from asugnn.crystal import Crystal, Floats
+from asugnn.crystal_arrays import faultless_crystals
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, ID_BYTES, PARQUET_BYTES, check_limit
 from asugnn.model import Labelled
@@ -83,6 +84,8 @@ class Dataset:
         self.require_crystals()
         names = list(ids)
         selected = self.table[[self.rows[i] for i in names]]
+        if (faultless := _faultless_crystals(selected)) is not None:
+            return faultless
         columns = (selected[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
         crystals = []
         for name, lattice, frac, numbers in zip(names, *columns, strict=True):
@@ -149,6 +152,25 @@ def _check_row_sizes(table: pl.DataFrame) -> None:
             check_limit(cast(int, column.str.len_bytes().max() or 0), ID_BYTES, f"bytes in one {column.name}")
         if column.dtype == pl.List:
             check_limit(cast(int, column.list.len().max() or 0), 3 * ATOMS, f"values in one {column.name}")
+
+
+def _faultless_crystals(table: pl.DataFrame) -> list[Crystal] | None:
+    """The crystals of all rows; None where one of them might be refused."""
+    import polars as pl
+
+    try:
+        parts = table.select(pl.col(c).cast(pl.List(pl.Float64)) for c in ("lattice", "frac_coords", "atomic_numbers"))
+    except pl.exceptions.PolarsError:
+        return None
+    sizes = [column.list.len().to_numpy() for column in parts]
+    if not (sizes[0] == 9).all() or not (sizes[1] == 3 * sizes[2]).all():
+        return None
+    lattices, frac_coords, values = (column.explode().to_numpy() for column in parts)
+    numbers = np.array(values, dtype=np.int64) if np.isfinite(values).all() else None
+    if numbers is None or not (numbers == values).all():
+        return None
+    sized = sizes[2].astype(np.int64)
+    return faultless_crystals(lattices.reshape(-1, 3, 3).copy(), frac_coords.reshape(-1, 3).copy(), numbers, sized)
 
 
 def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:
