@@ -27,14 +27,14 @@ def _table(name: str) -> str:
     runs = json.loads(STORED.read_text(encoding="utf-8"))
     rows = {(row["work"], row["threads"]): _row(row, run) for run in runs for row in run["ratios"]}  # the last of each
     kept = [row for (work, _), row in rows.items() if PAGES[name](work)]
-    head = "| work | crystals | threads | ratio | measured | load |\n|---|---:|---:|---:|---|---|\n"
+    head = "| work | crystals | threads | ratio | measured | processor | load |\n|---|---:|---:|---:|---|---|---|\n"
     return head + "\n".join(kept) + "\n"
 
 
 def _row(row: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     load = "not stored" if "load" not in run else f"{max(run['load']):.0f} processes on {run['cores']} cores"
     ratio = f"{row['ratio']:.1f}" if row["ratio"] else f"{row['seconds_here']:.0f} s"
-    return f"| {row['work']} | {row['crystals']} | {row['threads']} | {ratio} | {run['date']} | {load} |"
+    return f"| {row['work']} | {row['crystals']} | {row['threads']} | {ratio} | {run['date']} | {run['machine']} | {load} |"
 
 
 def main() -> None:
