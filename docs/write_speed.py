@@ -34,7 +34,8 @@ def _table(name: str) -> str:
 def _row(row: Mapping[str, Any], run: Mapping[str, Any]) -> str:
     load = "not stored" if "load" not in run else f"{max(run['load']):.0f} processes on {run['cores']} cores"
     ratio = f"{row['ratio']:.1f}" if row["ratio"] else f"{row['seconds_here']:.0f} s"
-    return f"| {row['work']} | {row['crystals']} | {row['threads']} | {ratio} | {run['date']} | {run['machine']} | {load} |"
+    cells = (row["work"], row["crystals"], row["threads"], ratio, run["date"], run["machine"], load)
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def main() -> None:
