@@ -54,6 +54,7 @@ class CoGN(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
     input_version: ClassVar[int] = 1
+    batch_on_device: ClassVar[bool] = True
 
     def inputs(self, crystal: Crystal) -> Inputs:
         check_elements(crystal, "coGN")
