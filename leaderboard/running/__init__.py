@@ -10,6 +10,7 @@ predict_files.py  crystal_files.py  pretrained.py  model_contract.py
 machine.py  capacity.py  where a run took place; cores and memory that are free
 """
 
+from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.endings import Outcome
 from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.machine import checkout_commit, choose_device, processor_name
@@ -38,6 +39,7 @@ __all__ = [
     "plan_runs",
     "predict_files",
     "processor_name",
+    "read_crystal_files",
     "run_jobs",
     "seconds_left",
     "total_seconds",
