@@ -12,8 +12,10 @@ UNLIMITED = 2**60  # bytes: what a control group of version 1 states where there
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use: of its affinity, and of the quotas of its control groups."""
+    """The number of cores that this process may use: of its affinity, its job of Slurm, and its control groups."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if (granted := os.environ.get("SLURM_CPUS_ON_NODE", "")).isdecimal():  # a cluster need not enforce it
+        cores = max(1, min(cores, int(granted)))
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()  # version 2

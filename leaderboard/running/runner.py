@@ -62,7 +62,7 @@ def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
     try:
-        changed = _changed_since(job, out)
+        changed = changed_since(job, out)
         if changed is not None and not job.again and not changed:
             remove_checkpoints(folder / "checkpoint.pt")
             return "kept", ""
@@ -109,7 +109,7 @@ def _settings(model: Model) -> dict[str, Any]:
 FOLLOWS_CODE = {"code", "settings", "source"}  # what an edit of a model may change
 
 
-def _changed_since(job: Job, out: Path) -> list[str] | None:
+def changed_since(job: Job, out: Path) -> list[str] | None:
     """What the code of a finished run's model has changed since: nothing, or fields of its identity.
 
     None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
