@@ -57,14 +57,15 @@ def sent_sentence(sent: Sent, estimates: Sequence[Estimate], settings: NodeSetti
     words = []
     if sent.new:
         jobs, at_once = len(sent.new.tasks), min(len(sent.new.tasks), settings.words.at_once)
-        where = f"Slurm {' '.join(['job', *sent.new.ids])}" if settings.cluster == "slurm" else "this machine"
+        number = f", job {sent.new.ids[0]}" if sent.new.ids else ""
+        where = f"Slurm{number}" if settings.cluster == "slurm" else "this machine"
         words.append(f"{_runs(len(new))} in {jobs} {'job' if jobs == 1 else 'jobs'} on {where}")
-        if at_once < jobs:
-            words.append(f"at most {at_once} at a time")
         seconds = [s for i in new if (s := estimates[i].seconds) is not None]
+        if at_once < jobs or seconds:
+            words.append(f"{at_once} at a time" if at_once == jobs else f"at most {at_once} at a time")
         if seconds:
             shared = at_once * settings.words.side_by_side
-            words.append(f"about {duration_text(total_seconds(seconds, shared))} once they run")
+            words.append(f"then about {duration_text(total_seconds(seconds, shared))}")
         if unknown := len(new) - len(seconds):
             words.append(f"{unknown} of {'them' if seconds else 'which'} of unknown length")
     if old:

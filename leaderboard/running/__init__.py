@@ -1,16 +1,12 @@
 """From a task and a model to a run: planning, training, predicting. Scoring starts elsewhere.
 
 plan.py  estimates.py    which runs a command asks for, and what they take
-run_processes.py  schedule.py  run_slot.py  pulse.py
-                         the runs of a command, each in a process of its own: their order, their watch
+run_processes.py  schedule.py  run_slot.py  pulse.py    runs in processes of their own: their order, their watch
 runner.py  endings.py    train and predict one run; how it ends
 model_code.py            the digest of a model's code
-predict_files.py  crystal_files.py  pretrained.py  model_contract.py
-                         predictions for crystals in files; published weights; `bench check`
-send_runs.py  follow_runs.py  node_work.py
-                         runs by the jobs of a cluster: sending them, following them, and what a job does on its node
-cluster_words.py  bundles.py  unfinished.py  job_arrays.py  cluster_queue.py
-                         what is asked of the cluster, which runs share a job, what was sent, and what its queue says
+predict_files.py  crystal_files.py  pretrained.py  model_contract.py    crystals in files; weights; `bench check`
+send_runs.py  follow_runs.py  node_work.py    runs as jobs of a cluster, with cluster_words.py  bundles.py
+                         unfinished.py  job_arrays.py  cluster_queue.py
 machine.py  capacity.py  where a run took place; cores and memory that are free
 """
 

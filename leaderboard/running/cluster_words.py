@@ -20,7 +20,7 @@ NAMES = {
     "mail_type", "mail_user", "setup",
 }  # fmt: skip
 SBATCH = {"reservation", "licenses", "nice", "hold", "exclusive", "begin"}  # sbatch's own, which submitit does not name
-SHARED = {"cpus_per_task", "gpus_per_node", "mem_gb"}  # what submitit names without the cluster
+SHARED = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb"}  # what submitit names without the cluster
 LOCAL = {"timeout_min", "gpus_per_node", "array_parallelism", "runs_per_job", "signal_delay_s", "setup"}
 MOST_JOBS = 256  # at a time, where `array_parallelism` says nothing
 LONGEST_ARRAY = 1000  # jobs: Slurm's own limit is 1001, and clusters limit the jobs of a user
@@ -74,6 +74,8 @@ def parse_cluster_words(texts: Sequence[str], local: bool) -> ClusterWords:
             found[key] = _number(key, value) if key in NUMBERS else value
             if key in SBATCH and value in {"yes", "true"}:
                 found[key] = True  # an option without a value
+            if key == "setup":
+                found[key] = [value]  # lines of the shell before the program
     runs = found.pop("runs_per_job", 0)
     at_once = found.pop("array_parallelism", MOST_JOBS)
     if local:  # where all share the cores, or the graphics cards

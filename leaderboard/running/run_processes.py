@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 from asugnn.atomic_write import check_writable
-from leaderboard._util import STOP_SIGNALS, raise_on_stop_signals, stop_signal
+from leaderboard._util import STOP_SIGNALS, current_workspace, raise_on_stop_signals, stop_signal
 from leaderboard.records import keep_failure
-from leaderboard.running.capacity import available_memory, usable_cores
+from leaderboard.running.capacity import available_memory, usable_cores, visible_gpus
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
@@ -31,13 +31,13 @@ def choose_processes(wanted: int | Literal["auto"], device: str, runs: int) -> t
     """How many runs work at a time, and the threads of each; None leaves these to the numerical packages.
 
     What a run computes depends on its number of threads. With `auto` that is one, or what OMP_NUM_THREADS states,
-    however many cores there are; these are shared by as many runs, or serve one run on a GPU.
+    however many cores there are; these are shared by as many runs, or serve one run on each graphics card.
     """
     cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
     given = int(stated) if stated.isdigit() and int(stated) else None
     if wanted == "auto":
         threads = given or 1
-        return max(1, min(runs, 1 if device == "cuda" else cores // threads)), threads
+        return max(1, min(runs, len(visible_gpus()) if device == "cuda" else cores // threads)), threads
     processes = max(1, min(runs, wanted))
     return processes, given or (None if processes == 1 else max(1, cores // processes))
 
@@ -69,13 +69,17 @@ def run_jobs(
     schedule = Schedule(jobs, estimates or [Estimate(None, None)] * len(jobs), available_memory)
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
+    gpus = visible_gpus() if current_workspace().device == "cuda" else []
+
+    def new_slot(model: str) -> Slot:
+        taken = [slot.gpu for slot in slots]
+        return Slot(model, out, threads, timeout, min(gpus, key=taken.count, default=None))
+
     try:
         while True:
             while chosen := _next_job(schedule, slots, processes):
                 i, waits = chosen
-                _slot_for(jobs[i].model, slots, lambda model: Slot(model, out, threads, timeout)).start(
-                    i, jobs[i], waits
-                )
+                _slot_for(jobs[i].model, slots, new_slot).start(i, jobs[i], waits)
             if not _working(slots):
                 break
             for slot in _finished(slots):

@@ -50,10 +50,13 @@ Answer = tuple[Ending, str]
 
 
 class Slot:
-    """The process, as the one that started it sees it. `shared` says whether its run ever had company."""
+    """The process, as the one that started it sees it. `shared` says whether its run ever had company.
 
-    def __init__(self, model: str, out: Path, threads: int | None, timeout: float) -> None:
-        self.model = model
+    `gpu` is the graphics card that it sees, by its name for CUDA_VISIBLE_DEVICES; None for all there are.
+    """
+
+    def __init__(self, model: str, out: Path, threads: int | None, timeout: float, gpu: str | None = None) -> None:
+        self.model, self.gpu = model, gpu
         self.job: int | None = None
         self.broken = self.shared = False
         self.started = 0.0
@@ -63,7 +66,7 @@ class Slot:
         workspace = replace(current_workspace(), progress=silent)
         arguments = (theirs, model, out, workspace, self.pulse, timeout)
         self.process: BaseProcess = spawned.Process(target=_serve, args=arguments)
-        with _threads(threads):
+        with _environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu):
             self.process.start()
         theirs.close()
 
@@ -117,19 +120,19 @@ def stop_slots(slots: list[Slot], seconds: float) -> None:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """For processes that are started in this block: the number of their threads, unless it is None."""
-    name = "OMP_NUM_THREADS"
-    given = os.environ.get(name)
-    if count is not None:
-        os.environ[name] = str(count)
+def _environment(**values: object) -> Iterator[None]:
+    """Set variables for processes that are started in this block; those that are None stay as they are."""
+    chosen = {name: str(value) for name, value in values.items() if value is not None}
+    given = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
     try:
         yield
     finally:
-        if given is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = given
+        for name, value in given.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, pulse: Pulse, timeout: float) -> None:

@@ -19,7 +19,7 @@ from leaderboard._util import lock_folder, yield_from_process
 from leaderboard.records import Run
 from leaderboard.running.bundles import bundle_jobs
 from leaderboard.running.cluster_queue import Queue, read_queue, require_slurm
-from leaderboard.running.cluster_words import SBATCH, SHARED
+from leaderboard.running.cluster_words import SBATCH, SHARED, ClusterWords
 from leaderboard.running.estimates import Estimate
 from leaderboard.running.job_arrays import (
     HOME,
@@ -56,10 +56,10 @@ def send_runs(jobs: Sequence[Job], estimates: Sequence[Estimate], settings: Node
     Raises `InputError` where the cluster refuses, `UnwritableError` for a folder that cannot be written.
     """
     out = settings.out
-    if settings.cluster == "slurm":
-        require_slurm()
     if dry:
         return _plan(jobs, estimates, settings, dry)[0]
+    if settings.cluster == "slurm":
+        require_slurm()
     check_writable(out)
     with lock_folder(out / HOME, wait=True):
         sent, bundles = _plan(jobs, estimates, settings, dry)
@@ -139,13 +139,20 @@ def _submit_apart(
 ) -> Iterator[str | InputError]:
     """In a process of its own, whose session is not that of the terminal: jobs on this machine outlive both."""
     os.setsid()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):  # else a pipe of the command would be open as long as its jobs
+        os.dup2(nothing, stream)
     logging.getLogger("submitit").setLevel(logging.ERROR)
-    from submitit import AutoExecutor
+    from submitit import AutoExecutor, Executor, LocalExecutor
     from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
     try:
-        executor = AutoExecutor(folder, cluster="slurm" if settings.cluster == "slurm" else "local")
-        executor.update_parameters(**executor_parameters(settings, name))
+        if settings.cluster == "slurm":
+            executor: Executor = AutoExecutor(folder, cluster="slurm")
+            executor.update_parameters(**slurm_parameters(settings.words, name))
+        else:
+            executor = LocalExecutor(folder)
+            executor.update_parameters(**settings.words.parameters)
         jobs = executor.submit_array(works)
     except (FailedSubmissionError, UncompletedJobError, OSError) as error:
         said = " ".join(str(error).split())
@@ -155,23 +162,15 @@ def _submit_apart(
     yield from [ids[0].partition("_")[0]] if settings.cluster == "slurm" else ids
 
 
-def executor_parameters(settings: NodeSettings, name: str) -> dict[str, Any]:
+def slurm_parameters(words: ClusterWords, name: str) -> dict[str, Any]:
     """The words as submitit's executor takes them; those that only sbatch knows go there as they are."""
-    words = dict(settings.words.parameters)
-    minutes = words.pop("timeout_min")
-    setup = [words.pop("setup")] if "setup" in words else []
-    if settings.cluster != "slurm":
-        words |= {"timeout_min": minutes} | ({"local_setup": setup} if setup else {})
-        return words
-    shared = {key: words.pop(key) for key in SHARED if key in words}
-    sbatch = {key.replace("_", "-"): words.pop(key) for key in SBATCH if key in words}
+    given = dict(words.parameters)
+    shared = {key: given.pop(key) for key in SHARED if key in given}
+    sbatch = {key: given.pop(key) for key in SBATCH if key in given}
     return {
         "name": name,
-        "timeout_min": minutes,
         **shared,
-        **{f"slurm_{key}": value for key, value in words.items()},
-        **({"slurm_setup": setup} if setup else {}),
-        "slurm_array_parallelism": settings.words.at_once,
-        "slurm_wckey": None,
+        **{f"slurm_{key}": value for key, value in given.items()},
+        "slurm_array_parallelism": words.at_once,
         "slurm_additional_parameters": {"requeue": True, **sbatch},
     }
