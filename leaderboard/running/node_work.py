@@ -74,9 +74,18 @@ class NodeWork:
             if number != signal.SIGUSR2:  # cancelled; or pre-empted, and Slurm puts the job back into the queue itself
                 sys.exit(128 + number)
             ignore_stop_signals()  # of which more come when the job is put back
+            minutes = settings.words.minutes
             if self._progress() == before and time.monotonic() - began > settings.seconds:
-                self._give_up()
-            _requeue(settings.cluster)
+                self._give_up(
+                    f"the time limit of its job, {minutes} min, came before anything was saved: allow more with "
+                    f"--slurm timeout_min={2 * minutes}"
+                )
+            if settings.cluster != "slurm":
+                sys.exit(_local_requeue_status())
+            command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
+            if subprocess.run(command, check=False, timeout=60).returncode:
+                self._give_up("its job was saved, but could not go back into the queue: repeat the command to resume")
+            sys.exit(128 + number)
 
     def _do_runs(self) -> None:
         settings = self.settings
@@ -108,25 +117,20 @@ class NodeWork:
         saved = [file for file in files if file.name[0] != "." and file.name not in {"started.json", "error.txt"}]
         return {(str(file), file.stat().st_mtime_ns) for file in saved}
 
-    def _give_up(self) -> None:
-        """End a job that would come back for ever, because what it has done is never saved."""
-        minutes = self.settings.words.minutes
-        reason = f"the time limit of its job, {minutes} min, came before anything was saved: allow more with --slurm "
+    def _give_up(self, reason: str) -> None:
+        """End a job that does not go back into the queue, with the reason for each run that is not finished."""
         for job in self.jobs:
             folder = job.run.folder(self.settings.out)
             if not (folder / "run.json").exists():
-                keep_failure(folder, f"{reason}timeout_min={2 * minutes}")
+                keep_failure(folder, reason)
         sys.exit(1)
 
     def _report(self, run: Run, outcome: str, note: str) -> None:
         print(f"{run.title}: {outcome}{': ' if note else ''}{note}", flush=True)
 
 
-def _requeue(cluster: str) -> None:
-    """Put this job back into the queue."""
-    if cluster == "slurm":
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True, timeout=60)
-        sys.exit(128 + signal.SIGUSR2)
+def _local_requeue_status() -> int:
+    """The exit status by which a job on this machine asks submitit to start it again."""
     from submitit.local.local import LOCAL_REQUEUE_RETURN_CODE
 
-    sys.exit(LOCAL_REQUEUE_RETURN_CODE)
+    return int(LOCAL_REQUEUE_RETURN_CODE)

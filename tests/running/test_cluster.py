@@ -19,11 +19,13 @@ from leaderboard.records import list_runs
 from leaderboard.running.bundles import LONG, SHORT, bundle_jobs
 from leaderboard.running.capacity import usable_cores, visible_gpus
 from leaderboard.running.cluster_queue import TaskState, UnknownQueueError, read_queue
-from leaderboard.running.cluster_words import ClusterWords, parse_cluster_words
+from leaderboard.running.cluster_words import NAMES, NUMBERS, SBATCH, ClusterWords, parse_cluster_words
 from leaderboard.running.estimates import Estimate
 from leaderboard.running.job_arrays import forget_array, new_array, read_arrays, with_ids, write_array
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.send_runs import slurm_parameters
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 JOBS = plan_runs([parse_task(f"open-dft/{name}") for name in ("metal", "zero-shot")], ["mean"], "quick", [0],
@@ -191,6 +193,17 @@ def test_without_slurm_the_plan_is_shown_and_nothing_is_sent(tmp_path: Path):
     assert done.returncode == 1
     assert done.stderr.startswith("Error: --on slurm: there is no sbatch here: type the command on a login node")
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_page_lists_all_words():
+    table = PAGE.partition("`--slurm` takes these words")[2].partition("sbatch reads")[0]
+    listed = [
+        word for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for word in re.findall(r"`([^`]+)`", row)
+    ]
+    assert {word.partition("=")[0] for word in listed} == NUMBERS | NAMES | SBATCH
+    for word in listed:
+        value = "" if "=" in word else "=8" if word in NUMBERS else "=x"
+        parse_cluster_words([word + value], local=False)
 
 
 def test_words_without_a_cluster_are_wrong_usage(tmp_path: Path):

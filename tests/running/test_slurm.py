@@ -96,14 +96,18 @@ def queue(env: dict[str, str], *words: str) -> str:
 
 
 def test_a_suite_on_three_nodes(slurm, tmp_path: Path):
-    """Each run once, a zero-shot run after its model; the same words find all finished; the board needs no Slurm."""
+    """Two commands at once: each run is sent and done once, a zero-shot run after its model; then all are finished."""
     words = ("run", "--model", "mean,forest", *WORDS, "timeout_min=10,runs_per_job=3")
-    done = bench(tmp_path, slurm, *words)
-    assert done.returncode == 0, done.stderr
-    assert "10 runs in 3 jobs on Slurm, job " in done.stderr
-    lines = [line for line in done.stderr.splitlines() if re.match(r"\[ ?\d+/10\] (mean|forest) ", line)]
-    assert len(lines) == 10
-    assert not any("finished before" in line for line in lines)
+    two = [start(tmp_path, slurm, *words) for _ in "ab"]
+    told = [process.communicate(timeout=900)[1] for process in two]
+    assert [process.returncode for process in two] == [0, 0], told
+    first, second = sorted(told, key=lambda text: "sent before" in text)
+    assert first.startswith("10 runs in 3 jobs on Slurm, job ")
+    assert second.startswith("10 runs sent before")
+    for text in told:
+        lines = [line for line in text.splitlines() if re.match(r"\[ ?\d+/10\] (mean|forest) ", line)]
+        assert len(lines) == 10
+        assert not any("finished before" in line for line in lines)
     logs = [file.read_text() for file in tmp_path.glob("runs/.cluster/bench-*/*_log.out")]
     assert sum(log.count(": done: ") for log in logs) == 10
     assert len(logs) == 3
@@ -174,7 +178,7 @@ def test_a_time_limit_is_no_end(slurm, tmp_path: Path):
     limits = (*WORDS, "timeout_min=1,signal_delay_s=15")
     never = start(tmp_path, slurm, "run", *TASK, "--model", "odd.py:Never", *limits)
     toy = ("run", *TASK, "--model", "chaos_models.py:Toy", "--set")
-    done = bench(tmp_path, slurm, *toy, "chaos_models.py:Toy.pause=0.6", *limits)
+    done = bench(tmp_path, slurm, *toy, "chaos_models.py:Toy.pause=0.35", *limits)
     assert done.returncode == 0, done.stderr
     logs = "".join(file.read_text() for file in tmp_path.glob("runs/.cluster/bench-*/*_log.out"))
     assert "stopped by SIGUSR2" in logs
