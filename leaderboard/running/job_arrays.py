@@ -77,6 +77,8 @@ def read_arrays(out: Path) -> list[JobArray]:
     for file in (out / HOME).glob("bench-*.json"):
         with reading(file, WHAT, HINT):
             arrays.append(_parse(read_json(file, WHAT, HINT)))
+            if arrays[-1].name != file.stem:
+                raise ValueError("its name is that of another one")
     return sorted(arrays, key=lambda array: (array.sent, array.name), reverse=True)
 
 

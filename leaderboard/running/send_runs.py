@@ -172,5 +172,7 @@ def slurm_parameters(words: ClusterWords, name: str) -> dict[str, Any]:
         **shared,
         **{f"slurm_{key}": value for key, value in given.items()},
         "slurm_array_parallelism": words.at_once,
+        # since Slurm 22.05 the step does not take over the cores of its job
+        "slurm_srun_args": [f"--cpus-per-task={shared.get('cpus_per_task', 1)}"],
         "slurm_additional_parameters": {"requeue": True, **sbatch},
     }

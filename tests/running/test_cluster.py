@@ -1,12 +1,13 @@
 """Runs as jobs: what is asked for, which runs share a job, what was sent before; and jobs on this machine."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,20 @@ def bench(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[
 
 
 def test_words_become_parameters_of_submitit():
-    words = parse_cluster_words(["partition=gpu,exclude=n1,n2", "gpus-per-node=4,hold=yes,array_parallelism=7"], False)
+    words = parse_cluster_words(
+        ["partition=gpu,exclude=n1,n2", "gpus-per-node=4,cpus_per_task=2,hold=yes,array_parallelism=7"], False
+    )
     assert (words.minutes, words.at_once, words.side_by_side) == (240, 7, 4)
     assert slurm_parameters(words, "bench-1") == {
         "name": "bench-1",
         "timeout_min": 240,
         "gpus_per_node": 4,
+        "cpus_per_task": 2,
         "slurm_partition": "gpu",
         "slurm_exclude": "n1,n2",
         "slurm_signal_delay_s": 90,
         "slurm_array_parallelism": 7,
+        "slurm_srun_args": ["--cpus-per-task=2"],
         "slurm_additional_parameters": {"requeue": True, "hold": True},
     }
 
@@ -131,6 +136,9 @@ def test_what_was_sent_is_read_again_and_forgotten(tmp_path: Path):
     assert sent.log(tmp_path, 1).name == "17_1_0_log.err"
     (tmp_path / f".cluster/{array.name}.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a record of cluster jobs"):
+        read_arrays(tmp_path)
+    (tmp_path / f".cluster/{array.name}.json").write_text(json.dumps({**asdict(array), "name": "../../elsewhere"}))
+    with pytest.raises(InputError, match="its name is that of another one"):
         read_arrays(tmp_path)
     forget_array(tmp_path, array)
     assert read_arrays(tmp_path) == []
