@@ -25,7 +25,9 @@ from torch import Tensor, nn
 from asugnn.atomic_write import write_text
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import Context
+from asugnn.ranks import agree, check_fit_for_ranks, join_rows, own_part, own_rank, sum_gradients
 from asugnn.training_state import TrainingState, random_state, set_random_state
+from asugnn.weighted_norm import count_ranks, each_alone, sum_over_ranks
 
 Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -86,6 +88,9 @@ def train(
     training resumes from the one before it, or starts again. Where the memory of the device runs out, batches are
     worked on in parts, two, four and so on, whose gradients are added up; this too is logged as a warning.
 
+    Where several processes train together (`asugnn.ranks`), each works on a part of every batch; all stop at the same
+    step, rank 0 writes, and memory that runs out is an error. Dropout then is another one than that of one process.
+
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
     `seconds`. Raises `FloatingPointError` where the score was never a finite number, `TrainingStoppedError` after the
     step at which `context.should_stop()` is true, with a checkpoint saved.
@@ -100,14 +105,13 @@ def train(
     identity = f"{context.identity} seed {context.seed}"
     if checkpoint:
         state.resume(checkpoint, identity, device)
-    if state.parts > 1:
-        _warn_of_parts(state, batches.size)
+    _warn_of_parts(state, batches.size)
     saved = time.monotonic()
 
     def save_or_stop() -> None:
         nonlocal saved
-        stop = context.should_stop()
-        if checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_EVERY):
+        stop, late = agree(device, context.should_stop(), time.monotonic() - saved > CHECKPOINT_EVERY)
+        if checkpoint and (stop or late):
             state.save(checkpoint, identity)
             saved = time.monotonic()
         if stop:
@@ -121,6 +125,7 @@ def train(
             chunks = batches.shuffle_chunks(context.seed, len(state.history))
             for chunk, batch in work.collate_ahead(chunks[state.step :], state):
                 value = _halve_until_it_fits(partial(work.train_batch, chunk, batch), state, len(chunk))
+                sum_gradients(module)
                 if clip:
                     nn.utils.clip_grad_norm_(module.parameters(), clip)
                 optimiser.step()
@@ -140,8 +145,8 @@ def train(
         raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
     module.load_state_dict(state.best_weights)
     module.eval()
-    if context.folder and checkpoint:
-        _write_history(context.folder / "history.csv", state.history)
+    if checkpoint:
+        _write_history(checkpoint.with_name("history.csv"), state.history)
         state.save(checkpoint, identity)  # so that a run killed after this point does not train again
     return state.history
 
@@ -162,6 +167,8 @@ class _Batchwise:
         self.optimiser, self.context, self.device = optimiser, context, torch.device(context.device)
         self.y_train, self.y_val = batches.y_train.to(self.device), batches.y_val.to(self.device)
         self.val: dict[int, list[Batch]] = {}  # batches of the validation side, by the number of parts
+        check_fit_for_ranks(module, min(map(len, batches.shuffle_chunks(context.seed, 0))))
+        self.first = 0  # the first row of them, in this process
 
     def collate_ahead(self, chunks: Sequence[Any], state: TrainingState) -> Iterator[tuple[Any, Batch | None]]:
         """Collate and move batches, each in a thread while the network works on the one before.
@@ -181,38 +188,46 @@ class _Batchwise:
                 yield chunk, batch
 
     def _collate(self, chunk: Any) -> Batch:
-        return move_batch(self.batches.collate([self.batches.train[i] for i in chunk]), self.device)
+        return move_batch(self.batches.collate([self.batches.train[i] for i in own_part(chunk)]), self.device)
 
     def train_batch(self, chunk: Any, batch: Batch | None, parts: int) -> Tensor:
-        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices."""
+        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices.
+
+        Gradients are those of the rows that this process works on; the loss is that of all.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part in np.array_split(chunk, parts):
             inputs = self._collate(part) if batch is None or parts > 1 else batch
             with autocast(self.context):
                 output = self.module(inputs)
-            value = self.loss(output.float(), self.y_train[torch.from_numpy(part).to(self.device)])
-            if parts > 1:
-                value = value * (len(part) / len(chunk))
+            own = own_part(part)
+            value = self.loss(output.float(), self.y_train[torch.from_numpy(own).to(self.device)])
+            if len(own) < len(chunk):
+                value = value * (len(own) / len(chunk))
             value.backward()  # type: ignore[no-untyped-call]
             mean += value.detach()
-        return mean
+        return sum_over_ranks(mean)
 
     def validate(self, parts: int) -> float:
         """Score the validation side, in batches of twice the size, which no gradient makes larger."""
         if parts not in self.val:
             self.val.clear()
             size, inputs = max(1, 2 * self.batches.size // parts), self.batches.val
-            sides = [self.batches.collate(inputs[i : i + size]) for i in range(0, len(inputs), size)]
+            starts = own_part(range(0, len(inputs), size))
+            self.first = starts[0] if starts else 0
+            sides = [self.batches.collate(inputs[i : i + size]) for i in starts]
             self.val[parts] = [move_batch(side, self.device) for side in sides]
         with torch.inference_mode(), autocast(self.context):
-            return float(self.score(torch.cat([self.module(b).float() for b in self.val[parts]]), self.y_val))
+            with each_alone():
+                outputs = [self.module(b).float() for b in self.val[parts]]
+            return float(self.score(join_rows(outputs, self.first, self.y_val), self.y_val))
 
 
 def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: int) -> T:
     """Work on a batch of `size` in `state.parts` parts, in twice as many while the memory of the device runs out."""
     before = random_state()
-    while True:
+    while count_ranks() == 1:
         with suppress(torch.OutOfMemoryError):
             return work(state.parts)
         if state.parts >= size:
@@ -222,9 +237,12 @@ def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: i
         set_random_state(before)
         state.parts *= 2
         _warn_of_parts(state, size)
+    return work(1)  # the other processes would wait for this one
 
 
 def _warn_of_parts(state: TrainingState, size: int) -> None:
+    if state.parts == 1:
+        return
     logger.warning(
         "device memory ran out: from epoch %d on, each batch of %d was worked on in %d parts and their gradients added "
         "up; batch statistics are those of a part",
@@ -247,6 +265,8 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    if own_rank():
+        return
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()

@@ -18,6 +18,7 @@ from leaderboard._util.periodic_table import group_and_row
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
+    environment,
     parallel_map,
     start_worker,
     yield_from_process,
@@ -43,6 +44,7 @@ __all__ = [
     "collect_warnings",
     "console_progress",
     "current_workspace",
+    "environment",
     "figure_words",
     "group_and_row",
     "ignore_stop_signals",

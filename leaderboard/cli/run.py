@@ -71,6 +71,10 @@ def run(
         str,
         typer.Option("--jobs", help="Runs at a time, which share the cores; auto: as many as fit, of one thread each."),
     ] = "auto",
+    ranks: Annotated[
+        int,
+        typer.Option("--ranks", min=1, help="Processes that train one model together, each on a graphics card."),
+    ] = 1,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds without progress after which a run fails; 0: no limit.")
     ] = 3600.0,
@@ -81,7 +85,7 @@ def run(
     slurm: Annotated[
         list[str] | None,
         typer.Option(
-            "--slurm", help="What each job asks for: partition=gpu,gpus_per_node=1,timeout_min=240.",
+            "--slurm", help="What a job asks for, KEY=VALUE,KEY=VALUE: docs/cluster.md lists the keys.",
             show_default=False,
         ),
     ] = None,
@@ -118,7 +122,7 @@ def run(
         raise typer.BadParameter(f"{word} changes training, and --pretrained does not train: leave one of them out")
     if slurm and on == "local":
         raise typer.BadParameter("--slurm is for jobs of a cluster: add --on slurm, or --on local-cluster")
-    words = parse_cluster_words(slurm or [], local=on != "slurm")
+    words = parse_cluster_words(slurm or [], on != "slurm", ranks)
     tasks = _trainable(parse_tasks(suite, task))
     if model == "all" and suite == ABLATION:
         model = "asugnn"
@@ -130,7 +134,7 @@ def run(
     seeds, overrides = parse_numbers("--seed", seed), parse_overrides(set_ or [], models)
     with (
         progress_bars("split"),
-        use_workspace(device=choose_device(device) if on == "local" else "cpu", precision=precision),
+        use_workspace(device=choose_device(device) if on == "local" else "cpu", precision=precision, ranks=ranks),
     ):
         if weights:
             planned = plan_pretrained(tasks, models, weights, folds, again)
@@ -179,7 +183,8 @@ def _run_here(
     from leaderboard._util import current_workspace
     from leaderboard.running import choose_processes, run_jobs, total_seconds
 
-    processes, threads = choose_processes(jobs, current_workspace().device, len(planned))
+    workspace = current_workspace()
+    processes, threads = choose_processes(jobs, workspace.device, len(planned), workspace.ranks)
     left = unfinished(planned, out)
     sentence = plan_sentence(left, estimates, processes, threads)
     if dry_run:

@@ -2,7 +2,7 @@
 
 plan.py  estimates.py    which runs a command asks for, and what they take
 run_processes.py  schedule.py  run_slot.py  pulse.py    runs in processes of their own: their order, their watch
-runner.py  endings.py    train and predict one run; how it ends
+runner.py  team.py  endings.py    train and predict one run, perhaps by several processes; how it ends
 model_code.py            the digest of a model's code
 predict_files.py  crystal_files.py  pretrained.py  model_contract.py    crystals in files; weights; `bench check`
 send_runs.py  follow_runs.py  node_work.py    runs as jobs of a cluster, with cluster_words.py  bundles.py

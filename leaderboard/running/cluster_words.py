@@ -31,13 +31,14 @@ class ClusterWords:
     """What a job asks of the cluster: `parameters` are submitit's.
 
     At most `at_once` jobs run at a time, and at most `most` are sent: on this machine all start at once. Each gets
-    `runs` runs, by what they take where that is 0.
+    `runs` runs, by what they take where that is 0; `ranks` processes train one model together.
     """
 
     parameters: dict[str, Any]
     at_once: int
     most: int
-    runs: int
+    runs: int = 0
+    ranks: int = 1
 
     @property
     def minutes(self) -> int:
@@ -46,14 +47,15 @@ class ClusterWords:
 
     @property
     def side_by_side(self) -> int:
-        """How many runs a job can do at a time: one on each GPU or, without any, one on each core."""
-        return int(self.parameters.get("gpus_per_node") or self.parameters.get("cpus_per_task") or 1)
+        """How many runs a job can do at a time, whose processes each have a GPU or, without any, a core."""
+        wide = int(self.parameters.get("gpus_per_node") or self.parameters.get("cpus_per_task") or 1)
+        return max(1, wide // self.ranks)
 
 
-def parse_cluster_words(texts: Sequence[str], local: bool) -> ClusterWords:
+def parse_cluster_words(texts: Sequence[str], local: bool, ranks: int = 1) -> ClusterWords:
     """Read KEY=VALUE,KEY=VALUE; raises `InputError` for a word that is not known or has a wrong value.
 
-    A comma that no KEY= follows belongs to the value, as in `exclude=n1,n2`.
+    A comma that no KEY= follows belongs to the value, as in `exclude=n1,n2`. `ranks` processes train a model together.
     """
     found: dict[str, Any] = {}
     known = LOCAL if local else NUMBERS | NAMES | SBATCH
@@ -79,14 +81,14 @@ def parse_cluster_words(texts: Sequence[str], local: bool) -> ClusterWords:
     runs = found.pop("runs_per_job", 0)
     at_once = found.pop("array_parallelism", MOST_JOBS)
     if local:  # where all share the cores, or the graphics cards
-        at_once = 1 if found.get("gpus_per_node") else min(at_once, usable_cores())
+        at_once = 1 if found.get("gpus_per_node") else max(1, min(at_once, usable_cores() // ranks))
     parameters = {"timeout_min": WEEK if local else HOURS, "signal_delay_s": 90, **found}
     if parameters["signal_delay_s"] >= 60 * parameters["timeout_min"]:
         raise InputError(
             f"--slurm timeout_min={parameters['timeout_min']} ends a job before its signal, which comes "
             f"signal_delay_s={parameters['signal_delay_s']} s earlier: allow more minutes"
         )
-    return ClusterWords(parameters, at_once, at_once if local else LONGEST_ARRAY, runs)
+    return ClusterWords(parameters, at_once, at_once if local else LONGEST_ARRAY, runs, ranks)
 
 
 def _number(key: str, value: str) -> int:

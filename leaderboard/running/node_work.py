@@ -26,6 +26,7 @@ from leaderboard.running.machine import choose_device
 from leaderboard.running.plan import Job
 from leaderboard.running.run_processes import choose_processes, run_jobs
 
+MOST_RESTARTS = 20  # of a job that has saved something, but never more
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -75,7 +76,7 @@ class NodeWork:
                 sys.exit(128 + number)
             ignore_stop_signals()  # of which more come when the job is put back
             minutes = settings.words.minutes
-            if self._progress() == before and time.monotonic() - began > settings.seconds:
+            if time.monotonic() - began > settings.seconds and self._is_stuck(before):
                 self._give_up(
                     f"the time limit of its job, {minutes} min, came before anything was saved: allow more with "
                     f"--slurm timeout_min={2 * minutes}"
@@ -91,8 +92,9 @@ class NodeWork:
         settings = self.settings
         os.chdir(settings.folder)
         device = choose_device(settings.device)
-        set_workspace(Workspace(data=settings.data, device=device, precision=settings.precision))
-        processes, threads = choose_processes(settings.processes, device, len(self.jobs))
+        ranks = settings.words.ranks
+        set_workspace(Workspace(data=settings.data, device=device, precision=settings.precision, ranks=ranks))
+        processes, threads = choose_processes(settings.processes, device, len(self.jobs), ranks)
         if settings.cluster != "slurm":  # other jobs are on this machine
             processes = min(processes, settings.words.side_by_side)
         run_jobs(
@@ -116,6 +118,15 @@ class NodeWork:
         files = [file for folder in folders if folder.is_dir() for file in folder.iterdir()]
         saved = [file for file in files if file.name[0] != "." and file.name not in {"started.json", "error.txt"}]
         return {(str(file), file.stat().st_mtime_ns) for file in saved}
+
+    def _is_stuck(self, before: set[tuple[str, int]]) -> bool:
+        """Whether the job would come back for ever: it has saved nothing now, nor before of what is left to do."""
+        if self._progress() != before:
+            return False
+        folders = [job.run.folder(self.settings.out) for job in self.jobs]
+        left = [str(folder) for folder in folders if not (folder / "run.json").exists()]
+        kept = any(file.startswith(f"{folder}/") for file, _ in before for folder in left)
+        return not kept or int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= MOST_RESTARTS
 
     def _give_up(self, reason: str) -> None:
         """End a job that does not go back into the queue, with the reason for each run that is not finished."""

@@ -16,8 +16,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -30,6 +29,7 @@ from leaderboard._util import (
     Workspace,
     cause_of_death,
     current_workspace,
+    environment,
     ignore_stop_signals,
     lock_folder,
     set_workspace,
@@ -52,7 +52,7 @@ Answer = tuple[Ending, str]
 class Slot:
     """The process, as the one that started it sees it. `shared` says whether its run ever had company.
 
-    `gpu` is the graphics card that it sees, by its name for CUDA_VISIBLE_DEVICES; None for all there are.
+    `gpu` names the graphics cards that it sees, as CUDA_VISIBLE_DEVICES does; None for all there are.
     """
 
     def __init__(self, model: str, out: Path, threads: int | None, timeout: float, gpu: str | None = None) -> None:
@@ -66,7 +66,7 @@ class Slot:
         workspace = replace(current_workspace(), progress=silent)
         arguments = (theirs, model, out, workspace, self.pulse, timeout)
         self.process: BaseProcess = spawned.Process(target=_serve, args=arguments)
-        with _environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu):
+        with environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu):
             self.process.start()
         theirs.close()
 
@@ -117,22 +117,6 @@ def stop_slots(slots: list[Slot], seconds: float) -> None:
     for slot in slots:
         slot.process.join(max(0.0, deadline - time.monotonic()))
         slot.process.kill()  # by which its run ends, too
-
-
-@contextmanager
-def _environment(**values: object) -> Iterator[None]:
-    """Set variables for processes that are started in this block; those that are None stay as they are."""
-    chosen = {name: str(value) for name, value in values.items() if value is not None}
-    given = {name: os.environ.get(name) for name in chosen}
-    os.environ.update(chosen)
-    try:
-        yield
-    finally:
-        for name, value in given.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, pulse: Pulse, timeout: float) -> None:

@@ -44,6 +44,7 @@ from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
 from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.pretrained import describe_weights, load_pretrained
+from leaderboard.running.team import training_team
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
@@ -225,7 +226,8 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     assert context.folder is not None
     resumed = bool(checkpoint_files(context.folder / "checkpoint.pt"))
     clock = _Clock()
-    model.fit(train, validate, context)
+    with training_team(job, context) as context_of_rank:
+        model.fit(train, validate, context_of_rank)
     seconds = clock.seconds()
     if resumed:  # the history has the seconds of the interrupted process
         seconds = max(seconds, sum(read_history(context.folder).get("seconds", ())))
