@@ -41,6 +41,7 @@ def joined_team(context: Context) -> Iterator[None]:
         world_size=team.size,
     )
     try:
+        distributed.barrier()  # nobody leaves, for a fault of its own, while another one is joining
         yield
     finally:
         distributed.destroy_process_group()

@@ -85,13 +85,14 @@ def together(
     for old in folder.glob("reason-*"):
         old.unlink()
     (folder / "meeting").unlink(missing_ok=True)
-    spawned = multiprocessing.get_context("spawn")
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([__name__])  # torch is imported once
     rest = (size, folder, name, fields or {}, stop_after)
-    processes = [spawned.Process(target=fit, args=(rank, *rest)) for rank in range(size)]
+    processes = [server.Process(target=fit, args=(rank, *rest)) for rank in range(size)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(300)
         assert process.exitcode == 0
     return [
         (folder / f"reason-{r}").read_text()
