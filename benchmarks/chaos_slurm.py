@@ -48,18 +48,18 @@ def three_nodes(folder: Path) -> Iterator[dict[str, str]]:
 def kill_node(folder: Path, name: str) -> int:
     """End a node as a failure of its power does: its daemon, and all that runs on it; how many processes these were."""
     wanted = {f"SLURMD_NODENAME={name}".encode(), f"SLURM_CONF={folder}/slurm.conf".encode()}
-    victims = {int((folder / f"slurmd.{name}.pid").read_text())}
+    daemons, victims = [int((folder / f"slurmd.{name}.pid").read_text())], []
     for file in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if wanted <= {*file.read_bytes().split(b"\0")}:
-                victims.add(int(file.parent.name))
+                victims.append(int(file.parent.name))
                 parent = int((file.parent / "stat").read_text().rpartition(")")[2].split()[1])
                 if "slurmstepd" in Path(f"/proc/{parent}/cmdline").read_text():
-                    victims.add(parent)
-    for pid in victims:
+                    daemons.append(parent)
+    for pid in dict.fromkeys([*daemons, *victims]):  # daemons first, for they would report how jobs ended
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return len(victims)
+    return len(daemons) + len(victims)
 
 
 def revive_node(folder: Path, name: str) -> None:
