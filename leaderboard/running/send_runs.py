@@ -7,15 +7,17 @@ that ends meanwhile is seen in one of the two.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from asugnn import InputError
 from asugnn.atomic_write import check_writable, file_sha256
-from leaderboard._util import lock_folder, yield_from_process
+from leaderboard._util import cause_of_death, lock_folder
 from leaderboard.records import Run
 from leaderboard.running.bundles import bundle_jobs
 from leaderboard.running.cluster_queue import Queue, read_queue, require_slurm
@@ -127,17 +129,28 @@ def _is_alive(queue: Queue, array: JobArray, task: int) -> bool:
 
 def _submit(works: Sequence[NodeWork], array: JobArray, settings: NodeSettings) -> list[str]:
     """Hand the work to submitit; the numbers that the cluster gives. Raises `InputError` where it refuses."""
-    folder = array.folder(settings.out)
-    answer = list(yield_from_process(_submit_apart, works, folder, array.name, settings))
-    if isinstance(answer[0], InputError):
-        raise answer[0]
+    # A process whose session is not that of the terminal, and whose children are not ended with the command: jobs on
+    # this machine outlive both.
+    spawned = multiprocessing.get_context("spawn")
+    ours, theirs = spawned.Pipe(duplex=False)
+    arguments = (theirs, works, array.folder(settings.out), array.name, settings)
+    process = spawned.Process(target=_submit_apart, args=arguments)
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        process.join()
+        answer = InputError(f"the jobs could not be sent: {cause_of_death(process.exitcode)}")
+    process.join()
+    if isinstance(answer, Exception):
+        raise answer
     return [str(word) for word in answer]
 
 
 def _submit_apart(
-    works: Sequence[NodeWork], folder: Path, name: str, settings: NodeSettings
-) -> Iterator[str | InputError]:
-    """In a process of its own, whose session is not that of the terminal: jobs on this machine outlive both."""
+    connection: Connection, works: Sequence[NodeWork], folder: Path, name: str, settings: NodeSettings
+) -> None:
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):  # else a pipe of the command would be open as long as its jobs
@@ -146,6 +159,7 @@ def _submit_apart(
     from submitit import AutoExecutor, Executor, LocalExecutor
     from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
+    answer: list[str] | Exception
     try:
         if settings.cluster == "slurm":
             executor: Executor = AutoExecutor(folder, cluster="slurm")
@@ -153,13 +167,12 @@ def _submit_apart(
         else:
             executor = LocalExecutor(folder)
             executor.update_parameters(**settings.words.parameters)
-        jobs = executor.submit_array(works)
+        ids = [str(job.job_id) for job in executor.submit_array(works)]
+        answer = [ids[0].partition("_")[0]] if settings.cluster == "slurm" else ids
     except (FailedSubmissionError, UncompletedJobError, OSError) as error:
         said = " ".join(str(error).split())
-        yield InputError(f"--on {settings.cluster}: the jobs are refused: {said or type(error).__name__}")
-        return
-    ids = [str(job.job_id) for job in jobs]
-    yield from [ids[0].partition("_")[0]] if settings.cluster == "slurm" else ids
+        answer = InputError(f"--on {settings.cluster}: the jobs are refused: {said or type(error).__name__}")
+    connection.send(answer)
 
 
 def slurm_parameters(words: ClusterWords, name: str) -> dict[str, Any]:
