@@ -28,8 +28,6 @@ def run_on_cluster(
     if dry_run:
         print_words("\n".join([*plan_table(jobs, estimates, sorted(sent.arrays)), sentence]))
         return {}
-    if sent.arrays:
-        print_words(sentence, err=True)
     report, console = run_reporter(len(jobs))
     width = len(str(len(jobs)))
     began = time.monotonic()
@@ -41,6 +39,8 @@ def run_on_cluster(
             line.show(f"[{ended:{width}}/{len(jobs)}] after {since}: {words}")
 
     try:
+        if sent.arrays:
+            print_words(sentence, err=True)
         with LiveLine(console) as line:
             return follow_runs(jobs, settings.out, sent, report, watch)
     except KeyboardInterrupt:
