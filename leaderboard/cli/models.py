@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Crystals, Preset, parse_list, print_words, progress_bars
+from leaderboard.cli.options import Crystals, Device, Preset, parse_list, print_words, progress_bars
 
 
 def models() -> None:
@@ -64,6 +64,7 @@ def predict(
         str,
         typer.Option("--model", help="FILE.py:CLASS of a run by a model in a file; model of a folder of weights."),
     ] = "all",
+    device: Device = "auto",
 ) -> None:  # fmt: skip
     """Predict the crystals in files, by a stored run or published weights.
 
@@ -74,14 +75,16 @@ def predict(
 
     bench predict *.cif --pretrained M3GNet-MP-2018.6.1-Eform
     """
+    from leaderboard._util import use_workspace
     from leaderboard.records import predictions_text
-    from leaderboard.running import load_predictor, predict_files
+    from leaderboard.running import choose_device, load_predictor, predict_files
 
     if (run is None) == (not weights):
         raise typer.BadParameter(
             "choose a model: --run FOLDER of a stored run, or --pretrained NAME of published weights"
         )
-    target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
+    with use_workspace(device=choose_device(device)):
+        target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
     values, skipped = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
     _tell_skipped(skipped, len(values))
