@@ -63,6 +63,7 @@ Crystals = Annotated[
     typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.", show_default=False),
 ]
 TableFormat = Literal["table", "markdown", "csv", "json"]
+PredictionFormat = Literal["auto", "table", "csv", "json"]
 
 
 @contextmanager

@@ -11,6 +11,7 @@ machine.py  capacity.py  where a run took place; cores and memory that are free
 """
 
 from leaderboard.running.cluster_words import parse_cluster_words
+from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.endings import Outcome, Report
 from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.follow_runs import follow_runs
@@ -47,6 +48,7 @@ __all__ = [
     "plan_runs",
     "predict_files",
     "processor_name",
+    "read_crystal_files",
     "run_jobs",
     "seconds_left",
     "send_runs",
