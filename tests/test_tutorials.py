@@ -69,6 +69,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_model_of_your_own(empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     assert follow("tutorial-model", monkeypatch) == 7
     shown = capsys.readouterr().out
@@ -80,7 +81,7 @@ def test_a_model_of_your_own(empty: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
 
 def test_a_course(empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    assert follow("tutorial-course", monkeypatch) == 10
+    assert follow("tutorial-course", monkeypatch) == 11
     shown = capsys.readouterr().out
     assert "ada on open-dft/bulk-modulus: public MAE" in shown
     assert "private MAE" in shown
