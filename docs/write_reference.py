@@ -33,8 +33,7 @@ API = {
     ),
     "Torch models": ("asugnn.torch_model.TorchModel", "asugnn.torch_model.flat_batch"),
     "What a model may offer beyond its four methods": tuple(
-        f"asugnn.model.{name}"
-        for name in ("HasDomain", "HasReferences", "HasPretrained", "HasWeights", "HasAblation")
+        f"asugnn.model.{name}" for name in ("HasDomain", "HasReferences", "HasPretrained", "HasWeights", "HasAblation")
     ),
 }
 API_INTRODUCTION = """# Python API
@@ -44,8 +43,8 @@ What a program or a model of your own may use. [In Python](python.md) shows how 
 """
 COMMANDS_INTRODUCTION = """# Commands
 
-Every command with its arguments and options, as `bench COMMAND --help` prints them. Exit status 0 is success, 1 a fault
-of the input, which is told in a sentence, and 2 wrong usage. `--debug`, at any place of the command line, also shows the
+Every command with its arguments and options, as `bench COMMAND --help` prints them. Exit status 0 is success, 1 is a
+fault of the input, which is told in a sentence, and 2 is wrong usage. `--debug`, anywhere in a command, also shows the
 traceback of a fault. [Environment variables](environment.md) have a page of their own.
 """
 

@@ -94,7 +94,9 @@ def test_no_page_loads_anything_from_elsewhere(site: Path, pages: dict[Path, Pag
 
 def test_no_markdown_is_left_in_the_words_of_a_page(pages: dict[Path, Page]):
     """Lists without a blank line before them, links and bold words that were not understood."""
-    left = {file.name: re.findall(r"\]\(|\*\*\w|\n- |^\|.*\|$", page.words, re.MULTILINE) for file, page in pages.items()}
+    left = {
+        file.name: re.findall(r"\]\(|\*\*\w|\n- |^\|.*\|$", page.words, re.MULTILINE) for file, page in pages.items()
+    }
     assert {name: signs for name, signs in left.items() if signs} == {}
 
 

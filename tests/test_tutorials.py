@@ -1,6 +1,7 @@
 """Every command of the tutorials is run, in order, in an empty folder, on the data set of the package."""
 
 import glob
+import json
 import os
 import re
 import shlex
@@ -88,6 +89,10 @@ def test_a_course(empty: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     log = (empty / "runs/submissions.jsonl").read_text()
     assert '"ada"' in log
     assert "cleo" not in log
+    fields = set(
+        re.findall(r"`(\w+)`", (DOCS / "formats.md").read_text().partition("## Submissions")[2].partition("## A c")[0])
+    )
+    assert all(json.loads(line).keys() <= fields for line in log.splitlines())
     assert (empty / "public/index.html").is_file()
 
 
