@@ -69,7 +69,7 @@ def rewrite_links(text: str, path: str, own: str, pages: dict[str, str], reposit
     def link_code(match: re.Match[str]) -> str:
         words, target = match.groups()
         file, anchor = find(target)
-        if is_elsewhere(target) or file in pages:
+        if is_elsewhere(target) or file in pages or not (ROOT / file).exists():  # mkdocs tells of a link to nothing
             return match[0]
         if repository:
             kind = "blob" if posixpath.splitext(file)[1] else "tree"

@@ -125,16 +125,17 @@ def test_links_are_those_of_the_site():
     pages = {"docs/data.md": "data.md", "README.md": "index.md", "docs/site.png": "site.png"}
     text = (
         "[all](docs/data.md#a) [this](#here) [out](https://a.org/x) [![p](docs/site.png)](docs/data.md)\n"
-        "[run.py](asugnn/run.py) and [the rooms](asugnn)\n```\n[code](docs/data.md)\n```\n"
+        "[model.py](asugnn/model.py) and [the rooms](asugnn)\n```\n[code](docs/data.md)\n```\n"
     )
     plain = rewrite_links(text, "README.md", "index.md", pages, "")
     assert plain == (
         "[all](data.md#a) [this](#here) [out](https://a.org/x) [![p](site.png)](data.md)\n"
-        "`asugnn/run.py` and the rooms (`asugnn`)\n```\n[code](docs/data.md)\n```\n"
+        "`asugnn/model.py` and the rooms (`asugnn`)\n```\n[code](docs/data.md)\n```\n"
     )
     public = rewrite_links(text, "README.md", "index.md", pages, "https://host.org/we/bench")
-    assert "[run.py](https://host.org/we/bench/blob/main/asugnn/run.py)" in public
+    assert "[model.py](https://host.org/we/bench/blob/main/asugnn/model.py)" in public
     assert "[the rooms](https://host.org/we/bench/tree/main/asugnn)" in public
+    assert rewrite_links("[gone](gone.md)", "README.md", "index.md", pages, "") == "[gone](gone.md)"
     assert rewrite_links("[up](../README.md)", "docs/data.md", "data.md", pages, "") == "[up](index.md)"
 
 
