@@ -19,6 +19,7 @@ from leaderboard.running.capacity import available_memory, usable_cores
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
+from leaderboard.running.pretrained import fetch_weights
 from leaderboard.running.run_slot import POLL, Answer, Slot, close_slots, stop_slots
 from leaderboard.running.schedule import Schedule
 
@@ -56,9 +57,9 @@ def run_jobs(
     """Do what is not done yet, `processes` runs at a time, and report each; a run that fails does not stop the others.
 
     A zero-shot job waits for the job whose model it needs. A job that another command is working on is put off, and
-    waited for when nothing else is left. A run starts beside others if by its estimate there is memory for it; one
-    whose memory ran out beside others is repeated alone. One without progress for `timeout` seconds fails; 0 stands
-    for no limit. `watch` is called about every half second.
+    waited for when nothing else is left. Published weights are downloaded before all runs. A run starts beside others
+    if by its estimate there is memory for it; one whose memory ran out beside others is repeated alone. One without
+    progress for `timeout` seconds fails; 0 stands for no limit. `watch` is called about every half second.
 
     Raises `UnwritableError` for a folder that cannot be written, and `KeyboardInterrupt` after a signal to stop.
     """
@@ -69,6 +70,9 @@ def run_jobs(
     schedule = Schedule(jobs, estimates or [Estimate(None, None)] * len(jobs), available_memory)
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
+    for i in _drop_without_weights(schedule, report):
+        counts["failed"] += 1
+        ended[i] = None
     try:
         while True:
             while chosen := _next_job(schedule, slots, processes):
@@ -101,6 +105,17 @@ def run_jobs(
     finally:
         close_slots(slots)
     return counts
+
+
+def _drop_without_weights(schedule: Schedule, report: Report) -> list[int]:
+    """Download the published weights; report and return the jobs whose weights cannot be had."""
+    lacking = fetch_weights((job.model, job.weights) for job in schedule.jobs if job.weights)
+    failed = [i for i, job in enumerate(schedule.jobs) if (job.model, job.weights) in lacking]
+    for i in failed:
+        job = schedule.jobs[i]
+        schedule.drop(i)
+        report(job.run, "failed", lacking[job.model, job.weights])
+    return failed
 
 
 def _working(slots: Sequence[Slot]) -> list[Slot]:
