@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Literal
 
 from asugnn.atomic_write import check_writable
-from leaderboard._util import STOP_SIGNALS, raise_on_stop_signals, stop_signal
+from leaderboard._util import (
+    STOP_SIGNALS,
+    adopt_orphans,
+    end_descendants,
+    list_children,
+    raise_on_stop_signals,
+    stop_signal,
+)
 from leaderboard.records import keep_failure
 from leaderboard.running.capacity import available_memory, usable_cores
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
 from leaderboard.running.pretrained import fetch_weights
-from leaderboard.running.run_slot import POLL, Answer, Slot, close_slots, stop_slots
+from leaderboard.running.run_slot import POLL, Slot, close_slots, stop_slots
 from leaderboard.running.schedule import Schedule
+from leaderboard.running.shared_answer import Answer
 
 # What runs, and the seconds of the jobs that have ended, by number: None for one that was kept, or failed.
 Watch = Callable[[Sequence[Running], Mapping[int, float | None]], None]
@@ -73,6 +82,9 @@ def run_jobs(
     for i in _drop_without_weights(schedule, report):
         counts["failed"] += 1
         ended[i] = None
+    resource_tracker.ensure_running()  # before the children are listed, of which it is one
+    adopt_orphans()
+    spared = list_children()
     try:
         while True:
             while chosen := _next_job(schedule, slots, processes):
@@ -86,6 +98,7 @@ def run_jobs(
                 i, answer = slot.answer()
                 if slot.broken:
                     slots.remove(slot)
+                    end_descendants({*spared, *(s.process.pid or 0 for s in slots)}, 0.0)
                 if answer is None:
                     schedule.put_off(i)
                 elif answer[0] == OUT_OF_MEMORY and slot.shared:
@@ -104,6 +117,7 @@ def run_jobs(
         raise
     finally:
         close_slots(slots)
+        end_descendants(spared, 0.0)
     return counts
 
 
@@ -150,7 +164,7 @@ def _finished(slots: Sequence[Slot]) -> list[Slot]:
     """The slots whose run has ended, after at most `POLL` seconds."""
     working = _working(slots)
     ended = wait([x for slot in working for x in (slot.connection, slot.process.sentinel)], POLL)
-    return [slot for slot in working if slot.connection in ended or slot.process.sentinel in ended]
+    return [slot for slot in working if slot.connection in ended or slot.process.sentinel in ended or slot.ended]
 
 
 def _outcome(answer: Answer, alone: bool) -> tuple[Outcome, str]:

@@ -24,7 +24,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.records.predictions_csv import predictions_text
-from leaderboard.records.run_folder import write_record
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_pretrained, plan_runs
 from leaderboard.running.predict_files import predict_files
