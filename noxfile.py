@@ -83,9 +83,20 @@ def judge(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Ratios of speed against the packages, stored with the machine in benchmarks/results, and what merging gains."""
-    run_tool(session, "python", "benchmarks/speed.py")
+    """Ratios of speed against the packages beside the last ones, kept in benchmarks/results: `-- --threads 1 NAME`."""
+    run_tool(session, "python", "benchmarks/speed.py", *session.posargs)
+
+
+@nox.session
+def merging(session: nox.Session) -> None:
+    """Count what merging equivalent atoms gains, by crystal system; `nox -s docs` writes it into its page."""
     run_tool(session, "python", "benchmarks/merging.py")
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Tests, losses and speed on a GPU, stored in benchmarks/results; needs BENCH_DATA; `-- --seconds 600`."""
+    run_tool(session, "python", "benchmarks/gpu.py", *session.posargs)
 
 
 @nox.session
@@ -102,6 +113,7 @@ def docs(session: nox.Session) -> None:
     run_tool(session, "python", "docs/write_reliability.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
     run_tool(session, "python", "docs/draw_merging.py")
+    run_tool(session, "python", "docs/write_speed.py")
     run_tool(session, "python", "docs/draw_architecture.py")
 
 

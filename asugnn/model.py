@@ -77,8 +77,8 @@ class Model(Protocol):
       the user before anything is trained.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
-    Optional methods have protocols of their own: `HasDomain`, `HasReferences`, `HasPretrained`, `HasAblation`. A model
-    need not name them as base classes: whoever has the method has the ability.
+    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,
+    `HasAblation`. A model need not name them as base classes: whoever has the method has the ability.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
@@ -93,6 +93,14 @@ class Model(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the model that `save` wrote, ready to predict; raises `InputError` where that cannot be done."""
+
+
+@runtime_checkable
+class HasDevice(Protocol):
+    """A fitted model that can predict on another device than the CPU, where `load` and `pretrained` leave it."""
+
+    def to(self, device: str) -> object:
+        """Move the model to a device, `cpu` or `cuda`, on which it then predicts."""
 
 
 @runtime_checkable

@@ -113,7 +113,7 @@ class Network(nn.Module):
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
-        x = self.widen(x)  # (A, d)
+        x = self.widen(x).to(x.dtype)  # (A, d), whose sums are not rounded to half precision
         g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
         for codec in self.codecs:
             x = codec(x, edges["asuam"], g, layout)  # (A, d)

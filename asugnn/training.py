@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from asugnn.atomic_write import write_text
+from asugnn.device_inputs import free_bytes, move_inputs, upload
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import Context
 from asugnn.training_state import TrainingState, random_state, set_random_state
@@ -39,7 +40,8 @@ class Batches:
     """Inputs and targets of the training and the validation side, and how inputs are collated to a batch.
 
     `train` (n inputs) and `val` (m inputs) are lists of anything that `collate` takes; `y_train` (n,) and `y_val` (m,)
-    are in the unit of the network's output; `size` is the number of inputs in a batch.
+    are in the unit of the network's output; `size` is the number of inputs in a batch. With `on_device`, inputs are
+    dicts of arrays, for which `collate` also takes tensors on the device of the run.
     """
 
     train: Sequence[Any]
@@ -48,6 +50,7 @@ class Batches:
     y_val: Tensor
     collate: Callable[[Sequence[Any]], Batch]
     size: int
+    on_device: bool = False
 
     def shuffle_chunks(self, seed: int, epoch: int) -> list[Any]:
         """Draw the batches of one epoch, as arrays of indices into `train`; they depend on seed and epoch only."""
@@ -96,10 +99,10 @@ def train(
     module.to(device)
     work = _Batchwise(module, batches, loss, score or loss, optimiser, context)
     checkpoint = context.folder / "checkpoint.pt" if context.folder else None
-    state = TrainingState(module, optimiser, schedule)
+    state = TrainingState(module, optimiser, schedule, device)
     identity = f"{context.identity} seed {context.seed}"
     if checkpoint:
-        state.resume(checkpoint, identity, device)
+        state.resume(checkpoint, identity)
     if state.parts > 1:
         _warn_of_parts(state, batches.size)
     saved = time.monotonic()
@@ -116,11 +119,11 @@ def train(
     with context.progress("training", epochs) as bar:
         bar.advance(len(state.history))
         while len(state.history) < epochs and not state.is_stalled(patience):
-            total = state.start_epoch(context.seed, device)
+            total = state.start_epoch(context.seed)
             module.train()
             chunks = batches.shuffle_chunks(context.seed, len(state.history))
-            for chunk, batch in work.collate_ahead(chunks[state.step :], state):
-                value = _halve_until_it_fits(partial(work.train_batch, chunk, batch), state, len(chunk))
+            for chunk, ready in work.collate_ahead(chunks[state.step :], state):
+                value = _halve_until_it_fits(partial(work.train_batch, chunk, ready), state, len(chunk))
                 if clip:
                     nn.utils.clip_grad_norm_(module.parameters(), clip)
                 optimiser.step()
@@ -161,37 +164,44 @@ class _Batchwise:
         self.module, self.batches, self.loss, self.score = module, batches, loss, score
         self.optimiser, self.context, self.device = optimiser, context, torch.device(context.device)
         self.y_train, self.y_val = batches.y_train.to(self.device), batches.y_val.to(self.device)
+        self.train: Sequence[Any] = batches.train
+        if batches.on_device and self.device.type != "cpu":
+            self.train = move_inputs(batches.train, self.device, free_bytes(self.device)) or batches.train
         self.val: dict[int, list[Batch]] = {}  # batches of the validation side, by the number of parts
 
-    def collate_ahead(self, chunks: Sequence[Any], state: TrainingState) -> Iterator[tuple[Any, Batch | None]]:
+    def collate_ahead(
+        self, chunks: Sequence[Any], state: TrainingState
+    ) -> Iterator[tuple[Any, tuple[Batch, Tensor] | None]]:
         """Collate and move batches, each in a thread while the network works on the one before.
 
-        Yields the indices and the batch, or None where it is worked on in parts.
+        Yields the indices, and the batch with its targets, or None where it is worked on in parts.
         """
 
-        def prepare(chunk: Any) -> Batch | None:
+        def prepare(chunk: Any) -> tuple[Batch, Tensor] | None:
             return self._collate(chunk) if state.parts == 1 else None
 
         with ThreadPoolExecutor(max_workers=1) as thread:
             ahead = thread.submit(prepare, chunks[0])
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-                batch = ahead.result()
+                ready = ahead.result()
                 if following is not None:
                     ahead = thread.submit(prepare, following)
-                yield chunk, batch
+                yield chunk, ready
 
-    def _collate(self, chunk: Any) -> Batch:
-        return move_batch(self.batches.collate([self.batches.train[i] for i in chunk]), self.device)
+    def _collate(self, chunk: Any) -> tuple[Batch, Tensor]:
+        """Collate the inputs of some indices on the device, with their targets."""
+        batch = move_batch(self.batches.collate([self.train[i] for i in chunk]), self.device)
+        return batch, self.y_train.index_select(0, upload(chunk, self.device))
 
-    def train_batch(self, chunk: Any, batch: Batch | None, parts: int) -> Tensor:
+    def train_batch(self, chunk: Any, ready: tuple[Batch, Tensor] | None, parts: int) -> Tensor:
         """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices."""
         self.optimiser.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part in np.array_split(chunk, parts):
-            inputs = self._collate(part) if batch is None or parts > 1 else batch
+            inputs, targets = self._collate(part) if ready is None or parts > 1 else ready
             with autocast(self.context):
                 output = self.module(inputs)
-            value = self.loss(output.float(), self.y_train[torch.from_numpy(part).to(self.device)])
+            value = self.loss(output.float(), targets)
             if parts > 1:
                 value = value * (len(part) / len(chunk))
             value.backward()  # type: ignore[no-untyped-call]
@@ -211,15 +221,15 @@ class _Batchwise:
 
 def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: int) -> T:
     """Work on a batch of `size` in `state.parts` parts, in twice as many while the memory of the device runs out."""
-    before = random_state()
+    before = random_state(state.device)
     while True:
         with suppress(torch.OutOfMemoryError):
             return work(state.parts)
         if state.parts >= size:
             return work(state.parts)  # which says by how much it does not fit
-        if torch.cuda.is_available():
+        if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        set_random_state(before)
+        set_random_state(before, state.device)
         state.parts *= 2
         _warn_of_parts(state, size)
 
@@ -240,9 +250,9 @@ def autocast(context: Context) -> torch.autocast:
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to a device."""
+    """Move a batch to a device, without waiting for the copy where it has tensors by name."""
     if isinstance(batch, Mapping):
-        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        return {k: upload(v, device) if isinstance(v, Tensor) else v for k, v in batch.items()}
     return batch.to(device)
 
 

@@ -80,6 +80,7 @@ class CGCNN(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
     input_version: ClassVar[int] = 3
+    batch_on_device: ClassVar[bool] = True
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
             "formation-energy-per-atom",

@@ -55,6 +55,7 @@ LIGHT = {
     "asugnn.cache",
     "asugnn.checkpoint",
     "asugnn.crystal",
+    "asugnn.crystal_arrays",
     "asugnn.download",
     "asugnn.embedding",
     "asugnn.errors",

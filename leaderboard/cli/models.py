@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Crystals, PredictionFormat, Preset, parse_list, print_words, progress_bars
+from leaderboard.cli.options import (
+    Crystals,
+    Device,
+    PredictionFormat,
+    Preset,
+    parse_list,
+    print_words,
+    progress_bars,
+)
 
 
 def models() -> None:
@@ -70,6 +78,7 @@ def predict(
     form: Annotated[
         PredictionFormat, typer.Option("--format", help="auto: a table on a terminal, CSV elsewhere.")
     ] = "auto",
+    device: Device = "auto",
 ) -> None:  # fmt: skip
     """Predict the crystals in files.
 
@@ -81,8 +90,9 @@ def predict(
 
     bench predict *.cif
     """
+    from leaderboard._util import use_workspace
     from leaderboard.records import predictions_text
-    from leaderboard.running import load_predictor, predict_files, read_crystal_files
+    from leaderboard.running import choose_device, load_predictor, predict_files, read_crystal_files
 
     if run is not None and weights:
         raise typer.BadParameter("choose one: --run FOLDER of a stored run, or --pretrained NAME of published weights")
@@ -91,13 +101,15 @@ def predict(
         from leaderboard.shipped import predict_shipped
 
         crystals, skipped = read_crystal_files(files)
-        found, refused = predict_shipped(crystals, [] if target == "all" else parse_list(target))
+        with use_workspace(device=choose_device(device)):
+            found, refused = predict_shipped(crystals, [] if target == "all" else parse_list(target))
         typer.echo(render_predictions(found, form))
         _tell_skipped([*skipped, *(f"{name}: {why}" for name, why in refused.items())], len(crystals) - len(refused))
         return
     if form not in ("auto", "csv") or target != "all":
         raise typer.BadParameter("--target and --format belong to the models that come with the package")
-    name, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
+    with use_workspace(device=choose_device(device)):
+        name, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
     values, skipped = predict_files(fitted, files)
     typer.echo(predictions_text(list(values), name, list(values.values())), nl=False)
     _tell_skipped(skipped, len(values))

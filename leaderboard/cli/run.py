@@ -12,6 +12,7 @@ from asugnn.errors import InputError
 from leaderboard.cli.options import (
     ABLATION,
     DataDir,
+    Device,
     Preset,
     TaskNames,
     parse_jobs,
@@ -58,7 +59,7 @@ def run(
             show_default=False,
         ),
     ] = "",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device for training.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option("--precision", help="Matrix-multiplication precision during training."),

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -151,18 +150,6 @@ def test_blocks_do_not_change_the_convolution(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(_edge_gated, "CPU_VALUES", 8 * 7)  # seven edges
     assert_equal(NETWORKS["ALIGNN"], [in_space_group("P-1"), in_space_group("Fm-3m")])
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_a_step_needs_no_value_on_the_host(name: str, monkeypatch: pytest.MonkeyPatch):
-    """The device `meta` holds no values and does not mix with the CPU's: a GPU would not have to wait, either."""
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # `meta` has none
-    model = NETWORKS[name]
-    batch = model.batch([model.inputs(in_space_group(group)) for group in ("P1", "Fm-3m")])
-    network = model.network().to("meta")
-    values = network({key: v.to("meta") if torch.is_tensor(v) else v for key, v in batch.items()})
-    values.sum().backward()
-    assert values.shape == (2,)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
