@@ -21,6 +21,7 @@ from asugnn.training import Batches, _Batchwise
 from asugnn.training_state import TrainingState
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
+from baselines.cogn import CoGN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import MEGNet
 
@@ -33,6 +34,7 @@ MODELS: dict[str, TorchModel] = {
     "MEGNet": MEGNet(blocks=1),
     "M3GNet": M3GNet(blocks=1, width=16),
     "ALIGNN": ALIGNN(alignn_layers=1, gcn_layers=1, width=32),
+    "coGN": CoGN(width=32, blocks=1, depth=2),
 }
 
 

@@ -14,6 +14,7 @@ from asugnn import Crystal
 from asugnn.crystal import SYMBOLS
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
+from baselines.cogn import CoGN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import MEGNet
 
@@ -22,6 +23,7 @@ NETWORKS = {
     "MEGNet": MEGNet(blocks=2),
     "M3GNet": M3GNet(width=8, blocks=2),
     "ALIGNN": ALIGNN(width=8, alignn_layers=2, gcn_layers=2),
+    "coGN": CoGN(width=8, blocks=2, depth=3),
 }
 EQUAL = 1e-10
 
@@ -131,7 +133,7 @@ def test_crystals_with_few_or_no_neighbours(name: str, kind: str):
     assert_equal(NETWORKS[name], OTHERS[kind])
 
 
-@pytest.mark.parametrize("name", ["MEGNet", "M3GNet", "ALIGNN"])
+@pytest.mark.parametrize("name", ["MEGNet", "M3GNet", "ALIGNN", "coGN"])
 def test_real_crystals(name: str, data: Path):
     """Published coordinates are rounded, which splits classes: what remains merged is equal to 1e-10, too."""
     import polars as pl
