@@ -50,6 +50,15 @@ def never() -> bool:
 
 
 @dataclass(frozen=True)
+class Team:
+    """Processes that train one network together: this one is number `rank` of `size`, and they meet at a new file."""
+
+    rank: int
+    size: int
+    meeting: Path
+
+
+@dataclass(frozen=True)
 class Context:
     """Settings of a run that a model receives beside the data."""
 
@@ -61,6 +70,7 @@ class Context:
     identity: str = ""  # what is trained, and on what: a checkpoint that states another one is not resumed from
     # Asked after every step, which also tells that training is alive: whether to save and raise `TrainingStoppedError`.
     should_stop: Callable[[], bool] = field(default=never, repr=False)
+    team: Team | None = None  # the processes that train together, for a model that `trains_together`
 
 
 @runtime_checkable

@@ -31,7 +31,7 @@ from asugnn.device_inputs import device_of, join, repeat_rows, upload
 from asugnn.embedding import MAX_WEIGHT
 from asugnn.network import Convolution, Network, asuam_edges, gaussian_expansion
 from asugnn.packed_batch import PackedLayout
-from asugnn.weighted_norm import WeightedNorm
+from asugnn.weighted_norm import WeightedNorm, shares
 
 
 def pack_orbits(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -98,6 +98,7 @@ class OrbitEdges:
         asuam = (1 / distance.clamp(min=1 / MAX_WEIGHT)).clamp(max=MAX_WEIGHT)
         values = {"asuam": asuam_edges(asuam, centre == other), "dam": gaussian_expansion(distance)}
         pairs = batch["weight"] * multiplicity[centre]  # (E,)
+        (share, count), (atom_share, atoms) = shares(pairs), shares(multiplicity)
         shared = cls(
             values=values["dam"],
             centre=centre,
@@ -105,10 +106,10 @@ class OrbitEdges:
             pair=batch["pair"],
             pairs=sum(b * n * n for b, n in batch["groups"]),
             weight=batch["weight"],
-            share=pairs / pairs.sum(),
-            count=pairs.sum(),
-            atom_share=multiplicity / multiplicity.sum(),
-            atoms=multiplicity.sum(),
+            share=share,
+            count=count,
+            atom_share=atom_share,
+            atoms=atoms,
         )
         return {name: replace(shared, values=of_edges) for name, of_edges in values.items()}
 

@@ -52,6 +52,7 @@ class TorchModel:
     input_fields: ClassVar[tuple[str, ...]] = ()  # the fields on which the result of `inputs` depends
     input_version: ClassVar[int] = 1  # increase it when `inputs` changes, so that cached inputs are not reused
     clip: ClassVar[float | None] = None  # maximum norm of the gradient
+    trains_together: ClassVar[bool] = True  # several processes can train it: no crystal of a batch sees another one
     batch_on_device: ClassVar[bool] = False  # whether `batch` also takes tensors on the run's device for arrays
     _device = "cpu"  # of the run, else of the fitted network
 
@@ -106,6 +107,7 @@ class TorchModel:
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         import torch
 
+        from asugnn.ranks import joined_team
         from asugnn.training import Batches
         from asugnn.training import train as train_network
 
@@ -127,18 +129,19 @@ class TorchModel:
         epochs = min(self.epochs, max(1, self.updates // batches.steps)) if self.updates else self.epochs
         self._network = self.network().to(context.device)
         optimiser = self.optimiser(self._network)
-        train_network(
-            self._network,
-            batches,
-            self._compute_loss,
-            optimiser,
-            self.schedule(optimiser, batches.steps * epochs),
-            context,
-            epochs=epochs,
-            patience=self.patience,
-            score=self._compute_score,
-            clip=self.clip,
-        )
+        with joined_team(context):
+            train_network(
+                self._network,
+                batches,
+                self._compute_loss,
+                optimiser,
+                self.schedule(optimiser, batches.steps * epochs),
+                context,
+                epochs=epochs,
+                patience=self.patience,
+                score=self._compute_score,
+                clip=self.clip,
+            )
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
         import torch

@@ -26,7 +26,9 @@ from asugnn.atomic_write import write_text
 from asugnn.device_inputs import free_bytes, move_inputs, upload
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import Context
+from asugnn.ranks import agree, check_fit_for_ranks, join_rows, own_part, own_rank, sum_gradients
 from asugnn.training_state import TrainingState, random_state, set_random_state
+from asugnn.weighted_norm import count_ranks, each_alone, sum_over_ranks
 
 Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -89,6 +91,9 @@ def train(
     training resumes from the one before it, or starts again. Where the memory of the device runs out, batches are
     worked on in parts, two, four and so on, whose gradients are added up; this too is logged as a warning.
 
+    Where several processes train together (`asugnn.ranks`), each works on a part of every batch; all stop at the same
+    step, rank 0 writes, and memory that runs out is an error. Dropout then is another one than that of one process.
+
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
     `seconds`. Raises `FloatingPointError` where the score was never a finite number, `TrainingStoppedError` after the
     step at which `context.should_stop()` is true, with a checkpoint saved.
@@ -103,14 +108,13 @@ def train(
     identity = f"{context.identity} seed {context.seed}"
     if checkpoint:
         state.resume(checkpoint, identity)
-    if state.parts > 1:
-        _warn_of_parts(state, batches.size)
+    _warn_of_parts(state, batches.size)
     saved = time.monotonic()
 
     def save_or_stop() -> None:
         nonlocal saved
-        stop = context.should_stop()
-        if checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_EVERY):
+        stop, late = agree(device, context.should_stop(), time.monotonic() - saved > CHECKPOINT_EVERY)
+        if checkpoint and (stop or late):
             state.save(checkpoint, identity)
             saved = time.monotonic()
         if stop:
@@ -124,6 +128,7 @@ def train(
             chunks = batches.shuffle_chunks(context.seed, len(state.history))
             for chunk, ready in work.collate_ahead(chunks[state.step :], state):
                 value = _halve_until_it_fits(partial(work.train_batch, chunk, ready), state, len(chunk))
+                sum_gradients(module)
                 if clip:
                     nn.utils.clip_grad_norm_(module.parameters(), clip)
                 optimiser.step()
@@ -143,8 +148,8 @@ def train(
         raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
     module.load_state_dict(state.best_weights)
     module.eval()
-    if context.folder and checkpoint:
-        _write_history(context.folder / "history.csv", state.history)
+    if checkpoint:
+        _write_history(checkpoint.with_name("history.csv"), state.history)
         state.save(checkpoint, identity)  # so that a run killed after this point does not train again
     return state.history
 
@@ -168,6 +173,8 @@ class _Batchwise:
         if batches.on_device and self.device.type != "cpu":
             self.train = move_inputs(batches.train, self.device, free_bytes(self.device)) or batches.train
         self.val: dict[int, list[Batch]] = {}  # batches of the validation side, by the number of parts
+        check_fit_for_ranks(module, min(map(len, batches.shuffle_chunks(context.seed, 0))))
+        self.first = 0  # the first row of them, in this process
 
     def collate_ahead(
         self, chunks: Sequence[Any], state: TrainingState
@@ -189,12 +196,16 @@ class _Batchwise:
                 yield chunk, ready
 
     def _collate(self, chunk: Any) -> tuple[Batch, Tensor]:
-        """Collate the inputs of some indices on the device, with their targets."""
-        batch = move_batch(self.batches.collate([self.train[i] for i in chunk]), self.device)
-        return batch, self.y_train.index_select(0, upload(chunk, self.device))
+        """Collate the inputs of some indices on the device, with their targets: those of this process."""
+        own = own_part(chunk)
+        batch = move_batch(self.batches.collate([self.train[i] for i in own]), self.device)
+        return batch, self.y_train.index_select(0, upload(own, self.device))
 
     def train_batch(self, chunk: Any, ready: tuple[Batch, Tensor] | None, parts: int) -> Tensor:
-        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices."""
+        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices.
+
+        Gradients are those of the rows that this process works on; the loss is that of all.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part in np.array_split(chunk, parts):
@@ -202,27 +213,31 @@ class _Batchwise:
             with autocast(self.context):
                 output = self.module(inputs)
             value = self.loss(output.float(), targets)
-            if parts > 1:
-                value = value * (len(part) / len(chunk))
+            if len(targets) < len(chunk):
+                value = value * (len(targets) / len(chunk))
             value.backward()  # type: ignore[no-untyped-call]
             mean += value.detach()
-        return mean
+        return sum_over_ranks(mean)
 
     def validate(self, parts: int) -> float:
         """Score the validation side, in batches of twice the size, which no gradient makes larger."""
         if parts not in self.val:
             self.val.clear()
             size, inputs = max(1, 2 * self.batches.size // parts), self.batches.val
-            sides = [self.batches.collate(inputs[i : i + size]) for i in range(0, len(inputs), size)]
+            starts = own_part(range(0, len(inputs), size))
+            self.first = starts[0] if starts else 0
+            sides = [self.batches.collate(inputs[i : i + size]) for i in starts]
             self.val[parts] = [move_batch(side, self.device) for side in sides]
         with torch.inference_mode(), autocast(self.context):
-            return float(self.score(torch.cat([self.module(b).float() for b in self.val[parts]]), self.y_val))
+            with each_alone():
+                outputs = [self.module(b).float() for b in self.val[parts]]
+            return float(self.score(join_rows(outputs, self.first, self.y_val), self.y_val))
 
 
 def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: int) -> T:
     """Work on a batch of `size` in `state.parts` parts, in twice as many while the memory of the device runs out."""
     before = random_state(state.device)
-    while True:
+    while count_ranks() == 1:
         with suppress(torch.OutOfMemoryError):
             return work(state.parts)
         if state.parts >= size:
@@ -232,9 +247,12 @@ def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: i
         set_random_state(before, state.device)
         state.parts *= 2
         _warn_of_parts(state, size)
+    return work(1)  # the other processes would wait for this one
 
 
 def _warn_of_parts(state: TrainingState, size: int) -> None:
+    if state.parts == 1:
+        return
     logger.warning(
         "device memory ran out: from epoch %d on, each batch of %d was worked on in %d parts and their gradients added "
         "up; batch statistics are those of a part",
@@ -257,6 +275,8 @@ def move_batch(batch: Batch, device: torch.device) -> Batch:
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    if own_rank():
+        return
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()

@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from asugnn.checkpoint import checkpoint_files, read_checkpoint, write_checkpoint
 from asugnn.errors import InputError
+from asugnn.ranks import gather_objects, own_rank, wait_for_ranks
 from asugnn.reading import reading
+from asugnn.weighted_norm import count_ranks
 
 SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
 logger = logging.getLogger(__name__)
@@ -75,12 +77,20 @@ class TrainingState:
             self.best_weights = {k: v.detach().clone() for k, v in self.modules["module"].state_dict().items()}
 
     def save(self, path: Path, identity: str) -> None:
-        """Write a checkpoint; the one that was there is kept as the one before it."""
+        """Write a checkpoint; the one that was there is kept as the one before it.
+
+        Where several processes train together, all call this, and rank 0 writes.
+        """
+        random = gather_objects(random_state(self.device))
+        if own_rank():
+            return
         if self.step:
             self.spent = time.monotonic() - self._clock
         content = {name: part.state_dict() for name, part in self.modules.items()}
         content |= {name: getattr(self, name) for name in self.SAVED}
-        content["random"] = random_state(self.device)
+        content["random"] = random[0]
+        if len(random) > 1:
+            content["random of ranks"] = random
         payload = io.BytesIO()
         torch.save(content, payload)
         write_checkpoint(path, payload.getvalue(), identity)
@@ -88,6 +98,8 @@ class TrainingState:
     def resume(self, path: Path, identity: str) -> None:
         """Continue from the last checkpoint that fits; one that does not is removed, with a warning."""
         faults = []
+        if own_rank():
+            wait_for_ranks()
         for file in checkpoint_files(path):
             before = {name: copy.deepcopy(part.state_dict()) for name, part in self.modules.items()}
             try:
@@ -95,7 +107,9 @@ class TrainingState:
                 with reading(file, "a checkpoint of this network"):
                     content = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
                     saved = {name: content[name] for name in self.SAVED}
-                    random = [state.cpu() for state in content["random"]]
+                    of_ranks = content.get("random of ranks", ())
+                    chosen = of_ranks[own_rank()] if len(of_ranks) == count_ranks() else content["random"]
+                    random = [state.cpu() for state in chosen]
                     for name, part in self.modules.items():
                         part.load_state_dict(content[name])
             except InputError as error:
@@ -105,11 +119,12 @@ class TrainingState:
                     part.load_state_dict(before[name])
                 continue
             vars(self).update(saved, random=random)
-            if faults:
-                logger.warning("%s: training resumed from the checkpoint before it", faults[0])
-            return
+            break
         if faults:
-            logger.warning("%s: training started again", faults[0])
+            how = "resumed from the checkpoint before it" if self.history or self.step else "started again"
+            logger.warning("%s: training %s", faults[0], how)
+        if not own_rank():  # the others read what it left
+            wait_for_ranks()
 
 
 def random_state(device: torch.device) -> list[Tensor]:
