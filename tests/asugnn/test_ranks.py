@@ -112,7 +112,7 @@ MODELS = {
 }
 
 
-QUICK = {"toy", "alignn"}
+QUICK = {"toy"}
 
 
 @pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
@@ -123,6 +123,7 @@ def test_two_processes_make_what_one_makes(name: str, tmp_path: Path):
     np.testing.assert_allclose(first, alone, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_all_stop_at_one_step_and_resume_as_if_nothing_had_been(tmp_path: Path):
     fields = {"drop": 0.3}
     whole = together(tmp_path / "whole", 2, fields=fields)
@@ -132,12 +133,14 @@ def test_all_stop_at_one_step_and_resume_as_if_nothing_had_been(tmp_path: Path):
     np.testing.assert_array_equal(resumed, whole)
 
 
+@pytest.mark.slow
 def test_statistics_of_a_part_of_a_batch_are_refused(tmp_path: Path):
     reasons = together(tmp_path, 2, fields={"own_norm": False})
     assert len({*reasons}) == 1
     assert reasons[0].startswith("InputError: BatchNorm1d 'layers.2' would see a part of each batch")
 
 
+@pytest.mark.slow
 def test_a_batch_smaller_than_the_team_is_refused(tmp_path: Path):
     reasons = together(tmp_path, 3, fields={"batch_size": 2})
     assert reasons == ["InputError: a batch of 2 crystals cannot be shared by 3 processes"] * 3

@@ -120,6 +120,7 @@ def test_a_suite_on_three_nodes(slurm, tmp_path: Path):
     assert len(list_runs(tmp_path / "runs")[0]) == 10
 
 
+@pytest.mark.slow
 def test_a_command_that_was_killed_is_followed_by_the_same_words(slurm, tmp_path: Path):
     """What waits or runs is not sent again; a run that failed is told with its reason, and sent again."""
     words = ("run", *TASK, "--model", "odd.py:Waits,odd.py:Fails", *WORDS, "timeout_min=10,runs_per_job=2")
