@@ -7,7 +7,7 @@ import numpy as np
 from leaderboard._util import spreadsheet_text
 from leaderboard.board import ErrorBreakdown
 from leaderboard.data import Task
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
 from leaderboard.reports.wording import BEST, format_number, mark_best, omitted_classes, plain_words
 
 
@@ -40,6 +40,5 @@ def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -
     caption += f"; {BEST}: {'lowest' if best is min else 'highest'} in its row"
     lines = [caption, *([plain_words(f"left out: {omitted}", form)] if omitted else [])]
     mark = "- " if form == "markdown" else ""
-    return "\n".join(
-        [(draw_markdown if form == "markdown" else draw_terminal)(table), *(mark + line for line in lines)]
-    )
+    notes = "\n".join(mark + line for line in lines)
+    return f"{draw_markdown(table)}\n{notes}" if form == "markdown" else f"{draw_terminal(table)}\n{wrap_lines(notes)}"

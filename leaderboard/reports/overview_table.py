@@ -11,7 +11,7 @@ from rich.table import Table
 
 from leaderboard._util import spreadsheet_text
 from leaderboard.board import Overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
 from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
 
 WIDE = 5  # tasks whose ranks stand beside each other on a terminal of 80 columns
@@ -34,8 +34,9 @@ def render_overview(found: Overview, form: str, warning: str = "") -> str:
     tables = [_table(found, parts, names, form, means=True)]
     for start in range(len(parts), len(found.tasks), WIDE):
         tables.append(_table(found, found.tasks[start : start + WIDE], names, form, means=False))
-    draw = draw_markdown if markdown else draw_terminal
-    return "\n".join([*map(draw, tables), *notes])
+    if markdown:
+        return "\n".join([*map(draw_markdown, tables), *notes])
+    return "\n".join([*map(draw_terminal, tables), wrap_lines("\n".join(notes))])
 
 
 def _table(found: Overview, tasks: Sequence[str], names: Mapping[str, str], form: str, means: bool) -> Table:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 
 from leaderboard._util import printable
-from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
+from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell, wrap_lines
 from leaderboard.reports.wording import plain_words
 from leaderboard.shipped import LEVEL, Prediction
 
 DECIMALS = {"eV/atom": 3, "eV": 2, "GPa": 0}
-WIDTH = 80
 
 
 def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
@@ -52,7 +51,7 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
         if p.outside:
             reasons.setdefault(f"{p.id}: {p.outside}", []).append(p.target.replace("-", " "))
     notes += [plain_words(f"no interval: {why} ({', '.join(targets)})") for why, targets in reasons.items()]
-    return "\n".join([draw_terminal(table, WIDTH), *notes])
+    return "\n".join([draw_terminal(table), wrap_lines("\n".join(notes))])
 
 
 def _cell(p: Prediction) -> str:

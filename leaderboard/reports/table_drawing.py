@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from leaderboard.reports.wording import plain_words
 
+PIPE_WIDTH = 80  # columns of a table where output is no terminal
+NAME_WIDTH = 16  # the least room for names, however narrow the screen
 _READ, _HIDDEN = "[\\", "\uf000\uf001"  # what rich reads as markup, and characters that no `one_line` has
 
 
@@ -30,14 +38,88 @@ def new_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
-def draw_terminal(table: Table, width: int = 100) -> str:
-    """Draw a table as wide as the terminal, or `width` columns without colours where output is no terminal."""
-    console = Console(width=None if sys.stdout.isatty() else width)
-    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
-        table.padding = (0, 0)  # closer columns before folded cells
+def screen_width(width: int = PIPE_WIDTH) -> int:
+    """The columns that there are: COLUMNS, else those of the terminal, else `width` where output is no terminal."""
+    if (stated := os.environ.get("COLUMNS", "")).isdecimal() and int(stated):
+        return int(stated)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else width
+
+
+def draw_terminal(table: Table, width: int = PIPE_WIDTH) -> str:
+    """Draw a table as wide as the screen, or `width` columns without colours where output is no terminal.
+
+    A table that is wider becomes several, one below the other, which repeat its first columns: no number is cut. Long
+    words in the first columns, such as names of models, are folded.
+    """
+    console = Console(width=screen_width(width))
     with console.capture() as captured:
-        console.print(table)
+        for part in _stack(table, console):
+            console.print(part)
     return _show_brackets("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
+
+
+def wrap_lines(text: str) -> str:
+    """Break the lines of a text between words where they are wider than the terminal; elsewhere they stay as they are.
+
+    What continues a line is indented.
+    """
+    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
+        return text
+    width = screen_width()
+    fill = partial(textwrap.fill, width=width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+    return "\n".join(line if len(line) <= width else fill(line) for line in text.split("\n"))
+
+
+def _stack(table: Table, console: Console) -> list[Table]:
+    """Tables that are as wide as the console at most, each with the first columns of this one, which hold words."""
+    if _width(table, console) <= console.width:
+        return [table]
+    table.padding = (0, 0)  # closer columns first
+    if _width(table, console) <= console.width:
+        return [table]
+    keys = next((i for i, column in enumerate(table.columns) if column.justify == "right"), len(table.columns))
+    names, values = table.columns[:keys], table.columns[keys:]
+    if not values:  # words alone: rich folds them, but for the names in the first column
+        names[0].no_wrap = _widest_line(names[0]) <= console.width // 2
+        return [table]
+    room = max(NAME_WIDTH, console.width // 3)
+    fits = partial(_fits, table, names, room, console)
+    count = 1  # as few tables as possible, and then as equally wide as possible
+    while count < len(values) and not all(map(fits, _divide(values, count))):
+        count += 1
+    return [_take_columns(table, [*names, *part], room) for part in _divide(values, count)]
+
+
+def _divide(columns: Sequence[Column], count: int) -> list[Sequence[Column]]:
+    ends = [round(i * len(columns) / count) for i in range(count + 1)]
+    return [columns[start:end] for start, end in pairwise(ends)]
+
+
+def _fits(table: Table, names: Sequence[Column], room: int, console: Console, columns: Sequence[Column]) -> bool:
+    return _width(_take_columns(table, [*names, *columns], room), console) <= console.width
+
+
+def _take_columns(table: Table, columns: Sequence[Column], room: int) -> Table:
+    """A table of some columns of another, in which words are folded to `room` columns and numbers never."""
+    part = new_table()
+    part.padding = table.padding
+    for column in columns:
+        if column.justify == "right":
+            part.add_column(column.header, justify="right", min_width=_widest_line(column))
+        else:
+            part.add_column(column.header, overflow="fold", max_width=room)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        part.add_row(*row)
+    return part
+
+
+def _widest_line(column: Column) -> int:
+    cells = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
+    return max(cell_len(line) for cell in cells for line in cell.splitlines())
+
+
+def _width(table: Table, console: Console) -> int:
+    return Measurement.get(console, console.options.update(max_width=1000), table).maximum
 
 
 def draw_markdown(table: Table) -> str:

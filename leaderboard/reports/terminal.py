@@ -23,7 +23,7 @@ from leaderboard.data import (
     suite_tasks,
 )
 from leaderboard.reports.overview_table import render_overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
 from leaderboard.reports.wording import (
     CHEAP,
     FEW_GROUPS,
@@ -59,7 +59,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     mark = "- " if form == "markdown" else ""
     heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
     notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
-    draw = draw_markdown if form == "markdown" else draw_terminal
+    draw, notes = (draw_markdown, notes) if form == "markdown" else (draw_terminal, wrap_lines(notes))
     parts = []
     if not detailed:
         datasets = list(dict.fromkeys(task.source.name for task in tasks))
@@ -71,8 +71,9 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
+            heading = plain_words(f"{task.name}: {task.target.meaning}; {counts}", form)
             parts += [
-                plain_words(f"{task.name}: {task.target.meaning}; {counts}", form),
+                heading if form == "markdown" else wrap_lines(heading),
                 draw(_task_table(its_rows, task, form)),
             ]
             if task.target.by_system:
@@ -104,7 +105,7 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
         lines += _system_tables([("", systems)], task, draw_terminal)
     titles = {metric.name: scope + metric.title for metric in task.target.metrics}
     lines += interval_gaps({name: MetricValue(**value) for name, value in scored["metrics"].items()}, titles)
-    return "\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]])
+    return wrap_lines("\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]]))
 
 
 def render_entry(scored: dict[str, Any], task: Task) -> str:
@@ -126,7 +127,7 @@ def render_entry(scored: dict[str, Any], task: Task) -> str:
     tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
     interval = "" if value.low is None else f" (95 % confidence interval {format_interval(value)})"
     entered = f"{scored['name']} on {task.name}: {score}{interval}{tries}{ends[scored['outcome']]}"
-    return "\n".join([entered, *scored["hints"]])
+    return wrap_lines("\n".join([entered, *scored["hints"]]))
 
 
 def render_models(models: Sequence[ModelEntry]) -> str:
@@ -152,7 +153,7 @@ def render_models(models: Sequence[ModelEntry]) -> str:
     parts = [draw_terminal(table), *_missing_packages(models)]
     if weights.row_count:
         parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
-    return "\n".join(parts)
+    return wrap_lines("\n".join(parts))
 
 
 def _missing_packages(models: Sequence[ModelEntry]) -> list[str]:
@@ -186,7 +187,7 @@ def render_datasets() -> str:
         parts += map(one_line, about)
         parts += [*([f"splits: {', '.join(rules)}"] if rules else []), draw_terminal(table), ""]
     parts += [one_line(f"{name}: {error}") for name, error in damaged_sources().items()]
-    return "\n".join(parts).rstrip("\n")
+    return wrap_lines("\n".join(parts).rstrip("\n"))
 
 
 def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table:
@@ -272,7 +273,7 @@ def _system_tables(
                 cells.append(format_number(system.offset))
                 cells += [format_number(system.after_offset[m.name].value) for m in metrics]
             table.add_row(*cells)
-    return [draw(table), *([OFFSET] if shifted else [])]
+    return [draw(table), *([OFFSET if draw is draw_markdown else wrap_lines(OFFSET)] if shifted else [])]
 
 
 def _system_from_dict(plain: dict[str, Any]) -> SystemRow:

@@ -1,0 +1,55 @@
+"""Tables on narrow screens: nothing is cut, and distinct names stay distinct."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell, wrap_lines
+
+NAMES = ["cgcnn", "cgcnn, pretrained", "megnet+epochs=120+loss=l1+weight_decay=0.1", "megnet+epochs=120+loss=l1"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(50, 140), st.integers(1, 9), st.booleans())
+def test_every_number_and_every_name_is_whole_at_any_width(width: int, columns: int, ranked: bool):
+    table = new_table()
+    if ranked:
+        table.add_column("rank")
+    table.add_column("model", overflow="fold")
+    for i in range(columns):
+        table.add_column(f"formation{i}\nenergy\n[dim]MAE\neV/atom[/]", justify="right")
+    table.add_column("train\n[dim]s[/]", justify="right")
+    for n, name in enumerate(NAMES):
+        cells = [f"0.{n}{i}5 ★\n[dim]0.{n}{i}1–0.{n}{i}9[/]" for i in range(columns)]
+        table.add_row(*["1-4"] * ranked, words_cell(name), *cells, f"1{n}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        drawn = draw_terminal(table)
+    lines = drawn.splitlines()
+    assert max(map(len, lines)) <= width
+    words = re.findall(r"\S+", drawn)
+    for n in range(len(NAMES)):
+        for i in range(columns):
+            assert words.count(f"0.{n}{i}5") == words.count(f"0.{n}{i}1–0.{n}{i}9") == 1
+    assert all(words.count(f"1{n}") == 1 for n in range(len(NAMES)))
+    parts = drawn.split("\n\n")
+    assert all("model" in part for part in parts)
+    start, room = 1 + 5 * ranked, 43 if NAMES[2] in drawn else max(16, width // 3)
+    for part in parts:
+        names = "".join(line[start : start + room] for line in part.splitlines())
+        assert all(name.replace(" ", "") in names.replace(" ", "") for name in NAMES)  # folded, and still itself
+
+
+def test_notes_are_broken_between_words_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch):
+    note = "one training run per model: ranks and intervals compare these trained networks, not the methods"
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert wrap_lines(note) == note  # a pipe: a line is a sentence
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = wrap_lines(f"{note}\nshort").splitlines()
+    assert max(map(len, lines)) <= 40
+    assert " ".join(line.strip() for line in lines) == f"{note} short"
+    assert lines[-1] == "short"
