@@ -118,6 +118,13 @@ def docs(session: nox.Session) -> None:
     run_tool(session, "python", "docs/draw_architecture.py")
 
 
+@nox.session(name="docs-site")
+def docs_site(session: nox.Session) -> None:
+    """Write the documentation as a site into docs-site; fails for any warning. `python -m http.server -d docs-site`."""
+    session.env["NO_MKDOCS_2_WARNING"] = "1"  # not about these pages
+    run_tool(session, "mkdocs", "build", "--strict", *session.posargs)
+
+
 @nox.session
 def boards(session: nox.Session) -> None:
     """Write docs/boards.md, the public boards scored again, which needs BENCH_BOARDS."""

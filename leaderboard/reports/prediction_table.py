@@ -57,7 +57,7 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
 def _cell(p: Prediction) -> str:
     if p.classes:
         return f"{p.value:.2f}\n[dim]{'outside' if p.outside else ' or '.join(p.classes)}[/]"
-    digits = DECIMALS.get(p.unit, 3)
+    digits = DECIMALS.get(p.unit, 3) + (p.unit == "GPa" and abs(p.value) < 10)
     value = f"{p.value + 0.0:.{digits}f}"
     if p.low is None or p.high is None:
         return f"{value}\n[dim]outside[/]"

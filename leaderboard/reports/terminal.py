@@ -71,8 +71,9 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
+            heading = plain_words(f"{task.name}: {task.target.meaning}; {counts}", form)
             parts += [
-                _heading(f"{task.name}: {task.target.meaning}; {counts}", form),
+                heading if form == "markdown" else wrap_lines(heading),
                 draw(_task_table(its_rows, task, form)),
             ]
             if task.target.by_system:
@@ -260,11 +261,6 @@ def _system_tables(
                 cells += [format_number(system.after_offset[m.name].value) for m in metrics]
             table.add_row(*cells)
     return [draw(table), *([OFFSET if draw is draw_markdown else wrap_lines(OFFSET)] if shifted else [])]
-
-
-def _heading(text: str, form: str) -> str:
-    words = plain_words(text, form)
-    return words if form == "markdown" else wrap_lines(words)
 
 
 def _system_from_dict(plain: dict[str, Any]) -> SystemRow:

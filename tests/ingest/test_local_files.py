@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from test_reference import FORMATS, first_cells, section
 
 from asugnn import Crystal, InputError
 from leaderboard.board.board import rank_rows
@@ -113,6 +114,7 @@ def test_every_format_gives_the_same_data_set(write, home: Path):
         assert sorted(ours.numbers) == sorted(theirs.numbers)
     assert data.labels(source.targets[0]) == pytest.approx(list(labels(crystals).values()), rel=1e-6)
     about = json.loads((source.folder / "dataset.json").read_text(encoding="utf-8"))
+    assert about.keys() | {"version"} == set(first_cells(section(FORMATS, "### `dataset.json`")))
     assert about["sha256"] == data.sha256
     assert (about["licence"], about["citation"], about["source"]) == (
         "MIT",

@@ -1,0 +1,146 @@
+"""The documentation site: it builds without a warning, every link leads somewhere, nothing comes from elsewhere."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import typer
+from docs_site import OUTSIDE, rewrite_links
+from docs_site_fields import list_fields
+from write_reference import API
+
+from leaderboard.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Page(HTMLParser):
+    """What a page links to, what it loads, its anchors, and its text outside code."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: set[str] = set()
+        self.words = ""
+        self.code = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self.anchors.add(values.get("id", ""))
+        self.code += tag in ("code", "script", "style", "textarea")
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
+        if tag == "link" or "src" in values:
+            self.loaded.append(values.get("src") or values.get("href", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.code -= tag in ("code", "script", "style", "textarea")
+
+    def handle_data(self, data: str) -> None:
+        self.words += "" if self.code else data
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built strictly."""
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[Path, Page]:
+    return {file: Page(file.read_text(encoding="utf-8")) for file in sorted(site.glob("*.html"))}
+
+
+def test_every_page_of_the_repository_is_a_page_of_the_site(site: Path, pages: dict[Path, Page]):
+    names = {file.stem for file in (ROOT / "docs").glob("*.md")} | {Path(name).stem for name in OUTSIDE.values()}
+    assert {file.stem for file in pages} == names | {"commands", "api", "404"}
+    assert "asugnn-bench" in pages[site / "index.html"].words
+
+
+def test_every_link_inside_the_site_leads_to_a_page_and_an_anchor(site: Path, pages: dict[Path, Page]):
+    lost, count = [], 0
+    for file, page in pages.items():
+        for link in [*page.links, *page.loaded]:
+            if link.startswith(("https://", "data:", "/")) and not (file.stem != "404" and link.startswith("/")):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (file.parent / name).resolve() if name not in ("", ".") else file
+            known = target in pages and (not anchor or anchor in pages[target].anchors)
+            count += 1
+            if not (known or (target.exists() and not anchor)):
+                lost.append(f"{file.name}: {link}")
+    assert lost == []
+    assert count > 1000
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path, pages: dict[Path, Page]):
+    assert {name for page in pages.values() for name in page.loaded if "//" in name} == set()
+    styles = [file.read_text(encoding="utf-8") for file in site.rglob("*.css")]
+    assert len(styles) > 1
+    assert [name for text in styles for name in re.findall(r"url\(['\"]?(?:https?:)?//[^)]*", text)] == []
+
+
+def test_no_markdown_is_left_in_the_words_of_a_page(pages: dict[Path, Page]):
+    """Lists without a blank line before them, links and bold words that were not understood."""
+    left = {
+        file.name: re.findall(r"\]\(|\*\*\w|\n- |^\|.*\|$", page.words, re.MULTILINE) for file, page in pages.items()
+    }
+    assert {name: signs for name, signs in left.items() if signs} == {}
+
+
+def test_the_reference_has_every_command_with_every_option(site: Path, pages: dict[Path, Page]):
+    text = (site / "commands.html").read_text(encoding="utf-8")
+
+    def check(command, words: str) -> int:
+        inner = getattr(command, "commands", {})
+        assert f"<code>{words}</code>" in text or words == "bench"
+        for option in command.params:
+            if option.param_type_name == "option":
+                assert re.search(rf"<code>{option.opts[0]}( \w+)?</code>", text), (words, option.opts)
+        return 1 + sum(check(below, f"{words} {name}") for name, below in inner.items())
+
+    assert check(typer.main.get_command(app), "bench") > 15
+    assert {"bench-run", "bench-data-import"} <= pages[site / "commands.html"].anchors
+
+
+def test_the_reference_has_every_public_name(site: Path, pages: dict[Path, Page]):
+    names = {name for group in API.values() for name in group}
+    assert names <= pages[site / "api.html"].anchors
+    assert {"leaderboard.api.bench_task.BenchTask.split", "asugnn.Model.fit"} <= pages[site / "api.html"].anchors
+
+
+def test_links_are_those_of_the_site():
+    pages = {"docs/data.md": "data.md", "README.md": "index.md", "docs/site.png": "site.png"}
+    text = (
+        "[all](docs/data.md#a) [this](#here) [out](https://a.org/x) [![p](docs/site.png)](docs/data.md)\n"
+        "[model.py](asugnn/model.py) and [the rooms](asugnn)\n```\n[code](docs/data.md)\n```\n"
+    )
+    plain = rewrite_links(text, "README.md", "index.md", pages, "")
+    assert plain == (
+        "[all](data.md#a) [this](#here) [out](https://a.org/x) [![p](site.png)](data.md)\n"
+        "`asugnn/model.py` and the rooms (`asugnn`)\n```\n[code](docs/data.md)\n```\n"
+    )
+    public = rewrite_links(text, "README.md", "index.md", pages, "https://host.org/we/bench")
+    assert "[model.py](https://host.org/we/bench/blob/main/asugnn/model.py)" in public
+    assert "[the rooms](https://host.org/we/bench/tree/main/asugnn)" in public
+    assert rewrite_links("[gone](gone.md)", "README.md", "index.md", pages, "") == "[gone](gone.md)"
+    assert rewrite_links("[up](../README.md)", "docs/data.md", "data.md", pages, "") == "[up](index.md)"
+
+
+def test_fields_of_a_docstring_become_a_list():
+    text = "Settings.\n\nseed, fold\n    Of the draw,\n    from 0.\nname\n    Its name.\n\nMore words.\n"
+    assert list_fields(text) == (
+        "Settings.\n\n`seed`, `fold`\n:   Of the draw,\n    from 0.\n\n`name`\n:   Its name.\n\n\nMore words."
+    )
