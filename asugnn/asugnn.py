@@ -13,6 +13,7 @@ import numpy as np
 from asugnn.cache import Inputs
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
+from asugnn.model import Publication
 from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ class ASUGNN(TorchModel):
         },
         "paper": {},
     }
+    publication: ClassVar[Publication] = Publication(
+        "Cao, Anderson & Davis, J. Appl. Cryst. 58 (2025)",
+        "10.1107/S1600576724011336",
+        "https://github.com/AI4Cr/ASUGNN",
+        "MIT",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin", "nodes")

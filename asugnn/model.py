@@ -73,11 +73,21 @@ class Context:
     team: Team | None = None  # the processes that train together, for a model that `trains_together`
 
 
+@dataclass(frozen=True)
+class Publication:
+    """Where a model was published, for whoever wants to read or cite it; what is not known stays empty."""
+
+    paper: str  # authors, journal and year, as one cites it
+    doi: str = ""  # such as 10.1103/PhysRevLett.120.145301
+    code: str = ""  # address of the authors' code, or of the library that has it
+    licence: str = ""  # of that code, as it is stated there
+
+
 @runtime_checkable
 class Model(Protocol):
     """The four methods that every model has. A model is a dataclass: its fields are its hyper-parameters.
 
-    Four attributes are optional:
+    Five attributes are optional:
 
     - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
       both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
@@ -85,6 +95,7 @@ class Model(Protocol):
       do not change predictions. `bench check` verifies them.
     - `requires` (of the class): names of the packages that it imports when it works. One that is missing is named to
       the user before anything is trained.
+    - `publication` (of the class): the `Publication` that it implements, shown on its card.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
     Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from asugnn.errors import BrokenModelError, InputError, did_you_mean
-from asugnn.model import HasAblation, HasWeights, Model
+from asugnn.model import HasAblation, HasWeights, Model, Publication
 from asugnn.published_weights import PublishedWeights
 
 GROUP = "bench.models"  # the entry-point group in which models are found
@@ -77,6 +77,12 @@ def model_presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
 def model_weights(model: type[Model]) -> Mapping[str, PublishedWeights]:
     """Map the names of a model's published weights to where they are; empty for a model without."""
     return model.weights if isinstance(model, HasWeights) else {}
+
+
+def model_publication(model: type[Model]) -> Publication | None:
+    """Return where a model was published; None for one that does not say."""
+    stated = getattr(model, "publication", None)
+    return stated if isinstance(stated, Publication) else None
 
 
 def ablation_variants(name: str, preset: str) -> Sequence[Mapping[str, str]]:

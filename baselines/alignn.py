@@ -14,6 +14,7 @@ from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
+from asugnn.model import Publication
 from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours
 from asugnn.torch_model import TorchModel
 
@@ -59,6 +60,12 @@ class ALIGNN(TorchModel):
         "hours": {"epochs": 5, "updates": 1000, "batch_size": 32, "learning_rate": 2e-3},
         "paper": {},
     }
+    publication: ClassVar[Publication] = Publication(
+        "Choudhary & DeCost, npj Comput. Mater. 7, 185 (2021)",
+        "10.1038/s41524-021-00650-1",
+        "https://github.com/atomgptlab/alignn",
+        "NIST terms of use",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "alignn", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

@@ -14,6 +14,7 @@ from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.model import Publication
 from asugnn.neighbours import SHELL, bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
@@ -74,6 +75,12 @@ class CGCNN(TorchModel):
             "one_cycle": False,
         },
     }
+    publication: ClassVar[Publication] = Publication(
+        "Xie & Grossman, Phys. Rev. Lett. 120, 145301 (2018)",
+        "10.1103/PhysRevLett.120.145301",
+        "https://github.com/txie-93/cgcnn",
+        "MIT",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

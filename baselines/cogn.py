@@ -12,6 +12,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.model import Publication
 from asugnn.neighbours import bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.torch_model import TorchModel
 
@@ -48,6 +49,11 @@ class CoGN(TorchModel):
         "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }
+    publication: ClassVar[Publication] = Publication(
+        "Ruff, Reiser, Stühmer & Friederich, Digital Discovery 3, 594 (2024)",
+        "10.1039/D4DD00018H",
+        "https://github.com/aimat-lab/coGN",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import SYMBOLS, Floats
+from asugnn.model import Publication
 from asugnn.model_registry import model_settings
 from asugnn.reading import reading
 
@@ -33,6 +34,12 @@ class Forest:
     leaf: int = 2  # fewest training crystals in a leaf
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
+    publication: ClassVar[Publication] = Publication(
+        "Geurts, Ernst & Wehenkel, Mach. Learn. 63, 3 (2006)",
+        "10.1007/s10994-006-6226-1",
+        "https://github.com/scikit-learn/scikit-learn",
+        "BSD-3-Clause",
+    )
     requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

@@ -14,6 +14,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
+from asugnn.model import Publication
 from asugnn.neighbours import Neighbours
 from asugnn.published_weights import PublishedWeights
 from asugnn.torch_model import TorchModel
@@ -68,6 +69,12 @@ class M3GNet(TorchModel):
         "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
     clip: ClassVar[float | None] = 10.0
+    publication: ClassVar[Publication] = Publication(
+        "Chen & Ong, Nat. Comput. Sci. 2, 718 (2022)",
+        "10.1038/s43588-022-00349-3",
+        "https://github.com/materialsvirtuallab/matgl",
+        "BSD-3-Clause",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "matgl", "torch_geometric", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

@@ -14,6 +14,7 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import SYMBOLS, Floats
+from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import read_json, reading
 from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
@@ -35,6 +36,7 @@ class M3GNetPotential:
     batch_size: int = 64
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    publication: ClassVar[Publication] = M3GNet.publication
     requires: ClassVar[tuple[str, ...]] = M3GNet.requires
     invariances: ClassVar[frozenset[str]] = M3GNet.invariances
     weights: ClassVar[Mapping[str, PublishedWeights]] = {

@@ -12,6 +12,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.torch_model import TorchModel
 from baselines._matgl import (
@@ -54,6 +55,12 @@ class MEGNet(TorchModel):
         "hours": {"epochs": 60, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
+    publication: ClassVar[Publication] = Publication(
+        "Chen, Ye, Zuo, Zheng & Ong, Chem. Mater. 31, 3564 (2019)",
+        "10.1021/acs.chemmater.9b01294",
+        "https://github.com/materialsvirtuallab/matgl",
+        "BSD-3-Clause",
+    )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "matgl", "torch_geometric", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,8 @@ def _rank_task(
             continue
         truth = truths[runs[0].run.fold]
         row = make_row(task, runs, scores, leaked, provenance)
-        row = replace(row, scope=truth.scope, keep=truth.keep, tries=_count_tries(runs, logs))
+        tries = _count_tries(runs, logs)
+        row = replace(row, scope=truth.scope, tries=tries, **asdict(truth.rules))
         if kind == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:

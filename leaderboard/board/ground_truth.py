@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import PRETRAINED, Keep, StoredRun, find_solution
+from leaderboard.records import NO_RULES, PRETRAINED, CompetitionRules, StoredRun, find_solution
 from leaderboard.scoring import PredictedFold
 from leaderboard.splitting import fold_sides, read_split
 
@@ -34,7 +34,7 @@ class GroundTruth:
     solution: str | None = None  # sha256 of the host's solution, where the labels are from one
     formulas: tuple[str, ...] = ()  # of each row, where the task is scored by system
     scope: Scope = ""  # which rows of the host's solution count; empty without one
-    keep: Keep = "last"  # which of the files of one name counts
+    rules: CompetitionRules = NO_RULES  # for handing in
 
     def drop_ids(self, dropped: Collection[str]) -> GroundTruth:
         """The ground truth of all other ids."""
@@ -99,4 +99,4 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     truth = GroundTruth(ids, y, groups, scored, split.sha256, formulas=formulas)
     if not solution:
         return truth
-    return replace(truth, solution=solution.sha256, scope="private" if private else "public", keep=solution.keep)
+    return replace(truth, solution=solution.sha256, scope="private" if private else "public", rules=solution.rules)

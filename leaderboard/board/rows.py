@@ -59,6 +59,8 @@ class Row:
     data: dict[str, str] = field(default_factory=dict)  # name, sha256, source, version, date, licence, citation
     scope: Scope = ""  # of rows that a host's solution scores: public or private
     keep: Keep = "last"  # which of the files that were handed in under one name counts
+    limit: int | None = None  # how many files each name may hand in, where the host says so
+    deadline: str = ""  # the last moment to hand in, UTC, where the host says so
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
     published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 

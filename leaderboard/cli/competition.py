@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -89,8 +90,24 @@ def submit(
             refused += 1
         else:
             typer.echo(render_entry(scored, parse_task(task)))
+            if len(files) == 1:
+                _print_place(scored, task, runs)
     if refused:
         raise InputError(f"{refused} of {len(files)} files were refused: see above; the others are on the board")
+
+
+def _print_place(scored: dict[str, Any], task: str, runs: Path) -> None:
+    """Print the place of a submission on the board of its task, and the next step."""
+    from leaderboard.board import rank_rows
+    from leaderboard.data import parse_task
+    from leaderboard.records import OWN_RUNS, SUBMITTED
+    from leaderboard.reports import render_place
+
+    own = runs == OWN_RUNS
+    rows, _ = rank_rows(None if own else runs, [parse_task(task)], "quick")
+    row = next((row for row in rows if (row.preset, row.model) == (SUBMITTED, scored["name"])), None)
+    where = "" if own else f" --runs {shlex.quote(str(runs))}"
+    typer.echo(render_place(row, rows, scored, f"bench leaderboard --task {shlex.quote(task)}{where}"))
 
 
 def export(
@@ -112,6 +129,18 @@ def export(
     columns: Columns = "",
     metric: Annotated[
         str, typer.Option("--metric", help="Metric of the competition.", show_default="the task's first")
+    ] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="With --host: files each participant may hand in.", show_default="any"),
+    ] = None,
+    deadline: Annotated[
+        str,
+        typer.Option(
+            "--deadline",
+            help="With --host: when `bench submit` closes, such as 2027-01-31T18:00+01:00.",
+            show_default="never",
+        ),
     ] = "",
     keep: Annotated[
         Literal["best", "last"] | None,
@@ -136,14 +165,16 @@ def export(
     if not task:
         raise typer.BadParameter("--task names the task of the competition, or --to a public board")
     from leaderboard.data import parse_task
-    from leaderboard.records import ColumnNames
+    from leaderboard.records import ColumnNames, competition_rules
     from leaderboard.submissions import export_competition
 
-    if keep and not host:
-        raise typer.BadParameter("--keep is for the host, whose files are written with --host")
+    for option, value in (("--keep", keep), ("--limit", limit), ("--deadline", deadline)):
+        if value and not host:
+            raise typer.BadParameter(f"{option} is for the host, whose files are written with --host")
+    rules = competition_rules(keep or "last", limit, deadline)
     parsed = parse_task(task)
     names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
-    files, notes = export_competition(parsed, fold, out, host, names, metric, keep or "last")
+    files, notes = export_competition(parsed, fold, out, host, names, metric, rules)
     for file in files:
         typer.echo(str(file))
     print_notes(notes)

@@ -59,6 +59,7 @@ SOURCES = (
         embedded=False,
         licence="CC-BY-4.0",
         citation="Jain et al., APL Mater. 1, 011002 (2013); list: Xie & Grossman, PRL 120, 145301 (2018)",
+        url="https://materialsproject.org",
         targets=_targets(
             values_of("e_form_2018"),
             values_of("band_gap_2018"),
@@ -78,6 +79,7 @@ SOURCES = (
         embedded=False,
         licence="CC-BY-4.0",
         citation="Jain et al., APL Mater. 1, 011002 (2013); screening: Cao, Anderson & Davis, J. Appl. Cryst. (2025)",
+        url="https://materialsproject.org",
         targets=_targets(
             values_of("formation_energy"),
             values_of("band_gap"),
@@ -98,6 +100,7 @@ SOURCES = (
         embedded=False,
         licence="as on its page: huggingface.co/caobin/ASUGNN",
         citation="Cao, Anderson & Davis, J. Appl. Cryst. (2025)",
+        url="https://huggingface.co/caobin/ASUGNN",
         targets=(
             Target(
                 "zero-shot",
@@ -128,6 +131,7 @@ SOURCES = (
         embedded=False,
         licence="as on its page: github.com/csutton7/nomad_2018_kaggle_dataset",
         citation="Sutton et al., npj Comput. Mater. 5, 111 (2019)",
+        url="https://github.com/csutton7/nomad_2018_kaggle_dataset",
         targets=(
             Target(
                 "formation-energy",

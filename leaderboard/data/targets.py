@@ -81,6 +81,7 @@ class Source:
     folder: Path | None = None  # of files and splits, where it was imported or made by a command
     command: str = ""  # command that creates it
     default_rule: str = "random"  # the split of a task that names none
+    url: str = ""  # its page, where it has one
     compositions: bool = False  # whether it has no crystals at all: predictions are scored, nothing is trained
 
 

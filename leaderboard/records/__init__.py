@@ -12,7 +12,14 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
-from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
+from leaderboard.records.host_solution import (
+    COMPETITION_FILE,
+    NO_RULES,
+    CompetitionRules,
+    Keep,
+    competition_rules,
+    find_solution,
+)
 from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.predictions_csv import (
     predictions_text,
@@ -50,6 +57,7 @@ from leaderboard.records.write_run import check_record, replace_run, write_recor
 
 __all__ = [
     "COMPETITION_FILE",
+    "NO_RULES",
     "OWN_RUNS",
     "PACKAGED_RUNS",
     "PRETRAINED",
@@ -57,6 +65,7 @@ __all__ = [
     "SUBMITTED",
     "UNPRESET",
     "ColumnNames",
+    "CompetitionRules",
     "Convergence",
     "Keep",
     "PublishedReference",
@@ -66,6 +75,7 @@ __all__ = [
     "base_name",
     "check_record",
     "compare_digests",
+    "competition_rules",
     "default_runs_folder",
     "file_digest",
     "file_digests",

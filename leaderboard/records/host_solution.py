@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,50 @@ from asugnn.errors import InputError
 from asugnn.reading import read_json
 from leaderboard.data import TableError, id_fault, parse_number, read_header, read_lines, read_rows, short_text
 
-COMPETITION_FILE = "competition.json"  # beside a solution: the task and the fold that it is of, and perhaps `keep`
+COMPETITION_FILE = "competition.json"  # beside a solution: the task and the fold that it is of, and perhaps rules
 EXPECTED = "the first line must be 'ID,TARGET,Usage'"
 SHOWN = 5  # faults that are listed
 Keep = Literal["best", "last"]
+
+
+@dataclass(frozen=True)
+class CompetitionRules:
+    """The rules for handing in, as far as a host states them."""
+
+    keep: Keep = "last"  # which of the files of one name counts
+    limit: int | None = None  # files that each name may hand in
+    deadline: str = ""  # the last moment, UTC, ISO 8601
+
+    def stated(self) -> dict[str, Any]:
+        """What `competition.json` says of them: only what is not the default."""
+        plain = {"keep": self.keep if self.keep != "last" else None, "limit": self.limit, "deadline": self.deadline}
+        return {name: value for name, value in plain.items() if value}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return bool(self.deadline) and datetime.now(UTC) > datetime.fromisoformat(self.deadline)
+
+
+NO_RULES = CompetitionRules()
+
+
+def competition_rules(keep: Any = "last", limit: Any = None, deadline: Any = "") -> CompetitionRules:
+    """Make rules from what a host wrote; raises `InputError` that names what cannot be a rule."""
+    if keep not in ("best", "last"):
+        raise InputError(f"keep is '{keep}', not best or last: which of the files of one name counts")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InputError(f"limit is '{limit}', not a whole number from 1 on: how many files each name may hand in")
+    try:
+        moment = datetime.fromisoformat(deadline) if deadline else None
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(deadline)
+        utc = moment.astimezone(UTC).isoformat("T", "minutes") if moment else ""
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"deadline is '{deadline}': write date, time and zone, such as 2027-01-31T18:00+01:00"
+        ) from error
+    return CompetitionRules(keep, limit, utc)
 
 
 @dataclass(frozen=True)
@@ -30,15 +71,15 @@ class HostSolution:
     y: Floats
     public: NDArray[np.bool_]
     sha256: str  # of the file
-    keep: Keep = "last"  # which of the files of one name counts
+    rules: CompetitionRules = NO_RULES
 
 
 def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> HostSolution | None:
     """The host's solution of a task and fold; None where there is none.
 
     The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private. Two tasks
-    can have the same ids: `competition.json` beside it states task and fold, and perhaps which of the files of one name
-    counts; without it, the name of the second column must be the target. Raises `InputError` for a file that cannot be
+    can have the same ids: `competition.json` beside it states task and fold, and perhaps rules for handing in;
+    without it, the name of the second column must be the target. Raises `InputError` for a file that cannot be
     read.
     """
     named = os.environ.get("BENCH_SOLUTION")
@@ -47,17 +88,19 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
     path = Path(named)
     described = path.with_name(COMPETITION_FILE)
     stated = read_json(described, "the description of a solution") if described.is_file() else None
-    keep: Any = stated.pop("keep", "last") if stated else "last"
+    rules = {name: stated.pop(name) for name in ("keep", "limit", "deadline") if name in stated} if stated else {}
     header, table, faults = _read_table(path)
     matches = header[1] == target if stated is None else stated == {"task": task, "fold": fold}
     if not matches or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
         return None
     if faults:
         raise InputError("\n  ".join([f"{path} cannot be read as a host's solution:", *faults[:SHOWN]]))
-    if keep not in ("best", "last"):
-        raise InputError(f"{described}: keep is '{keep}', not best or last: which of the files of one name counts")
+    try:
+        checked = competition_rules(**rules)
+    except InputError as error:
+        raise InputError(f"{described}: {error}") from error
     y = np.array([table[name][0] for name in ids])
-    return HostSolution(y, np.array([table[name][1] == "Public" for name in ids]), file_sha256(path), keep)
+    return HostSolution(y, np.array([table[name][1] == "Public" for name in ids]), file_sha256(path), checked)
 
 
 def _read_table(path: Path) -> tuple[list[str], dict[str, tuple[float, str]], list[str]]:

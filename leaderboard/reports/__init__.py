@@ -1,7 +1,7 @@
 """Words and tables for people: what the terminal prints, and what stands below a board.
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
-terminal.py           boards and lists as text
+terminal.py entry.py  boards and lists as text; what `bench submit` says
 published_notes.py    what a board says of predictions that a public board stores
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py  prediction_table.py  table_drawing.py
@@ -12,6 +12,7 @@ paper/                the tables and figures of the ASUGNN paper
 audit/                the audit of a data set and a split
 """
 
+from leaderboard.reports.entry import describe_rules, render_entry, render_place
 from leaderboard.reports.error_table import render_errors
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
@@ -21,7 +22,6 @@ from leaderboard.reports.published_notes import stated_differences
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
-    render_entry,
     render_models,
     render_score,
 )
@@ -31,6 +31,7 @@ from leaderboard.reports.wording import (
     format_count,
     format_interval,
     format_mean_rank,
+    format_moment,
     format_number,
     format_rank,
     format_task_rank,
@@ -51,10 +52,12 @@ __all__ = [
     "PanelData",
     "best_models",
     "board_notes",
+    "describe_rules",
     "draw_table",
     "format_count",
     "format_interval",
     "format_mean_rank",
+    "format_moment",
     "format_number",
     "format_rank",
     "format_task_rank",
@@ -72,6 +75,7 @@ __all__ = [
     "render_errors",
     "render_models",
     "render_overview",
+    "render_place",
     "render_predictions",
     "render_score",
     "scope_prefix",

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from asugnn.model_registry import ModelEntry, model_presets, model_weights
+from asugnn.model_registry import ModelEntry, model_presets, model_publication, model_weights
 from leaderboard._util import one_line, require_model_packages, spreadsheet_text
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
 from leaderboard.data import (
@@ -108,28 +108,6 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
     return wrap_lines("\n".join([*lines, *([ROUGH] if scored["groups"] < FEW_GROUPS else []), *scored["hints"]]))
 
 
-def render_entry(scored: dict[str, Any], task: Task) -> str:
-    """Render the line that `bench submit` prints."""
-    metric = task.target.metrics[0]
-    value = MetricValue(**scored["metrics"][metric.name])
-    title = f"{scored['scope']} {metric.title}" if scored.get("scope") else metric.title
-    unit = one_line(task.target.unit) if metric.has_unit else ""
-    score = f"{title} {format_number(value.value)} {unit}".strip()
-    before = f"{title} {format_number(scored['before'])}"
-    ends = {
-        "first": "",
-        "better": f"; it replaces your earlier file, {before}",
-        "worse": f"; it replaces your better or equal file, {before}: the last file counts",
-        "stays": f"; your earlier file stays on the board, {before}: the best file counts",
-    }
-    if scored["outcome"] == "identical":
-        return f"{scored['name']} on {task.name}: identical to your earlier file: nothing changed; {score}"
-    tries = f"; submission {scored['tries']} under this name" if scored["tries"] > 1 else ""
-    interval = "" if value.low is None else f" (95 % confidence interval {format_interval(value)})"
-    entered = f"{scored['name']} on {task.name}: {score}{interval}{tries}{ends[scored['outcome']]}"
-    return wrap_lines("\n".join([entered, *scored["hints"]]))
-
-
 def render_models(models: Sequence[ModelEntry]) -> str:
     """Render models with presets and description, and published weights; broken ones with the reason."""
     table = new_table()
@@ -150,7 +128,16 @@ def render_models(models: Sequence[ModelEntry]) -> str:
     for m in models:
         for name, of_name in (model_weights(m.model) if m.model else {}).items():
             weights.add_row(*map(words_cell, (name, m.name, of_name.target, of_name.trained_on)))
+    papers = new_table()
+    for column in ("model", "doi", "code"):
+        papers.add_column(column, overflow="fold")
+    for m in models:
+        if m.model and (published := model_publication(m.model)):
+            code = str(published.code).removeprefix("https://")
+            papers.add_row(*map(words_cell, (m.name, str(published.doi) or "-", code or "-")))
     parts = [draw_terminal(table), *_missing_packages(models)]
+    if papers.row_count:
+        parts.append(draw_terminal(papers))
     if weights.row_count:
         parts += [draw_terminal(weights), "Use published weights with --pretrained of `bench run` and `bench predict`."]
     return wrap_lines("\n".join(parts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, NOISE, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
@@ -188,8 +189,12 @@ def _submission_notes(rows: Sequence[Row]) -> list[str]:
     if not tries:
         return []
     kept = " or ".join(sorted({row.keep for row in rows if row.tries}))
+    limits = sorted({row.limit for row in rows if row.tries and row.limit})
+    limit = f", of up to {' or '.join(map(str, limits))} a task" if limits else ""
+    deadlines = sorted({row.deadline for row in rows if row.tries and row.deadline})
+    until = f"; deadline {' or '.join(map(format_moment, deadlines))}" if deadlines else ""
     counts = ", ".join(f"{name} {n}" for name, n in tries.items())
-    return [f"submissions: the {kept} file of each name counts; tries: {counts}"]
+    return [f"submissions: the {kept} file of each name counts{limit}{until}; tries: {counts}"]
 
 
 def _data_notes(rows: Sequence[Row]) -> list[str]:
@@ -276,6 +281,12 @@ def overview_notes(found: Overview, form: str) -> list[str]:
     if found.skipped and found.tasks:
         lines.append(f"not in the overall ranking: {', '.join(found.skipped)}, with fewer than two ranked models")
     return [plain_words(line, form) for line in lines]
+
+
+def format_moment(text: str) -> str:
+    """A moment in UTC for people: 31 January 2027, 17:00 UTC."""
+    moment = datetime.fromisoformat(text)
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
 
 
 def format_count(count: int | None) -> str:

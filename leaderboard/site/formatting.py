@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.reports import format_count, format_interval, format_number, format_rank
 from leaderboard.scoring import Metric
 
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 NONE = "–"
 
 
@@ -36,9 +37,9 @@ def html_seconds(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
-def html_formula(text: str) -> str:
-    """A formula with subscripts."""
-    return text.translate(SUBSCRIPTS)
+def html_range(values: Sequence[float], write: Callable[[float], str]) -> str:
+    """The range of some values, or the one that they all are; empty for none."""
+    return NONE.join(dict.fromkeys(write(v) for v in (min(values), max(values)))) if values else ""
 
 
 def five_digits(value: float) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from leaderboard._util import safe_name
 from leaderboard.board import MetricValue, Row, overview
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
@@ -27,10 +28,14 @@ from leaderboard.reports import (
 )
 from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
-from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span
-from leaderboard.site.view_model import SiteBoard, SiteData, page_of_run, page_of_task
+from leaderboard.site.models_page import card_of_row
+from leaderboard.site.provenance import provenance_values
+from leaderboard.site.svg_figures import COSTS, KINDS, cost_figure, interval_bar, interval_span
+from leaderboard.site.view_model import SiteBoard, SiteData, address, anchor_of_row, page_of_run, page_of_task
 
 BAR = 112  # width of an interval bar
+UNRANKED = "○"
+UNRANKED_NOTE = f"{UNRANKED}: not ranked, and so neither better nor worse than other rows"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,8 @@ def index_values(stored: SiteData) -> dict[str, Any]:
         "boards": [_board_values(stored, board) for board in stored.boards],
         "menu": menu,
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
-        "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), best, 44) for best in (True, False)],
+        "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), kind, 44) for kind in KINDS],
+        "provenance": provenance_values(stored.shown_runs),
         "absent": stored.absent,
         "notes": stored.notes,
     }
@@ -70,12 +76,15 @@ def board_cell(
     text = html_number(value.value)
     if row.spread and value.value is not None:
         text += f" ± {html_number(row.spread[metric.name])}"
-    text = mark_best(text, best)
+    ranked = row.rank is not None
+    text = mark_best(text, best) if ranked or value.value is None or not within else f"{text} {UNRANKED}"
     return BoardCell(
         value="" if value.value is None else f"{value.value:.6g}",
         text=text,
         interval=html_interval(value),
-        bar=interval_bar(value, within, best, width) if within else Markup(),
+        bar=interval_bar(value, within, "best" if best else "ranked" if ranked else "unranked", width)
+        if within
+        else Markup(),
         best=best,
         page=page_of_run(stored.runs(row)[0].run),
     )
@@ -85,6 +94,8 @@ def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
     """The notes below a table, as in the terminal, and which rows have no rank."""
     notes = board_notes(rows, "html", detailed)
     with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
+    if any(r.rank is None for r in with_value):
+        notes.insert(0, UNRANKED_NOTE)
     if unranked := sorted(
         {r.title for r in with_value if r.rank is None and not r.pretrained_on and not has_diverged(r)}
     ):
@@ -116,6 +127,8 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
         rows = [row for row in board.rows if row.title == title]
         lines.append({
             "model": rows[0].model,
+            "card": card_of_row(stored, rows[0]) or address(page_of_run(stored.runs(rows[0])[0].run)),
+            "anchor": anchor_of_row(rows[0], board),
             "preset": rows[0].preset,
             "tagged": rows[0].preset in UNPRESET,
             "cells": [cells.get((title, task.name)) for task in board.tasks],
@@ -124,8 +137,17 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     warning = preset_warning(board.rows, board.preset)
     notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
-    return {"title": board.title, "preset": board.preset, "columns": columns, "lines": lines, "warning": warning,
-            "notes": notes, "starred": starred, "overview": _overview_values(board)}  # fmt: skip
+    return {
+        "title": board.title,
+        "preset": board.preset,
+        "id": ".".join(map(safe_name, ("board", board.title, board.preset))),
+        "columns": columns,
+        "lines": lines,
+        "warning": warning,
+        "notes": notes,
+        "starred": starred,
+        "overview": _overview_values(board),
+    }
 
 
 def _overview_values(board: SiteBoard) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from leaderboard.data import Source
 from leaderboard.records import Run, StoredRun
 from leaderboard.site.formatting import five_digits, html_count, html_number, html_rank, html_seconds
 from leaderboard.site.index_page import index_values
+from leaderboard.site.models_page import PAGE as MODELS_PAGE
+from leaderboard.site.models_page import models_values
 from leaderboard.site.run_page import run_values
 from leaderboard.site.task_page import task_values
 from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, load_site_data, page_of_run, page_of_task
@@ -45,14 +47,15 @@ def build_site(root: Path | None, out: Path) -> tuple[int, tuple[str, ...]]:
         for row in board.rows:
             for record in stored.runs(row):
                 run_pages.setdefault(page_of_run(record.run), (board, row, record))
-    count = 1 + len(task_pages) + len(run_pages)
+    count = 2 + len(task_pages) + len(run_pages)
     with atomic_folder(out) as folder, show_progress("pages", count) as bar:
         site = _Site(stored, folder)
-        for name in ("site.css", "site.js"):
+        for name in ("site.css", "site.js", "tables.js"):
             shutil.copyfile(HERE / name, folder / name)
         sources = list({board.source.name: board.source for board in stored.boards}.values())
         site.write_page("index.html", "index.html", sources, index_values(stored))
-        bar.advance()
+        site.write_page(MODELS_PAGE, "models.html", sources, models_values(stored))
+        bar.advance(2)
         for board, task in task_pages:
             page = page_of_task(task, board.preset)
             site.write_page(page, "task.html", [board.source], task_values(stored, board, task))
@@ -88,6 +91,7 @@ class _Site:
             "rank": html_rank,
             "seconds": html_seconds,
             "thousands": html_count,
+            "models_page": MODELS_PAGE,
         }
         return environment
 

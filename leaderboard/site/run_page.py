@@ -12,6 +12,7 @@ from leaderboard.records import StoredRun
 from leaderboard.reports import PanelData, panel_data, preset_warning, scope_prefix
 from leaderboard.site.formatting import html_interval, html_number, html_rank, metric_unit
 from leaderboard.site.index_page import page_notes
+from leaderboard.site.models_page import card_of_row
 from leaderboard.site.svg_figures import (
     history_figure,
     parity_figure,
@@ -20,7 +21,15 @@ from leaderboard.site.svg_figures import (
     residual_histogram,
     roc_figure,
 )
-from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
+from leaderboard.site.view_model import (
+    SiteBoard,
+    SiteData,
+    address,
+    anchor_of_row,
+    crystals_of,
+    page_of_run,
+    page_of_task,
+)
 
 WORST = 10  # crystals whose errors are listed
 SIZE = 400  # of a figure
@@ -60,6 +69,8 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
     withheld = stored.is_withheld(run)
     return {
         "run": run,
+        "card": card_of_row(stored, row),
+        "row_on_task": address(page_of_task(run.task, board.preset), anchor_of_row(row)),
         "unit": target.unit,
         "page_of_task": page_of_task(run.task, board.preset),
         "n": len(scored.y),

@@ -1,4 +1,4 @@
-// Theme, sorting, filters, highlighted ties, and tooltips by pointer or keyboard. The pages work without it.
+// Theme, shades of the periodic table, and tooltips by pointer or keyboard. The pages work without it.
 "use strict";
 
 const root = document.documentElement;
@@ -16,6 +16,7 @@ document.addEventListener("DOMContentLoaded", () => {
   if (document.getElementById("task")) filters();
   if (document.getElementById("shaded")) shades();
   tips();
+  anchors();
   document.querySelectorAll("svg[data-kind]").forEach(points);
 });
 
@@ -33,121 +34,6 @@ function theme() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", label);
 }
 
-// All rows of each table in their present order; only some of them are in the document.
-const allRows = new WeakMap();
-
-function rowsOf(table) {
-  if (!allRows.has(table)) allRows.set(table, [...table.tBodies[0].rows]);
-  return allRows.get(table);
-}
-
-// A long table shows its first matching rows until all are asked for, so that sorting stays fast.
-const FIRST = 100;
-
-function refill(table) {
-  const fit = rowsOf(table).filter((row) => !row.classList.contains("out"));
-  const all = fit.length <= FIRST || "all" in table.dataset;
-  table.tBodies[0].replaceChildren(...(all ? fit : fit.slice(0, FIRST)));
-  let more = table.parentNode.nextElementSibling;
-  if (!more?.matches("button.more")) {
-    if (all) return;
-    more = document.createElement("button");
-    more.type = "button";
-    more.className = "more";
-    more.addEventListener("click", () => { table.dataset.all = ""; refill(table); });
-    table.parentNode.after(more);
-  }
-  more.hidden = all;
-  more.textContent = `Show all ${fit.length.toLocaleString("en")} rows`;
-}
-
-// Sort by data-v if a column has numbers, else by text; cells without a value come last in both directions.
-function sorting(table) {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
-    const button = head.querySelector("button");
-    button.addEventListener("click", () => {
-      const now = head.getAttribute("aria-sort");
-      const next = now === "none" ? button.dataset.first ?? "ascending" : now === "ascending" ? "descending" : "ascending";
-      heads.forEach((other) => other.setAttribute("aria-sort", other === head ? next : "none"));
-      sort(rowsOf(table), column, "first" in button.dataset, next === "ascending" ? 1 : -1);
-      refill(table);
-    });
-  });
-  refill(table);
-}
-
-const words = new Intl.Collator("en", { numeric: true });
-
-function sort(rows, column, numeric, sign) {
-  const key = (row) => (numeric ? parseFloat(row.cells[column].dataset.v) : row.cells[column].textContent);
-  const keys = new Map(rows.map((row) => [row, key(row)]));
-  rows.sort((a, b) => {
-    const [x, y] = [keys.get(a), keys.get(b)];
-    return numeric ? Number.isNaN(x) - Number.isNaN(y) || sign * (x - y) || 0 : sign * words.compare(x, y);
-  });
-}
-
-// Highlight the rows that do not differ significantly from the one under the pointer or with the focused link.
-function ties(table) {
-  const rows = [...rowsOf(table)]; // in the order of the page, which data-ties counts in
-  const show = (event) => {
-    const mine = event.target.closest("tbody tr");
-    rows.forEach((row) => row.classList.remove("tied", "self"));
-    if (!mine?.dataset.ties) return;
-    mine.classList.add("self");
-    for (const range of mine.dataset.ties.split(",")) {
-      const [a, b = a] = range.split("-").map(Number);
-      for (let i = a; i <= b; i++) rows[i].classList.add("tied");
-    }
-  };
-  table.addEventListener("pointerover", show);
-  table.addEventListener("focusin", show);
-  table.addEventListener("pointerleave", show);
-}
-
-function filters() {
-  const [task, preset, model, cost] = ["task", "preset", "model", "cost"].map((id) => document.getElementById(id));
-  const apply = () => {
-    const wanted = model.value.trim().toLowerCase();
-    let shown = 0;
-    document.querySelectorAll("section.board").forEach((board) => {
-      const title = board.dataset.title;
-      const table = board.querySelector("table.sortable"); // the ranks below it are of all models and tasks
-      const heads = [...table.tHead.rows[0].cells];
-      const hidden = heads.map((h) => Boolean(
-        h.dataset.task && task.value && task.value !== title && task.value !== h.dataset.task));
-      const mine = !task.value || task.value === title || heads.some((h) => h.dataset.task === task.value);
-      heads.forEach((head, i) => { head.hidden = hidden[i]; });
-      let here = 0;
-      for (const row of rowsOf(table)) {
-        hidden.forEach((hide, i) => { if (row.cells[i].hidden !== hide) row.cells[i].hidden = hide; });
-        const valued = !task.value || task.value === title
-          || [...row.cells].some((c, i) => heads[i].dataset.task && !hidden[i] && "v" in c.dataset);
-        const name = row.querySelector("th").textContent.toLowerCase();
-        const fits = mine && valued && name.includes(wanted) && (!preset.value || preset.value === row.dataset.preset);
-        row.classList.toggle("out", !fits);
-        here += fits;
-      }
-      refill(table);
-      board.hidden = here === 0;
-      shown += here;
-      board.querySelectorAll("figure").forEach((figure) => {
-        figure.hidden = figure.dataset.cost !== cost.value
-          || Boolean(task.value && task.value !== title && task.value !== figure.dataset.task);
-        figure.querySelectorAll("circle").forEach((dot) => {
-          dot.classList.toggle("faint", wanted !== "" && !dot.dataset.tip.toLowerCase().split(": ")[0].includes(wanted));
-        });
-      });
-    });
-    document.getElementById("count").textContent = `${shown} ${shown === 1 ? "row" : "rows"}`;
-    document.getElementById("none").hidden = shown > 0;
-  };
-  [task, preset, cost].forEach((select) => select.addEventListener("change", apply));
-  model.addEventListener("input", apply);
-  apply();
-}
-
 // Shade the periodic table by another model, from the table of numbers below it.
 function shades() {
   const figure = document.querySelector(".elements");
@@ -157,14 +43,15 @@ function shades() {
   const unit = figure.dataset.unit;
   select.addEventListener("change", () => {
     const values = new Map(rows.map((row) => [row.cells[0].textContent, row]));
-    figure.querySelector(".measure").textContent =
-      `${figure.dataset.measure}: ${select.selectedOptions[0].textContent}`;
+    document.getElementById("shaded-model").textContent = select.selectedOptions[0].textContent;
     for (const group of figure.children) {
       const cell = values.get(group.dataset.symbol)?.cells[2 + Number(select.value)];
       if (!cell) continue;
       const value = parseFloat(cell.dataset.v);
-      group.setAttribute("class", Number.isNaN(value) ? "none" : `q${edges.filter((edge) => edge <= value).length}`);
-      group.dataset.tip = `${group.dataset.symbol}: ${cell.textContent} ${unit}, ${cell.parentNode.cells[1].textContent} crystals`;
+      const none = Number.isNaN(value);
+      group.setAttribute("class", none ? "none" : `q${edges.filter((edge) => edge <= value).length}`);
+      group.dataset.tip = none ? `${group.dataset.symbol}: no prediction by ${select.selectedOptions[0].textContent}`
+        : `${group.dataset.symbol}: ${cell.textContent} ${unit}, ${cell.parentNode.cells[1].textContent} crystals`;
     }
   });
 }

@@ -21,6 +21,7 @@ from leaderboard.site.svg_axes import Axis, axes_frame, svg_figure, svg_number, 
 LAYERS = 12  # paths that the points are distributed over: points of one path do not darken where they overlap
 FLOOR = {"train": 0.1, "predict": 0.001}  # the lowest cost on the axis, in s and ms: lower ones are drawn there
 COSTS = ("train", "predict")
+KINDS = ("best", "ranked", "unranked")  # of rows, as bars and dots tell them apart
 LABELLED = 14  # rows up to which each point of a cost figure may carry its name
 
 
@@ -35,20 +36,21 @@ def interval_span(values: Sequence[MetricValue]) -> tuple[float, float] | None:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def interval_bar(value: MetricValue, within: tuple[float, float], best: bool, width: int) -> Markup:
-    """Draw an interval with its value as a dot, in the strong colour if it is marked as one of the best."""
+def interval_bar(value: MetricValue, within: tuple[float, float], kind: str, width: int) -> Markup:
+    """Draw an interval with its value as a dot; `kind` is one of `KINDS`."""
     if value.value is None:
         return Markup()
     low, high = within
     scale = Axis(low, high, 3, width - 3)
-    kind = "bar best" if best else "bar"
     mark = svg_number(scale.position(value.value))
     beyond = Markup('<path class="beyond" d="M{} 1l4 4l-4 4"/>').format(width - 5)
     drawn = beyond if value.value > high else Markup('<circle cx="{}" cy="5" r="3"/>').format(mark)
     if value.low is not None and value.high is not None:
         a, b = (svg_number(scale.position(v)) for v in (value.low, value.high))
         drawn = Markup('<path d="M{} 5H{}"/>').format(a, b) + drawn
-    return Markup('<svg class="{}" width="{}" height="10" aria-hidden="true">{}</svg>').format(kind, width, drawn)
+    return Markup('<svg class="{}" width="{}" height="10" aria-hidden="true">{}</svg>').format(
+        f"bar {kind}", width, drawn
+    )
 
 
 def rank_line(row: Row, count: int, best: bool) -> Markup:
@@ -94,7 +96,7 @@ def cost_figure(rows: Sequence[Row], metric: Metric, cost: str) -> Markup | None
         value = row.metrics[metric.name]
         said += f" ({html_interval(value)})" if value.low is not None else ""
         said += f"; {_format_cost(spent_here)} {'s to train' if cost == 'train' else 'ms per crystal'}"
-        kind = "dot best" if i in front else "dot other" if row.pretrained_on else "dot"
+        kind = f"dot{' best' if i in front else ''}{' unranked' if row.rank is None else ''}"
         place = svg_number(xs[i]), svg_number(ys[i])
         parts.append(Markup('<circle class="{}" cx="{}" cy="{}" r="4.5" data-tip="{}"/>').format(kind, *place, said))
     if len(shown) <= LABELLED:

@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from leaderboard.board import ErrorClass, Row, break_down_errors
+from asugnn.crystal import SYMBOLS
+from leaderboard.board import FEWEST, ErrorClass, Row, break_down_errors
 from leaderboard.data import Task, load_dataset
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
     best_models,
     interval_note,
-    omitted_classes,
     panel_data,
     preset_warning,
     scope_prefix,
 )
 from leaderboard.site.formatting import html_number, index_ranges, metric_unit
 from leaderboard.site.index_page import board_cell, page_notes
+from leaderboard.site.models_page import card_of_row
 from leaderboard.site.periodic_table import periodic_table
 from leaderboard.site.svg_figures import (
     COSTS,
@@ -31,7 +32,15 @@ from leaderboard.site.svg_figures import (
     residual_histogram,
     roc_figure,
 )
-from leaderboard.site.view_model import SiteBoard, SiteData, crystals_of, page_of_run, page_of_task
+from leaderboard.site.view_model import (
+    SiteBoard,
+    SiteData,
+    address,
+    anchor_of_row,
+    crystals_of,
+    page_of_run,
+    page_of_task,
+)
 
 CARDS = 12  # rows whose figures are here; those of the others are on the pages of their runs
 BAR, SIZE = 112, 280  # widths of an interval bar and of a figure
@@ -81,6 +90,8 @@ def _lines(stored: SiteData, task: Task, rows: Sequence[Row]) -> list[dict[str, 
         {
             "row": row,
             "page": page_of_run(stored.runs(row)[0].run),
+            "card": card_of_row(stored, row) or address(page_of_run(stored.runs(row)[0].run)),
+            "anchor": anchor_of_row(row),
             "tagged": row.preset in UNPRESET,
             "places": rank_line(row, ranked, row.title in best),
             "tied": index_ranges([place[title] for title in row.tied_with]),
@@ -128,14 +139,23 @@ def _elements(stored: SiteData, board: SiteBoard, task: Task, rows: Sequence[Row
         return None
     shown = [run for row in rows for run in stored.runs(row)]
     breakdown = break_down_errors("element", task, shown, board.preset)
-    classes = breakdown.classes
+    classes, few = breakdown.classes, breakdown.small
     models = [row.title for row in rows if any(row.title in c.values for c in classes)]
     if not models:
         return None
     if task.target.kind == "binary":  # from accuracies
         classes = tuple(ErrorClass(c.name, c.n, {m: 1 - v for m, v in c.values.items()}) for c in classes)
-        figure = periodic_table(classes, models[0], "share of misclassified crystals", "misclassified")
+        figure = periodic_table(classes, few, models[0], "share of misclassified crystals", "misclassified")
     else:
         measure = f"mean absolute error, {task.target.unit}"
-        figure = periodic_table(classes, models[0], measure, task.target.unit)
-    return {"figure": figure, "models": models, "classes": classes, "omitted": omitted_classes(breakdown, "element")}
+        figure = periodic_table(classes, few, models[0], measure, task.target.unit)
+    return {
+        "figure": figure,
+        "models": models,
+        "classes": classes,
+        "few": few,
+        "in_few": breakdown.in_small,
+        "n": breakdown.n,
+        "fewest": FEWEST,
+        "absent": len(SYMBOLS) - len(classes) - len(few),
+    }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
@@ -13,7 +14,8 @@ from leaderboard._util import safe_name
 from leaderboard.board import OTHERS, GroundTruth, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Source, Task, data_file, list_sources, load_dataset
 from leaderboard.records import OWN_RUNS, UNPRESET, Run, StoredRun, list_failures, list_runs, packaged_note
-from leaderboard.site.formatting import five_digits, html_formula
+from leaderboard.site.formatting import five_digits
+from leaderboard.site.formulas import html_formula
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class SiteData:
     def _runs(self) -> Mapping[tuple[str, str, str], list[StoredRun]]:
         return runs_by_row((row for board in self.boards for row in board.rows), self.stored_runs)
 
+    @property
+    def shown_runs(self) -> list[StoredRun]:
+        """The runs that some row summarises."""
+        return [run for runs in self._runs.values() for run in runs]
+
     def runs(self, row: Row) -> Sequence[StoredRun]:
         """The runs that a row summarises."""
         return self._runs[row.key]
@@ -79,7 +86,7 @@ class SiteData:
         return self.ground_truth(run).solution is not None
 
     def formulas(self, task: Task, ids: Sequence[str]) -> list[str]:
-        """The reduced formula of each crystal."""
+        """The reduced formula of each crystal, or what stands for it in a data set without crystals."""
         return [html_formula(f) for f in load_dataset(task.source).groups(ids)]
 
     def fold_predictions(self, runs: Sequence[StoredRun]) -> list[tuple[int, list[float | None]]]:
@@ -124,6 +131,11 @@ def load_site_data(root: Path | None) -> SiteData:
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 
 
+def address(page: str, anchor: str = "") -> str:
+    """The address of a page, or of what has an id on it, from the folder of the site."""
+    return quote(page) + (f"#{quote(anchor)}" if anchor else "")
+
+
 def page_of_task(task: Task, preset: str) -> str:
     """Where the page of a task is, in the folder of the site."""
     return f"tasks/{_home(task)}/{safe_name(preset)}.html"
@@ -132,6 +144,12 @@ def page_of_task(task: Task, preset: str) -> str:
 def crystals_of(task: Task, fold: int) -> str:
     """Where the script with ids, formulas and labels of a test set is."""
     return f"tasks/{_home(task)}/crystals-{fold}.js"
+
+
+def anchor_of_row(row: Row, board: SiteBoard | None = None) -> str:
+    """What `#` leads to the row on the page of its task, or on the first page, which has many boards."""
+    where = (board.title, board.preset) if board else ()
+    return ".".join(map(safe_name, (*where, row.preset, row.model)))
 
 
 def page_of_run(run: Run) -> str:

@@ -24,7 +24,8 @@ from leaderboard.data import (
     load_dataset,
     source_provenance,
 )
-from leaderboard.records import COMPETITION_FILE, ColumnNames, Keep
+from leaderboard.records import COMPETITION_FILE, NO_RULES, ColumnNames, CompetitionRules
+from leaderboard.reports import describe_rules
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
 from leaderboard.submissions.pandas_ids import pandas_id_notes
@@ -33,7 +34,13 @@ PUBLIC_SHARE = 0.3  # of the groups of test crystals (reduced formulas), on whic
 
 
 def export_competition(
-    task: Task, fold: int, out: Path, host: bool, columns: ColumnNames, metric: str, keep: Keep = "last"
+    task: Task,
+    fold: int,
+    out: Path,
+    host: bool,
+    columns: ColumnNames,
+    metric: str,
+    rules: CompetitionRules = NO_RULES,
 ) -> tuple[list[Path], list[str]]:
     """Write the files into `out/participants`, and with `host` into `out/host`; return their paths, and notes.
 
@@ -41,7 +48,7 @@ def export_competition(
 
     The participants get labelled rows to train and validate, structures of all rows, the ids to predict, a sample
     submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
-    task and fold of the solution, with `keep` if not the last but the best of a participant's files counts. `metric`
+    task and fold of the solution with the rules for handing in, which the participants get too. `metric`
     names one of the target's metrics, and is empty for the first of them. Raises `InputError` for an unknown metric or
     fold.
     """
@@ -65,7 +72,7 @@ def export_competition(
         _write_csv(folder / "sample_submission.csv", (name, target), ((i, mean) for i in test)),
         _write_structures(folder / "structures.extxyz", name, ((training, [i for i, _ in labelled]), (data, test))),
     ]
-    write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test), notes))
+    write_text(folder / "data.md", _data_page(task, columns, measure, len(labelled), len(test), notes, rules))
     write_text(folder / CROISSANT_FILE, _croissant(task, fold, folder, columns))
     written += [folder / "data.md", folder / CROISSANT_FILE]
     if host:
@@ -73,9 +80,8 @@ def export_competition(
         rows = ((i, y, _usage(task, fold, group)) for i, y, group in solution)
         written.append(_write_csv(out / "host" / "solution.csv", (name, target, "Usage"), rows))
         write_text(out / "host" / "metric.py", kaggle_metric_file(columns, measure))
-        chosen = {"keep": keep} if keep != "last" else {}
         identity = out / "host" / COMPETITION_FILE
-        write_text(identity, json.dumps({"task": task.name, "fold": fold, **chosen}) + "\n")
+        write_text(identity, json.dumps({"task": task.name, "fold": fold, **rules.stated()}) + "\n")
         written += [out / "host" / "metric.py", identity]
     return written, notes
 
@@ -121,7 +127,15 @@ def _extxyz_frame(name: str, i: str, crystal: Crystal) -> str:
     return "\n".join([str(len(atoms)), head, *atoms]) + "\n"
 
 
-def _data_page(task: Task, columns: ColumnNames, metric: Metric, labelled: int, test: int, notes: Sequence[str]) -> str:
+def _data_page(
+    task: Task,
+    columns: ColumnNames,
+    metric: Metric,
+    labelled: int,
+    test: int,
+    notes: Sequence[str],
+    rules: CompetitionRules,
+) -> str:
     target, source = task.target, task.source
     unit = target.unit or f"the probability of class 1: {target.positive}"
     zero = (
@@ -152,6 +166,7 @@ Predict `{columns.target}` of {test:,} crystals ({unit}): {target.meaning}.
 {zero}
 A submission is a CSV with the header `{columns.id},{columns.target}` and a row for every id of `test.csv`, in any
 order. It is scored by {metric.title}: {better} is better.
+{describe_rules(rules)}
 {ids}
 The labels of the test rows are {where}
 

@@ -16,6 +16,7 @@ from leaderboard._util import SAFE_NAME, lock_folder
 from leaderboard.board import GroundTruth, load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
 from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, find_run, replace_run
+from leaderboard.reports import format_moment
 from leaderboard.splitting import read_split
 
 
@@ -35,8 +36,11 @@ def enter_submission(
         `stays` where that one stays, because the best one counts and this one is not better.
     before
         The value of the task's first metric of that one.
+    rules
+        The rules of the competition.
 
-    Raises `InputError` before anything is written if the name, the file or the log is not valid.
+    Raises `InputError` before anything is written if the name, the file or the log is not valid, or the rules do not
+    allow another file.
     """
     if not SAFE_NAME.fullmatch(name) or len(name) > 60:
         raise InputError(
@@ -54,14 +58,20 @@ def enter_submission(
         if before is not None:
             value, earlier = (_first_value(x, task) for x in (scored, before))
             better = task.target.metrics[0].is_better(value, earlier)
-            outcome = "better" if better else "stays" if truth.keep == "best" else "worse"
+            outcome = "better" if better else "stays" if truth.rules.keep == "best" else "worse"
             key = {"task": task.name, "fold": fold, "name": name, "sha256": file_sha256(file)}
             others = log.entries() if outcome == "stays" else [entry]  # one that did not change the board before
             if any(key.items() <= e.items() and e.get("solution") == truth.solution for e in others):
                 outcome = "identical"
-        told = {"name": name, "outcome": outcome, "before": _first_value(before, task) if before else None}
+        told = {"name": name, "outcome": outcome, "before": _first_value(before, task) if before else None,
+                "rules": truth.rules}  # fmt: skip
         if outcome == "identical":
             return {**scored, **told, "tries": tries}
+        if truth.rules.limit is not None and tries >= truth.rules.limit:
+            allowed = f"all {truth.rules.limit} files that the host allows"
+            raise InputError(f"'{name}' has handed in {allowed}: nothing changed")
+        if truth.rules.is_over:
+            raise InputError(f"the deadline was {format_moment(truth.rules.deadline)}: nothing changed")
         now = datetime.now(UTC).isoformat("T", "seconds")
         new: dict[str, Any] = {
             "when": now,

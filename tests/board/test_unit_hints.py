@@ -9,7 +9,8 @@ from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import list_runs
 from leaderboard.records.predictions_csv import write_predictions
-from leaderboard.reports.terminal import render_entry, render_score
+from leaderboard.reports.entry import render_entry
+from leaderboard.reports.terminal import render_score
 from leaderboard.scoring import PredictedFold
 
 BULK, ENERGY = (parse_task(f"open-dft/{name}") for name in ("bulk-modulus", "formation-energy"))

@@ -20,9 +20,10 @@ from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import Run
 from leaderboard.records.write_run import write_record
 from leaderboard.reports import format_interval, order_by_place, render_board
+from leaderboard.reports.entry import render_entry
 from leaderboard.reports.paper import FIGURES, TABLES
 from leaderboard.reports.publication_table import draw_table
-from leaderboard.reports.terminal import render_entry, render_models
+from leaderboard.reports.terminal import render_models
 from leaderboard.site.pages import build_site
 
 WARNING = "quick preset: trained for minutes; do not cite"

@@ -5,6 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.message import Message
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,6 +18,10 @@ import pytest
 from sklearn import metrics as sk
 
 from asugnn import InputError
+from asugnn.asugnn import ASUGNN
+from asugnn.crystal import SYMBOLS, reduced_formula
+from asugnn.model import Publication
+from asugnn.model_registry import find_model, model_publication
 from leaderboard._util.names import SAFE_NAME
 from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
@@ -22,18 +29,21 @@ from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
-from leaderboard.records.run_folder import Run, find_run, keep_failure
+from leaderboard.records.run_folder import Run, find_run, keep_failure, list_runs
 from leaderboard.records.write_run import write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
+from leaderboard.site.formulas import PLACE, html_formula
 from leaderboard.site.pages import build_site
+from leaderboard.site.provenance import find_repository, provenance_values, publication_links
 from leaderboard.site.svg_axes import Axis
 from leaderboard.submissions.competition import export_competition
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
+ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = "\"><img src=x onerror=alert(1)>'&{{7*7}}%41"
 SCRIPT = "</script><script>alert(2)</script><!--"
 
@@ -82,13 +92,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def site(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "site"
     count, notes = build_site(root, out)
-    assert count == len(list(out.rglob("*.html"))) == 1 + 2 + 9
+    assert count == len(list(out.rglob("*.html"))) == 2 + 2 + 9
     assert all("not ranked" in note for note in notes)
     return out
 
 
 def read(file: Path) -> Page:
     return Page(file.read_text(encoding="utf-8"))
+
+
+def identifiers(file: Path) -> set[str]:
+    """What `#` leads to on a page, where each name must occur once."""
+    listed = [a["id"] or "" for _, a in read(file).elements if "id" in a]
+    assert len(set(listed)) == len(listed), file
+    return set(listed)
 
 
 def test_the_board_is_that_of_the_terminal(site: Path, root: Path):
@@ -103,20 +120,25 @@ def test_the_board_is_that_of_the_terminal(site: Path, root: Path):
 
 
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path):
+    ids: dict[Path, set[str]] = {}
     for file in site.rglob("*.html"):
         page = read(file)
         links = page.of("a", "href") + page.of("script", "src") + page.of("link", "href")
         assert len(links) >= 4
         for link in links:
-            if link.startswith(("#", "data:")):
+            if link.startswith("data:") or (link.startswith("https://") and link in page.of("a", "href")):
                 continue
             assert "//" not in link and ":" not in link.partition("/")[0], (file, link)
-            assert (file.parent / unquote(link)).resolve().is_file(), (file, link)
+            path, _, anchor = link.partition("#")
+            target = (file.parent / unquote(path)).resolve() if path else file
+            assert target.is_file(), (file, link)
+            assert not anchor or unquote(anchor) in ids.setdefault(target, identifiers(target)), (file, link)
         text = file.read_text(encoding="utf-8")
         assert not re.search(r'\s(on\w+|style)="', re.sub(r'"[^"]*"', lambda m: m[0].replace("=", ""), text))
         assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text
     assert "http" not in (site / "site.css").read_text()
-    assert re.findall(r"https?:[^\"']*", (site / "site.js").read_text()) == ["http://www.w3.org/2000/svg"]
+    scripts = (site / "site.js").read_text() + (site / "tables.js").read_text()
+    assert re.findall(r"https?:[^\"']*", scripts) == ["http://www.w3.org/2000/svg"]
 
 
 def test_what_a_stranger_names_is_text(site: Path):
@@ -209,7 +231,7 @@ app(["site", "--runs", {str(root)!r}, "--out", "board"], standalone_mode=False)
 print(json.dumps(sorted(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "12 pages: open board/index.html\n"
+    assert done.stdout == "13 pages: open board/index.html\n"
     assert not {"torch", "sklearn", "scipy", "pandas", "matplotlib"} & set(json.loads(done.stderr.splitlines()[-1]))
 
 
@@ -242,6 +264,83 @@ def test_ids_of_an_imported_data_set_cannot_leave_their_file(tmp_path: Path, mon
     for page in map(read, out.rglob("*.html")):
         assert not {"b", "img"} & {tag for tag, _ in page.elements}
         assert HOSTILE in page.text
+
+
+def test_a_newcomer_learns_when_it_was_made_from_what_and_where_paper_and_data_are(
+    root: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    text = " ".join(read(site / "index.html").text.split())
+    today = datetime.now(UTC)
+    assert f"newest run of {today.day} {today:%B} {today.year}" in text
+    assert "; 9 runs" in text
+    assert "open-dft (MIT)" in text
+    links = read(site / "index.html").of("a", "href")
+    assert f"https://doi.org/{ASUGNN.publication.doi}" in links
+    assert f"doi: {ASUGNN.publication.doi}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert "Repository" not in text  # none is stated, none is invented
+    stated = Message()
+    stated["Project-URL"] = "Documentation, https://docs.example"
+    stated["Project-URL"] = "Repository, https://example.org/bench"
+    monkeypatch.setattr("importlib.metadata.metadata", lambda _: stated)
+    assert find_repository() == "https://example.org/bench"
+
+
+def test_odd_dates_and_commits_of_records_do_no_harm(root: Path):
+    (stored, *_), _ = list_runs(root)
+    dates = ["2026-02-30", "", "yesterday", "0001-01-01T00:00:00+14:00", "2026-03-01", "2026-03-01T23:30:00-02:00"]
+    runs = [
+        replace(stored, record=replace(stored.record, finished=date, commit=f"{i}{'x' * 90}"))
+        for i, date in enumerate(dates)
+    ]
+    values = provenance_values(runs)
+    assert (values["oldest"], values["newest"]) == ("1 March 2026", "2 March 2026")
+    assert max(len(commit) for commit, _ in values["commits"]) <= 40
+    assert provenance_values([])["commits"] == []
+
+
+def test_each_model_has_a_card_with_its_paper_code_cost_and_training_data(site: Path):
+    page = read(site / "models.html")
+    text = " ".join(page.text.split())
+    forest = find_model("forest").publication
+    assert f"{forest.paper}, doi:{forest.doi}" in text
+    assert f"{forest.code.removeprefix('https://')}, licence {forest.licence}" in text
+    assert {f"https://doi.org/{forest.doi}", forest.code} <= set(page.of("a", "href"))
+    assert "Extremely randomised trees" in text
+    assert "Mean of the training labels" in text
+    assert SCRIPT in page.text  # of the run with a hostile record: what it was trained on
+    assert "models.html#model-forest" in read(site / "index.html").of("a", "href")
+    (task,) = (site / "tasks/open-dft/metal@random").glob("*.html")
+    assert "../../../models.html#model-forest" in read(task).of("a", "href")
+
+
+def test_a_model_without_a_publication_has_a_card_too_and_an_odd_one_is_no_fault():
+    class Plain:
+        """A model, see `fit`."""
+
+    class Odd(Plain):
+        publication = "10.1000/1"
+
+    assert model_publication(Plain) is model_publication(Odd) is None
+    assert publication_links(None) == {}
+    links = publication_links(Publication("A & B", "javascript:alert(1)", "javascript:alert(2)"))
+    assert links["doi_url"] == links["code_url"] == ""
+
+
+def test_formulas_are_in_the_order_of_the_field():
+    from pymatgen.core import Composition
+
+    assert [html_formula(f) for f in ("ClCs", "O2Ti", "ClNa", "GaAs", "mp-1234", "", "Al2O3", "Zz2", "id Na")] == [
+        "CsCl", "TiO₂", "NaCl", "GaAs", "mp-1234", "", "Al₂O₃", "Zz2", "id Na"
+    ]  # fmt: skip
+    assert sorted(PLACE) == sorted(SYMBOLS)
+    data = pl.read_parquet(PACKAGE / "_data/open-dft/open_dft.parquet")
+    ours = {reduced_formula(numbers) for numbers in data["atomic_numbers"].to_list()}
+    elements = re.compile(r"[A-Z][a-z]?")
+    compounds = {f: Composition(f).reduced_formula for f in ours if len(Composition(f)) > 1}
+    assert len(compounds) > 100
+    assert {f: elements.findall(html_formula(f)) for f in compounds} == {
+        f: elements.findall(theirs) for f, theirs in compounds.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,11 +16,13 @@ from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.cli.app import main
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.host_solution import COMPETITION_FILE
+from leaderboard.records.host_solution import COMPETITION_FILE, CompetitionRules, competition_rules
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions, write_predictions
 from leaderboard.records.run_record import FORMAT
 from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
-from leaderboard.reports.terminal import render_board, render_entry, render_score
+from leaderboard.reports.entry import render_entry, render_place
+from leaderboard.reports.terminal import render_board, render_score
+from leaderboard.reports.wording import format_interval, format_rank
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import enter
@@ -234,7 +236,7 @@ def test_the_private_score_is_nowhere_to_be_read(solution: Path, tmp_path: Path)
 
 
 def test_the_best_file_counts_where_the_host_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    export_competition(TASK, 0, tmp_path, True, ColumnNames("id", "bulk-modulus"), "", keep="best")
+    export_competition(TASK, 0, tmp_path, True, ColumnNames("id", "bulk-modulus"), "", CompetitionRules("best"))
     stated = json.loads((tmp_path / "host" / COMPETITION_FILE).read_text(encoding="utf-8"))
     assert stated == {"task": TASK.name, "fold": 0, "keep": "best"}
     monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
@@ -354,3 +356,67 @@ def test_a_course_hands_in_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert run("verify", monkeypatch=monkeypatch) == 1
     assert f"FAULT {record} was changed" in capsys.readouterr().out
     assert json.loads(record.read_text(encoding="utf-8"))["format"] == FORMAT
+
+
+def test_a_limit_and_a_deadline_are_shown_and_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    rules = competition_rules("last", 2, "2100-01-31T18:00+01:00")
+    export_competition(TASK, 0, tmp_path, True, ColumnNames("id", "bulk-modulus"), "", rules)
+    page = (tmp_path / "participants" / "data.md").read_text(encoding="utf-8")
+    assert "The last file of each name counts, of up to 2. Deadline: 31 January 2100, 17:00 UTC." in page
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "host" / "solution.csv"))
+    root, file = tmp_path / "runs", tmp_path / "host" / COMPETITION_FILE
+    for noise in (0.2, 0.1):
+        scored = enter_submission(handed_in(tmp_path / "a.csv", noise), TASK, "a", 0, root)
+    assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["outcome"] == "identical"
+    before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="'a' has handed in all 2 files that the host allows: nothing changed"):
+        enter_submission(handed_in(tmp_path / "a.csv", 0.05), TASK, "a", 0, root)
+    rows, _ = rank_rows(root, [TASK], "quick")
+    note = "submissions: the last file of each name counts, of up to 2 a task; deadline 31 January 2100, 17:00 UTC; "
+    assert note + "tries: a 2" in render_board(rows, [TASK], "quick", "markdown", detailed=True)
+    assert "0 of 2 files left" in render_place(rows[0], rows, scored, "bench leaderboard")
+    stated = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**stated, "deadline": "2026-01-01T00:00+00:00"}), encoding="utf-8")
+    with pytest.raises(InputError, match="the deadline was 1 January 2026, 00:00 UTC: nothing changed"):
+        enter_submission(tmp_path / "a.csv", TASK, "b", 0, root)
+    assert {p: p.read_bytes() for p in root.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"),
+    [
+        ({"limit": 0}, "limit is '0', not a whole number from 1 on"),
+        ({"limit": True}, "limit is 'True'"),
+        ({"limit": "5"}, "limit is '5'"),
+        ({"deadline": "2027-01-31T18:00"}, "write date, time and zone"),
+        ({"deadline": "soon"}, "deadline is 'soon'"),
+        ({"deadline": 7}, "deadline is '7'"),
+        ({"deadline": "0001-01-01T00:00+14:00"}, "write date, time and zone"),
+    ],
+)
+def test_rules_that_are_none_are_named(rules: dict[str, object], fault: str):
+    with pytest.raises(InputError, match=fault):
+        competition_rules(**rules)
+
+
+def test_after_the_first_upload_one_screen_has_rank_interval_ties_and_the_next_step(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = handed_in(tmp_path / "mine.csv", 0.1, seed=3)
+    monkeypatch.setattr("sys.argv", ["bench", "submit", str(file), "--task", TASK.name, "--runs", str(root)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) <= 15
+    assert max(map(len, out.splitlines())) <= 80
+    rows, _ = rank_rows(root, [TASK], "quick")
+    mine = next(row for row in rows if row.model == "mine")
+    assert f"rank {format_rank(mine)} of 4" in out
+    assert format_interval(mine.metrics["mae"]) in " ".join(out.split())
+    assert "significantly worse: b, submitted, mean" in out
+    assert "The last file of each name counts" in out
+    assert f"next: bench leaderboard --task {TASK.name} --runs" in out
+    unranked = render_place(None, rows, {"rules": competition_rules(), "tries": 1}, "bench leaderboard")
+    assert unranked.startswith("no rank")
