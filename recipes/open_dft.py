@@ -441,8 +441,9 @@ def assemble_row(row: Mapping[str, Any], formation: float, fitted: Mapping[str, 
     lowest = bool(fitted.get("molecule")) and abs(formation) < 1e-9
     equilibrium = fitted.get("equilibrium_id") == row["id"] or lowest
     at_minimum = fitted if equilibrium and "v0_a3" in fitted else {}
+    structure = ("id", "set", "group", "prototype", "formula", "numbers", "lattice", "frac_coords")
     return {
-        **{key: row[key] for key in ("id", "set", "group", "prototype", "formula", "numbers", "lattice", "frac_coords")},
+        **{key: row[key] for key in structure},
         "energy_ev_per_atom": round(row["energy_ev_per_atom"], 6),
         "formation_energy_ev_per_atom": round(formation, 6),
         "band_gap_ev": row["band_gap_ev"],

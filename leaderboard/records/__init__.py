@@ -10,6 +10,7 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
+from leaderboard.records.comparable_runs import comparable_runs
 from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
 from leaderboard.records.predictions_csv import (
     ColumnNames,
@@ -62,6 +63,7 @@ __all__ = [
     "StoredRun",
     "SubmissionLog",
     "base_name",
+    "comparable_runs",
     "compare_digests",
     "default_runs_folder",
     "file_digest",

@@ -164,20 +164,34 @@ def copy_run(source: Path, run: Run, root: Path, **changes: object) -> None:
     write_record(folder, {**raw, "model": run.model, "fold": run.fold, "seed": run.seed, **changes})
 
 
-def test_the_commonest_folds_and_seeds_are_ranked(one_fold: Path, tmp_path: Path):
-    """Whichever comes first: the first model has another seed, the last has two."""
+def test_the_commonest_folds_are_ranked(one_fold: Path, tmp_path: Path):
+    """Whichever comes first: the first model has another fold. Seeds may differ in number; the board says who has one."""
     source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
-    for model, seeds in {"a": [1], "b": [0], "c": [0], "d": [0, 1]}.items():
+    for model, seeds in {"b": [1], "c": [0], "d": [0, 1]}.items():
         for seed in seeds:
             copy_run(source, Run(BULK, "quick", model, 0, seed), tmp_path)
+    fold_1 = load_ground_truth(BULK, 1)
+    other = Run(BULK, "quick", "a", 1, 0)
+    copy_run(source, other, tmp_path)
+    write_predictions(other.folder(tmp_path) / "predictions.csv", fold_1.ids, "bulk-modulus", fold_1.y)
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert {r.model: (r.rank, r.tied_with) for r in rows} == {
         "a": (None, ()),
-        "b": (1, ("c",)),
-        "c": (1, ("b",)),
-        "d": (None, ()),
+        "b": (1, ("c", "d")),
+        "c": (1, ("b", "d")),
+        "d": (1, ("b", "c")),
     }
-    assert notes == ["open-dft/bulk-modulus: a, d not ranked: other folds or seeds than the rest"]
+    assert notes == ["open-dft/bulk-modulus: a not ranked: other folds or seeds than the rest"]
+    text = render_board(rows, [BULK], "quick", "markdown", True)
+    assert "one training run: b, c; their noise of training is in no interval or rank" in text
+    assert "several seeds: ranks and intervals contain the noise of training" in text
+
+
+def test_rows_of_several_folds_are_ranked_only_with_the_same_seeds():
+    """One seed a fold is tested over folds, several seeds are tested over these: the two do not compare."""
+    assert comparable_runs([(0, 0)]) == comparable_runs([(0, 1), (0, 2)])
+    assert comparable_runs([(0, 0)]) != comparable_runs([(1, 0)])
+    assert comparable_runs([(0, 0), (1, 0)]) != comparable_runs([(0, 0), (1, 0), (1, 1)])
 
 
 def test_the_front_by_hand():
