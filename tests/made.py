@@ -1,10 +1,12 @@
-"""Records of runs that never ran, for tests of what reads them."""
+"""Records of runs that never ran, for tests of what reads them, and the size of the packaged data set."""
 
 from contextlib import suppress
 from typing import Any
 
 from asugnn import InputError
-from leaderboard.data import load_dataset
+from leaderboard.board import GroundTruth, load_ground_truth
+from leaderboard.data import find_source, load_dataset, parse_task
+from leaderboard.data.registry import embedded_record
 from leaderboard.records import Run
 
 
@@ -24,3 +26,14 @@ def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
         "predictions_sha256": "0" * 64,
         **changes,
     }
+
+
+def truth_of(name: str, fold: int = 0) -> GroundTruth:
+    """The test set of a task."""
+    return load_ground_truth(parse_task(name), fold)
+
+
+def packaged_counts() -> dict[str, int]:
+    """How many rows, compounds, .. of open-dft its provenance.toml states."""
+    counts: dict[str, int] = embedded_record(find_source("open-dft"))["counts"]
+    return counts

@@ -25,13 +25,13 @@ def add_packaged(own: Sequence[StoredRun], packaged: Sequence[StoredRun], unpres
     """Add the rows that come with the package to a user's runs, as far as they compare.
 
     A row of the user replaces that of the same task, preset and model. On a task of which the user has rows, others
-    count only if they can be ranked with one of these. Rows of a preset in `unpreset` stand beside those of every other.
+    count only if they can be ranked with one of these. Rows of a preset in `unpreset` stand beside those of any other.
     """
     mine, theirs = _fold_seeds(own), _fold_seeds(packaged)
-    fitting = set()
+    fitting, beside_any = set(), set(unpreset)
     for (task, preset, model), pairs in theirs.items():
         others = [
-            p for (t, kind, _), p in mine.items() if t == task and (kind == preset or {kind, preset} & set(unpreset))
+            p for (t, kind, _), p in mine.items() if t == task and (kind == preset or beside_any & {kind, preset})
         ]
         alike = comparable_runs(pairs) in map(comparable_runs, others)
         if (task, preset, model) not in mine and (not others or alike):

@@ -98,10 +98,8 @@ def comparison_notes(rows: Sequence[Row]) -> list[str]:
     trainings = {row.training for of_task in by_task.values() for row in of_task}
     notes = {training: note for training, note in TRAINING_NOTES.items() if training in trainings}
     if {"once", "seeds"} <= notes.keys():
-        once = {row.title for of_task in by_task.values() for row in of_task if row.training == "once"}
-        notes["once"] = (
-            f"one training run: {', '.join(sorted(once))}; their noise of training is in no interval or rank"
-        )
+        once = sorted({row.title for of_task in by_task.values() for row in of_task if row.training == "once"})
+        notes["once"] = f"one training run: {', '.join(once)}; no interval and no rank contains their noise of training"
     return [*lines, *notes.values()]
 
 
