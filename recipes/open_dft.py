@@ -14,8 +14,8 @@ distorted Ag and Fe-C, drawn with fixed seeds. No structure comes from a data ba
 
     mkdir FOLDER && gzip -dc recipes/open_dft_results.jsonl.gz > FOLDER/results.jsonl
 
-then run, which skips finished groups, assemble, and make the table. About half of the compounds in the lists are still
-to be computed. To extend the lists, add a name to the TOML file (a new element needs a volume there, and a reference in
+then run, which skips finished groups, assemble, and make the table. Many compounds in the lists are still to be
+computed. To extend the lists, add a name to the TOML file (a new element needs a volume there, and a reference in
 `ELEMENTS`). Run needs GPAW 22.8 or later with its PBE data sets, which is not among this project's dependencies;
 `--calculator emt` does the same with ASE's EMT potential for Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it
 works: never mix the two in one folder.

@@ -82,11 +82,12 @@ OF_PROBABILITIES = {"roc_auc"}
 def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:
     """Raise `InputError` for a run that was made with another version of the split or of the data set."""
     data = load_dataset(task.source)
+    hint = "run it with --again, or submit predictions for the test crystals of this version"
     for stored in runs:
-        if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
-            raise InputError(f"{stored.folder} was made with another version of the split")
         if stored.record.data.sha256 != data.sha256:
-            raise InputError(f"{stored.folder} was made with another version of the data set {data.source.name}")
+            raise InputError(f"{stored.folder} was made with another version of the data set {data.source.name}: {hint}")
+        if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
+            raise InputError(f"{stored.folder} was made with another version of the split: {hint}")
 
 
 def system_rows(task: Task, folds: Sequence[PredictedFold], truths: Sequence[GroundTruth]) -> dict[str, SystemRow]:

@@ -271,4 +271,4 @@ def test_a_run_on_other_data_is_not_ranked(one_fold: Path, tmp_path: Path):
     copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path, data=other)
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert rows == []
-    assert notes[0].endswith("was made with another version of the data set open-dft")
+    assert "was made with another version of the data set open-dft: run it with --again, or submit" in notes[0]
