@@ -85,7 +85,9 @@ def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Gro
     hint = "run it with --again, or submit predictions for the test crystals of this version"
     for stored in runs:
         if stored.record.data.sha256 != data.sha256:
-            raise InputError(f"{stored.folder} was made with another version of the data set {data.source.name}: {hint}")
+            raise InputError(
+                f"{stored.folder} was made with another version of the data set {data.source.name}: {hint}"
+            )
         if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
             raise InputError(f"{stored.folder} was made with another version of the split: {hint}")
 

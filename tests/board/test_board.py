@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import record_fields
+from made import record_fields, write_perfect_run
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from asugnn import InputError
@@ -18,7 +18,7 @@ from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.data.tasks import Task, parse_task
 from leaderboard.records.comparable_runs import comparable_runs
-from leaderboard.records.predictions_csv import read_predictions, write_predictions
+from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_folder import Run, find_run, list_runs, write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
@@ -173,10 +173,7 @@ def test_the_commonest_folds_are_ranked(one_fold: Path, tmp_path: Path):
     for model, seeds in {"b": [1], "c": [0], "d": [0, 1]}.items():
         for seed in seeds:
             copy_run(source, Run(BULK, "quick", model, 0, seed), tmp_path)
-    fold_1 = load_ground_truth(BULK, 1)
-    other = Run(BULK, "quick", "a", 1, 0)
-    copy_run(source, other, tmp_path)
-    write_predictions(other.folder(tmp_path) / "predictions.csv", fold_1.ids, "bulk-modulus", fold_1.y)
+    write_perfect_run(Run(BULK, "quick", "a", 1, 0), tmp_path)
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert {r.model: (r.rank, r.tied_with) for r in rows} == {
         "a": (None, ()),
@@ -221,14 +218,14 @@ def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
 
 def test_published_weights_come_last_however_good(one_fold: Path, tmp_path: Path):
     """Below rows without a rank, too."""
-    source = {model: Run(BULK, "quick", model, 0, 0).folder(one_fold) for model in ("forest", "mean")}
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
     weights = {"name": "w", "trained_on": "other data"}
-    copy_run(source["forest"], Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
-    copy_run(source["forest"], Run(BULK, "quick", "a", 0, 0), tmp_path)
-    copy_run(source["forest"], Run(BULK, "quick", "b", 0, 0), tmp_path)
-    copy_run(source["mean"], Run(BULK, "quick", "other-seed", 0, 1), tmp_path)
+    copy_run(source, Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
+    copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path)
+    copy_run(source, Run(BULK, "quick", "b", 0, 0), tmp_path)
+    write_perfect_run(Run(BULK, "quick", "other-fold", 1, 0), tmp_path)
     rows, _ = rank_rows(tmp_path, [BULK], "quick")
-    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-seed", None), ("best", None)]
+    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-fold", None), ("best", None)]
 
 
 @pytest.mark.parametrize(("preset", "weights"), [("quick", False), ("quick", True), ("submitted", False)])

@@ -5,15 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from made import write_perfect_run
 
 from leaderboard.board.board import rank_rows
-from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.cli.app import main
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import PACKAGED_RUNS, default_runs_folder, list_runs
-from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.records.run_folder import Run
 from leaderboard.submissions import enter_submission
 
 TASK = parse_task("open-dft/bulk-modulus")
@@ -69,8 +69,7 @@ def test_a_row_of_the_user_replaces_that_of_the_package():
 
 def test_rows_of_other_folds_are_left_out():
     """They could not be ranked, and as the majority they would keep the user's rows from it."""
-    truth = load_ground_truth(TASK, 1)
-    write_predictions(copy_forest("mine", "1-0") / "predictions.csv", truth.ids, TASK.target.name, truth.y)
+    write_perfect_run(Run(TASK, "quick", "mine", 1, 0), Path("runs"))
     assert titles() == {"mine": 1}
     assert "forest" in {row.title for row in rank_rows(None, [parse_task("open-dft/metal")], "quick")[0]}
     copy_forest("other", "0-0")
