@@ -43,7 +43,7 @@ class SystemRow:
 class RowScores:
     """The scores of some runs of one model on one task."""
 
-    n: int  # test crystals, over all runs
+    n: int  # test crystals, over all folds
     estimates: dict[str, Estimate]  # by metric, the one that ranks first
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
     systems: dict[str, SystemRow]  # of a task that has them: of all crystals, then of each system
@@ -63,7 +63,8 @@ def score_runs(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Groun
         spread = {name: None if e.value is None else float(np.std(e.runs, ddof=1)) for name, e in estimates.items()}
     systems = system_rows(task, folds, [truth for truth, _ in pairs])
     curves = [stored.read_convergence() for stored in runs]
-    return RowScores(sum(len(r.y) for r in folds), estimates, spread, systems, tuple(c for c in curves if c))
+    n = sum({run.fold: len(run.y) for run in folds}.values())  # seeds of a fold test the same crystals
+    return RowScores(n, estimates, spread, systems, tuple(c for c in curves if c))
 
 
 def estimate_runs(task: Task, runs: Sequence[StoredRun], folds: Sequence[PredictedFold]) -> dict[str, Estimate]:

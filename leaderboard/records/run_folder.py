@@ -27,7 +27,7 @@ from asugnn.limits import HISTORY_BYTES
 from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
-from leaderboard.records.comparable_runs import add_packaged
+from leaderboard.records.comparable_runs import rows_to_add
 from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_files import compare_digests, file_digest, file_digests, files_below
 from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
@@ -197,12 +197,12 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
 def list_runs(root: Path | None) -> tuple[list[StoredRun], list[str]]:
     """All complete runs under `root`, and a sentence for each folder that cannot be read as one.
 
-    Without `root` they are those of ./runs and, beside them, those that come with the package (`add_packaged`). A task
+    Without `root` they are those of ./runs and, beside them, those that come with the package (`rows_to_add`). A task
     that is not known gets one sentence, however many runs of it there are.
     """
     if root is None:
         own, faults = list_runs(default_runs_folder())
-        return (add_packaged(own, list_runs(PACKAGED_RUNS)[0], UNPRESET), faults) if _has_own_runs() else (own, faults)
+        return (_add_packaged(own), faults) if _has_own_runs() else (own, faults)
     runs, faults = [], []
     for folder in run_folders(root):
         try:
@@ -210,6 +210,21 @@ def list_runs(root: Path | None) -> tuple[list[StoredRun], list[str]]:
         except InputError as error:
             faults.append(str(error))
     return runs, list(dict.fromkeys(faults))
+
+
+def _add_packaged(own: Sequence[StoredRun]) -> list[StoredRun]:
+    """Add the rows that come with the package to a user's runs."""
+    packaged, _ = list_runs(PACKAGED_RUNS)
+    added = rows_to_add(_fold_seeds(own), _fold_seeds(packaged), UNPRESET)
+    return [*own, *(stored for stored in packaged if stored.row in added)]
+
+
+def _fold_seeds(runs: Sequence[StoredRun]) -> dict[tuple[str, str, str], set[tuple[int, int]]]:
+    """Folds and seeds of the runs of each row."""
+    rows: dict[tuple[str, str, str], set[tuple[int, int]]] = {}
+    for stored in runs:
+        rows.setdefault(stored.row, set()).add((stored.run.fold, stored.run.seed))
+    return rows
 
 
 def packaged_note(root: Path | None, runs: Iterable[StoredRun]) -> list[str]:

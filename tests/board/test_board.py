@@ -208,6 +208,7 @@ def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
         copy_run(source, run, tmp_path, seconds=seconds[seed], peak_memory_mb=memory)
     (row,) = rank_rows(tmp_path, [BULK], "quick")[0]
     assert (row.seconds_train, row.seconds_predict, row.peak_memory_mb) == (3.0, 2.5, 700)
+    assert row.n == len(load_ground_truth(BULK, 0).ids), "seeds test the same crystals"
     assert row.trained > 0
     for file in tmp_path.rglob("run.json"):
         raw = json.loads(file.read_text())
