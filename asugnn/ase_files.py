@@ -3,13 +3,12 @@
 Values are what a user has stored with a structure (key-value pairs, the comment line of extended XYZ) and the results
 of a calculator, such as its energy. A database in SQLite is opened read-only, and only its table of structures is read,
 by an SQLite that may do nothing else: ASE itself would write to it, and create the objects that it names. Extended XYZ
-is measured before ASE parses it.
+is checked in `asugnn.extended_xyz` before ASE parses it.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -21,8 +20,8 @@ import numpy as np
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError, prefix_errors
-from asugnn.limits import ATOMS, DATABASE_BYTES, DATABASE_STEPS, STRUCTURES, XYZ_COLUMNS, check_limit
-from asugnn.poscar_files import parse_float
+from asugnn.extended_xyz import check_frames
+from asugnn.limits import ATOMS, DATABASE_BYTES, DATABASE_STEPS, STRUCTURES, check_limit
 from asugnn.reading import check_file_size, parse_json, read_structure_text
 
 COLUMNS = ("id", "numbers", "positions", "cell", "pbc", "key_value_pairs")
@@ -95,7 +94,7 @@ def read_extended_xyz(path: Path) -> Iterator[StoredStructure]:
     """Read the structures in an extended XYZ file, counted from 1, to be called within `reading`."""
     from ase.io import iread
 
-    text = _check_frames(read_structure_text(path))
+    text = check_frames(read_structure_text(path))
     index = 0
     try:
         for index, atoms in enumerate(iread(io.StringIO(text), ":", format="extxyz"), 1):
@@ -197,78 +196,3 @@ def _decode_array(value: Any) -> Any:
         shape, _, values = value["__ndarray__"]
         return np.array(values).reshape(shape)
     return value
-
-
-def _check_frames(text: str) -> str:
-    """Refuse what would keep ASE busy or trip it; return the text with the numbers and elements that ASE knows.
-
-    Busy: a count that no file has, or a line that announces columns without end. Fortran writes 1.5D-3, and D is
-    deuterium.
-    """
-    lines = io.StringIO(text)
-    number = frames = 0
-    checked: list[str] = []
-    while line := lines.readline():
-        number += 1
-        if not line.strip():  # between frames; ASE would stop there
-            continue
-        if not re.fullmatch(r"\+?\d{1,9}", count := line.strip(), re.ASCII):
-            raise InputError(f"line {number} is '{count[:40]}': it must be the number of atoms")
-        check_limit(atoms := int(count), ATOMS, f"atoms in line {number}")
-        check_limit(frames := frames + 1, STRUCTURES, "structures")
-        widths = re.findall(r":\s*[RISL]\s*:\s*\+?([\d_]+)", comment := lines.readline())
-        if (
-            any(len(width) > 6 for width in widths)
-            or sum(int(width.replace("_", "")) for width in widths) > XYZ_COLUMNS
-        ):
-            raise InputError(f"line {number + 1} announces more than {XYZ_COLUMNS:,} columns of properties")
-        checked += [line, _check_lattice(comment, number + 1)]
-        kinds = _column_kinds(comment)
-        for present in range(atoms):
-            if not (line := lines.readline()):
-                raise InputError(f"line {number} announces {atoms:,} atoms, and {present:,} follow")
-            checked.append(line := _translate_atom(line))
-            _check_atom(line.split(), kinds, number + present + 2)
-        number += atoms + bool(comment)
-        place = lines.tell()
-        while (line := lines.readline()).lstrip().startswith("VEC"):
-            number += 1
-            checked.append(line)
-            place = lines.tell()
-        lines.seek(place)
-    return "".join(checked)
-
-
-def _check_lattice(comment: str, number: int) -> str:
-    """Return the comment line of a frame; raises `InputError` where its Lattice is not nine numbers."""
-    if not (lattice := re.search(r"\bLattice\s*=\s*([\"'{\[])([^\"'}\]]*)", comment, re.IGNORECASE)):
-        return comment
-    values = [parse_float(word) for word in lattice[2].replace(",", " ").split()]
-    if len(values) != 9 or None in values:
-        raise InputError(f"line {number}: Lattice is '{lattice[2][:60]}': it must be nine numbers, for three vectors")
-    return comment[: lattice.start(2)] + " ".join(map(repr, values)) + comment[lattice.end(2) :]
-
-
-def _column_kinds(comment: str) -> str:
-    """The kind of each column of a frame, S, R, I or L, as its Properties say."""
-    found = re.search(r"\bProperties\s*=\s*[\"']?([^\s\"']+)", comment)
-    parts = (found[1] if found else "species:S:1:pos:R:3").split(":")
-    return "".join(
-        kind * int(count) for kind, count in zip(parts[1::3], parts[2::3], strict=False) if count.isdecimal()
-    )
-
-
-def _check_atom(words: list[str], kinds: str, number: int) -> None:
-    if len(words) < len(kinds):
-        raise InputError(f"line {number} has {len(words)} columns, and its frame announces {len(kinds)}")
-    for word, kind in zip(words, kinds, strict=False):
-        if kind == "R" and parse_float(word) is None and not re.fullmatch(r"[+-]?(nan|inf)", word, re.IGNORECASE):
-            raise InputError(f"line {number} has '{word[:40]}' where a number must be")
-
-
-def _translate_atom(line: str) -> str:
-    """Return the line of an atom with numbers of Fortran in Python's form, and deuterium as hydrogen."""
-    if "d" not in line and "D" not in line:
-        return line
-    line = re.sub(r"(?<![^\s])([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
-    return re.sub(r"(?<!\S)D(?!\S)", "H", line)

@@ -11,7 +11,11 @@ from asugnn.crystal import ATOMIC_NUMBERS, SYMBOLS, Crystal
 from asugnn.errors import InputError
 
 VOLUME_TOLERANCE = 0.01  # of _cell_volume
+MOST_CELLS = 1000  # in a supercell; of larger ratios, many are near whole numbers
+DENSITY, DENSITY_TOLERANCE = "_exptl_crystal_density_diffrn", 0.2
+DALTON = 1.66053907  # in g/cm3 times cubic angstrom
 FORMULA_TOLERANCE = 0.01  # of an amount
+SITE_ORDER = "_atom_site_site_symmetry_order"
 MULTIPLICITIES = ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity")
 
 
@@ -20,17 +24,33 @@ def check_volume(block: CifBlock, crystal: Crystal) -> None:
     stated = _read_number(block, "_cell_volume")
     if stated is not None and abs(stated - crystal.volume) > VOLUME_TOLERANCE * crystal.volume:
         raise InputError(
-            f"_cell_volume is {stated:g}, and the volume of its cell is {crystal.volume:.4g} cubic angstrom: "
-            "which is right?"
+            f"_cell_volume is {stated:g}, and the volume of its cell is {crystal.volume:.4g} cubic angstrom"
+            f"{_describe_multiple(stated / crystal.volume)}: which is right?"
         )
+
+
+def _describe_multiple(ratio: float) -> str:
+    """Say that one volume is a whole multiple of the other, as those of a supercell and its cell are."""
+    whole = round(max(ratio, 1 / ratio))
+    if whole < 2 or whole > MOST_CELLS or abs(max(ratio, 1 / ratio) - whole) > VOLUME_TOLERANCE * whole:
+        return ""
+    which = "_cell_volume may be that of a supercell" if ratio > 1 else "the cell may be a supercell"
+    return f", a factor of {whole} ({which})"
 
 
 def check_multiplicities(block: CifBlock, names: list[str], found: list[int], operations: int) -> None:
     """Raise `InputError` where the stated multiplicity of a site is not the number of its images.
 
     Some programs write the order of the site symmetry by the same name, 1 for a general position: accepted if so for
-    all sites.
+    all sites. Where that order has its own tag, it must be the number of operations over that of images.
     """
+    orders = block.column(SITE_ORDER)
+    for i, (text, count) in enumerate(zip(orders, found, strict=False)):
+        if re.fullmatch(r"[1-9]\d{0,8}", text) and int(text) * count != operations:
+            raise InputError(
+                f"site {i + 1} ({names[i]}) has {SITE_ORDER} {text}, and its symmetry operations make it "
+                f"{operations // count}: is the setting of the space group another one?"
+            )
     column = block.column(*MULTIPLICITIES)
     if len(column) != len(found):
         return
@@ -52,7 +72,13 @@ def check_formula(block: CifBlock, crystal: Crystal) -> bool:
     """
     text = block.text("_chemical_formula_sum")
     amounts = parse_formula(text) if text else None
+    stated = _read_number(block, "_cell_formula_units_Z")
     if text is None or amounts is None:
+        if stated is not None and max(Counter(crystal.numbers.tolist()).values()) < stated:
+            raise InputError(
+                f"_cell_formula_units_Z is {stated:g}, and its cell holds fewer atoms of each element: are atoms or "
+                "symmetry operations missing?"
+            )
         return False
     formula = Counter[int]()
     for symbol, amount in amounts.items():
@@ -65,7 +91,6 @@ def check_formula(block: CifBlock, crystal: Crystal) -> bool:
     cell = " ".join(f"{SYMBOLS[number - 1]}{count}" for number, count in sorted(content.items()))
     if max(units) > (1 + FORMULA_TOLERANCE) * min(units):
         raise InputError(f"its formula '{text}' and its atoms ({cell} in the cell) disagree: are atoms missing?")
-    stated = _read_number(block, "_cell_formula_units_Z")
     whole = abs(units[0] - 1) <= FORMULA_TOLERANCE and stated and gcd(*content.values()) % stated == 0
     if stated is not None and abs(units[0] - stated) > FORMULA_TOLERANCE * stated and not whole:
         raise InputError(
@@ -73,6 +98,22 @@ def check_formula(block: CifBlock, crystal: Crystal) -> bool:
             f"({cell} in the cell): which is right?"
         )
     return stated is not None
+
+
+def check_density(block: CifBlock, crystal: Crystal) -> None:
+    """Raise `InputError` where the density computed by the authors is not that of the atoms, within 20 %.
+
+    It confirms less than formula and Z, and is not compared beside both: deuterium is read as hydrogen.
+    """
+    from pymatgen.core import Element
+
+    stated = _read_number(block, DENSITY)
+    mass = sum(float(Element(SYMBOLS[number - 1]).atomic_mass) for number in crystal.numbers.tolist())
+    found = mass / crystal.volume * DALTON
+    if stated is not None and abs(stated - found) > DENSITY_TOLERANCE * found:
+        raise InputError(
+            f"{DENSITY} is {stated:g}, and its atoms have {found:.4g} g/cm3: are atoms or symmetry operations missing?"
+        )
 
 
 def parse_formula(text: str) -> dict[str, float] | None:

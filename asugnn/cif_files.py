@@ -1,15 +1,16 @@
 """Read a data block of a CIF as a crystal, and refuse what would have to be guessed.
 
 What the block leaves open is refused: a missing coordinate, a label that is no element, a partial occupancy, a space
-group with two origins. What it says twice is compared: operations and space group, and in `asugnn.cif_checks` formula
-and Z, volume and multiplicity.
+group with two origins. What it says twice is compared: operations and space group, Cartesian and fractional coordinates
+(`asugnn.cif_cartesian`), and in `asugnn.cif_checks` formula and Z, volume and multiplicity.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from asugnn.cif_checks import check_formula, check_multiplicities, check_volume
+from asugnn.cif_cartesian import check_cartesian
+from asugnn.cif_checks import check_density, check_formula, check_multiplicities, check_volume
 from asugnn.cif_sites import check_disorder, is_number, read_sites, to_float
 from asugnn.cif_symmetry import read_symmetry
 from asugnn.cif_syntax import CifBlock
@@ -34,6 +35,7 @@ def crystal_from_cif(block: CifBlock) -> Crystal:
     """
     lattice = _read_lattice(block)
     sites = read_sites(block)
+    check_cartesian(block, sites.names, sites.frac_coords, lattice)
     operations = read_symmetry(block, lattice, len(sites.numbers))
     orbits = []
     for i, name in enumerate(sites.names):
@@ -49,6 +51,7 @@ def crystal_from_cif(block: CifBlock) -> Crystal:
     check_volume(block, crystal)
     check_multiplicities(block, sites.names, [len(orbit) for orbit in orbits], len(operations))
     if not check_formula(block, crystal):
+        check_density(block, crystal)
         check_disorder(block, sites.names)
     return crystal
 

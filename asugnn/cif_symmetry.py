@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from itertools import product
 
+from asugnn.cif_symmetry_claims import check_crystal_system, check_no_claim
 from asugnn.cif_syntax import UNKNOWN, CifBlock
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
@@ -37,6 +38,8 @@ def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
         operations, magnetic = listed
         if not operations.fit(lattice):
             raise InputError("its symmetry operations do not fit its cell")
+        if not settings and not magnetic:
+            check_crystal_system(block, find_number(operations))
         if settings and not magnetic and (number := find_number(operations)) != settings[0].number:
             raise InputError(
                 f"its {len(operations)} symmetry operations are those of space group number {number or 'unknown'}, and "
@@ -56,6 +59,7 @@ def read_symmetry(block: CifBlock, lattice: Floats, sites: int) -> Operations:
     if not settings:
         if named:
             raise InputError(f"{named} is not a space group that is known: write out the symmetry operations")
+        check_no_claim(block, (*OPERATIONS, MAGNETIC_OPERATIONS, *SYMBOLS, *HALL_SYMBOLS, *NUMBERS))
         return parse_operations(["x,y,z"])
     fitting = [setting for setting in settings if setting.operations().fit(lattice)]
     if not fitting:
@@ -112,8 +116,7 @@ def _read_operations(block: CifBlock, sites: int) -> tuple[Operations, bool] | N
     magnetic = block.column(MAGNETIC_OPERATIONS)
     lists = [magnetic] if magnetic else [texts for tag in OPERATIONS if (texts := block.column(tag))]
     centring = block.column(MAGNETIC_CENTRING) if magnetic else []
-    lists = [[text for text in texts if text not in UNKNOWN] for texts in lists]
-    lists = [texts for texts in lists if texts]
+    lists = [texts for texts in lists if not set(texts) <= set(UNKNOWN)]
     if not lists:
         return None
     count = max(map(len, lists)) * max(1, len(centring))

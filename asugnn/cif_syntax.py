@@ -1,5 +1,7 @@
 """Parse the text of a CIF into data blocks: values by tag, as CIF 1.1 and CIF 2.0 define them.
 
+Save frames, which dictionaries use, hold no items of their block.
+
 Sources: Hall & McMahon, International Tables for Crystallography G (2005), chapter 2.2; for CIF 2.0, Bernstein et al.,
 J. Appl. Cryst. 49, 277 (2016).
 """
@@ -16,6 +18,7 @@ from asugnn.limits import CIF_BLOCK_BYTES, check_limit
 
 UNKNOWN = ("?", ".", "")  # values that stand for none
 SHOWN = 60  # characters of a value in a message
+ATOMS_TAG = re.compile(r"_atom_site[_.](fract|cartn|label)", re.IGNORECASE)
 
 
 @dataclass
@@ -29,6 +32,7 @@ class CifBlock:
     line: int  # where it begins in the file, counted from 1
     values: dict[str, list[str]] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)  # sentences about tags whose values cannot be used
+    atoms_in_frame: str = ""  # the first save frame with atoms
 
     def column(self, *tags: str) -> list[str]:
         """Return the values of the first of these tags that has any, else an empty list."""
@@ -70,18 +74,26 @@ class Token:
 
 
 def split_cif(text: str) -> Iterator[CifBlock]:
-    """Parse the data blocks with atoms one after the other; a line `data_` inside a text field begins none."""
+    """Parse the data blocks with atoms one after the other; a line `data_` inside a text field begins none.
+
+    Raises `InputError` for a block whose only atoms are in a save frame.
+    """
     cif2 = text.startswith("#\\#CIF_2.0")
     starts = [*_find_block_starts(text, cif2), len(text)]
     line, counted = 1, 0
     for start, end in pairwise(starts):
         line, counted = line + text.count("\n", counted, start), start
         # The word may also stand in a comment or a text field: the tags of the block decide.
-        if re.search(r"\s_atom_site[_.](fract|cartn|label)", body := text[start:end], re.IGNORECASE):
+        if ATOMS_TAG.search(body := text[start:end]):
             check_limit(len(body), CIF_BLOCK_BYTES, "bytes in one data block")
             block = _parse_block(body, line, cif2)
-            if any(re.match(r"_atom_site[_.](fract|cartn|label)", tag) for tag in [*block.values, *block.faults]):
+            if any(ATOMS_TAG.match(tag) for tag in [*block.values, *block.faults]):
                 yield block
+            elif block.atoms_in_frame:
+                raise InputError(
+                    f"data_{block.name[:SHOWN]} has atoms only in its save frame {block.atoms_in_frame[:SHOWN]}, as a "
+                    "dictionary has its definitions: only what stands in a data block itself is read"
+                )
 
 
 def _find_block_starts(text: str, cif2: bool) -> list[int]:
@@ -114,9 +126,23 @@ def _parse_block(text: str, line: int, cif2: bool) -> CifBlock:
             missing = following is None or _ends_values(following)
             _store(block, token, [] if missing or following is None else [following.text])
             position += 1 if missing else 2
+        elif token.is_keyword("save_") and len(token.text) > len("save_"):
+            position = _skip_frame(block, tokens, position)
         else:
             raise InputError(f"line {token.line}: the text '{token.text[:SHOWN]}' belongs to no tag")
     return block
+
+
+def _skip_frame(block: CifBlock, tokens: list[Token], start: int) -> int:
+    """Return where the save frame that begins at `start` ends, behind its `save_`."""
+    position = start + 1
+    while position < len(tokens) and not tokens[position].is_keyword("save_"):
+        if tokens[position].bare and ATOMS_TAG.match(tokens[position].text):
+            block.atoms_in_frame = block.atoms_in_frame or tokens[start].text
+        position += 1
+    if position == len(tokens) or len(tokens[position].text) > len("save_"):
+        raise InputError(f"line {tokens[start].line}: the save frame that begins here is not closed by save_")
+    return position + 1
 
 
 def _parse_loop(block: CifBlock, tokens: list[Token], start: int) -> int:
@@ -154,7 +180,7 @@ def _normalise(tag: str) -> str:
 
 
 def _ends_values(token: Token) -> bool:
-    return token.is_keyword("_") or token.is_keyword("loop_") or token.is_keyword("data_")
+    return any(map(token.is_keyword, ("_", "loop_", "data_", "save_")))
 
 
 def _tokenise(text: str, line: int, cif2: bool) -> Iterator[Token]:

@@ -33,6 +33,7 @@ SYMBOLS = (
 # fmt: on
 # Deuterium and tritium are read as hydrogen: no label here depends on the mass of a nucleus.
 ATOMIC_NUMBERS = {symbol: number for number, symbol in enumerate(SYMBOLS, 1)} | {"D": 1, "T": 1}
+HEAVIEST_IN_CAPITALS = 100  # no crystal holds a heavier element: in capitals, CN, NH and NO are groups of atoms
 
 # A larger component of the lattice (angstrom) or coordinate (cells) is a wrong unit, and float64 loses the positions.
 MAX_LENGTH, MAX_COORDINATE = 1e4, 1e6

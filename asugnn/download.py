@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from asugnn.atomic_write import DISK_FULL, file_sha256
 from asugnn.errors import InputError
-from asugnn.file_lock import lock_file
+from asugnn.file_lock import lock_file, tidy_folders
 from asugnn.limits import ANSWER_BYTES, DOWNLOAD_BYTES
 from asugnn.version import __version__
 
@@ -31,6 +31,8 @@ PAUSE = 1.0  # seconds before the second of them; doubled before each further on
 MAX_PAUSE = 60.0  # seconds, whatever a server asks for
 CHUNK = 2**18  # bytes
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which a request is repeated
+
+_silent_servers: set[str] = set()  # those that did not answer in all attempts: further requests do not wait for them
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ def download_file(
     downloaded; then there is no file at `path`.
     """
     lock = path.with_name(f".{path.name}.lock")
-    with lock_file(lock):
+    with tidy_folders(path.parent), lock_file(lock):
         try:
             if path.is_file():
                 if not sha256 or file_sha256(path) == sha256:
@@ -207,14 +209,22 @@ def _read_chunk(answer: Any) -> bytes:
 
 
 def _retry(url: str, attempt: Callable[[], T], hint: str, received: Callable[[], int] = lambda: 0) -> T:
-    """Return the result of `attempt`, repeated after transient failures until no new bytes are received."""
-    tries, best = 0, received()
+    """Return the result of `attempt`, repeated after transient failures until no new bytes are received.
+
+    A server that did not answer an earlier request in all its attempts is asked once.
+    """
+    server = urllib.parse.urlsplit(url).netloc
+    most = 1 if server in _silent_servers else MAX_ATTEMPTS
+    tries, best, answers = 0, received(), False
     while True:
         asked = 0.0
         try:
-            return attempt()
+            result = attempt()
+            _silent_servers.discard(server)
+            return result
         except urllib.error.HTTPError as error:
             error.close()
+            answers = True
             if error.code not in TRANSIENT:
                 raise InputError(f"{_refusal_message(url, error)}; {hint}") from error
             reason, asked = (
@@ -229,9 +239,13 @@ def _retry(url: str, attempt: Callable[[], T], hint: str, received: Callable[[],
             raise InputError(f"{url} cannot be downloaded: {error}; {hint}") from error
         if (now := received()) > best:
             tries, best = 0, now
+            most, answers = MAX_ATTEMPTS, True
         tries += 1
-        if tries >= MAX_ATTEMPTS:
-            raise InputError(f"{url} cannot be downloaded: {reason}, {tries} times in a row; {hint}")
+        if tries >= most:
+            if not answers:
+                _silent_servers.add(server)
+            often = f", {tries} times in a row" if tries > 1 else ""
+            raise InputError(f"{url} cannot be downloaded: {reason}{often}; {hint}")
         time.sleep(min(max(asked, PAUSE * 2 ** (tries - 1)), MAX_PAUSE))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 NO_FLOCK = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK}  # said by file systems without such locks
+RACES = 5  # times that the folder of a lock is made again
 LEASE = 60.0  # seconds without a heartbeat after which a holder on another node is dead
 LOST = 75  # exit status of a process that another one has taken its lease from, while it was stopped
 
@@ -33,8 +34,7 @@ def lock_file(path: Path, wait: bool = True, lost: Callable[[], None] | None = N
     `UnwritableError` where the file cannot be made.
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _acquire(path, wait, lost or _leave)
+        lock = _make_and_acquire(path, wait, lost or _leave)
     if lock is None:
         yield False
         return
@@ -42,6 +42,26 @@ def lock_file(path: Path, wait: bool = True, lost: Callable[[], None] | None = N
         yield True
     finally:
         lock.release()
+
+
+@contextmanager
+def tidy_folders(folder: Path) -> Iterator[None]:
+    """Remove a folder and those above it after the block, as far as the block has made them and leaves them empty."""
+    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # one that is not empty keeps those above it
+            for empty in made:
+                empty.rmdir()
+
+
+def _make_and_acquire(path: Path, wait: bool, lost: Callable[[], None]) -> BaseFileLock | None:
+    for _ in range(RACES):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # another process has tidied the folder up meanwhile
+            return _acquire(path, wait, lost)
+    return _acquire(path, wait, lost)
 
 
 def _acquire(path: Path, wait: bool, lost: Callable[[], None]) -> BaseFileLock | None:

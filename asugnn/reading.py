@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,8 @@ def reason(error: BaseException) -> str:
         return f"there is no {text}"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
+    if isinstance(error, AttributeError | TypeError | StopIteration | IndexError):
+        return "it has another form than such a file"  # the message is for programmers: `bench --debug` shows it
     return text or type(error).__name__
 
 
@@ -65,14 +68,25 @@ def read_json(path: Path, what: str, hint: str = "") -> dict[str, Any]:
     return content
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON; raises `ValueError` where it is damaged, or nested too deeply."""
+def parse_json(text: str | bytes, doubles: bool = True) -> Any:
+    """Parse JSON; raises `ValueError` where it is damaged, or nested too deeply.
+
+    Of a name that an object has twice the last one counts; without `doubles` that is refused as well.
+    """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=None if doubles else _unique)
     except RecursionError:
         raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read") from None
     if is_nested_deeper(content, JSON_DEPTH):
         raise ValueError(f"it is nested too deeply: at most {JSON_DEPTH} levels are read")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        double = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"'{double[:60]}' stands more than once in one object")
     return content
 
 

@@ -91,6 +91,10 @@ SYMMETRIC_CIF = b"""#\\#CIF_2.0
 data_s
 _space_group_name_H-M_alt 'P 63 m c'
 _space_group_IT_number 186
+_space_group_crystal_system hexagonal
+save_frame
+_cell.length_a 9
+save_
 _chemical_formula_sum 'Ga N'
 _cell_formula_units_Z 2
 _cell.length_a 3.19(1)
@@ -128,8 +132,39 @@ _atom_site_fract_y
 _atom_site_fract_z
 _atom_site_occupancy
 _atom_site_disorder_group
-Ga1 Ga3+ 2 0.333 0.667 0 1 .
-N1 N 2 .333 .667 0.377(2) . ?
+_atom_site_site_symmetry_order
+_atom_site_Cartn_x
+_atom_site_Cartn_y
+_atom_site_Cartn_z
+_atom_site_Wyckoff_symbol
+Ga1 Ga3+ 2 0.333 0.667 0 1 . 6 0.00 1.84 0 b
+N1 N 2 .333 .667 0.377(2) . ? 6 0 1.84 1.96 b
+"""
+CLAIMING_CIF = re.sub(
+    rb"_space_group_name.*\n|_space_group_IT.*\n|loop_\n_space_group_symop(?:.|\n)*?(?=loop_)", b"", SYMMETRIC_CIF
+)
+NAMED_POSCAR = b"""c
+1.0
+4 0 0
+0 4 0
+0 0 4
+Na Cl
+1 1
+Selective
+Direct
+0 0 0 T T F Na1+
+0.5 0.5 0.5 F F F Cl
+
+0 0 0
+0 0 0
+"""
+REPEATING_XYZ = b"""2
+Lattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:Z:I:1 pbc="T T T" energy=1
+Na 0 0 0 11
+Cl 2 2 2 17
+VEC1 4 0 0
+VEC2 0 4 0
+VEC3 0 0 4
 """
 
 
@@ -382,7 +417,9 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
                 database.write(atoms, gap=float(gap), name="x")
         kinds["db"].seeds.append((f"a{i}.db", (seeds / f"a{i}.db").read_bytes()))
     cifs = list(kinds["cif"].seeds)
-    kinds["cif"].seeds.append(("s.cif", SYMMETRIC_CIF))
+    kinds["cif"].seeds += [("s.cif", SYMMETRIC_CIF), ("t.cif", CLAIMING_CIF)]
+    kinds["poscar"].seeds.append(("s.vasp", NAMED_POSCAR))
+    kinds["xyz"].seeds.append(("s.xyz", REPEATING_XYZ))
     kinds["cif-gz"].seeds.append(("s.cif.gz", gzip.compress(SYMMETRIC_CIF)))
     rows = [data.table.head(30).with_columns(gap=1.0), data.table.head(2)]
     for table, packing in zip([*rows, *rows], ("zstd", "snappy", "gzip", "uncompressed"), strict=True):

@@ -19,8 +19,8 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_files import file_digests
-from leaderboard.records.run_folder import FORMAT, Run
-from leaderboard.records.run_record import record_text
+from leaderboard.records.run_folder import Run
+from leaderboard.records.run_record import FORMAT, record_text
 
 TASK = parse_task("open-dft/bulk-modulus")
 TASKS = [TASK, *(parse_task(f"open-dft/{name}") for name in ("formation-energy", "band-gap", "metal", "zero-shot"))]

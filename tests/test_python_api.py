@@ -23,6 +23,7 @@ from asugnn import InputError
 from leaderboard.board import score_file
 from leaderboard.cli import app
 from leaderboard.data import PACKAGE, parse_task
+from leaderboard.reports import format_number
 
 GAP, METAL = leaderboard.task("open-dft/band-gap"), leaderboard.task("open-dft/metal")
 FOREST = GAP.stored_predictions("forest")
@@ -121,6 +122,9 @@ IDS = list(FOREST)
         ({IDS[0]: np.ones(1)}, ["an array of shape (1,) is not a number"]),
         ({IDS[0]: 10**400}, ["a int is not a number"]),
         ({IDS[0]: object()}, ["a object is not a number"]),
+        ({IDS[0]: True, IDS[1]: np.False_}, ["True is not a number; write 1.0 if", "False is not a number; write 0.0"]),
+        ({IDS[0]: 1j, IDS[1]: np.timedelta64(1, "s")}, ["a complex is not a number", "a timedelta64 is not a number"]),
+        ({IDS[0]: [[1.0], [1.0, 2.0]]}, ["a list is not a number"]),
         ({IDS[0].upper(): 1.0}, [f"did you mean '{IDS[0]}'?"]),
     ],
 )
@@ -146,8 +150,19 @@ def test_missing_predictions_and_what_is_no_probability_are_refused():
 def test_other_faults_are_sentences():
     with pytest.raises(InputError, match="there is no fold 9"):
         GAP.split(9)
-    with pytest.raises(InputError, match="fold is a number from 0, or 'all', not '1'"):
-        GAP.score(FOREST, fold="1")  # type: ignore[arg-type]
+    for odd in ("1", [0], True, 1.0, None, -1, np.array([0]), {}):
+        with pytest.raises(InputError, match="fold is a whole number from 0, or 'all', not"):
+            GAP.score(FOREST, fold=odd)  # type: ignore[arg-type]
+        for call in (GAP.split, lambda fold: GAP.stored_predictions("forest", fold=fold)):
+            with pytest.raises(InputError, match="fold is a whole number from 0, not"):
+                call(odd)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="seed is a whole number from 0, not"):
+            GAP.stored_predictions("forest", seed=odd)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="a model is named by a text, not by 1"):
+        GAP.compare({1: FOREST, "mine": FOREST})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="a preset is named by a text, not by 5"):
+        GAP.stored_predictions("forest", preset=5)  # type: ignore[arg-type]
+    assert GAP.score(FOREST, fold=np.int64(0)) == GAP.score(FOREST)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="two models or more"):
         GAP.compare({"mine": FOREST})
     with pytest.raises(
@@ -220,3 +235,21 @@ def test_the_notebook_prints_what_is_stored_in_it():
 def test_a_name_that_is_no_text_is_told(call):
     with pytest.raises(InputError, match="not by a NoneType"):
         call(None)
+
+
+@pytest.mark.parametrize("far", [1e308, -1e308, 1e160, 1e4])
+def test_a_model_that_diverged_has_no_rank_and_never_ties_with_the_best(far: float):
+    """One prediction decides both its error and the variance of that, so a test of both could not tell them apart."""
+    compared = GAP.compare({"odd": {**FOREST, IDS[0]: far}, "mine": FOREST, "worse": dict.fromkeys(FOREST, 50.0)})
+    assert list(compared.models) == ["mine", "worse", "odd"]
+    odd = compared.models["odd"]
+    assert (odd.rank, odd.tied_with) == (None, ())
+    assert "10 times the largest label" in odd.metrics["mae"].reason or odd.metrics["mae"].value is None
+    assert compared.models["mine"].tied_with == ()
+    assert str(compared).count("not compared") == 2
+    assert "p < 0.001" in str(compared)
+
+
+def test_no_number_is_a_row_of_digits():
+    assert format_number(123456.7891) == "123456.789"
+    assert [format_number(x) for x in (1e6, -2.5e150, 1.7e308)] == ["1e+06", "-2.5e+150", "1.7e+308"]

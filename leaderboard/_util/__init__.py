@@ -4,9 +4,11 @@ Any room may import from here; this room imports none.
 """
 
 from leaderboard._util.clusters import join_pairs
+from leaderboard._util.descendants import adopt_orphans, end_descendants, end_with_parent, list_children
 from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
 from leaderboard._util.interrupts import (
     STOP_SIGNALS,
+    end_on_stop_signals,
     ignore_stop_signals,
     raise_on_stop_signals,
     stop_signal,
@@ -18,11 +20,14 @@ from leaderboard._util.periodic_table import group_and_row
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
+    has_ended,
+    hold_standard_streams,
     parallel_map,
     start_worker,
     yield_from_process,
 )
 from leaderboard._util.progress import byte_progress, console_progress
+from leaderboard._util.spreadsheet import spreadsheet_text
 from leaderboard._util.workspace import (
     Workspace,
     current_workspace,
@@ -38,15 +43,22 @@ __all__ = [
     "STOP_SIGNALS",
     "ProcessEndedError",
     "Workspace",
+    "adopt_orphans",
     "byte_progress",
     "cause_of_death",
     "collect_warnings",
     "console_progress",
     "current_workspace",
+    "end_descendants",
+    "end_on_stop_signals",
+    "end_with_parent",
     "figure_words",
     "group_and_row",
+    "has_ended",
+    "hold_standard_streams",
     "ignore_stop_signals",
     "join_pairs",
+    "list_children",
     "lock_folder",
     "make_once",
     "markdown_text",
@@ -61,6 +73,7 @@ __all__ = [
     "set_workspace",
     "show_progress",
     "silent",
+    "spreadsheet_text",
     "start_worker",
     "stop_signal",
     "use_workspace",

@@ -7,20 +7,28 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
 from asugnn.errors import InputError
 from asugnn.file_lock import LOST
+from leaderboard._util.descendants import adopt_orphans, end_descendants, end_with_parent, list_children
 from leaderboard._util.workspace import Workspace, current_workspace, set_workspace, silent
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+CLOSED = 76  # exit status of a process that cannot answer, because code of others has closed its files
+POLL = 0.2  # seconds after which a process that waits looks around
+GRACE = 1.0  # seconds that a process has to end after its last word
 
 
 def parallel_map(function: Callable[[T], R], items: Sequence[T], chunk: int, alone: bool = False) -> Iterator[R]:
@@ -61,15 +69,20 @@ def yield_from_process(function: Callable[..., Iterable[R]], *arguments: object)
     ours, theirs = spawned.Pipe(duplex=False)
     workspace = replace(current_workspace(), progress=silent)  # a bar draws on the terminal of this process
     process = spawned.Process(target=_answer, args=(theirs, workspace, function, arguments))
+    adopt_orphans()
     process.start()
+    spared = list_children() - {process.pid}
     theirs.close()
     try:
         while True:
             try:
+                while not ours.poll(POLL):
+                    if process.exitcode is not None and not ours.poll():  # what it left behind holds the other end open
+                        raise EOFError
                 more, value = ours.recv()
             except EOFError:
-                process.join()
-                raise ProcessEndedError(cause_of_death(process.exitcode)) from None
+                status = process.exitcode if has_ended(process, GRACE) else CLOSED
+                raise ProcessEndedError(cause_of_death(status)) from None
             if more:
                 yield value
             elif value is None:
@@ -79,22 +92,52 @@ def yield_from_process(function: Callable[..., Iterable[R]], *arguments: object)
     finally:
         process.kill()
         process.join()
+        end_descendants(spared, 0.0)
 
 
 def _answer(
     connection: Connection, workspace: Workspace, function: Callable[..., Iterable[R]], arguments: object
 ) -> None:
-    start_worker()
+    parent = start_worker()
+    end_with_parent(parent)
     set_workspace(workspace)
+    last: object = None
     try:
         for value in function(*arguments):  # type: ignore[misc]
             connection.send((True, value))
     except Exception as error:
-        connection.send((False, error))
+        last = error
     except BaseException as error:  # which would end the command, or seem to be an interrupt
-        connection.send((False, ProcessEndedError(f"it raised {type(error).__name__}: {error}".removesuffix(": "))))
-    else:
-        connection.send((False, None))
+        last = ProcessEndedError(f"it raised {type(error).__name__}: {error}".removesuffix(": "))
+    try:
+        connection.send((False, last))
+    except OSError:
+        os._exit(CLOSED)
+
+
+def has_ended(process: BaseProcess, seconds: float) -> bool:
+    """Whether a child process has ended, after some seconds at most.
+
+    Unlike `join` it asks the kernel: what `join` waits for can be closed by the process, or held open by another one.
+    """
+    deadline = time.monotonic() + seconds
+    while process.is_alive():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def hold_standard_streams() -> None:
+    """Put /dev/null in the place of standard streams that are closed.
+
+    Otherwise the next file that is opened would get their number, and what is printed.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
 
 
 def cause_of_death(status: int | None) -> str:
@@ -105,17 +148,27 @@ def cause_of_death(status: int | None) -> str:
         return f"its process was ended by {name}{hint}"
     if status == LOST:
         return "its process stood still for so long that another one took over its folder"
+    if status == CLOSED:
+        return "it closed the files that its process answers by"
     return f"it ended its own process, with exit status {status}, before it was finished"
 
 
-def start_worker() -> None:
-    """Set up a worker process: an interrupt ends it without a word, and it ends when its parent does."""
+def start_worker() -> int:
+    """Set up a worker process: an interrupt ends it without a word, and it ends when its parent does.
+
+    Returns the process id of the parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     assert parent is not None
+    assert parent.pid is not None
 
-    def end_with_parent() -> None:
-        wait([parent.sentinel])
+    def end_after_it() -> None:
+        with suppress(OSError, ValueError):  # code of others may close the sentinel
+            wait([parent.sentinel])
+        while os.getppid() == parent.pid:
+            time.sleep(0.1)
         os._exit(1)
 
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    threading.Thread(target=end_after_it, daemon=True).start()
+    return parent.pid

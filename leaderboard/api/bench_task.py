@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
@@ -85,6 +88,7 @@ class BenchTask:
 
         A zero-shot task trains on its origin: train and val are those of the task whose models predict it.
         """
+        fold = _whole(fold, "fold")
         origin = self.definition.training_task
         training, data = load_dataset(origin.source), load_dataset(self.definition.source)
         sides = fold_sides(read_split(training, origin.rule), training, origin.target, fold)
@@ -98,6 +102,7 @@ class BenchTask:
         `predictions` is a mapping from id to value. Missing and unknown ids, and values that are not numbers or no
         probabilities, are refused all at once.
         """
+        fold = _read_folds(fold)
         score, _ = self._score("predictions", predictions, fold, self._truths(fold))
         return score
 
@@ -110,6 +115,9 @@ class BenchTask:
         if not isinstance(models, Mapping) or len(models) < 2:
             example = "{'mine': {id: value, ..}, 'theirs': {id: value, ..}}"
             raise InputError(f"a comparison takes the predictions of two models or more: {example}")
+        if unnamed := [name for name in models if not isinstance(name, str)]:
+            raise InputError(f"a model is named by a text, not by {unnamed[0]!r:.40}")
+        fold = _read_folds(fold)
         truths = self._truths(fold)
         scored = {
             name: self._score(f"predictions of '{name}'", predictions, fold, truths)
@@ -126,6 +134,10 @@ class BenchTask:
 
         The runs are those in the folder `runs`, else those of ./runs and of the package.
         """
+        fold, seed = _whole(fold, "fold"), _whole(seed, "seed")
+        for what, value in (("model", model), ("preset", preset)):
+            if not isinstance(value, str):
+                raise InputError(f"a {what} is named by a text, not by {value!r:.40}")
         stored, _ = list_runs(None if runs is None else Path(runs))
         of_task = {s.run: s for s in stored if s.run.task == self.definition}
         found = of_task.get(Run(self.definition, preset, model, fold, seed))
@@ -154,10 +166,24 @@ class BenchTask:
     def _truths(self, fold: Folds) -> list[GroundTruth]:
         """The ground truth of a fold, or of all folds, which must test different crystals."""
         if fold != "all":
-            if not isinstance(fold, int) or isinstance(fold, bool):
-                raise InputError(f"fold is a number from 0, or 'all', not {fold!r}")
             return [load_ground_truth(self.definition, fold)]
         truths = [load_ground_truth(self.definition, k) for k in self.folds]
         if len({name for truth in truths for name in truth.ids}) < sum(len(truth.ids) for truth in truths):
             raise InputError(f"the folds of {self.name} share test crystals: score them one by one")
         return truths
+
+
+def _read_folds(fold: Any) -> Folds:
+    """The number of a fold, or "all"; raises `InputError` for anything else."""
+    return "all" if isinstance(fold, str) and fold == "all" else _whole(fold, "fold", ", or 'all'")
+
+
+def _whole(value: Any, what: str, otherwise: str = "") -> int:
+    """A whole number from 0, of Python or numpy; raises `InputError` for anything else."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if number < 0 or isinstance(value, bool | np.bool_) or np.ndim(value):
+        raise InputError(f"{what} is a whole number from 0{otherwise}, not {value!r:.40}")
+    return number

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from leaderboard.board import Folds, MetricValue, Score
 from leaderboard.scoring import Estimate, Metric, paired_p_value, rank_models
 
@@ -14,7 +16,8 @@ from leaderboard.scoring import Estimate, Metric, paired_p_value, rank_models
 class ComparedModel:
     """One of the models: its metrics, and the places from `rank` to `rank_high` that it can hold.
 
-    It shares them with the models in `tied_with`. A model whose ranking metric is undefined has no rank.
+    It shares them with the models in `tied_with`. A model whose ranking metric is undefined, or whose errors are beyond
+    comparison, has no rank; the `reason` of the metric says why.
     """
 
     metrics: dict[str, MetricValue]
@@ -29,13 +32,14 @@ class PairedTest:
 
     `difference` is that of `first` minus that of `second`. `p` is the two-sided p-value of a t-test over groups of
     test crystals (reduced formulas; in zero-shot single structures), paired, of this pair alone. `tied` is what a board
-    shows: whether the difference is not significant at 5 % after the correction for all pairs (Holm).
+    shows: whether the difference is not significant at 5 % after the correction for all pairs (Holm). A pair of which
+    one has no rank is not tested: `p` is None.
     """
 
     first: str
     second: str
     difference: float | None
-    p: float
+    p: float | None
     tied: bool
 
 
@@ -58,8 +62,13 @@ class Comparison:
         for name, model in self.models.items():
             ties = f", tied with {', '.join(model.tied_with)}" if model.tied_with else ""
             lines.append(f"  {name}: {self.metric} {model.metrics[self.metric]} {self.unit}".rstrip() + ties)
-        lines += [f"  {pair.first} against {pair.second}: p = {pair.p:.2g}" for pair in self.pairs]
+        lines += [f"  {pair.first} against {pair.second}: {_p_words(pair.p)}" for pair in self.pairs]
         return "\n".join([*lines, f"  {self.noise}"])
+
+
+def _p_words(p: float | None) -> str:
+    """A p-value in words: none is zero, and none so small that its digits mean anything."""
+    return "not compared" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def compare_estimates(scores: Mapping[str, Score], estimates: Mapping[str, Estimate], metric: Metric) -> Comparison:
@@ -69,7 +78,7 @@ def compare_estimates(scores: Mapping[str, Score], estimates: Mapping[str, Estim
 
     def order(name: str) -> tuple[bool, float]:
         value = estimates[name].value
-        return value is None, 0.0 if value is None else sign * value
+        return name not in ranks, np.inf if value is None else sign * value
 
     names = sorted(scores, key=order)
     first = scores[names[0]]
@@ -82,7 +91,7 @@ def compare_estimates(scores: Mapping[str, Score], estimates: Mapping[str, Estim
     for a, b in combinations(names, 2):
         values = estimates[a].value, estimates[b].value
         difference = None if values[0] is None or values[1] is None else values[0] - values[1]
-        p = paired_p_value(estimates[a], estimates[b])
+        p = paired_p_value(estimates[a], estimates[b]) if a in ranks and b in ranks else None
         pairs.append(PairedTest(a, b, difference, p, a in ranks and b in ranks[a].tied_with))
     has_unit = first.unit if metric.has_unit else ""
     return Comparison(

@@ -17,7 +17,7 @@ from asugnn import __version__
 from asugnn.atomic_write import DISK_FULL, UnwritableError
 from asugnn.cache import cache_folder
 from asugnn.errors import InputError
-from leaderboard._util import missing_extra, raise_on_stop_signals, stop_signal
+from leaderboard._util import end_on_stop_signals, missing_extra, raise_on_stop_signals, stop_signal
 from leaderboard.cli import competition, data, models, published, report, run
 from leaderboard.cli.options import print_words
 from leaderboard.cli.usage import output_option, usage_message
@@ -65,6 +65,15 @@ def main() -> None:
     # Threads that wait shall sleep: spinning beside another busy process, small networks train ten times slower.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     raise_on_stop_signals()
+    try:
+        _run_command()
+    except KeyboardInterrupt:  # a second one, while the first was dealt with
+        sys.exit(128 + stop_signal())
+    finally:
+        end_on_stop_signals()  # an exception would not end what Python does now, and be shown with a traceback
+
+
+def _run_command() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1  # at any place on the command line
     try:
@@ -76,7 +85,7 @@ def main() -> None:
         if message := usage_message(error, app, words):
             print_words(message, err=True)
         sys.exit(2)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         number = stop_signal()
         how = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
         with suppress(OSError):  # the terminal has gone

@@ -121,7 +121,7 @@ def parse_tasks(suite: str, task: str) -> list[Task]:
         task = "mp-2024-1/formation-energy"  # the paper's
     if task and not parse_list(task):
         raise InputError(f"--task '{task}' names no task: `bench data list` lists them")
-    return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite))
+    return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite, [ABLATION]))
 
 
 def stored_runs(runs: Path | None) -> Path | None:

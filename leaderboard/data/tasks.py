@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asugnn.errors import InputError, did_you_mean
@@ -51,17 +51,20 @@ def parse_task(text: str) -> Task:
     name, _, rule = text.partition("@")
     dataset, slash, target = name.partition("/")
     if not slash:
-        names = [f"{source.name}/{t.name}" for source in sources_by_name().values() for t in source.targets]
+        ready_first = sorted(sources_by_name().values(), key=lambda source: not source.embedded)
+        names = [f"{source.name}/{t.name}" for source in ready_first for t in source.targets]
         chosen = [full for full in names if name and name in full.split("/")]
-        raise InputError(
-            f"there is no task '{name}': write DATASET/TARGET{did_you_mean(name, chosen) if chosen else ''}"
-        )
+        hint = f"; did you mean '{chosen[0]}'? There is: {', '.join(chosen)}" if chosen else ""
+        raise InputError(f"there is no task '{name}': write DATASET/TARGET{hint}")
     source = find_source(dataset)
     return Task(source, _find_target(source, target), rule)
 
 
-def suite_tasks(name: str) -> tuple[Task, ...]:
-    """The tasks of a suite, which is a named one or a data set; raises `InputError` where there is none."""
+def suite_tasks(name: str, others: Sequence[str] = ()) -> tuple[Task, ...]:
+    """The tasks of a suite, which is a named one or a data set; raises `InputError` where there is none.
+
+    `others` are names that the caller knows besides, for the message.
+    """
     if "/" in name:
         raise InputError(f"'{name}' is a task, not a suite: write --task {name}")
     sources = sources_by_name()
@@ -69,7 +72,7 @@ def suite_tasks(name: str) -> tuple[Task, ...]:
         raise damaged_sources()[name]
     if name not in SUITES and name not in sources:
         raise InputError(
-            f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *sources])}. "
+            f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *others, *sources])}. "
             f"If it is an imported data set, {HINT.format('data sets')}"
         )
     return tuple(Task(sources[dataset], t) for dataset in SUITES.get(name, (name,)) for t in sources[dataset].targets)

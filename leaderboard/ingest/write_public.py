@@ -58,9 +58,6 @@ def write_public(new: PublicDataset, home: Path, crystals: Sequence[Crystal] | N
     import polars as pl
 
     name, command = new.source.name, new.source.command
-    write_split(
-        home / "splits", name, OFFICIAL, 1, new.split_about, new.parts, command, new.folds, new.split_columns
-    )  # fmt: skip
     table: dict[str, Any] = {
         "material_id": pl.Series(new.ids, dtype=pl.String),
         "formula": pl.Series(new.formulas, dtype=pl.String),
@@ -72,9 +69,12 @@ def write_public(new: PublicDataset, home: Path, crystals: Sequence[Crystal] | N
             "frac_coords": pl.Series([c.frac_coords.ravel() for c in crystals], dtype=pl.List(pl.Float64)),
             "atomic_numbers": pl.Series([c.numbers for c in crystals], dtype=pl.List(pl.Int64)),
         }
-    (home / "dataset.json").unlink(missing_ok=True)  # first: without it there is no data set, rather than a mixed one
     with atomic_write(home / "data.parquet") as temporary:
         pl.DataFrame(table).write_parquet(temporary)
+        (home / "dataset.json").unlink(missing_ok=True)  # without it there is no data set, rather than a mixed one
+    write_split(
+        home / "splits", name, OFFICIAL, 1, new.split_about, new.parts, command, new.folds, new.split_columns
+    )  # fmt: skip
     text: dict[str, Any] = {"name": name, "date": datetime.now(UTC).date().isoformat(), **new.about}
     text |= {
         "excluded": 0,

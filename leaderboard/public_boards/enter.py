@@ -25,8 +25,8 @@ from leaderboard.records import (
     Run,
     file_digest,
     find_run,
+    replace_run,
     write_predictions,
-    write_record,
 )
 from leaderboard.splitting import read_split
 
@@ -58,14 +58,24 @@ def enter_published(
                 for entry in form.read_entries(folder):
                     if folder_of.setdefault(entry.model, folder.name) != folder.name:
                         raise InputError(f"its model is called {entry.model}, as that of {folder_of[entry.model]}")
+                    notes += [f"{folder.name}: {oddity}" for oddity in entry.oddities]
                     for task in tasks:
-                        for fold, stored in sorted(entry.folds.get(_name(task), {}).items()):
+                        if (folds := entry.folds.get(_name(task))) is None:
+                            continue
+                        if missing := sorted(set(_folds(task)) - folds.keys()):
+                            listed = ", ".join(map(str, missing))
+                            notes.append(f"{entry.model} on {task.name} has no predictions of fold {listed}")
+                        for fold, stored in sorted(folds.items()):
                             entered = _enter_fold(entry, commit, task, fold, stored, root, load_truth, notes)
                             counts[entry.model] = counts.get(entry.model, 0) + entered
             except InputError as error:
                 notes.append(f"{folder.name} is not entered: {error}")
             bar.advance(note=folder.name)
     return counts, notes
+
+
+def _folds(task: Task) -> Sequence[int]:
+    return list(read_split(load_dataset(task.source), task.rule).folds)
 
 
 def _name(task: Task) -> str:
@@ -106,11 +116,10 @@ def _enter_fold(
     with lock_folder(folder, wait=True):
         if _is_entered(run, root, identity):
             return True
-        (folder / "run.json").unlink(missing_ok=True)  # first: without it the folder holds no run
-        write_predictions(folder / "predictions.csv", truth.ids, task.target.name, p)
         about = {"task": task.name, "model": run.model, "preset": PUBLISHED, "fold": fold, "seed": 0}
         finished = datetime.now(UTC).isoformat("T", "seconds")
-        write_record(folder, {**about, **identity, "counts": {"test": len(p)}, "seconds": {}, "finished": finished})
+        fields = {**about, **identity, "counts": {"test": len(p)}, "seconds": {}, "finished": finished}
+        replace_run(folder, fields, lambda path: write_predictions(path, truth.ids, task.target.name, p))
     return True
 
 
@@ -133,7 +142,7 @@ def _join(stored: FoldEntry, truth: GroundTruth, task: Task) -> tuple[Floats, bo
     if len(known) > len(truth.ids):
         surplus = min(known.keys() - set(truth.ids))
         raise InputError(f"it predicts {len(known) - len(truth.ids):,} ids outside its test set, such as '{surplus}'")
-    p = read_numbers([known[name] for name in truth.ids])
+    p = read_numbers({name: known[name] for name in truth.ids}, task.target.kind)
     if task.target.kind == "regression":
         return p, False
     if not ((p >= 0) & (p <= 1)).all():

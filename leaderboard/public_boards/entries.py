@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
+from asugnn.model import Kind
 from leaderboard._util import one_line
 from leaderboard.data import Task
 
@@ -31,7 +33,10 @@ class FoldEntry:
 
 @dataclass(frozen=True)
 class BoardEntry:
-    """An entry: whose it is, the digest of its file, and its folds by task (the name of the data set and target)."""
+    """An entry: whose it is, the digest of its file, and its folds by task (the name of the data set and target).
+
+    `oddities` are sentences on parts of it that stand for no task or fold of the board.
+    """
 
     board: str
     name: str  # of its folder
@@ -40,6 +45,7 @@ class BoardEntry:
     authors: str
     reference: str
     folds: Mapping[str, Mapping[int, FoldEntry]]
+    oddities: tuple[str, ...] = ()
 
 
 Results = Mapping[Task, Mapping[int, tuple[Sequence[str], Floats, Floats]]]  # ids, labels, predictions (n,) by fold
@@ -66,9 +72,9 @@ class BoardForm:
 
 
 def words(value: Any) -> str:
-    """What an entry says of its authors or references, a text or a list of them, in one line."""
+    """What an entry says of its authors or references, a text or a list of them, in one line; nothing else counts."""
     texts = value if isinstance(value, list) else [value]
-    return one_line(", ".join(str(text) for text in texts if text))[:LONGEST]
+    return one_line(", ".join(text for text in texts if text and isinstance(text, str)))[:LONGEST]
 
 
 def find_reference(text: str, otherwise: str) -> str:
@@ -77,21 +83,36 @@ def find_reference(text: str, otherwise: str) -> str:
     return f"doi.org/{match[0].rstrip('.;)')}" if match else one_line(otherwise)[:LONGEST]
 
 
-def read_numbers(values: Sequence[Any]) -> Floats:
-    """Predictions or labels (n,) as finite numbers; raises `InputError` that names the first which is none."""
-    try:
-        numbers = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.array([_number_or_nan(value) for value in values])
-    if numbers.shape != (len(values),):
-        raise InputError("its predictions are not one number each")
-    if not (finite := np.isfinite(numbers)).all():
-        raise InputError(f"'{str(values[int(np.argmin(finite))])[:40]}' is not a finite number")
-    return numbers
+def read_object(value: Any, what: str) -> Mapping[str, Any]:
+    """A value as the object that it must be; raises `InputError`."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what} is {_excerpt(value)}, not an object with names")
+    return value
 
 
-def _number_or_nan(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
+def is_number(value: Any) -> bool:
+    """Whether a value of JSON is a finite number; true, false and texts are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def read_numbers(values: Mapping[str, Any], kind: Kind = "regression") -> Floats:
+    """Predictions or labels (n,), by id, as finite numbers; raises `InputError` that names the first which is none.
+
+    For a binary target, true and false stand for the classes 1 and 0, as some boards store them.
+    """
+    out = np.empty(len(values))
+    for i, (name, value) in enumerate(values.items()):
+        if not (is_number(value) or (kind == "binary" and isinstance(value, bool))):
+            raise InputError(f"id '{name}': {_excerpt(value)} is not a finite number")
+        out[i] = value
+    return out
+
+
+def _excerpt(value: Any) -> str:
+    """The beginning of a value of JSON, for a sentence."""
+    if isinstance(value, Mapping | list):
+        return "an object" if isinstance(value, Mapping) else "a list"
+    if isinstance(value, int) and abs(value) > 2**63:
+        return "a huge number"
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from asugnn.errors import InputError
 from asugnn.limits import CSV_BYTES, check_limit
 from asugnn.reading import read_json, reading
 from leaderboard._util import safe_name
-from leaderboard.data import JARVIS
+from leaderboard.data import JARVIS, parse_value
 from leaderboard.public_boards.entries import (
     BoardEntry,
     BoardForm,
@@ -73,20 +74,31 @@ def _read_entries(folder: Path) -> list[BoardEntry]:
 
 def _read_file(file: Path) -> FoldEntry:
     with reading(file, "predictions of JARVIS"), zipfile.ZipFile(file) as archive:
-        (member,) = archive.infolist()
-        check_limit(member.file_size, CSV_BYTES, "unpacked bytes")
-        lines = csv.reader(io.StringIO(archive.read(member).decode("utf-8-sig")), skipinitialspace=True)
-        header = [name.strip() for name in next(lines)]
-        if header not in (["id", "prediction"], ["id", "target", "prediction"]):
-            raise InputError(f"{file}: its header is {','.join(header)[:80]}, not id,prediction")
+        if len(members := archive.infolist()) != 1:
+            raise ValueError(f"it holds {len(members)} files instead of one")
+        check_limit(members[0].file_size, CSV_BYTES, "unpacked bytes")
+        lines = csv.reader(io.StringIO(archive.read(members[0]).decode("utf-8-sig")), skipinitialspace=True)
         rows = [[cell.strip() for cell in line] for line in lines if line]
+        header, rows = (rows[0], rows[1:]) if rows else ([], [])
+        if header not in (["id", "prediction"], ["id", "target", "prediction"]):
+            raise InputError(f"{file}: its header is '{','.join(header)[:80]}', not id,prediction")
         if short := [row for row in rows if len(row) != len(header)]:
             raise ValueError(f"a line has {len(short[0])} cells instead of {len(header)}")
-    predictions = {row[0]: row[-1] for row in rows}
+    predictions = {row[0]: _number_or_text(row[-1]) for row in rows}
     if len(predictions) != len(rows):
-        raise InputError(f"{file} holds an id more than once")
-    labels = read_numbers([row[1] for row in rows]).tolist() if len(header) == 3 else []
-    return FoldEntry(predictions, labels=dict(zip(predictions, labels, strict=False)))
+        seen = Counter(row[0] for row in rows)
+        raise InputError(f"{file} holds id '{seen.most_common(1)[0][0][:60]}' more than once")
+    labels: Mapping[str, float] = {}
+    if len(header) == 3:
+        numbers = read_numbers({row[0]: _number_or_text(row[1]) for row in rows})
+        labels = dict(zip(predictions, numbers.tolist(), strict=True))
+    return FoldEntry(predictions, labels=labels)
+
+
+def _number_or_text(cell: str) -> float | str:
+    """The number in a cell, by the rules of any table of ours; the cell where it holds none."""
+    value, fault = parse_value(cell, "regression")
+    return cell if fault else value
 
 
 def _write_entry(out: Path, model: str, results: Results) -> list[Path]:

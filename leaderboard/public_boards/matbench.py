@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,20 @@ from asugnn.limits import JSON_BYTES, check_limit
 from asugnn.reading import parse_json, read_json, reading
 from leaderboard._util import safe_name
 from leaderboard.data import MATBENCH, Task
-from leaderboard.public_boards.entries import BoardEntry, BoardForm, FoldEntry, Results, find_reference, words
+from leaderboard.public_boards.entries import (
+    BoardEntry,
+    BoardForm,
+    FoldEntry,
+    Results,
+    find_reference,
+    is_number,
+    read_object,
+    words,
+)
 from leaderboard.scoring import THRESHOLD
 
 FOLDS = 5
+FOLD_NAMES = {f"fold_{k}": k for k in range(FOLDS)}
 BOARD = "matbench_v0.1"
 FOLDER = "benchmarks"
 METRICS = {"mae": "mae", "rmse": "rmse", "accuracy": "accuracy", "f1": "f1", "rocauc": "roc_auc"}  # theirs to ours
@@ -46,12 +57,15 @@ def _read_entries(folder: Path) -> list[BoardEntry]:
         with gzip.open(file) as packed:
             text = packed.read(JSON_BYTES + 1)
         check_limit(len(text), JSON_BYTES, "unpacked bytes")
-        tasks = parse_json(text)["tasks"]
-        folds = {
-            f"{name}/{MATBENCH[name].target}": dict(map(_read_fold, task["results"].items()))
-            for name, task in tasks.items()
-            if name in MATBENCH
-        }
+        content = parse_json(text, doubles=False)
+    oddities: list[str] = []
+    folds = {}
+    for name, task in read_object(read_object(content, "it").get("tasks"), "'tasks' in it").items():
+        if name in MATBENCH:
+            results = read_object(read_object(task, f"task '{name}'").get("results"), f"'results' of task '{name}'")
+            folds[f"{name}/{MATBENCH[name].target}"] = _read_folds(name, results, oddities)
+        else:
+            oddities.append(f"'{name[:60]}' is no task of {BOARD}, and is left out")
     entry = BoardEntry(
         board="matbench",
         name=folder.name,
@@ -60,16 +74,24 @@ def _read_entries(folder: Path) -> list[BoardEntry]:
         authors=words(info.get("authors")),
         reference=find_reference(str(info.get("bibtex_refs")), f"github.com/materialsproject/matbench: {folder.name}"),
         folds=folds,
+        oddities=tuple(oddities),
     )
     return [entry]
 
 
-def _read_fold(item: tuple[str, Any]) -> tuple[int, FoldEntry]:
-    key, fold = item
-    scores = fold.get("scores") or {}
-    stated = {ours: float(scores[theirs]) for theirs, ours in METRICS.items() if scores.get(theirs) is not None}
-    sensible = {name: value for name, value in stated.items() if 0 <= value < 1e12}  # an odd one costs no predictions
-    return int(key.removeprefix("fold_")), FoldEntry(fold["data"], sensible)
+def _read_folds(name: str, results: Mapping[str, Any], oddities: list[str]) -> dict[int, FoldEntry]:
+    """The folds of one task by number; a sentence in `oddities` for each name that is none."""
+    folds = {}
+    for key, stored in results.items():
+        if key not in FOLD_NAMES:
+            oddities.append(f"'{key[:60]}' is no fold of {name}, and is left out")
+            continue
+        fold = stored if isinstance(stored, Mapping) else {}
+        scores = fold["scores"] if isinstance(fold.get("scores"), Mapping) else {}
+        stated = {ours: float(scores[theirs]) for theirs, ours in METRICS.items() if is_number(scores.get(theirs))}
+        sensible = {n: value for n, value in stated.items() if 0 <= value < 1e12}  # an odd one costs no predictions
+        folds[FOLD_NAMES[key]] = FoldEntry(fold.get("data", {}), sensible)
+    return folds
 
 
 def _write_entry(out: Path, model: str, results: Results) -> list[Path]:

@@ -2,6 +2,7 @@
 
 run_folder.py       where the folder of a run is, and what lies in it
 run_files.py        the files beside its record, by digest
+write_run.py        how it is written, once its record is known to be valid
 run_record.py       run.json, typed
 record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
@@ -42,10 +43,10 @@ from leaderboard.records.run_folder import (
     row_name,
     row_title,
     run_folders,
-    write_record,
 )
 from leaderboard.records.run_record import PublishedReference, record_text
 from leaderboard.records.submission_log import SubmissionLog
+from leaderboard.records.write_run import check_record, replace_run, write_record
 
 __all__ = [
     "COMPETITION_FILE",
@@ -63,6 +64,7 @@ __all__ = [
     "StoredRun",
     "SubmissionLog",
     "base_name",
+    "check_record",
     "comparable_runs",
     "compare_digests",
     "default_runs_folder",
@@ -80,6 +82,7 @@ __all__ = [
     "read_history",
     "read_predictions",
     "record_text",
+    "replace_run",
     "row_name",
     "row_title",
     "run_folders",

@@ -49,9 +49,14 @@ def _number_fault(value: Any, kind: Kind) -> Fault | None:
     """What is wrong with a predicted value, of which a program may make anything."""
     if isinstance(value, str | bytes) or value is None:
         return NO_NUMBER, f"{value!r:.40} is not a number"
-    if np.ndim(value):
-        return NO_NUMBER, f"an array of shape {np.shape(value)} is not a number"
     try:
+        array = np.asarray(value)
+        if array.ndim:
+            return NO_NUMBER, f"an array of shape {array.shape} is not a number"
+        if array.dtype.kind == "b":
+            return NO_NUMBER, f"{bool(array)} is not a number; write {float(array)} if you mean that"
+        if array.dtype.kind in "cmMV":  # complex numbers, and times, some of which `float` takes
+            raise TypeError
         return parse_value(repr(float(value)), kind)[1]
     except (TypeError, ValueError, OverflowError):
         return NO_NUMBER, f"a {type(value).__name__} is not a number"

@@ -18,7 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Any
 
 from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
@@ -29,8 +28,8 @@ from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
 from leaderboard.records.comparable_runs import rows_to_add
 from leaderboard.records.predictions_csv import read_predictions
-from leaderboard.records.run_files import compare_digests, file_digest, file_digests, files_below
-from leaderboard.records.run_record import FORMAT, RESTORE, RunRecord, record_text
+from leaderboard.records.run_files import compare_digests, file_digest, files_below
+from leaderboard.records.run_record import RESTORE, RunRecord
 
 PRETRAINED = "pretrained"  # the preset of runs with published weights, which nothing here has trained
 SUBMITTED = "submitted"  # the preset of predictions that somebody handed in
@@ -283,20 +282,6 @@ def list_failures(root: Path | None) -> list[tuple[Run, str]]:
                 with (folder / "error.txt").open(encoding="utf-8", errors="replace") as file:
                     failures.append((run_of_folder(folder), file.readline(LONGEST_REASON).strip()))
     return failures
-
-
-def write_record(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Write run.json, which makes the run complete, with the digests of all files beside it.
-
-    `fields` are those of `RunRecord` but for format, files and sha256; raises `InputError` for one that is wrong.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    plain, files = {k: v for k, v in fields.items() if k not in {"format", "files", "sha256"}}, file_digests(folder)
-    if "predictions.csv" in files:
-        plain["predictions_sha256"] = files["predictions.csv"]
-    raw = {"format": FORMAT, **plain, "files": files}
-    RunRecord.parse(raw, str(folder / "run.json"))
-    write_text(folder / "run.json", record_text(raw))
 
 
 def default_runs_folder() -> Path:

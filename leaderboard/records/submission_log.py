@@ -69,14 +69,22 @@ class SubmissionLog:
         except (InputError, IndexError):
             return None
 
+    def next_reference(self, entry: Mapping[str, Any]) -> LogReference:
+        """What will identify the line of an entry, if it is the next that is written."""
+        return self._next_line(entry)[1]
+
     def append(self, entry: Mapping[str, Any]) -> LogReference:
         """Write a line at the end, and return what identifies it."""
+        line, reference = self._next_line(entry)
+        write_text(self.file, "".join(f"{text}\n" for text in [*self._lines, line]))
+        self._lines.append(line)
+        return reference
+
+    def _next_line(self, entry: Mapping[str, Any]) -> tuple[str, LogReference]:
         number = len(self._lines) + 1
         previous = _line_sha256(self._lines[-1]) if self._lines else FIRST_PREVIOUS
-        text = json.dumps({"n": number, **entry, "previous": previous})
-        self._lines.append(text)
-        write_text(self.file, "".join(f"{line}\n" for line in self._lines))
-        return LogReference(number, _line_sha256(text))
+        line = json.dumps({"n": number, **entry, "previous": previous})
+        return line, LogReference(number, _line_sha256(line))
 
     def count_tries(self) -> Counter[tuple[str, int, str]]:
         """How many files were handed in, by task, fold and name."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import numpy as np
 
-from leaderboard._util import printable
+from leaderboard._util import spreadsheet_text
 from leaderboard.board import ErrorBreakdown
 from leaderboard.data import Task
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
@@ -28,11 +25,8 @@ def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -
     }
     names = sorted(means, key=lambda m: (float(means[m]), m), reverse=best is max)
     if form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([what, "crystals", *names])
-        writer.writerows([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
-        return printable(out.getvalue().rstrip("\n"))
+        values = ([c.name, c.n, *(c.values.get(m, "") for m in names)] for c in classes)
+        return spreadsheet_text([[what, "crystals", *names], *values])
     table = new_table()
     for column in (what, "crystals", *names):
         table.add_column(words_cell(column, form).replace(", ", "\n"), justify="left" if column == what else "right")

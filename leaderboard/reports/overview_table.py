@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +9,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from leaderboard._util import printable
+from leaderboard._util import spreadsheet_text
 from leaderboard.board import Overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
@@ -64,12 +62,10 @@ def _with_ends(rank: tuple[str, str], form: str) -> str:
 
 
 def _overview_csv(found: Overview) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     ends = ("", "_low", "_high")
     columns = [f"rank:{task}{end}" for task in found.tasks for end in ends]
-    writer.writerow(["model", *(f"mean_rank{end}" for end in ends), "best_in", "tasks", *columns])
+    lines: list[list[object]] = [["model", *(f"mean_rank{end}" for end in ends), "best_in", "tasks", *columns]]
     for line in found.models:
         ranks = [x for task in found.tasks for x in asdict(line.ranks[task]).values()]
-        writer.writerow([line.model, line.mean_rank, line.low, line.high, line.best_in, len(found.tasks), *ranks])
-    return printable(out.getvalue().rstrip("\n"))
+        lines.append([line.model, line.mean_rank, line.low, line.high, line.best_in, len(found.tasks), *ranks])
+    return spreadsheet_text(lines)

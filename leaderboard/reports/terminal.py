@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_weights
-from leaderboard._util import one_line, printable, require_model_packages
+from leaderboard._util import one_line, require_model_packages, spreadsheet_text
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
 from leaderboard.data import (
     Task,
@@ -310,9 +308,5 @@ def _seconds(row: Row) -> str:
 
 
 def _board_csv(rows: Sequence[Row]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(row_columns(rows))
-    for record in row_records(rows):
-        writer.writerow(" ".join(x) if isinstance(x, tuple) else x for x in record.values())
-    return printable(out.getvalue().rstrip("\n"))
+    lines = ([" ".join(x) if isinstance(x, tuple) else x for x in record.values()] for record in row_records(rows))
+    return spreadsheet_text([row_columns(rows), *lines])

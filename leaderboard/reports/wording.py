@@ -8,7 +8,7 @@ from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, NOISE, WIDER, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
 from leaderboard.reports.published_notes import published_notes
-from leaderboard.scoring import Estimate, Training
+from leaderboard.scoring import TOO_FAR, Estimate, Training
 from leaderboard.splitting import LEAKAGE_PHRASE
 
 PRESET_WARNINGS = {
@@ -21,6 +21,7 @@ OFFSET = (
 )
 PRETRAINED_NOTE = "Pretrained rows are not ranked: their training data may include the test set"
 PLURALS = {"range of the label": "ranges of the label"}
+LARGE = 1e6  # from here on, numbers have an exponent instead of a row of digits
 LISTED = 12  # names of classes in a note
 BEST, CHEAP = "★", "◆"  # marks of numbers
 BEST_NOTE = f"{BEST}: the best, or not significantly worse than the best"
@@ -103,6 +104,19 @@ def comparison_notes(rows: Sequence[Row]) -> list[str]:
     return [*lines, *notes.values()]
 
 
+def has_diverged(row: Row) -> bool:
+    """Whether the errors of a row are beyond comparison."""
+    return next(iter(row.metrics.values())).reason == TOO_FAR
+
+
+def _diverged_notes(rows: Sequence[Row]) -> list[str]:
+    """Which rows have no rank because of their errors."""
+    tasks: dict[str, list[str]] = {}
+    for row in filter(has_diverged, rows):
+        tasks.setdefault(row.title, []).append(row.task)
+    return [f"{title} on {', '.join(names)}: {TOO_FAR}" for title, names in tasks.items()]
+
+
 def interval_note(rows: Sequence[Row], form: str) -> str:
     """Where intervals stand, and which noise they show."""
     where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
@@ -120,7 +134,7 @@ def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
     They are about: marks, ties, training noise; spread, metrics without an interval, few groups; submissions; times;
     leaks and published weights. If detailed also: devices, the Pareto front, convergence, and the data set.
     """
-    lines = comparison_notes(rows)
+    lines = comparison_notes(rows) + _diverged_notes(rows)
     if any(r.spread for r in rows):
         lines.append("±: standard deviation over folds and seeds")
     if detailed:
@@ -291,8 +305,10 @@ def decimals_for(rows: Iterable[Row], metric: str) -> int:
 
 
 def format_number(value: float | None, digits: int = 3) -> str:
-    """A value with some decimals, and no minus before a zero; a dash for None."""
-    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
+    """A value with some decimals, and no minus before a zero; a large one with an exponent, a dash for None."""
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if abs(value) >= LARGE else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def format_interval(value: MetricValue | Estimate, digits: int = 3, factor: int = 1) -> str:

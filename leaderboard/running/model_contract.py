@@ -112,7 +112,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         yield Finding(f"{kind}: fits and predicts", False, f"{type(error).__name__}: {error}")
         return
     right = isinstance(values, np.ndarray) and values.shape == (len(tested),)
-    yield Finding(f"{kind}: an array of (n,)", right, f"{type(values).__name__} {np.shape(values)}")
+    yield Finding(f"{kind}: an array of (n,)", right, _describe_values(values, len(tested)))
     if not right:
         return
     finite = bool(np.isfinite(values).all())
@@ -145,6 +145,20 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         yield Finding(point, _same(twice, changed) if point in claimed else None, _change(twice, changed))
     if unknown := set(claimed) - set(INVARIANCES):
         yield Finding("invariances", False, f"unknown: {', '.join(sorted(unknown))}")
+
+
+def _describe_values(values: Any, n: int) -> str:
+    """What predict returned, and where that is no array of (n,), what to return instead."""
+    try:
+        shape = f" of shape {np.shape(values)}"
+    except (ValueError, TypeError, RuntimeError):  # rows of different lengths, or a tensor with a gradient
+        shape = ""
+    found = f"{type(values).__name__}{shape}"
+    if isinstance(values, np.ndarray) and values.shape == (n,):
+        return found
+    conversion = "values.ravel()" if isinstance(values, np.ndarray) and values.size == n else "np.array(values)"
+    remedy = f"; try {conversion}" if shape and np.size(values) == n else ""
+    return f"{found}: predict must return a numpy array of shape ({n},), one number per crystal{remedy}"
 
 
 def _few_crystals(kind: Kind) -> tuple[Labelled, Labelled, list[Crystal]]:

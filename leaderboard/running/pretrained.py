@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from asugnn.errors import InputError, did_you_mean
 from asugnn.model import HasPretrained, Model
 from asugnn.model_registry import find_model, list_models, model_weights
 from asugnn.published_weights import PublishedWeights, locate_weights
-from leaderboard._util import require_model_packages
+from leaderboard._util import require_model_packages, show_progress
 
 
 def published_weights(model: str) -> Mapping[str, PublishedWeights]:
@@ -46,6 +46,23 @@ def load_pretrained(model: str, weights: str) -> Model:
         raise InputError(f"model '{model}' takes no published weights: it has no method 'pretrained'")
     require_model_packages(cls)
     return cls.pretrained(_files(model, weights))
+
+
+def fetch_weights(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Download the published weights (model, name) that are not here, each once; of those that fail, the reason.
+
+    In one process, so that a server that does not answer is waited for once.
+    """
+    published = [(model, name) for model, name in dict.fromkeys(wanted) if name in published_weights(model)]
+    reasons = {}
+    with show_progress("published weights", len(published)) as bar:
+        for model, name in published:
+            try:
+                _files(model, name)
+            except InputError as error:
+                reasons[model, name] = str(error)
+            bar.advance()
+    return reasons
 
 
 def describe_weights(model: str, weights: str) -> dict[str, Any]:

@@ -8,19 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Literal
 
 from asugnn.atomic_write import check_writable
-from leaderboard._util import STOP_SIGNALS, raise_on_stop_signals, stop_signal
+from leaderboard._util import (
+    STOP_SIGNALS,
+    adopt_orphans,
+    end_descendants,
+    list_children,
+    raise_on_stop_signals,
+    stop_signal,
+)
 from leaderboard.records import keep_failure
 from leaderboard.running.capacity import available_memory, usable_cores
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
-from leaderboard.running.run_slot import POLL, Answer, Slot, close_slots, stop_slots
+from leaderboard.running.pretrained import fetch_weights
+from leaderboard.running.run_slot import POLL, Slot, close_slots, stop_slots
 from leaderboard.running.schedule import Schedule
+from leaderboard.running.shared_answer import Answer
 
 # What runs, and the seconds of the jobs that have ended, by number: None for one that was kept, or failed.
 Watch = Callable[[Sequence[Running], Mapping[int, float | None]], None]
@@ -56,9 +66,9 @@ def run_jobs(
     """Do what is not done yet, `processes` runs at a time, and report each; a run that fails does not stop the others.
 
     A zero-shot job waits for the job whose model it needs. A job that another command is working on is put off, and
-    waited for when nothing else is left. A run starts beside others if by its estimate there is memory for it; one
-    whose memory ran out beside others is repeated alone. One without progress for `timeout` seconds fails; 0 stands
-    for no limit. `watch` is called about every half second.
+    waited for when nothing else is left. Published weights are downloaded before all runs. A run starts beside others
+    if by its estimate there is memory for it; one whose memory ran out beside others is repeated alone. One without
+    progress for `timeout` seconds fails; 0 stands for no limit. `watch` is called about every half second.
 
     Raises `UnwritableError` for a folder that cannot be written, and `KeyboardInterrupt` after a signal to stop.
     """
@@ -69,6 +79,12 @@ def run_jobs(
     schedule = Schedule(jobs, estimates or [Estimate(None, None)] * len(jobs), available_memory)
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
+    for i in _drop_without_weights(schedule, report):
+        counts["failed"] += 1
+        ended[i] = None
+    resource_tracker.ensure_running()  # before the children are listed, of which it is one
+    adopt_orphans()
+    spared = list_children()
     try:
         while True:
             while chosen := _next_job(schedule, slots, processes):
@@ -82,6 +98,7 @@ def run_jobs(
                 i, answer = slot.answer()
                 if slot.broken:
                     slots.remove(slot)
+                    end_descendants({*spared, *(s.process.pid or 0 for s in slots)}, 0.0)
                 if answer is None:
                     schedule.put_off(i)
                 elif answer[0] == OUT_OF_MEMORY and slot.shared:
@@ -100,7 +117,19 @@ def run_jobs(
         raise
     finally:
         close_slots(slots)
+        end_descendants(spared, 0.0)
     return counts
+
+
+def _drop_without_weights(schedule: Schedule, report: Report) -> list[int]:
+    """Download the published weights; report and return the jobs whose weights cannot be had."""
+    lacking = fetch_weights((job.model, job.weights) for job in schedule.jobs if job.weights)
+    failed = [i for i, job in enumerate(schedule.jobs) if (job.model, job.weights) in lacking]
+    for i in failed:
+        job = schedule.jobs[i]
+        schedule.drop(i)
+        report(job.run, "failed", lacking[job.model, job.weights])
+    return failed
 
 
 def _working(slots: Sequence[Slot]) -> list[Slot]:
@@ -135,7 +164,7 @@ def _finished(slots: Sequence[Slot]) -> list[Slot]:
     """The slots whose run has ended, after at most `POLL` seconds."""
     working = _working(slots)
     ended = wait([x for slot in working for x in (slot.connection, slot.process.sentinel)], POLL)
-    return [slot for slot in working if slot.connection in ended or slot.process.sentinel in ended]
+    return [slot for slot in working if slot.connection in ended or slot.process.sentinel in ended or slot.ended]
 
 
 def _outcome(answer: Answer, alone: bool) -> tuple[Outcome, str]:

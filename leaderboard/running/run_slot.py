@@ -22,15 +22,20 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from asugnn.atomic_write import UnwritableError
 from asugnn.model_registry import is_file_model
 from leaderboard._util import (
     Workspace,
+    adopt_orphans,
     cause_of_death,
     current_workspace,
+    end_descendants,
+    end_with_parent,
+    has_ended,
     ignore_stop_signals,
+    list_children,
     lock_folder,
     set_workspace,
     silent,
@@ -43,10 +48,10 @@ from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.pulse import Pulse
 from leaderboard.running.runner import attempt_job, is_origin_busy
+from leaderboard.running.shared_answer import Answer, SharedAnswer
 
 POLL = 0.5  # seconds after which a waiting process looks around
 GRACE = 1.0  # seconds that a process has to end after it was asked to
-Answer = tuple[Ending, str]
 
 
 class Slot:
@@ -84,12 +89,19 @@ class Slot:
         assert self.job is not None
         i, self.job = self.job, None
         try:
+            if not self.connection.poll():  # its end may be open in what the run has left behind
+                raise EOFError
             answer: Answer | None = self.connection.recv()
         except (EOFError, OSError):
             self.broken = True
-            self.process.join(GRACE)
+            has_ended(self.process, GRACE)
             return i, ("failed", cause_of_death(self.process.exitcode))
         return i, answer
+
+    @property
+    def ended(self) -> bool:
+        """Whether its process has ended, which it does only if it is killed."""
+        return self.process.exitcode is not None
 
 
 def close_slots(slots: list[Slot]) -> None:
@@ -97,8 +109,7 @@ def close_slots(slots: list[Slot]) -> None:
     for slot in slots:
         slot.connection.close()  # by which a slot sees that it is to end
     for slot in slots:
-        slot.process.join(2 * GRACE)
-        if slot.process.is_alive():
+        if not has_ended(slot.process, 2 * GRACE):
             slot.process.kill()
             slot.process.join()
 
@@ -112,7 +123,7 @@ def stop_slots(slots: list[Slot], seconds: float) -> None:
         with suppress(OSError):
             slot.connection.send(seconds)
     for slot in slots:
-        slot.process.join(max(0.0, deadline - time.monotonic()))
+        has_ended(slot.process, deadline + GRACE - time.monotonic())  # after its run it ends what that has started
         slot.process.kill()  # by which its run ends, too
 
 
@@ -135,6 +146,7 @@ def _threads(count: int | None) -> Iterator[None]:
 def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, pulse: Pulse, timeout: float) -> None:
     """In a slot: import what the model needs, then do each job, until the other end is closed or asks to stop."""
     ignore_stop_signals()  # the process that started this one decides
+    adopt_orphans()
     set_workspace(workspace)
     _import_packages(model)
     with suppress(EOFError, OSError):
@@ -151,37 +163,46 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
 def _run_in_child(
     connection: Connection, job: Job, out: Path, waits: bool, pulse: Pulse, timeout: float
 ) -> Answer | None:
-    forked, kills = multiprocessing.get_context("fork"), count_oom_kills()
-    ours, theirs = forked.Pipe(duplex=False)
-    with tempfile.TemporaryFile() as stack, ours:
-        child = forked.Process(target=_run_child, args=(theirs, job, out, waits, pulse, stack))
+    forked, kills, shared = multiprocessing.get_context("fork"), count_oom_kills(), SharedAnswer()
+    spared, grace = list_children(), GRACE
+    with tempfile.TemporaryFile() as stack:
+        child = forked.Process(target=_run_child, args=(shared, job, out, waits, pulse, stack))
         child.start()
-        theirs.close()
+        watched: list[int | Connection] = [child.sentinel, connection]
         try:
-            while not (ended := wait([ours, child.sentinel, connection], POLL)):
+            while not shared.given and child.is_alive():
+                ready = wait(watched, POLL)
+                if connection in ready:
+                    grace = 0.0
+                    _stop_child(child, connection)
+                    return "stopped", ""
+                if child.sentinel in ready and not has_ended(child, POLL):
+                    watched = [connection]  # the model has closed the sentinel
                 if pulse.silence(job.run.folder(out)) > (timeout or math.inf):
                     return _end_hanging(child, job, out, timeout, stack)
-            if connection in ended:
-                _stop_child(child, connection)
-                return "stopped", ""
-            try:
-                answer: Answer | None = ours.recv()
-                if answer and answer[0] == "stopped":  # by somebody else
-                    answer = "failed", "it was sent SIGTERM, and has saved its state: repeat the command to resume"
-                    keep_failure(job.run.folder(out), answer[1])
-            except EOFError:
-                child.join()
-                ending: Ending = "failed"
-                reason = cause_of_death(child.exitcode)
-                if child.exitcode == -signal.SIGKILL and count_oom_kills() > kills:
-                    ending, reason = OUT_OF_MEMORY, "memory ran out, and the kernel ended its process"
-                keep_failure(job.run.folder(out), reason)
-                answer = ending, reason
+            answer = shared.read() if shared.given else _explain_death(child, job, out, kills)
+            if answer and answer[0] == "stopped":  # by somebody else
+                answer = "failed", "it was sent SIGTERM, and has saved its state: repeat the command to resume"
+                keep_failure(job.run.folder(out), answer[1])
         finally:
-            child.join(GRACE)
+            has_ended(child, grace)
             child.kill()
             child.join()
+            left = end_descendants(spared, grace / 2)
+    if answer and left:
+        words = "a process that it had started was" if left == 1 else f"{left} processes that it had started were"
+        answer = answer[0], f"{answer[1]}; {words} still running, and {'was' if left == 1 else 'were'} ended"
     return answer
+
+
+def _explain_death(child: BaseProcess, job: Job, out: Path, kills: int) -> Answer:
+    """How a child ended without an answer; error.txt tells it, too. `kills` of the kernel for memory were before it."""
+    ending: Ending = "failed"
+    reason = cause_of_death(child.exitcode)
+    if child.exitcode == -signal.SIGKILL and count_oom_kills() > kills:
+        ending, reason = OUT_OF_MEMORY, "memory ran out, and the kernel ended its process"
+    keep_failure(job.run.folder(out), reason)
+    return ending, reason
 
 
 def _end_hanging(child: BaseProcess, job: Job, out: Path, timeout: float, stack: IO[bytes]) -> Answer:
@@ -189,7 +210,7 @@ def _end_hanging(child: BaseProcess, job: Job, out: Path, timeout: float, stack:
     assert child.pid is not None
     with suppress(OSError):
         os.kill(child.pid, signal.SIGUSR1)  # it writes where it is
-    child.join(POLL)
+    has_ended(child, POLL)
     child.kill()
     stack.seek(0)
     reason = f"it made no progress for {timeout:g} s, and was ended; --timeout allows more"
@@ -200,12 +221,13 @@ def _end_hanging(child: BaseProcess, job: Job, out: Path, timeout: float, stack:
 def _stop_child(child: BaseProcess, connection: Connection) -> None:
     """End a child: at once where the other end of the connection is gone, else as soon as it has saved its state."""
     try:
-        seconds = connection.recv()
+        deadline = time.monotonic() + connection.recv()
     except (EOFError, OSError):
-        child.kill()
         return
     child.terminate()
-    wait([child.sentinel, connection], seconds)  # the connection is closed when a second signal came
+    while not has_ended(child, 0.0) and time.monotonic() < deadline:
+        if connection.poll(0.02):  # it is closed when a second signal came
+            return
 
 
 def _import_packages(model: str) -> None:
@@ -219,28 +241,30 @@ def _import_packages(model: str) -> None:
                 importlib.import_module(name)
 
 
-def _run_child(connection: Connection, job: Job, out: Path, waits: bool, pulse: Pulse, stack: IO[bytes]) -> None:
-    """In a child: one job, and its outcome into the connection."""
-    start_worker()
+def _run_child(shared: SharedAnswer, job: Job, out: Path, waits: bool, pulse: Pulse, stack: IO[bytes]) -> None:
+    """In a child: one job, and its outcome into the shared memory."""
+    end_with_parent(start_worker())
     ignore_stop_signals()
     signal.signal(signal.SIGTERM, pulse.ask_to_stop)  # the slot sends it
     faulthandler.register(signal.SIGUSR1, stack)
     set_workspace(replace(current_workspace(), progress=pulse.progress, should_stop=pulse.should_stop))
     folder = job.run.folder(out)
-    answer: Any = None
+
+    def fail(reason: str, details: str = "") -> None:
+        if not shared.given:  # else the lock could not be released, because the model has closed its file
+            keep_failure(folder, reason, details)
+            shared.give(("failed", reason))
+
     try:
         with lock_folder(folder, wait=waits) as mine:
-            if mine and not is_origin_busy(job, out, waits):
+            busy = not mine or is_origin_busy(job, out, waits)
+            if not busy:
                 pulse.beat()
-                answer = attempt_job(job, out)
+            shared.give(None if busy else attempt_job(job, out))
     except SystemExit as left:
-        reason = f"it called sys.exit({'' if left.code is None else left.code})"
-        keep_failure(folder, reason)
-        answer = "failed", reason
+        fail(f"it called sys.exit({'' if left.code is None else left.code})")
     except UnwritableError as error:
-        answer = "failed", f"{error.filename} cannot be written: {error.strerror}"
+        if not shared.given:
+            shared.give(("failed", f"{error.filename} cannot be written: {error.strerror}"))
     except BaseException as error:  # which a model raises and no `except Exception` sees
-        reason = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
-        keep_failure(folder, reason, traceback.format_exc())
-        answer = "failed", reason
-    connection.send(answer)
+        fail(f"it raised {type(error).__name__}: {error}".removesuffix(": "), traceback.format_exc())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import operator
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from leaderboard._util import (
     LOCK,
     collect_warnings,
     current_workspace,
+    hold_standard_streams,
     lock_folder,
     require_model_packages,
 )
@@ -33,6 +36,7 @@ from leaderboard.data import Dataset, load_dataset
 from leaderboard.records import (
     Run,
     StoredRun,
+    check_record,
     find_run,
     read_history,
     write_predictions,
@@ -156,6 +160,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
     commit = checkout_commit()
     data = load_dataset(run.task.source)
     identity = _run_identity(job, data)
+    check_record(folder, identity)  # before anything that lies there is deleted
     discarded = _resume_or_clear(folder, identity)
     sides = fold_sides(read_split(data, run.task.rule), data, run.task.target, run.fold)
     ids, test = sides.test, data.crystals(sides.test)
@@ -195,9 +200,10 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
             fields["resumed"] = fields["resumed"] and not restarted
         clock = _Clock()
         values = model.predict(test)
+        hold_standard_streams()  # a model may have closed them
         fields["seconds"]["predict"] = round(clock.seconds(), 3)
     _check_predictions(run, ids, values)
-    fields["parameters"] = getattr(model, "parameters", None)
+    fields["parameters"] = _count_parameters(model)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
         with atomic_folder(folder / "model") as temporary:
@@ -232,6 +238,13 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     fields["seconds"]["train"] = round(seconds, 3)
     fields["resumed"] = resumed
     return model
+
+
+def _count_parameters(model: Model) -> int | None:
+    """How many numbers a model says it has learnt; None where it does not say, as a module of torch has a method."""
+    with suppress(TypeError):
+        return operator.index(getattr(model, "parameters", None))  # type: ignore[arg-type]
+    return None
 
 
 class _Clock:

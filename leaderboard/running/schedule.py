@@ -64,6 +64,10 @@ class Schedule:
         self._running.discard(i)
         self._alone.append(i)
 
+    def drop(self, i: int) -> None:
+        """A job that was not started cannot be."""
+        self._ready[self.jobs[i].model].remove(i)
+
     def end(self, i: int) -> None:
         """A job has ended: those that need its model are ready."""
         self._running.discard(i)

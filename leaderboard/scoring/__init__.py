@@ -9,6 +9,7 @@ chemical_systems.py  scores by chemical system, for zero-shot tasks
 
 from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
 from leaderboard.scoring.inference import (
+    TOO_FAR,
     Estimate,
     PredictedFold,
     Training,
@@ -23,6 +24,7 @@ from leaderboard.scoring.ranking import paired_p_value, rank_models
 __all__ = [
     "ALL_SYSTEMS",
     "THRESHOLD",
+    "TOO_FAR",
     "Estimate",
     "Metric",
     "PredictedFold",

@@ -34,6 +34,8 @@ from leaderboard.scoring.student_t import t_quantile
 
 Training = Literal["once", "seeds", "folds"]  # one run; several seeds of some fold; one seed of each of several folds
 
+DIVERGED = 10  # times the largest label: a mean error beyond is no prediction, as one of nothing but zeros is better
+TOO_FAR = f"its mean error is more than {DIVERGED} times the largest label: it has no interval, and no rank"
 LEVEL = 0.95  # of every confidence interval
 FEWEST_GROUPS = 30  # for an interval
 BLOCKS = 10_000  # groups are merged into at most this many blocks: a board compares many models in memory
@@ -95,6 +97,9 @@ class Estimate:
         (blocks,) the contribution of each block of groups to the deviation of `value`, see `Metric.evaluate`.
     population
         sha256 of the names of the groups: two estimates with the same one can be compared in pairs.
+    diverged
+        Whether the errors are beyond comparison, see `has_diverged`. A few of them then decide both the value and its
+        variance, so no test tells it from the best model: it has no interval, and no rank.
     """
 
     value: float | None
@@ -106,6 +111,12 @@ class Estimate:
     folds: tuple[int, ...] = field(default=(), repr=False)
     influence: Floats = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
     population: str = field(default="", repr=False, compare=False)
+    diverged: bool = False
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it can be compared with others: it has a value, and did not diverge."""
+        return self.value is not None and not self.diverged
 
 
 class GroupBlocks:
@@ -140,6 +151,7 @@ def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str =
     for both at once.
     """
     blocks = GroupBlocks([group for run in runs for group in run.groups])
+    diverged = kind == "regression" and any(has_diverged(run.y, run.p) for run in runs)
     rows = [(run.y, run.p, blocks.index(run.groups), len(blocks)) for run in runs]
     estimates = {}
     for metric in metrics_for(kind, ranked_by):
@@ -151,8 +163,20 @@ def estimate_metrics(kind: Kind, runs: Sequence[PredictedFold], ranked_by: str =
             estimates[metric.name] = replace(found, reason=metric.why_undefined(undefined.y, undefined.p))
             continue
         known = replace(found, value=float(np.mean(values)), influence=influence, population=blocks.sha256)
-        estimates[metric.name] = _add_interval(metric, known)
+        estimates[metric.name] = (
+            replace(known, reason=TOO_FAR, diverged=True) if diverged else _add_interval(metric, known)
+        )
     return estimates
+
+
+def has_diverged(y: Floats, p: Floats) -> bool:
+    """Whether predictions p (n,) are so far from the labels y (n,) that they cannot be compared with other ones.
+
+    Their mean error is more than `DIVERGED` times the largest label, or its variance is infinite.
+    """
+    with np.errstate(over="ignore"):
+        error, largest = np.abs(y - p), float(np.abs(y).max(initial=0.0))
+        return not np.isfinite(np.square(error).sum()) or bool(largest > 0 and error.mean() > DIVERGED * largest)
 
 
 def student_interval(value: float, variance: Variance, scale: Scale) -> tuple[float, float] | None:

@@ -42,8 +42,8 @@ class Rank:
 
 
 def rank_models(estimates: Mapping[str, Estimate], higher_is_better: bool) -> dict[str, Rank]:
-    """The ranks of the models that have a value, by name, in the given order."""
-    known = {name: e for name, e in estimates.items() if e.value is not None}
+    """The ranks of the models that can be compared (`Estimate.ranked`), by name, in the given order."""
+    known = {name: e for name, e in estimates.items() if e.ranked}
     names, values = list(known), np.array([e.value for e in known.values()], dtype=float)
     differ = np.zeros((len(names), len(names)), dtype=bool)
     differ[np.triu_indices(len(names), 1)] = holm_significant(paired_p_values(list(known.values())))

@@ -15,6 +15,7 @@ from leaderboard.reports import (
     board_notes,
     format_mean_rank,
     format_task_rank,
+    has_diverged,
     interval_note,
     mark_best,
     order_by_place,
@@ -84,7 +85,9 @@ def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
     """The notes below a table, as in the terminal, and which rows have no rank."""
     notes = board_notes(rows, "html", detailed)
     with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
-    if unranked := sorted({r.title for r in with_value if r.rank is None and not r.pretrained_on}):
+    if unranked := sorted(
+        {r.title for r in with_value if r.rank is None and not r.pretrained_on and not has_diverged(r)}
+    ):
         notes.append(f"{', '.join(unranked)}: not ranked where folds or seeds differ from those of the other rows")
     return notes
 

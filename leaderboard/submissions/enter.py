@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from asugnn.atomic_write import atomic_write, file_sha256
+from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
 from leaderboard._util import SAFE_NAME, lock_folder
 from leaderboard.board import GroundTruth, load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
-from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, find_run, write_record
+from leaderboard.records import SUBMITTED, ColumnNames, Run, SubmissionLog, find_run, replace_run
 from leaderboard.splitting import read_split
 
 
@@ -108,12 +108,6 @@ def _put_on_board(
     task = run.task
     data = load_dataset(task.source)
     parts = read_split(data, task.rule)
-    with atomic_write(folder / "predictions.csv") as temporary:
-        shutil.copyfile(file, temporary)
-        sha256 = file_sha256(temporary)
-        # The folder counts as a run only once the new record is there.
-        (folder / "run.json").unlink(missing_ok=True)
-        line = log.append({**entry, "sha256": sha256})
     record = {
         "task": task.name,
         "model": run.model,
@@ -123,9 +117,14 @@ def _put_on_board(
         "split": {"rule": parts.rule, "version": parts.version, "sha256": parts.sha256},
         "data": {"name": data.source.name, "sha256": data.sha256},
         "seconds": {},
-        "predictions_sha256": sha256,
         **({"columns": [columns.id, columns.target]} if columns else {}),
-        "log": asdict(line),
+        "log": asdict(log.next_reference(entry)),
         "finished": entry["when"],
     }
-    write_record(folder, record)
+
+    def copy(path: Path) -> None:
+        shutil.copyfile(file, path)
+        if file_sha256(path) != entry["sha256"]:
+            raise InputError(f"{file} was changed while it was entered: repeat the command")
+
+    replace_run(folder, record, copy, lambda: log.append(entry))

@@ -46,6 +46,8 @@ SHORT = {
     "modulation": "_cell_modulation_dimension",
     "wave": "_cell_wave_vector_seq_id",
     "alt": "_space_group_name_H-M_alt",
+    "density": "_exptl_crystal_density_diffrn",
+    "system": "_space_group_crystal_system",
 }
 
 
@@ -163,6 +165,10 @@ FD3M_1 = tuple(next(s for s in list_settings() if s.name == "F d -3 m :1").xyz)
 SPINEL = ("Mg1 0.125 0.125 0.125", "Al1 0.5 0.5 0.5", "O1 0.2624 0.2624 0.2624")
 WURTZITE = (3.19, 3.19, 5.19, 90, 90, 120)
 SCREW = ("x,y,z", "-y,x-y,z+1/3", "-x+y,-x,z+2/3")
+ORDER = "site_symmetry_order"
+BOTH = "label type_symbol Cartn_x Cartn_y Cartn_z"
+CARTESIAN = ("Na1 Na 0 0 0 0 0 0", "K1 K .411 0 0 .1 0 0", "C1 C 2.055 2.055 2.055 .5 .5 .5")  # in CUBE
+IN_FRAME = cif(*CSCL).replace("data_a\n", "data_a\n_title x\nsave_b\n") + "save_\n"
 TYPED, DISORDER = "label type_symbol", "label type_symbol disorder_group"
 REFUSED = {
     "no identity": (cif(*CSCL, operations=("-x,-y,z", "-x,y,-z")), "the identity 'x, y, z' is missing"),
@@ -191,6 +197,18 @@ REFUSED = {
     "disorder about an element": (cif("Cl1 Cl -1 0.1 0 0", keys=DISORDER), "in disorder groups -1 and -1"),
     "modulated": (cif(*CSCL, modulation=1), "modulated structure (_cell_modulation_dimension 1)"),
     "wave vectors": (cif(*CSCL, wave=1), "modulated structure (it has _cell_wave_vector_seq_id)"),
+    "an unknown operation": (cif(*CSCL, operations=("x,y,z", "?")), "'?' is not a symmetry operation"),
+    "crystal system of another group": (cif(*CSCL, operations=P1, system="cubic"), "number 1, which is triclinic"),
+    "order of a site": (cif("Cs1 8 0 0 0", keys=f"label {ORDER}", name="P m -3 m"), f"{ORDER} 8, and its symmetry op"),
+    "label of another element": (cif("Na1 K 0 0 0", keys=TYPED), "site 1 has the label 'Na1' and the type symbol of K"),
+    "elements of the formula": (cif("Na1 K 0 0 0", "K1 Na .5 .5 .5", keys=TYPED, formula="K Na"), "the label 'Na1'"),
+    "Cartesian": (cif(*CARTESIAN[:2], "C1 C 1 0 0 .5 .5 .5", keys=BOTH), "coordinates differ, by 1.8"),
+    "density": (cif(*CSCL, density="16.1(2)"), "_exptl_crystal_density_diffrn is 16.1, and its atoms have 4.027 g/cm3"),
+    "Z alone": (cif(*CSCL, z=4), "_cell_formula_units_Z is 4, and its cell holds fewer atoms of each element"),
+    "volume of a supercell": (cif(*CSCL, volume=8 * 4.11**3), "a factor of 8 (_cell_volume may be that of a su"),
+    "supercell": (cif(*CSCL, cell=CUBE_8, volume=8.08**3 / 4), "a factor of 4 (the cell may be a supercell): which"),
+    "open save frame": (cif(*CSCL) + "save_a\n_b 1\n", "line 15: the save frame that begins here is not closed"),
+    "only a save frame": (IN_FRAME, "data_a has atoms only in its save frame save_b, as a dictionary"),
     "near an element": (cif("Ga1 .00300 .0 .0", cell=(10, 10, 9, 90, 90, 120), name="P 6"), "close to a symmetry"),
     "two lines, one atom": (cif("Cs1 0 0 0", "Cs2 .5 .5 0", name="F m -3 m"), "sites 1 (Cs1) and 2 (Cs2) coincide"),
     "tag twice": (cif(*CSCL).replace("_cell_length_b", "_cell_length_a 5\n_cell_length_b"), "is given a second time"),
@@ -231,12 +249,73 @@ def test_a_formula_confirms_an_unusual_label(read):
         read(cif("VA1 0 0 0", "Br1 .5 .5 .5", formula="Br"))
 
 
+CLAIMS = {
+    "_symmetry_cell_setting": "cubic", "_space_group.crystal_system": "monoclinic", "_space_group_Laue_class": "m-3m",
+    "_space_group_Bravais_type": "cF", "_space_group_point_group_H-M": "-1",
+    "_space_group_IT_coordinate_system_code": "b1",
+    "_space_group_magn.name_BNS": "I4/mm'm'", "_space_group_magn.number_OG": "139.8.1187",
+    "_parent_space_group.name_H-M_alt": "P 4/n m m", "_space_group_name_Schoenflies": "Oh.5",
+    "_symmetry_Intl_Tables_No": "225", "_cod_original_sg_symbol_H-M": "F m -3 m", "_atom_site_Wyckoff_symbol": "4a",
+    "_atom_site_site_symmetry_order": "48", "_geom_bond_site_symmetry_2": "3_655", "_symmetry_equiv_pos_site_id": "2",
+    "_symmetry_equiv_pos_as_xyz": ".", "_lattice_system": "cubic", "_sg_number": "225",
+    "_space_group_symop_operation_xyz": "?", "_symmetry_space_group_name_H-M": "?",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", CLAIMS)
+def test_claimed_symmetry_without_operations_is_no_p1(read, tag):
+    """Such a file may list one site of each orbit; it was read as P 1 without a word."""
+    for claim in (f"{tag} {CLAIMS[tag]!r}", f"loop_\n{tag}\n{CLAIMS[tag]!r}"):
+        with pytest.raises(InputError, match=r"it claims symmetry|is unknown \('[?.]'\)"):
+            read(cif(*CSCL, start=f"data_a\n{claim}"))
+
+
+def test_an_empty_list_of_operations_is_no_p1(read):
+    with pytest.raises(InputError, match="_symmetry_equiv_pos_as_xyz is empty, and nothing else gives its symmetry"):
+        read(cif(*CSCL) + "loop_\n_symmetry_equiv_pos_as_xyz\n")
+    assert len(read(cif(*CSCL, name="P 1", system="cubic") + "loop_\n_symmetry_equiv_pos_as_xyz\n?\n")) == 2
+
+
+@pytest.mark.parametrize(("tag", "value"), [("symmetry_cell_setting", "Triclinic"), ("space_group_Bravais_type", "aP"),
+    ("space_group_Laue_class", "-1"), ("space_group_point_group_H-M", "1"), ("space_group_magn_number_BNS", "1.1"),
+    ("geom_bond_site_symmetry_2", "1_655"), ("space_group_crystal_system", "?"),
+    ("symmetry_entry_id", "1ABC")])  # fmt: skip
+def test_a_claim_of_p1_is_p1(read, tag, value):
+    assert len(read(cif(*CSCL, start=f"data_a\n_{tag} '{value}'"))) == 2
+
+
+@pytest.mark.parametrize("symbols", ["CN K", "NO CL", "CO Na", "CL1 NA", "OH NA"])
+def test_capitals_that_may_be_two_atoms_are_refused(read, symbols):
+    first, second = symbols.split()
+    with pytest.raises(InputError, match="this is not an element"):
+        read(cif(f"A1 {first} 0 0 0", f"X1 {second} .5 .5 .5", keys=TYPED))
+
+
+@pytest.mark.parametrize(("label", "kind", "formula"), [("Ca1", "C", "?"), ("OW1", "O", "?"), ("M1", "Fe", "?"),
+    ("Ca1", "Sr", "Sr"), ("D1", "H", "?"), ("Na1", "NA", "?")])  # fmt: skip
+def test_labels_that_agree_with_type_symbols(read, label, kind, formula):
+    assert len(read(cif(f"{label} {kind} 0 0 0", keys=TYPED, formula=formula))) == 1
+
+
+def test_cartesian_coordinates_agree_in_any_axes(read):
+    """Those of a matrix, of a convention (then modulo the cell), or rotated by 90 degrees about a diagonal."""
+    assert len(read(cif(*CARTESIAN, keys=BOTH))) == 3
+    wrapped = ("Na1 Na 0 4.11 0 0 0 0", "K1 K .411 0 0 .1 0 0", "C1 C 2.055 2.055 -2.055 .5 .5 .5")
+    assert len(read(cif(*wrapped, keys=BOTH))) == 3
+    turned = ("Na1 Na 0 0 0 0 0 0", "K1 K .291 .291 0 .1 0 0", "C1 C 0 2.906 2.055 .5 .5 .5")
+    assert len(read(cif(*turned, keys=BOTH))) == 3
+    matrix = "\n".join(f"_atom_sites_Cartn_tran_matrix_{i}{j} {-4.11 * (i == j)}" for i in (1, 2, 3) for j in (1, 2, 3))
+    inverted = [site.replace(" 2.055", " -2.055").replace(" .411", " -.411") for site in CARTESIAN]
+    assert len(read(cif(*inverted, keys=BOTH, start=f"data_a\n{matrix}"))) == 3
+    assert len(read(cif(*(site.replace(" 0 0 0 0", " ? ? ? 0") for site in CARTESIAN), keys=BOTH))) == 3
+
+
 ELEMENTS = {"Fe0": "Fe", "Fe3+": "Fe", "Fe+3": "Fe", "O2-": "O", "O-2": "O", "Na+": "Na", "D": "H", "Fe2.5+": "Fe"}
 
 
 @pytest.mark.parametrize("symbol", ELEMENTS)
 def test_a_type_symbol_may_have_a_charge(read, symbol):
-    assert read(cif(f"A1 {symbol} 0 0 0", "B1 I .5 .5 .5", keys=TYPED)).formula in {f"{ELEMENTS[symbol]}I", "IO", "INa"}
+    assert read(cif(f"A1 {symbol} 0 0 0", "X1 I .5 .5 .5", keys=TYPED)).formula in {f"{ELEMENTS[symbol]}I", "IO", "INa"}
 
 
 def packed(text: str) -> bytes:
@@ -266,6 +345,9 @@ def test_accepted_spellings_are_the_same_crystal(read):
         "comment": plain.replace("loop_", "# 'unclosed\nloop_"),
         "quote not closed": plain.replace("data_a\n", "data_a\n_author 'O'Brien\n"),
         "unknown symbol": cif(*CSCL, operations=P1, alt="P 1 (no such setting) :2", code=7),
+        "save frame before": plain.replace("data_a\n", "data_a\nsave_b\n_cell_length_a 9\nloop_\n_c\n1\nsave_\n"),
+        "save frame behind": plain + "SAVE_c\nloop_\n_atom_site_label\nK1\nsave_\n",
+        "capitals of elements": cif("CS1 CS 0 0 0", "CL1 CL1- .5 .5 .5", keys=TYPED),
         "operations twice": cif(*CSCL, operations=("x,y,z", " X, Y, Z ", "+x,y,+z")),
     }
     for name, content in spellings.items():

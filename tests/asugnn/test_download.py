@@ -38,6 +38,11 @@ def server():
         yield state
 
 
+@pytest.fixture(autouse=True)
+def nobody_is_silent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(download, "_silent_servers", set())
+
+
 def left(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.rglob("*") if p.is_file())
 
@@ -296,3 +301,32 @@ def test_an_answer_without_an_end_is_cut(tmp_path: Path, monkeypatch: pytest.Mon
         server.shutdown()
         server.server_close()
     assert left(tmp_path) == []
+
+
+def test_a_server_that_does_not_answer_is_waited_for_once(server: StandIn, tmp_path: Path, monkeypatch):
+    """With no network, eleven sets of weights took three minutes of waiting; and empty folders were left."""
+    waited: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+    for name in ("a", "b", "c"):
+        with pytest.raises(InputError, match="cannot be downloaded"):
+            download_file(f"http://127.0.0.1:1/{name}", tmp_path / "weights" / name / "state.pt")
+    assert len(waited) == download.MAX_ATTEMPTS - 1
+    assert list(tmp_path.iterdir()) == []
+    download_file(f"{server.url}/file", tmp_path / "weights" / "file", sha256=SHA256)  # another server
+    assert left(tmp_path) == ["file"]
+
+
+def test_a_server_that_answers_again_is_waited_for_again(server: StandIn, tmp_path: Path, monkeypatch):
+    waited: list[float] = []
+    monkeypatch.setattr(download.time, "sleep", waited.append)
+    monkeypatch.setattr(download, "_silent_servers", {server.url.removeprefix("http://")})
+    server.faults["/file"] = Fault("503", 99)
+    with pytest.raises(InputError):
+        download_bytes(f"{server.url}/file")
+    assert not waited
+    server.faults.clear()
+    assert download_bytes(f"{server.url}/file") == CONTENT
+    server.faults["/file"] = Fault("503", 99)
+    with pytest.raises(InputError, match="503"):
+        download_bytes(f"{server.url}/file")
+    assert len(waited) == download.MAX_ATTEMPTS - 1

@@ -25,6 +25,7 @@ CELL = "".join(f"_cell_{k} {v}\n" for k, v in zip(
 ROCK_SALT = "_symmetry_space_group_name_H-M 'F m -3 m'\n"
 RHOMBOHEDRAL = "_symmetry_space_group_name_H-M 'R -3 m'\n"
 SKEWED = CELL.replace("90", "57").replace("5.64\n", "6\n")
+VEC = "VEC1 5 0 0\nVEC2 0 5 0\nVEC3 0 0 5\n"
 FLAT = "4 0 0\n0 4 0\n4 4 0"
 PLAIN, TYPED, FULL = "", "type_symbol ", "type_symbol occupancy "
 
@@ -139,6 +140,11 @@ POSCARS = {
     "names of potentials": (poscar(elements="Na_pv/f474ac0d Cl/79d9987a"), (4, 4, 4), 0.5),
     "remarks": (poscar(counts="1 1 ! atoms", second="0.5 0.5 0.5 # Cl"), (4, 4, 4), 0.5),
     "no spaces": (poscar(second="-0.5-0.5-0.5"), (4, 4, 4), -0.5),
+    "elements behind": (poscar(second="0.5 0.5 0.5 Cl-").replace("0 0 0\n0.5", "0 0 0 Na1+\n0.5"), (4, 4, 4), 0.5),
+    "flags that nothing announces": (poscar(second="0.5 0.5 0.5 T T F"), (4, 4, 4), 0.5),
+    "a remark behind": (poscar(second="0.5 0.5 0.5 K site"), (4, 4, 4), 0.5),
+    "velocities": (poscar() + "\n0 0 0\n0 0 0\n", (4, 4, 4), 0.5),
+    "a remark behind the scale": (poscar(scale="1.0 2x2 cell"), (4, 4, 4), 0.5),
     "VASP 4": ("c\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect\n0 0 0 Na\n0.5 0.5 0.5 Cl\n", (4, 4, 4), 0.5),
     "Latin-1": (poscar().replace("comment", "Zurück"), (4, 4, 4), 0.5),
 }
@@ -159,6 +165,21 @@ def test_xyz_in_latin_1_with_exponents_of_fortran(tmp_path):
     (tmp_path / "a.xyz").write_bytes(content.encode("latin-1"))
     ((_, crystal),) = read_crystals(tmp_path / "a.xyz").items()
     assert np.allclose(crystal.frac_coords, [[0, 0, 0], [0.5] * 3])
+
+
+def test_xyz_that_says_it_twice_alike(tmp_path):
+    vectors = VEC.replace("5", "4")
+    for content in (
+        xyz("Na 0 0 0 11", more="pbc=T").replace("pos:R:3", "pos:R:3:Z:I:1"),
+        xyz("NA 0 0 0", more='pbc=[true, True, 1] note="pbc=F Lattice=\'"'),
+        xyz("Na 0 0 0", lattice="") + vectors,
+        xyz("Na 0 0 0") + vectors,
+        xyz("Na 0 0 0", more='cell="4 4 4 90 90 90"'),
+        xyz("9 9 9 Na 0 0 0").replace("Properties=", "properties=force:R:3:"),
+    ):
+        (tmp_path / "a.xyz").write_text(content)
+        ((_, crystal),) = read_crystals(tmp_path / "a.xyz").items()
+        assert (crystal.formula, crystal.volume) == ("Na", pytest.approx(64))
 
 
 def test_objects_of_other_packages():
@@ -266,6 +287,24 @@ REFUSED = {
     "POSCAR with nan": ("POSCAR", poscar(second="0 nan 0"), "line 10 is '0 nan 0': it must be a position"),
     "POSCAR, flat": ("POSCAR", poscar(cell=FLAT), "the cell has no volume"),
     "POSCAR, flat, Cartesian": ("POSCAR", poscar(cell=FLAT, mode="Cartesian"), "the cell has no volume"),
+    "POSCAR, two scales": ("POSCAR", poscar(scale="1 2"), "line 2 has 2 numbers: it must be the scale of the cell"),
+    "POSCAR, four scales": ("POSCAR", poscar(scale="1 1 1 1"), "line 2 has 4 numbers"),
+    "POSCAR, a position more": ("POSCAR", poscar() + "0.5 0.5 0 T T T\n", "and a position more follows in line 11"),
+    "POSCAR, half an atom": ("POSCAR", poscar(counts="1 1.0"), "line 7 has '1.0' where a number of atoms must be"),
+    "POSCAR, no mode": ("POSCAR", poscar(mode="0.2 0.2 0.2"), "line 8 is a position: Direct or Cartesian must stand"),
+    "POSCAR, another element": ("POSCAR", poscar(second=".5 .5 .5 K"), "K, and by the header its atom is Cl: which"),
+    "POSCAR, flags and another element": ("POSCAR", poscar(second=".5 .5 .5 T T F K1"), "line 10 ends with K1"),
+    "xyz, another number": ("a.xyz", xyz("Na 0 0 0 19", more="").replace("pos:R:3", "pos:R:3:Z:I:1"), " Na and 19: "),
+    "xyz, two columns": ("a.xyz", xyz("Na 0 0 0 K").replace("pos:R:3", "pos:R:3:element:S:1"), " Na and K: "),
+    "xyz, a group in capitals": ("a.xyz", xyz("CN 0 0 0"), "line 3 has 'CN': this is not an element"),
+    "xyz, PBC": ("a.xyz", xyz("Na 0 0 0", more='PBC="T T F"'), "structure 1: the cell is not periodic in all three"),
+    "xyz, no flags": ("a.xyz", xyz("Na 0 0 0", more='pbc="yes yes no"'), "pbc is 'yes yes no': it must be three of T"),
+    "POSCAR, a position behind a blank line": ("POSCAR", poscar() + "\n0.5 0.5 0\n", "more follows in line 12"),
+    "POSCAR, remarks": ("POSCAR", poscar(second=".5 .5 .5 ! na").replace("0 0 0\n.5", "0 0 0 # cl\n.5"), "with cl"),
+    "xyz, cell": ("a.xyz", xyz("Na 0 0 0", more='cell="4 4 4 90 90 60"'), "its Lattice and its cell are different"),
+    "xyz, two lattices": ("a.xyz", xyz("Na 0 0 0", more='Lattice="5 0 0 0 5 0 0 0 5"'), "line 2 has lattice 2 times"),
+    "xyz, vectors against flags": ("a.xyz", xyz("Na 0 0 0", lattice="", more="pbc=F") + VEC, "line 4 is a vector of"),
+    "xyz, vectors against Lattice": ("a.xyz", xyz("Na 0 0 0") + VEC, "line 4 and its Lattice are different vectors"),
     "xyz without a cell": ("a.xyz", xyz("Na 0 0 0", lattice=""), "the cell is not periodic"),
     "slab": ("a.xyz", xyz("Na 0 0 0", more='pbc="T T F"'), "structure 1: the cell is not periodic in all three"),
     "xyz with a dummy": ("a.xyz", xyz("Na 0 0 0", "X 1 1 1"), "site 2 is 'X': this is not an element"),

@@ -19,7 +19,8 @@ from leaderboard.board.verify import verify_runs
 from leaderboard.data.tasks import Task, parse_task
 from leaderboard.records.comparable_runs import comparable_runs
 from leaderboard.records.predictions_csv import read_predictions
-from leaderboard.records.run_folder import Run, find_run, list_runs, write_record
+from leaderboard.records.run_folder import Run, find_run, list_runs
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs

@@ -8,8 +8,9 @@ import pytest
 
 from leaderboard.board.verify import verify_runs
 from leaderboard.data import PACKAGE
-from leaderboard.records.run_folder import open_run, write_record
+from leaderboard.records.run_folder import open_run
 from leaderboard.records.run_record import record_text
+from leaderboard.records.write_run import write_record
 
 HOME = Path("open-dft/bulk-modulus@random/quick/forest/0-0")
 

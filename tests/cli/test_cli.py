@@ -45,6 +45,7 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run --model no.py:Model", "there is no file no.py"),
         ("run --task open-dft/gap", "there is no task 'open-dft/gap'; did you mean 'open-dft/band-gap'?"),
         ("run open-dtf", "there is no suite 'open-dtf'; did you mean 'open-dft'?"),
+        ("run ablatoin", "there is no suite 'ablatoin'; did you mean 'ablation'?"),
         ("run --model mean --preset papre", "model 'mean' has no preset 'papre'; did you mean 'paper'?"),
         ("run --model forest --set forest.tree=3", "model 'forest' has no field 'tree'; did you mean 'trees'?"),
         ("run --model forest --set forest.trees=many", "forest.trees must be a whole number, not 'many'"),

@@ -32,7 +32,11 @@ def test_zero_shot_is_predicted_by_the_models_of_formation_energy():
     ("name", "sentence"),
     [
         ("open-dft/bandgap", "there is no task 'open-dft/bandgap'; did you mean 'open-dft/band-gap'"),
-        ("formation-energy", "did you mean 'open-dft/formation-energy'|did you mean 'mp-2018/formation-energy'"),
+        (
+            "formation-energy",
+            "did you mean 'open-dft/formation-energy'[?] There is: open-dft/formation-energy, mp-2018/",
+        ),
+        ("bulk-modulus", "did you mean 'open-dft/bulk-modulus'"),
         ("", "there is no task '': write DATASET/TARGET"),
         (
             "mine/gap",

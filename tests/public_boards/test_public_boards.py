@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from leaderboard.board import load_ground_truth, rank_rows
 from leaderboard.cli import app
 from leaderboard.data import BOARDS, parse_task, suite_tasks
 from leaderboard.ingest import board_checkout, fetch_dataset
-from leaderboard.public_boards import enter_published, export_entries
+from leaderboard.public_boards import enter_published, export_entries, jarvis
 from leaderboard.public_boards.matbench import FORM, matbench_scores
 from leaderboard.records import list_runs, write_predictions
 from leaderboard.running.plan import plan_runs
@@ -111,6 +112,11 @@ def test_an_exported_run_read_back_has_the_same_score_to_the_last_bit(board: Pat
         (lambda f: f["fold_3"]["data"].update(x=1.0), "1 ids outside its test set, such as 'x'"),
         (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): None}), "is not a finite number"),
         (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): "much"}), "'much' is not a finite"),
+        (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): "1.5 "}), "'1.5 ' is not a finite"),
+        (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): True}), "true is not a finite number"),
+        (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): 10**400}), "a huge number is not"),
+        (lambda f: f["fold_3"]["data"].update({next(iter(f["fold_3"]["data"])): [1.0]}), "a list is not a finite"),
+        (lambda f: f.update(fold_3=None), "test ids are missing"),
         (lambda f: f["fold_3"].update(data=None), "its predictions are not an object"),
         (lambda f: f["fold_3"].update(data=list(f["fold_3"]["data"])), "its predictions are not an object"),
     ],
@@ -126,6 +132,59 @@ def test_a_fold_that_is_not_that_of_the_task_is_left_out_and_named(board: Path, 
 def test_an_odd_stated_score_costs_no_predictions(board: Path, tmp_path: Path):
     store(board, entry_of(lambda f: f["fold_3"]["scores"].update(mae=float("nan"))))
     assert enter(board, tmp_path / "runs") == ({"theirs": 5}, [])
+
+
+def test_folds_and_tasks_that_are_missing_or_renamed_are_named(board: Path, tmp_path: Path):
+    entry = entry_of(lambda f: f.update(Fold_4=f.pop("fold_4"), fold_9=f.pop("fold_1")))
+    entry["tasks"]["matbench_jdft3d"] = {}
+    store(board, entry)
+    counts, notes = enter(board, tmp_path / "runs")
+    assert counts == {"theirs": 3}
+    assert notes == [
+        "matbench_v0.1_theirs: 'Fold_4' is no fold of matbench_jdft2d, and is left out",
+        "matbench_v0.1_theirs: 'fold_9' is no fold of matbench_jdft2d, and is left out",
+        "matbench_v0.1_theirs: 'matbench_jdft3d' is no task of matbench_v0.1, and is left out",
+        f"theirs on {TASK} has no predictions of fold 1, 4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "it is a list, not an object"),
+        ("{}", "'tasks' in it is null, not an object"),
+        ('{"tasks": [1]}', "'tasks' in it is a list, not"),
+        (json.dumps({"tasks": {JDFT: []}}), "is a list, not an object"),
+        (json.dumps({"tasks": {JDFT: {"results": 5}}}), "is 5, not an object"),
+        ('{"tasks": {}, "tasks": {}}', "'tasks' stands more than once in one object"),
+        ('{"tasks": {"t": {"results": {"fold_0": {"data": {"a": 1, "a": 2}}}}}}', "'a' stands more than once"),
+    ],
+)
+def test_an_entry_of_another_form_is_told_in_words_of_the_file(board: Path, tmp_path: Path, text: str, sentence: str):
+    store(board, {})
+    (board / ENTRY / "results.json.gz").write_bytes(gzip.compress(text.encode()))
+    counts, (note,) = enter(board, tmp_path / "runs")
+    assert (counts, sentence in note) == ({}, True), note
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("", "its header is '', not id,prediction"),
+        ("id,prediction\na\n", "a line has 1 cells instead of 2"),
+        ("id,prediction\na,1\na,2\n", "holds id 'a' more than once"),
+        ("id,target,prediction\na,1_0,2\n", "id 'a': '1_0' is not a finite number"),
+        (None, "it holds 0 files instead of one"),
+    ],
+)
+def test_a_file_of_jarvis_of_another_form_is_told_in_its_words(lines: str | None, sentence: str, tmp_path: Path):
+    folder = tmp_path / "jarvis_leaderboard/contributions/odd"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "AI-SinglePropertyPrediction-e_form-megnet-test-mae.csv.zip", "w") as archive:
+        if lines is not None:
+            archive.writestr("x.csv", lines)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        jarvis.FORM.read_entries(folder)
 
 
 def test_two_entries_of_one_model_are_not_one(board: Path, tmp_path: Path):
@@ -144,7 +203,7 @@ def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_entered(board:
     counts, notes = enter(board, tmp_path / "runs")
     assert counts == {"theirs": 5}
     assert [note.partition(" ")[0] for note in notes] == ["damaged", "matbench_v0.1_other"]
-    assert "there is no 'results'" in notes[1]
+    assert "'results' of task 'matbench_jdft2d' is null, not an object with names" in notes[1]
     with pytest.raises(InputError, match="holds no entry of matbench"):
         enter(tmp_path / "nowhere", tmp_path / "runs")
 

@@ -19,9 +19,9 @@ from leaderboard.records.run_folder import (
     list_runs,
     read_history,
     row_name,
-    write_record,
 )
 from leaderboard.records.submission_log import SubmissionLog
+from leaderboard.records.write_run import write_record
 
 RUN = Run(parse_task("open-dft/metal"), "quick", "mean", 0, 3)
 

@@ -19,7 +19,8 @@ from leaderboard.board import load_ground_truth
 from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
-from leaderboard.records.run_folder import open_run, write_record
+from leaderboard.records.run_folder import open_run
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.paper.figures import FIGURES, PaperFigure, figure_5, model_panels
 from leaderboard.reports.paper.panels import BLUE, COLOURS, MARKERS, STYLE, VERMILION
 from leaderboard.reports.paper.stored_runs import load_paper_runs

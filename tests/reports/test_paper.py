@@ -16,7 +16,8 @@ from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import Task, parse_task, suite_tasks
-from leaderboard.records.run_folder import Run, open_run, write_record
+from leaderboard.records.run_folder import Run, open_run
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.paper.figures import FIGURES
 from leaderboard.reports.paper.stored_runs import paper_values
 from leaderboard.reports.paper.tables import TABLES

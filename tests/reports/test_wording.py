@@ -17,7 +17,8 @@ from leaderboard.data import parse_task, suite_tasks
 from leaderboard.data.registry import PACKAGE
 from leaderboard.records import SUBMITTED
 from leaderboard.records.predictions_csv import write_predictions
-from leaderboard.records.run_folder import Run, write_record
+from leaderboard.records.run_folder import Run
+from leaderboard.records.write_run import write_record
 from leaderboard.reports import format_interval, order_by_place, render_board
 from leaderboard.reports.paper import FIGURES, TABLES
 from leaderboard.reports.publication_table import draw_table

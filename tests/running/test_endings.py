@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,9 @@ from leaderboard.running.run_processes import run_jobs
 
 MODELS = """
 import os, time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 import numpy as np
 from asugnn.errors import TrainingStoppedError
 
@@ -39,7 +43,7 @@ class Slow(Base):
     def act(self, context):
         with context.progress("working", 12) as bar:
             for _ in range(12):
-                time.sleep(0.1)
+                time.sleep(0.4)
                 bar.advance()
 class Hungry(Base):
     def act(self, context):
@@ -84,8 +88,8 @@ def run(folder: Path, models: str, processes: int = 1, timeout: float = 30.0) ->
 
 def test_a_run_without_progress_fails_and_tells_where_it_was(tmp_path: Path):
     """One that is slow but advances does not, even if it takes longer than that."""
-    seen = run(tmp_path, "Hangs Slow Good", processes=2, timeout=1.0)
-    assert seen["Hangs"] == ("failed", "it made no progress for 1 s, and was ended; --timeout allows more")
+    seen = run(tmp_path, "Hangs Slow Good", processes=2, timeout=4.0)
+    assert seen["Hangs"] == ("failed", "it made no progress for 4 s, and was ended; --timeout allows more")
     assert (seen["Slow"][0], seen["Good"][0]) == ("done", "done")
     ((failed, reason),) = list_failures(tmp_path / "runs")
     assert reason == seen["Hangs"][1]
@@ -161,3 +165,58 @@ def test_a_second_signal_ends_at_once(tmp_path: Path):
         process.communicate(timeout=30)
     assert time.monotonic() - started < 3
     assert process.returncode == 143
+
+
+def started(folder: Path, **options: Any) -> subprocess.Popen[str]:
+    """A command in a session of its own, whose run has begun."""
+    (folder / "odd.py").write_text(MODELS)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "leaderboard.cli", "run", *TASK, "--model", "odd.py:Steps"], cwd=folder,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "step\n"
+    return process
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02, 0.2])
+def test_no_signal_at_any_moment_shows_a_traceback(pause: float, tmp_path: Path):
+    process = started(tmp_path)
+    for _ in range(40):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        time.sleep(pause)
+        if process.poll() is not None:
+            break
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in {128 + signal.SIGINT, -signal.SIGINT}
+    assert not [line for line in err.splitlines() if line.strip() and not line.startswith(("Interrupted.", "["))]
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored_and_sigterm_ends_the_command(tmp_path: Path):
+    """As a shell starts a command in the background of a script; importing polars would change that."""
+    process = started(tmp_path, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert err.splitlines()[-1] == "Stopped by SIGTERM. Repeat the command to resume."
+
+
+def test_an_interrupt_where_python_cannot_raise_it_is_not_lost():
+    code = """
+import os, signal, time
+from leaderboard._util import raise_on_stop_signals, stop_signal
+raise_on_stop_signals()
+class Odd:
+    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)
+try:
+    Odd()
+    time.sleep(10)
+except KeyboardInterrupt:
+    print(stop_signal().name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert (done.stdout, done.stderr) == ("SIGTERM\n", "")

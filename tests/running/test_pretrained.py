@@ -24,7 +24,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.records.predictions_csv import predictions_text
-from leaderboard.records.run_folder import write_record
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_pretrained, plan_runs
 from leaderboard.running.predict_files import predict_files
@@ -442,3 +442,19 @@ def test_predictions_of_weights_are_a_submission(potential: Path, tmp_path: Path
     text = predictions_text(list(values), "formation-energy", list(values.values()))
     assert text.splitlines()[0] == "id,formation-energy"
     assert values["a"] == pytest.approx(model.predict([crystal])[0], abs=1e-4)
+
+
+def test_weights_that_cannot_be_had_fail_their_runs_before_any_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each run waited for the server by itself, and left a folder with an empty lock."""
+    nobody = PublishedWeights("w", {"a.pt": "0" * 64}, "http://127.0.0.1:1", "metal", "nothing")
+    for module in ("plan", "pretrained"):
+        monkeypatch.setattr(f"leaderboard.running.{module}.published_weights", lambda _: {"w": nobody})
+    monkeypatch.setattr("asugnn.download.PAUSE", 0.001)
+    monkeypatch.setattr("asugnn.download._silent_servers", set())
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    jobs = plan_pretrained([parse_task("open-dft/metal")], ["cgcnn"], "w", [0, 1])
+    told: list[str] = []
+    counts = run_jobs(jobs, tmp_path / "runs", lambda run, outcome, note: told.append(f"{outcome}: {note}"))
+    assert counts == {"done": 0, "kept": 0, "failed": 2}
+    assert told[0].startswith("failed: http://127.0.0.1:1/a.pt cannot be downloaded")
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,8 @@ class Base:
         model.mean = float((folder / "mean").read_text())
         return model
 
-class Good(Base): pass
+class Good(Base):
+    parameters = np.int64(3)
 class Exits(Base):
     def act(self): sys.exit(0)
 class ExitsAtOnce(Base):
@@ -46,6 +48,7 @@ class Killed(Base):
     def act(self): os.kill(os.getpid(), signal.SIGKILL)
 class Moves(Base):
     def act(self): os.chdir("/")
+    def parameters(self): return iter([])  # as a module of torch has it
 class Raises(Base):
     def act(self): raise ValueError("odd")
 class Interrupts(Base):
@@ -56,6 +59,29 @@ class Prints(Base):
     def act(self): print("x" * 200_000)
 class Sleeps(Base):
     def act(self): print("asleep", flush=True); time.sleep(600)
+class ClosesFiles(Base):
+    def act(self): os.closerange(0, 4096)
+class ClosesAndDies(Base):
+    def act(self): os.closerange(0, 4096); ctypes.string_at(0)
+class Leaves(Base):
+    '''A child in its group, and a daemon in a session of its own, which hold all files open and ignore signals.'''
+    def act(self):
+        for own_session in (False, True):
+            if os.fork() == 0:
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(number, signal.SIG_IGN)
+                if own_session:
+                    os.setsid()
+                    if os.fork(): os._exit(0)
+                time.sleep(600)
+class LeavesAndDies(Leaves):
+    def act(self): super().act(); ctypes.string_at(0)
+class Deaf(Leaves):
+    '''It holds the interpreter, so that no thread of it does anything.'''
+    def act(self):
+        super().act()
+        print("deaf", flush=True)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))
+        ctypes.PyDLL(None).sleep(600)
 class Thread(Base):
     def act(self):
         import threading
@@ -71,6 +97,8 @@ REASONS = {
     "Raises": "ValueError: odd",
     "Interrupts": "it raised KeyboardInterrupt",
     "NeedsField": "model 'odd.py:NeedsField' cannot be made",
+    "ClosesAndDies": "its process was ended by SIGSEGV",
+    "LeavesAndDies": "its process was ended by SIGSEGV",
 }
 
 
@@ -78,6 +106,20 @@ def run(folder: Path, *models: str, jobs: int = 1, task: tuple[str, str] = TASK)
     (folder / "odd.py").write_text(MODEL)
     words = ["run", *task, "--model", ",".join(f"odd.py:{m}" for m in models), "--jobs", str(jobs)]
     return subprocess.run([*BENCH, *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+def processes_in(folder: Path) -> list[str]:
+    """The processes with a folder as their working folder that still run after at most five seconds."""
+    for _ in range(50):
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (process / "cwd").readlink() == folder:
+                    found.append((process / "cmdline").read_text())
+        if not found:
+            break
+        time.sleep(0.1)
+    return found
 
 
 def survivors(group: int) -> list[str]:
@@ -93,11 +135,20 @@ def survivors(group: int) -> list[str]:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, tmp_path: Path):
-    done = run(tmp_path, *REASONS, "Moves", "Thread", "Good", jobs=jobs)
+    good = ["Moves", "Thread", "ClosesFiles", "Leaves", "Good"]
+    done = run(tmp_path, *REASONS, *good, jobs=jobs)
     assert done.returncode == 1, done.stderr
-    assert {r.run.model for r in list_runs(tmp_path / "runs")[0]} == {"odd.Moves", "odd.Thread", "odd.Good"}
+    assert {r.run.model for r in list_runs(tmp_path / "runs")[0]} == {f"odd.{name}" for name in good}
+    assert f"{len(REASONS)} of {len(REASONS) + len(good)} runs failed" in done.stderr
+    assert processes_in(tmp_path) == []
+    assert {r.run.model: r.record.parameters for r in list_runs(tmp_path / "runs")[0]}["odd.Good"] == 3
+    assert not list((tmp_path / "runs/open-dft/bulk-modulus@random/quick/odd.ClosesFiles/0-0").glob("error.txt"))
     for model, reason in REASONS.items():
-        (line,) = [line for line in done.stderr.splitlines() if line.startswith("[") and f"odd.{model} on" in line]
+        (line,) = [
+            line
+            for line in done.stderr.splitlines()
+            if line.startswith("[") and f"odd.{model} on open-dft/bulk-modulus, fold" in line
+        ]
         assert f"failed: {reason}" in line
         kept = tmp_path / f"runs/open-dft/bulk-modulus@random/quick/odd.{model}/0-0/error.txt"
         assert kept.read_text().startswith(reason)
@@ -125,7 +176,7 @@ def test_a_file_that_cannot_be_loaded_is_a_run_that_fails(code: str, reason: str
     assert [r.run.model for r in list_runs(tmp_path / "runs")[0]] == ["odd.Good"]
 
 
-@pytest.mark.parametrize("model", ["Exits", "ExitsAtOnce", "Aborts", "Interrupts"])
+@pytest.mark.parametrize("model", ["Exits", "ExitsAtOnce", "Aborts", "Interrupts", "ClosesFiles", "LeavesAndDies"])
 def test_check_tells_how_a_model_ended_it(model: str, tmp_path: Path):
     (tmp_path / "odd.py").write_text(MODEL)
     words = [*BENCH, "check", f"odd.py:{model}"]
@@ -133,6 +184,7 @@ def test_check_tells_how_a_model_ended_it(model: str, tmp_path: Path):
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: model 'odd.py:{model}' cannot be checked: it")
     assert "Traceback" not in done.stderr
+    assert processes_in(tmp_path) == []
 
 
 def test_what_a_model_prints_does_not_stop_it(tmp_path: Path):
@@ -169,17 +221,38 @@ def test_an_interrupt_ends_all_of_it_within_three_seconds(tmp_path: Path):
     assert survivors(process.pid) == []
 
 
-def test_slots_end_with_the_process_that_started_them(tmp_path: Path):
+@pytest.mark.parametrize("victim", ["command", "slot"])
+def test_nothing_outlives_a_command_that_was_killed(victim: str, tmp_path: Path):
+    """Whatever a model does: it blocks all signals, and has children in sessions of their own."""
     (tmp_path / "odd.py").write_text(MODEL)
     process = subprocess.Popen(
-        [*BENCH, "run", *TASK, "--model", "odd.py:Sleeps"], cwd=tmp_path, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+        [*BENCH, "run", *TASK, "--model", "odd.py:Deaf"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
-    assert process.stdout.readline() == "asleep\n"
-    process.kill()
-    process.communicate()
-    assert survivors(process.pid) == []
+    assert process.stdout.readline() == "deaf\n"
+    slots = [int(c) for c in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    slot = next(c for c in slots if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes())
+    os.kill(process.pid if victim == "command" else slot, signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == (-signal.SIGKILL if victim == "command" else 1), err
+    assert processes_in(tmp_path) == []
+
+
+def test_an_interrupt_ends_what_a_deaf_model_has_started(tmp_path: Path):
+    (tmp_path / "odd.py").write_text(MODEL)
+    process = subprocess.Popen(
+        [*BENCH, "run", *TASK, "--model", "odd.py:Deaf"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "deaf\n"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - started < 3
+    assert (process.returncode, "Traceback" in err) == (130, False)
+    assert processes_in(tmp_path) == []
 
 
 def test_versions_do_not_depend_on_what_ran_before(tmp_path: Path):

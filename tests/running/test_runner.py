@@ -13,7 +13,8 @@ from made import truth_of
 from asugnn import InputError
 from asugnn.atomic_write import file_sha256
 from leaderboard.data.tasks import parse_task
-from leaderboard.records.run_folder import StoredRun, list_runs, write_record
+from leaderboard.records.run_folder import StoredRun, list_runs
+from leaderboard.records.write_run import write_record
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 

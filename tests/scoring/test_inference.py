@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leaderboard.scoring import inference
-from leaderboard.scoring.inference import FEWEST_GROUPS, PredictedFold, Variance, estimate_metrics, total_dof
+from leaderboard.scoring.inference import (
+    FEWEST_GROUPS,
+    TOO_FAR,
+    PredictedFold,
+    Variance,
+    estimate_metrics,
+    total_dof,
+)
 from leaderboard.scoring.metrics import DOMINATED, METRICS
-from leaderboard.scoring.ranking import paired_p_value
+from leaderboard.scoring.ranking import Rank, paired_p_value, rank_models
 from leaderboard.scoring.student_t import t_p_values, t_quantile
 
 
@@ -300,9 +307,19 @@ def test_a_prediction_of_a_diverged_model_has_a_value(seeds: int, size: float):
     assert 0 <= paired_p_value(close["mae"], far["mae"]) <= 1
     alone = estimate_metrics("regression", [fold])["mae"]
     assert alone.value == pytest.approx(size / 60)
-    if size > 1e155:
-        assert (alone.low, alone.high) == (None, None)
-        assert (far["mae"].low, far["mae"].reason) == (None, "its errors are too large for an interval")
+    for estimate in (alone, far["mae"]):
+        assert (estimate.low, estimate.high, estimate.reason, estimate.ranked) == (None, None, TOO_FAR, False)
+    assert rank_models({"close": close["mae"], "far": far["mae"]}, False) == {"close": Rank(1, 1, ())}
+
+
+@pytest.mark.parametrize(("factor", "ranked"), [(0.5, True), (9, True), (11, False), (1e120, False)])
+def test_errors_beyond_comparison_are_those_above_ten_times_the_largest_label(factor: float, ranked: bool):
+    y = np.linspace(-2, 1, 60)
+    fold = PredictedFold(y, y + 2 * factor * np.linspace(0.9, 1.1, 60), tuple(map(str, range(60))))
+    estimate = estimate_metrics("regression", [fold])["mae"]
+    assert (estimate.ranked, estimate.low is not None) == (ranked, ranked)
+    nothing = PredictedFold(np.zeros(60), y, fold.groups)  # no label to compare with
+    assert estimate_metrics("regression", [nothing])["mae"].ranked
 
 
 @given(st.lists(st.tuples(st.floats(1e-6, 1e6), st.floats(1, 100)), min_size=2, max_size=4))

@@ -12,7 +12,8 @@ from leaderboard.board import load_ground_truth, rank_rows
 from leaderboard.data import parse_task
 from leaderboard.ingest.write import NewDataset, write_dataset
 from leaderboard.records.predictions_csv import write_predictions
-from leaderboard.records.run_folder import Run, write_record
+from leaderboard.records.run_folder import Run
+from leaderboard.records.write_run import write_record
 from leaderboard.reports import render_board
 from leaderboard.site.pages import build_site
 from leaderboard.site.svg_figures import cost_figure

@@ -22,7 +22,8 @@ from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
-from leaderboard.records.run_folder import Run, find_run, keep_failure, write_record
+from leaderboard.records.run_folder import Run, find_run, keep_failure
+from leaderboard.records.write_run import write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs

@@ -16,7 +16,8 @@ from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import Task, parse_task, suite_tasks
 from leaderboard.records.predictions_csv import read_predictions, write_predictions
-from leaderboard.records.run_folder import Run, open_run, write_record
+from leaderboard.records.run_folder import Run, open_run
+from leaderboard.records.write_run import write_record
 from leaderboard.site.pages import build_site
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the site was not looked at")

@@ -18,7 +18,7 @@ from leaderboard.cli.app import main
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.host_solution import COMPETITION_FILE
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions, write_predictions
-from leaderboard.records.run_folder import FORMAT
+from leaderboard.records.run_record import FORMAT
 from leaderboard.records.submission_log import LOG_FILE, SubmissionLog
 from leaderboard.reports.terminal import render_board, render_entry, render_score
 from leaderboard.running.plan import plan_runs
@@ -155,7 +155,7 @@ def test_files_that_vanish_or_appear_are_named(root: Path):
     assert any("more.csv was added later" in f for f in faults(root))
 
 
-def test_an_interrupted_submission_leaves_no_row_with_another_files_predictions(
+def test_an_interrupted_submission_leaves_what_was_on_the_board(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def interrupt(*_: object) -> None:
@@ -164,7 +164,8 @@ def test_an_interrupted_submission_leaves_no_row_with_another_files_predictions(
     monkeypatch.setattr(enter.SubmissionLog, "append", interrupt)
     with pytest.raises(KeyboardInterrupt):
         enter_submission(handed_in(tmp_path / "a.csv", 0.01, seed=5), TASK, "a", 0, root)
-    assert [r.model for r in rank_rows(root, [TASK], "quick")[0]] == ["b", "mean"]
+    assert [r.model for r in rank_rows(root, [TASK], "quick")[0]] == ["a", "b", "mean"]
+    assert faults(root) == []
     monkeypatch.undo()
     assert enter_submission(tmp_path / "a.csv", TASK, "a", 0, root)["tries"] == 3
     assert faults(root) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 
 from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS
-from leaderboard._util import figure_words, group_and_row
+from leaderboard._util import figure_words, group_and_row, spreadsheet_text
 from leaderboard.data import Target
 from leaderboard.reports.audit.audit import Audit
 
@@ -59,9 +57,7 @@ def write_audit(audit: Audit, folder: Path) -> list[Path]:
     }
     written = []
     for name, rows in tables.items():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        write_text(folder / f"{name}.csv", text.getvalue())
+        write_text(folder / f"{name}.csv", spreadsheet_text(rows) + "\n")
         written.append(folder / f"{name}.csv")
     with rc_context(STYLE):
         for name, draw in FIGURES.items():
