@@ -83,9 +83,20 @@ def judge(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Ratios of speed against the packages, stored with the machine in benchmarks/results, and what merging gains."""
-    run_tool(session, "python", "benchmarks/speed.py")
+    """Ratios of speed against the packages beside the last ones, kept in benchmarks/results: `-- --threads 1 NAME`."""
+    run_tool(session, "python", "benchmarks/speed.py", *session.posargs)
+
+
+@nox.session
+def merging(session: nox.Session) -> None:
+    """Count what merging equivalent atoms gains, by crystal system; `nox -s docs` writes it into its page."""
     run_tool(session, "python", "benchmarks/merging.py")
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Tests, losses and speed on a GPU, stored in benchmarks/results; needs BENCH_DATA; `-- --seconds 600`."""
+    run_tool(session, "python", "benchmarks/gpu.py", *session.posargs)
 
 
 @nox.session
@@ -96,12 +107,14 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the pages of docs that hold figures (baselines.md needs BENCH_DATA), run the notebook, draw pictures."""
+    """Write the pages of docs that hold figures (some need BENCH_DATA), run the notebook, draw pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
+    run_tool(session, "python", "docs/write_results.py")
     run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/write_reliability.py")
     run_tool(session, "python", "docs/draw_asugnn.py")
     run_tool(session, "python", "docs/draw_merging.py")
+    run_tool(session, "python", "docs/write_speed.py")
     run_tool(session, "python", "docs/draw_architecture.py")
 
 

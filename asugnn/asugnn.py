@@ -80,6 +80,7 @@ class ASUGNN(TorchModel):
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin", "nodes")
     input_version: ClassVar[int] = 4
     clip: ClassVar[float | None] = 1.0  # the authors' code
+    batch_on_device: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,15 +122,13 @@ class ASUGNN(TorchModel):
         return map_chunks(partial(_embed_in_float32, **options), crystals)
 
     def batch(self, inputs: Sequence[Inputs]) -> dict[str, Any]:
-        import torch
-
         from asugnn.orbits import pack_orbits
         from asugnn.packed_batch import pack_batch
 
         if self.nodes == "orbit":
             return pack_orbits(inputs)
         # A GPU is fastest with few large groups and some padding, a processor with exact groups.
-        return pack_batch(inputs, exact=not torch.cuda.is_available())
+        return pack_batch(inputs, exact=self._device == "cpu")
 
     def network(self) -> nn.Module:
         from asugnn.network import Network

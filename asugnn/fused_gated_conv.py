@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from asugnn.packed_batch import PackedLayout, PairBlock
+from asugnn.weighted_norm import sum_over_ranks
 
 CPU_PAIRS = 4096  # pairs of a block on a processor: their intermediate values fit into its cache
 GPU_PAIRS = 1 << 20  # on a GPU: 512 MB
@@ -71,12 +72,12 @@ def gate_moments(
     size = torch.zeros(layout.crystals, dtype=torch.float64, device=c.device)
     size.index_add_(0, layout.crystal, torch.ones_like(c[:, 0]))
     partners = size.index_select(0, layout.crystal)[:, None]  # (A, 1)
-    count = partners.sum()
-    mean = ((partners * (c + p)).sum(0) + w @ edges.sums.sum(0)) / count
+    count = sum_over_ranks(partners.sum())
+    mean = sum_over_ranks((partners * (c + p)).sum(0) + w @ edges.sums.sum(0)) / count
     c_sum, p_sum = (c.new_zeros(layout.crystals, c.shape[1]).index_add(0, layout.crystal, x) for x in (c, p))  # (B, F)
     square = (partners * (c.square() + p.square())).sum(0) + 2 * (c_sum * p_sum).sum(0)
     square = square + ((w @ edges.moment) * w).sum(1) + 2 * ((c + p) * (edges.sums @ w.T)).sum(0)
-    variance = (square / count - mean.square()).clamp_min(0)
+    variance = (sum_over_ranks(square) / count - mean.square()).clamp_min(0)
     return mean.to(centre.dtype), variance.to(centre.dtype), count
 
 

@@ -88,7 +88,8 @@ def merged_batch(inputs: Sequence[Inputs], nodes: str) -> dict[str, Any]:
 
     batch = flat_batch(inputs, nodes, index | {"first": "centre", "angle": "cosine"})
     received = batch.pop("received").long()
-    second = torch.arange(len(received)).repeat_interleave(received)
+    bonds = torch.arange(len(received), device=received.device)
+    second = torch.repeat_interleave(bonds, received, output_size=len(batch["first"]))
     return batch | {"second": second, "angle_weight": batch["angle_weight"].float()}
 
 

@@ -50,6 +50,15 @@ def never() -> bool:
 
 
 @dataclass(frozen=True)
+class Team:
+    """Processes that train one network together: this one is number `rank` of `size`, and they meet at a new file."""
+
+    rank: int
+    size: int
+    meeting: Path
+
+
+@dataclass(frozen=True)
 class Context:
     """Settings of a run that a model receives beside the data."""
 
@@ -61,6 +70,7 @@ class Context:
     identity: str = ""  # what is trained, and on what: a checkpoint that states another one is not resumed from
     # Asked after every step, which also tells that training is alive: whether to save and raise `TrainingStoppedError`.
     should_stop: Callable[[], bool] = field(default=never, repr=False)
+    team: Team | None = None  # the processes that train together, for a model that `trains_together`
 
 
 @runtime_checkable
@@ -77,8 +87,8 @@ class Model(Protocol):
       the user before anything is trained.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
-    Optional methods have protocols of their own: `HasDomain`, `HasReferences`, `HasPretrained`, `HasAblation`. A model
-    need not name them as base classes: whoever has the method has the ability.
+    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,
+    `HasAblation`. A model need not name them as base classes: whoever has the method has the ability.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
@@ -93,6 +103,14 @@ class Model(Protocol):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read the model that `save` wrote, ready to predict; raises `InputError` where that cannot be done."""
+
+
+@runtime_checkable
+class HasDevice(Protocol):
+    """A fitted model that can predict on another device than the CPU, where `load` and `pretrained` leave it."""
+
+    def to(self, device: str) -> object:
+        """Move the model to a device, `cpu` or `cuda`, on which it then predicts."""
 
 
 @runtime_checkable

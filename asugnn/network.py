@@ -22,6 +22,7 @@ from torch.nn import functional
 from asugnn.fused_gated_conv import PairEdges, fused_gated_conv, gate_moments
 from asugnn.packed_batch import PackedLayout
 from asugnn.readout import Recurrent, Set2Set
+from asugnn.weighted_norm import BatchNorm
 
 Adjacency = Literal["asuam", "dam", "none"]
 Term = Literal["before", "after"]
@@ -113,7 +114,7 @@ class Network(nn.Module):
         x = self.atoms(batch["nodes"])  # (A, 64)
         for convolve, adjacency in zip(self.convolutions, self.adjacencies, strict=True):
             x = convolve(x, edges[adjacency], layout)  # (A, 64)
-        x = self.widen(x)  # (A, d)
+        x = self.widen(x).to(x.dtype)  # (A, d), whose sums are not rounded to half precision
         g = self.pattern(batch["pxrd"]) if self.xrd else None  # (B, T, d)
         for codec in self.codecs:
             x = codec(x, edges["asuam"], g, layout)  # (A, d)
@@ -165,7 +166,7 @@ class NodeEmbedding(nn.Module):
 class Convolution(nn.Module):
     """A gated sum over all atoms of the crystal, including the atom itself (Xie & Grossman 2018, equation 5)."""
 
-    def __init__(self, norm: type[nn.BatchNorm1d] = nn.BatchNorm1d) -> None:
+    def __init__(self, norm: type[nn.BatchNorm1d] = BatchNorm) -> None:
         super().__init__()
         self.pair = nn.Linear(2 * ATOM + EDGE, 2 * ATOM, bias=False)  # of [x_i, x_j, e_ij]
         self.pair_norm = norm(2 * ATOM)

@@ -24,42 +24,44 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from asugnn.device_inputs import device_of, join, repeat_rows, upload
 from asugnn.embedding import MAX_WEIGHT
 from asugnn.network import Convolution, Network, asuam_edges, gaussian_expansion
 from asugnn.packed_batch import PackedLayout
-from asugnn.weighted_norm import WeightedNorm
+from asugnn.weighted_norm import WeightedNorm, shares
 
 
-def pack_orbits(inputs: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, Any]:
+def pack_orbits(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Pack the results of `merge_orbits`, sorted by number of orbits and end to end, into a batch of the network.
 
-    Returns `nodes` (K, 106), `multiplicity` (K,), `pxrd` (B, 140), `distance` and `weight` (E,), the orbits at both
-    ends of an edge, `centre` and `other` (E,), `pair` (E,), from 0 to P - 1, the fields of a `PackedLayout`, and
-    `order` (B,).
+    The arrays of `inputs` may be tensors on a device: the batch then is there. Returns `nodes` (K, 106), `multiplicity`
+    (K,), `pxrd` (B, 140), `distance` and `weight` (E,), the orbits at both ends of an edge, `centre` and `other` (E,),
+    `pair` (E,), from 0 to P - 1, the fields of a `PackedLayout`, and `order` (B,).
     """
+    device = device_of(inputs)
     sizes = np.array([len(x["nodes"]) for x in inputs])
     order = np.argsort(sizes, kind="stable")
     sizes, ordered = sizes[order], [inputs[i] for i in order]
     numbers, crystals = np.unique(sizes, return_counts=True)
     edges = np.array([len(x["pair"]) for x in ordered])
-    pair = np.concatenate([x["pair"] for x in ordered]).astype(np.int64)
-    size, start = (np.repeat(v, edges) for v in (sizes, np.cumsum(sizes) - sizes))
+    firsts = (np.cumsum(sizes) - sizes, np.cumsum(sizes**2) - sizes**2)  # the first orbit and pair of each crystal
+    position, size, edge_count, *starts = upload(np.stack([np.argsort(order), sizes, edges, *firsts]), device)
+    of_edges = [repeat_rows(v, edge_count, int(edges.sum())) for v in (size, *starts)]
+    pair = join([x["pair"] for x in ordered]).long()
+    row = torch.div(pair, of_edges[0], rounding_mode="floor")
     batch: dict[str, Any] = {
         "groups": tuple(zip(crystals.tolist(), numbers.tolist(), strict=True)),
-        "order": np.argsort(order),
-        "crystal": np.repeat(np.arange(len(inputs)), sizes),
-        "pxrd": np.stack([x["pxrd"] for x in ordered]),
-        "centre": pair // size + start,
-        "other": pair % size + start,
-        "pair": pair + np.repeat(np.cumsum(sizes**2) - sizes**2, edges),
+        "order": position,
+        "crystal": repeat_rows(torch.arange(len(inputs), device=device), size, int(sizes.sum())),
+        "pxrd": join([x["pxrd"][None] for x in ordered]),
+        "centre": row + of_edges[1],
+        "other": pair - row * of_edges[0] + of_edges[1],
+        "pair": pair + of_edges[2],
     }
-    for name in ("nodes", "multiplicity", "distance", "weight"):
-        batch[name] = np.concatenate([x[name] for x in ordered])
-    return {name: v if name == "groups" else torch.from_numpy(v) for name, v in batch.items()}
+    return batch | {name: join([x[name] for x in ordered]) for name in ("nodes", "multiplicity", "distance", "weight")}
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class OrbitEdges:
         asuam = (1 / distance.clamp(min=1 / MAX_WEIGHT)).clamp(max=MAX_WEIGHT)
         values = {"asuam": asuam_edges(asuam, centre == other), "dam": gaussian_expansion(distance)}
         pairs = batch["weight"] * multiplicity[centre]  # (E,)
+        (share, count), (atom_share, atoms) = shares(pairs), shares(multiplicity)
         shared = cls(
             values=values["dam"],
             centre=centre,
@@ -103,10 +106,10 @@ class OrbitEdges:
             pair=batch["pair"],
             pairs=sum(b * n * n for b, n in batch["groups"]),
             weight=batch["weight"],
-            share=pairs / pairs.sum(),
-            count=pairs.sum(),
-            atom_share=multiplicity / multiplicity.sum(),
-            atoms=multiplicity.sum(),
+            share=share,
+            count=count,
+            atom_share=atom_share,
+            atoms=atoms,
         )
         return {name: replace(shared, values=of_edges) for name, of_edges in values.items()}
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+
+from asugnn.device_inputs import device_of, join, repeat_rows, upload
 
 
 class PairBlock(NamedTuple):
@@ -92,33 +93,56 @@ class PackedLayout:
                 place += b * n
 
 
-def pack_batch(inputs: Sequence[Mapping[str, NDArray[Any]]], exact: bool = True) -> dict[str, Any]:
+def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[str, Any]:
     """Pack embeddings, sorted by size and end to end, into the batch that `asugnn.network.Network` takes.
 
-    Returns `nodes` (A, 106), `asuam` and `dam` (P,), `same_orbit` (P,), `pxrd` (B, 140), the fields of a
-    `PackedLayout`, and `order` (B,), the position of each input among the sorted ones. Without `exact`, the number of
-    places is rounded up to a multiple of four, of eight above 32 and so on, so that there are few groups.
+    The arrays of `inputs` may be tensors on a device: the batch then is there. Returns `nodes` (A, 106), `asuam` and
+    `dam` (P,), `same_orbit` (P,), `pxrd` (B, 140), the fields of a `PackedLayout`, and `order` (B,), the position of
+    each input among the sorted ones. Without `exact`, the number of places is rounded up to a multiple of four, of
+    eight above 32 and so on, so that there are few groups: for crystals of mp-2018, 128 at once, 18 groups instead of
+    45, with 6 % more places and 15 % more pairs.
     """
+    device = device_of(inputs)
     sizes = np.array([len(x["nodes"]) for x in inputs])
     places = sizes if exact else np.array([_round_up(n) for n in sizes.tolist()])
     order = np.argsort(places, kind="stable")
     sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
     group_places, group_crystals = np.unique(places, return_counts=True)
-    batch: dict[str, Any] = {"groups": tuple(zip(group_crystals.tolist(), group_places.tolist(), strict=True))}
-    batch["order"] = torch.from_numpy(np.argsort(order))
-    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), sizes))
-    batch["nodes"] = torch.from_numpy(np.concatenate([x["nodes"] for x in ordered]))
-    batch["pxrd"] = torch.from_numpy(np.stack([x["pxrd"] for x in ordered]))
-    spare = places - sizes
-    pairs = {name: [x[name] for x in ordered] for name in ("asuam", "dam")}
-    pairs["same_orbit"] = [x["orbits"][:, None] == x["orbits"] for x in ordered]
-    for name, values in pairs.items():
-        parts = [np.pad(x, (0, k), constant_values=1) if k else x for x, k in zip(values, spare, strict=True)]
-        batch[name] = torch.from_numpy(np.concatenate([p.ravel() for p in parts]))
-    if spare.any():
-        first = np.cumsum(places) - places
-        batch["place"] = torch.from_numpy(np.concatenate([f + np.arange(n) for f, n in zip(first, sizes, strict=True)]))
-    return batch
+    groups = tuple(zip(group_crystals.tolist(), group_places.tolist(), strict=True))
+    position, size, width = upload(np.stack([np.argsort(order), sizes, places]), device)  # (B,) each
+    crystal = repeat_rows(torch.arange(len(inputs), device=device), size, int(sizes.sum()))
+    orbits = join([x["orbits"] for x in ordered])
+    batch: dict[str, Any] = {"groups": groups, "order": position, "crystal": crystal}
+    batch["nodes"] = join([x["nodes"] for x in ordered])
+    batch["pxrd"] = join([x["pxrd"][None] for x in ordered])
+    pairs = {name: join([x[name].reshape(-1) for x in ordered]) for name in ("asuam", "dam")}
+    if (places > sizes).any():
+        first = width.cumsum(0) - width  # (B,) the first place of each crystal
+        batch["place"] = _count_within(crystal, size) + first.index_select(0, crystal)
+        orbits = orbits.new_full((int(places.sum()),), -1).index_copy(0, batch["place"], orbits)
+        index = _pair_places(size, width, int((sizes**2).sum()))
+        pairs = {k: v.new_ones(int((places**2).sum())).index_copy(0, index, v) for k, v in pairs.items()}
+    of_groups = PackedLayout(groups, None, crystal).split_groups(orbits)  # (b, n) each
+    same_orbit = torch.cat([(o[:, :, None] == o[:, None]).flatten() for o in of_groups])
+    return batch | pairs | {"same_orbit": same_orbit}
+
+
+def _pair_places(size: Tensor, width: Tensor, pairs: int) -> Tensor:
+    """Return the position of each of the `pairs` pairs of atoms among all pairs of places.
+
+    Crystals have `size` (B,) atoms and `width` (B,) places.
+    """
+    crystal = repeat_rows(torch.arange(len(size), device=size.device), size.square(), pairs)
+    pair, n = _count_within(crystal, size.square()), size.index_select(0, crystal)
+    row = torch.div(pair, n, rounding_mode="floor")
+    first = width.square().cumsum(0) - width.square()
+    return first.index_select(0, crystal) + row * width.index_select(0, crystal) + pair - row * n
+
+
+def _count_within(crystal: Tensor, count: Tensor) -> Tensor:
+    """Number the rows of each crystal from 0: (m,), for the crystal of each row (m,), `count` (B,) rows for each."""
+    start = count.cumsum(0) - count
+    return torch.arange(len(crystal), device=crystal.device) - start.index_select(0, crystal)
 
 
 def _round_up(n: int) -> int:

@@ -157,6 +157,12 @@ def space_group_number(crystal: Crystal, symprec: float = SYMPREC) -> int:
     return int(dataset.number)
 
 
+def primitive_size(crystal: Crystal) -> int:
+    """Count the atoms of the primitive cell; those of the given cell where no symmetry can be found."""
+    found = _find_symmetry(crystal, 1.0)
+    return len(crystal.numbers if isinstance(found, InputError) else found.prim_std_cell.numbers)
+
+
 def _no_symmetry_error(crystal: Crystal, symprec: float = SYMPREC) -> InputError:
     return InputError(
         f"no symmetry was found for {crystal.formula} ({len(crystal)} atoms) at {symprec:g} angstrom: "

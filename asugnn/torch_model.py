@@ -52,6 +52,9 @@ class TorchModel:
     input_fields: ClassVar[tuple[str, ...]] = ()  # the fields on which the result of `inputs` depends
     input_version: ClassVar[int] = 1  # increase it when `inputs` changes, so that cached inputs are not reused
     clip: ClassVar[float | None] = None  # maximum norm of the gradient
+    trains_together: ClassVar[bool] = True  # several processes can train it: no crystal of a batch sees another one
+    batch_on_device: ClassVar[bool] = False  # whether `batch` also takes tensors on the run's device for arrays
+    _device = "cpu"  # of the run, else of the fitted network
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "patience"):
@@ -104,6 +107,7 @@ class TorchModel:
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         import torch
 
+        from asugnn.ranks import joined_team
         from asugnn.training import Batches
         from asugnn.training import train as train_network
 
@@ -120,22 +124,24 @@ class TorchModel:
             targets[1],
             self.batch,
             self.batch_size,
+            self.batch_on_device,
         )
         epochs = min(self.epochs, max(1, self.updates // batches.steps)) if self.updates else self.epochs
         self._network = self.network().to(context.device)
         optimiser = self.optimiser(self._network)
-        train_network(
-            self._network,
-            batches,
-            self._compute_loss,
-            optimiser,
-            self.schedule(optimiser, batches.steps * epochs),
-            context,
-            epochs=epochs,
-            patience=self.patience,
-            score=self._compute_score,
-            clip=self.clip,
-        )
+        with joined_team(context):
+            train_network(
+                self._network,
+                batches,
+                self._compute_loss,
+                optimiser,
+                self.schedule(optimiser, batches.steps * epochs),
+                context,
+                epochs=epochs,
+                patience=self.patience,
+                score=self._compute_score,
+                clip=self.clip,
+            )
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
         import torch
@@ -184,18 +190,20 @@ class TorchModel:
             return cls(**saved["settings"]).with_weights(weights, saved["kind"], saved["offset"], saved["scale"])
 
     def with_weights(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
-        """Give the model a network with these weights and return it, ready to predict; for `load` and `pretrained`.
+        """Give the model a network with these weights and return it, ready to predict on the CPU; see `to`.
 
         `weights` is the network's state_dict. Predictions are `scale` times the network's output plus `offset`, both in
         the unit of the target; for a `binary` kind, probabilities (offset 0, scale 1).
         """
-        import torch
-
         self._kind, self._offset, self._scale = kind, offset, scale
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._network = self.network()
         self._network.load_state_dict(weights)
-        self._network.to(self._device)
+        return self.to("cpu")
+
+    def to(self, device: str) -> Self:
+        """Move the fitted network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
+        self._device = device
+        self._network.to(device)
         return self
 
     @property
@@ -245,20 +253,25 @@ def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] | Mapp
 
     `nodes` names an array with one row per atom. Arrays named in `index` hold atom indices from 0, which are shifted to
     count over the whole batch; where `index` maps a name to another array's, they are indices of that array's rows.
-    Adds `crystal` (atoms,), the position of each atom's crystal in `inputs`, and `size`, the number of crystals.
-    Returns tensors by name.
+    The arrays of `inputs` may be tensors on a device: the batch then is there. Adds `crystal` (atoms,), the position of
+    each atom's crystal in `inputs`, and `size`, the number of crystals. Returns tensors by name.
     """
     import torch
 
+    from asugnn.device_inputs import device_of, join, repeat_rows, upload
+
+    device = device_of(inputs)
     indexed = index if isinstance(index, Mapping) else dict.fromkeys(index, nodes)
     counts = {name: np.array([len(x[name]) for x in inputs]) for name in {nodes, *indexed.values()}}
     batch: dict[str, Any] = {}
     for name in inputs[0]:
-        parts = [x[name] for x in inputs]
+        batch[name] = join([x[name] for x in inputs])
         if name in indexed:
             rows = counts[indexed[name]]
-            parts = [part + start for part, start in zip(parts, np.cumsum(rows) - rows, strict=True)]
-        batch[name] = torch.from_numpy(np.concatenate(parts))
-    batch["crystal"] = torch.from_numpy(np.repeat(np.arange(len(inputs)), counts[nodes]))
+            lengths = np.array([len(x[name]) for x in inputs])
+            start, length = upload(np.stack([np.cumsum(rows) - rows, lengths]), device)
+            batch[name] = batch[name].long() + repeat_rows(start, length, int(lengths.sum()))
+    crystals = torch.arange(len(inputs), device=device)
+    batch["crystal"] = repeat_rows(crystals, upload(counts[nodes], device), int(counts[nodes].sum()))
     batch["size"] = len(inputs)
     return batch

@@ -23,9 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from asugnn.atomic_write import write_text
+from asugnn.device_inputs import free_bytes, move_inputs, upload
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import Context
+from asugnn.ranks import agree, check_fit_for_ranks, join_rows, own_part, own_rank, sum_gradients
 from asugnn.training_state import TrainingState, random_state, set_random_state
+from asugnn.weighted_norm import count_ranks, each_alone, sum_over_ranks
 
 Batch = Any  # the input of a network: a dict of tensors, or an object with `.to(device)`
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -39,7 +42,8 @@ class Batches:
     """Inputs and targets of the training and the validation side, and how inputs are collated to a batch.
 
     `train` (n inputs) and `val` (m inputs) are lists of anything that `collate` takes; `y_train` (n,) and `y_val` (m,)
-    are in the unit of the network's output; `size` is the number of inputs in a batch.
+    are in the unit of the network's output; `size` is the number of inputs in a batch. With `on_device`, inputs are
+    dicts of arrays, for which `collate` also takes tensors on the device of the run.
     """
 
     train: Sequence[Any]
@@ -48,6 +52,7 @@ class Batches:
     y_val: Tensor
     collate: Callable[[Sequence[Any]], Batch]
     size: int
+    on_device: bool = False
 
     def shuffle_chunks(self, seed: int, epoch: int) -> list[Any]:
         """Draw the batches of one epoch, as arrays of indices into `train`; they depend on seed and epoch only."""
@@ -86,6 +91,9 @@ def train(
     training resumes from the one before it, or starts again. Where the memory of the device runs out, batches are
     worked on in parts, two, four and so on, whose gradients are added up; this too is logged as a warning.
 
+    Where several processes train together (`asugnn.ranks`), each works on a part of every batch; all stop at the same
+    step, rank 0 writes, and memory that runs out is an error. Dropout then is another one than that of one process.
+
     Returns the history: one dict per epoch with `epoch`, `train` (mean loss), `val` (score), `rate` (learning rate) and
     `seconds`. Raises `FloatingPointError` where the score was never a finite number, `TrainingStoppedError` after the
     step at which `context.should_stop()` is true, with a checkpoint saved.
@@ -96,18 +104,17 @@ def train(
     module.to(device)
     work = _Batchwise(module, batches, loss, score or loss, optimiser, context)
     checkpoint = context.folder / "checkpoint.pt" if context.folder else None
-    state = TrainingState(module, optimiser, schedule)
+    state = TrainingState(module, optimiser, schedule, device)
     identity = f"{context.identity} seed {context.seed}"
     if checkpoint:
-        state.resume(checkpoint, identity, device)
-    if state.parts > 1:
-        _warn_of_parts(state, batches.size)
+        state.resume(checkpoint, identity)
+    _warn_of_parts(state, batches.size)
     saved = time.monotonic()
 
     def save_or_stop() -> None:
         nonlocal saved
-        stop = context.should_stop()
-        if checkpoint and (stop or time.monotonic() - saved > CHECKPOINT_EVERY):
+        stop, late = agree(device, context.should_stop(), time.monotonic() - saved > CHECKPOINT_EVERY)
+        if checkpoint and (stop or late):
             state.save(checkpoint, identity)
             saved = time.monotonic()
         if stop:
@@ -116,11 +123,12 @@ def train(
     with context.progress("training", epochs) as bar:
         bar.advance(len(state.history))
         while len(state.history) < epochs and not state.is_stalled(patience):
-            total = state.start_epoch(context.seed, device)
+            total = state.start_epoch(context.seed)
             module.train()
             chunks = batches.shuffle_chunks(context.seed, len(state.history))
-            for chunk, batch in work.collate_ahead(chunks[state.step :], state):
-                value = _halve_until_it_fits(partial(work.train_batch, chunk, batch), state, len(chunk))
+            for chunk, ready in work.collate_ahead(chunks[state.step :], state):
+                value = _halve_until_it_fits(partial(work.train_batch, chunk, ready), state, len(chunk))
+                sum_gradients(module)
                 if clip:
                     nn.utils.clip_grad_norm_(module.parameters(), clip)
                 optimiser.step()
@@ -140,8 +148,8 @@ def train(
         raise FloatingPointError("the validation loss was never a finite number: lower the learning rate")
     module.load_state_dict(state.best_weights)
     module.eval()
-    if context.folder and checkpoint:
-        _write_history(context.folder / "history.csv", state.history)
+    if checkpoint:
+        _write_history(checkpoint.with_name("history.csv"), state.history)
         state.save(checkpoint, identity)  # so that a run killed after this point does not train again
     return state.history
 
@@ -161,70 +169,90 @@ class _Batchwise:
         self.module, self.batches, self.loss, self.score = module, batches, loss, score
         self.optimiser, self.context, self.device = optimiser, context, torch.device(context.device)
         self.y_train, self.y_val = batches.y_train.to(self.device), batches.y_val.to(self.device)
+        self.train: Sequence[Any] = batches.train
+        if batches.on_device and self.device.type != "cpu":
+            self.train = move_inputs(batches.train, self.device, free_bytes(self.device)) or batches.train
         self.val: dict[int, list[Batch]] = {}  # batches of the validation side, by the number of parts
+        check_fit_for_ranks(module, min(map(len, batches.shuffle_chunks(context.seed, 0))))
+        self.first = 0  # the first row of them, in this process
 
-    def collate_ahead(self, chunks: Sequence[Any], state: TrainingState) -> Iterator[tuple[Any, Batch | None]]:
+    def collate_ahead(
+        self, chunks: Sequence[Any], state: TrainingState
+    ) -> Iterator[tuple[Any, tuple[Batch, Tensor] | None]]:
         """Collate and move batches, each in a thread while the network works on the one before.
 
-        Yields the indices and the batch, or None where it is worked on in parts.
+        Yields the indices, and the batch with its targets, or None where it is worked on in parts.
         """
 
-        def prepare(chunk: Any) -> Batch | None:
+        def prepare(chunk: Any) -> tuple[Batch, Tensor] | None:
             return self._collate(chunk) if state.parts == 1 else None
 
         with ThreadPoolExecutor(max_workers=1) as thread:
             ahead = thread.submit(prepare, chunks[0])
             for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
-                batch = ahead.result()
+                ready = ahead.result()
                 if following is not None:
                     ahead = thread.submit(prepare, following)
-                yield chunk, batch
+                yield chunk, ready
 
-    def _collate(self, chunk: Any) -> Batch:
-        return move_batch(self.batches.collate([self.batches.train[i] for i in chunk]), self.device)
+    def _collate(self, chunk: Any) -> tuple[Batch, Tensor]:
+        """Collate the inputs of some indices on the device, with their targets: those of this process."""
+        own = own_part(chunk)
+        batch = move_batch(self.batches.collate([self.train[i] for i in own]), self.device)
+        return batch, self.y_train.index_select(0, upload(own, self.device))
 
-    def train_batch(self, chunk: Any, batch: Batch | None, parts: int) -> Tensor:
-        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices."""
+    def train_batch(self, chunk: Any, ready: tuple[Batch, Tensor] | None, parts: int) -> Tensor:
+        """Add up the gradients of a batch, or of its parts, and return its mean loss; `chunk` are the indices.
+
+        Gradients are those of the rows that this process works on; the loss is that of all.
+        """
         self.optimiser.zero_grad(set_to_none=True)
         mean = torch.zeros((), device=self.device)
         for part in np.array_split(chunk, parts):
-            inputs = self._collate(part) if batch is None or parts > 1 else batch
+            inputs, targets = self._collate(part) if ready is None or parts > 1 else ready
             with autocast(self.context):
                 output = self.module(inputs)
-            value = self.loss(output.float(), self.y_train[torch.from_numpy(part).to(self.device)])
-            if parts > 1:
-                value = value * (len(part) / len(chunk))
+            value = self.loss(output.float(), targets)
+            if len(targets) < len(chunk):
+                value = value * (len(targets) / len(chunk))
             value.backward()  # type: ignore[no-untyped-call]
             mean += value.detach()
-        return mean
+        return sum_over_ranks(mean)
 
     def validate(self, parts: int) -> float:
         """Score the validation side, in batches of twice the size, which no gradient makes larger."""
         if parts not in self.val:
             self.val.clear()
             size, inputs = max(1, 2 * self.batches.size // parts), self.batches.val
-            sides = [self.batches.collate(inputs[i : i + size]) for i in range(0, len(inputs), size)]
+            starts = own_part(range(0, len(inputs), size))
+            self.first = starts[0] if starts else 0
+            sides = [self.batches.collate(inputs[i : i + size]) for i in starts]
             self.val[parts] = [move_batch(side, self.device) for side in sides]
         with torch.inference_mode(), autocast(self.context):
-            return float(self.score(torch.cat([self.module(b).float() for b in self.val[parts]]), self.y_val))
+            with each_alone():
+                outputs = [self.module(b).float() for b in self.val[parts]]
+            return float(self.score(join_rows(outputs, self.first, self.y_val), self.y_val))
 
 
 def _halve_until_it_fits(work: Callable[[int], T], state: TrainingState, size: int) -> T:
     """Work on a batch of `size` in `state.parts` parts, in twice as many while the memory of the device runs out."""
-    before = random_state()
-    while True:
+    before = random_state(state.device)
+    while count_ranks() == 1:
         with suppress(torch.OutOfMemoryError):
             return work(state.parts)
         if state.parts >= size:
             return work(state.parts)  # which says by how much it does not fit
-        if torch.cuda.is_available():
+        if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        set_random_state(before)
+        set_random_state(before, state.device)
         state.parts *= 2
         _warn_of_parts(state, size)
+    return work(1)  # the other processes would wait for this one
 
 
 def _warn_of_parts(state: TrainingState, size: int) -> None:
+    if state.parts == 1:
+        return
     logger.warning(
         "device memory ran out: from epoch %d on, each batch of %d was worked on in %d parts and their gradients added "
         "up; batch statistics are those of a part",
@@ -240,13 +268,15 @@ def autocast(context: Context) -> torch.autocast:
 
 
 def move_batch(batch: Batch, device: torch.device) -> Batch:
-    """Move a batch to a device."""
+    """Move a batch to a device, without waiting for the copy where it has tensors by name."""
     if isinstance(batch, Mapping):
-        return {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in batch.items()}
+        return {k: upload(v, device) if isinstance(v, Tensor) else v for k, v in batch.items()}
     return batch.to(device)
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    if own_rank():
+        return
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()

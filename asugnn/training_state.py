@@ -19,7 +19,9 @@ from torch import Tensor, nn
 
 from asugnn.checkpoint import checkpoint_files, read_checkpoint, write_checkpoint
 from asugnn.errors import InputError
+from asugnn.ranks import gather_objects, own_rank, wait_for_ranks
 from asugnn.reading import reading
+from asugnn.weighted_norm import count_ranks
 
 SMOOTH = 5  # epochs over which the validation score is averaged: the best single epoch of few crystals is luck
 logger = logging.getLogger(__name__)
@@ -34,7 +36,10 @@ class TrainingState:
 
     SAVED = ("history", "best", "best_epoch", "best_weights", "step", "total", "spent", "parts")
 
-    def __init__(self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any) -> None:
+    def __init__(
+        self, module: nn.Module, optimiser: torch.optim.Optimizer, schedule: Any, device: torch.device
+    ) -> None:
+        self.device = device
         self.modules: dict[str, Any] = {"module": module, "optimiser": optimiser}
         if schedule:
             self.modules["schedule"] = schedule
@@ -50,14 +55,14 @@ class TrainingState:
         """Whether the last `patience` epochs brought no better score."""
         return len(self.history) - self.best_epoch >= patience
 
-    def start_epoch(self, seed: int, device: torch.device) -> Tensor:
+    def start_epoch(self, seed: int) -> Tensor:
         """Set random numbers and the clock for what is left of an epoch; returns the sum of losses so far."""
         self._clock = time.monotonic() - self.spent
         if self.step == 0 or self.total is None:
             torch.manual_seed(int(np.random.SeedSequence([seed, len(self.history)]).generate_state(1)[0]))
-            self.total = torch.zeros((), device=device)
+            self.total = torch.zeros((), device=self.device)
         elif self.random:
-            set_random_state(self.random)
+            set_random_state(self.random, self.device)
         self.random = []
         return self.total
 
@@ -72,27 +77,39 @@ class TrainingState:
             self.best_weights = {k: v.detach().clone() for k, v in self.modules["module"].state_dict().items()}
 
     def save(self, path: Path, identity: str) -> None:
-        """Write a checkpoint; the one that was there is kept as the one before it."""
+        """Write a checkpoint; the one that was there is kept as the one before it.
+
+        Where several processes train together, all call this, and rank 0 writes.
+        """
+        random = gather_objects(random_state(self.device))
+        if own_rank():
+            return
         if self.step:
             self.spent = time.monotonic() - self._clock
         content = {name: part.state_dict() for name, part in self.modules.items()}
         content |= {name: getattr(self, name) for name in self.SAVED}
-        content["random"] = random_state()
+        content["random"] = random[0]
+        if len(random) > 1:
+            content["random of ranks"] = random
         payload = io.BytesIO()
         torch.save(content, payload)
         write_checkpoint(path, payload.getvalue(), identity)
 
-    def resume(self, path: Path, identity: str, device: torch.device) -> None:
+    def resume(self, path: Path, identity: str) -> None:
         """Continue from the last checkpoint that fits; one that does not is removed, with a warning."""
         faults = []
+        if own_rank():
+            wait_for_ranks()
         for file in checkpoint_files(path):
             before = {name: copy.deepcopy(part.state_dict()) for name, part in self.modules.items()}
             try:
                 payload = read_checkpoint(file, identity)
                 with reading(file, "a checkpoint of this network"):
-                    content = torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+                    content = torch.load(io.BytesIO(payload), map_location=self.device, weights_only=True)
                     saved = {name: content[name] for name in self.SAVED}
-                    random = [state.cpu() for state in content["random"]]
+                    of_ranks = content.get("random of ranks", ())
+                    chosen = of_ranks[own_rank()] if len(of_ranks) == count_ranks() else content["random"]
+                    random = [state.cpu() for state in chosen]
                     for name, part in self.modules.items():
                         part.load_state_dict(content[name])
             except InputError as error:
@@ -102,21 +119,21 @@ class TrainingState:
                     part.load_state_dict(before[name])
                 continue
             vars(self).update(saved, random=random)
-            if faults:
-                logger.warning("%s: training resumed from the checkpoint before it", faults[0])
-            return
+            break
         if faults:
-            logger.warning("%s: training started again", faults[0])
+            how = "resumed from the checkpoint before it" if self.history or self.step else "started again"
+            logger.warning("%s: training %s", faults[0], how)
+        if not own_rank():  # the others read what it left
+            wait_for_ranks()
 
 
-def random_state() -> list[Tensor]:
-    """Return the states of PyTorch's random numbers: of the CPU and, where one is in use, of the GPU."""
-    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if on_gpu else [])]
+def random_state(device: torch.device) -> list[Tensor]:
+    """Return the states of PyTorch's random numbers: of the CPU and, where that is the device, of the GPU."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
-def set_random_state(states: list[Tensor]) -> None:
+def set_random_state(states: list[Tensor], device: torch.device) -> None:
     """Put states of `random_state` in force."""
     torch.set_rng_state(states[0])
-    if len(states) > 1 and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states[1])
+    if len(states) > 1 and device.type == "cuda":
+        torch.cuda.set_rng_state(states[1], device)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asugnn.weighted_norm import WeightedNorm
+from asugnn.weighted_norm import WeightedNorm, count_ranks, shares, sum_over_ranks
 
 CPU_VALUES = 1 << 18  # of a block: 1 MB
 GPU_VALUES = 1 << 28
@@ -44,8 +44,9 @@ class EdgeGraph:
     def from_multiplicity(cls, source: Tensor, target: Tensor, weight: Tensor, multiplicity: Tensor) -> EdgeGraph:
         """Make the graph whose nodes stand for `multiplicity` (n,) equivalent ones."""
         occurrences = weight * multiplicity.index_select(0, target)  # (m,)
-        nodes, edges = multiplicity.sum(), occurrences.sum()
-        return cls(source, target, weight, multiplicity / nodes, occurrences / edges.clamp(min=1), nodes, edges)
+        node_share, nodes = shares(multiplicity)
+        edges = sum_over_ranks(occurrences.sum())
+        return cls(source, target, weight, node_share, occurrences / edges.clamp(min=1), nodes, edges)
 
 
 def edge_gated_convolution(
@@ -99,6 +100,8 @@ class _GatedSums(torch.autograd.Function):
             gates.index_add_(0, target, gate)
             gated.index_add_(0, target, gate.mul_(value.index_select(0, source)))
         mean, variance = norm.running_mean, norm.running_var
+        if norm.training and not moments and count_ranks() > 1:  # other processes may have edges
+            moments.append((y.new_zeros(()), torch.zeros_like(mean), torch.zeros_like(mean)))
         if moments:
             mean, variance = (values.to(y.dtype) for values in _join_moments(moments))
             norm.track(mean, variance, graph.edges)
@@ -139,6 +142,7 @@ class _GatedSums(torch.autograd.Function):
                 sums[0] += inner.sum(0)
                 sums[1] += inner.mul_((m[block] - mean).mul_(spread)).sum(0)
             d_shift, d_scale = sums.to(y.dtype)
+            whole_shift, whole_scale = sum_over_ranks(sums).to(y.dtype)
         for block in blocks:
             source, target = graph.source[block], graph.target[block]
             part = m[block]
@@ -150,7 +154,7 @@ class _GatedSums(torch.autograd.Function):
             if d_new is not None:
                 d_m.addcmul_(d_inner[block], slope)
                 if ctx.training:  # through mean and variance
-                    common = (part - mean).mul_(spread * d_scale).add_(d_shift)
+                    common = (part - mean).mul_(spread * whole_scale).add_(whole_shift)
                     d_m.addcmul_(common.mul_(slope), graph.edge_share[block, None], value=-1)
             d_sender.index_add_(0, source, d_m)
             d_receiver.index_add_(0, target, d_m)
@@ -179,5 +183,6 @@ def _block_moments(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]
 def _join_moments(blocks: Sequence[tuple[Tensor, Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Compute mean and variance (F,) of all rows from the moments of blocks: no difference of large sums."""
     total, mean, square = (torch.stack(values).double() for values in zip(*blocks, strict=True))
-    overall = total @ mean / total.sum()
-    return overall, (square.sum(0) + total @ (mean - overall).square()) / total.sum()
+    count = sum_over_ranks(total.sum())
+    overall = sum_over_ranks(total @ mean) / count
+    return overall, sum_over_ranks(square.sum(0) + total @ (mean - overall).square()) / count

@@ -65,6 +65,7 @@ class ALIGNN(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
     input_version: ClassVar[int] = 2
+    batch_on_device: ClassVar[bool] = True
 
     def inputs(self, crystal: Crystal) -> Inputs:
         graph = self.graph(crystal)

@@ -80,6 +80,7 @@ class CGCNN(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
     input_version: ClassVar[int] = 3
+    batch_on_device: ClassVar[bool] = True
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "formation-energy-per-atom": _published(
             "formation-energy-per-atom",
@@ -196,7 +197,7 @@ def _network(model: CGCNN) -> nn.Module:
     from torch import Tensor, nn
     from torch.nn import functional
 
-    from asugnn.weighted_norm import WeightedNorm
+    from asugnn.weighted_norm import WeightedNorm, shares
 
     class Convolution(nn.Module):
         """Equation 5 of the paper, with the batch norms of its code."""
@@ -237,13 +238,9 @@ def _network(model: CGCNN) -> nn.Module:
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
             multiplicity = batch["multiplicity"]  # (k,)
             pairs = batch["weight"] * multiplicity.index_select(0, batch["centre"])  # (e,) how many each stands for
-            counts = {"pairs": pairs.sum(), "atoms": multiplicity.sum()}
-            batch = {
-                **batch,
-                **counts,
-                "pair_share": pairs / counts["pairs"],
-                "atom_share": multiplicity / counts["atoms"],
-            }
+            batch = dict(batch)
+            batch["pair_share"], batch["pairs"] = shares(pairs)
+            batch["atom_share"], batch["atoms"] = shares(multiplicity)
             x = self.embed(self.elements).index_select(0, batch["numbers"])  # (k, F)
             bond = torch.exp(-(((batch["distance"][:, None] - self.centres) / STEP) ** 2))  # (e, 41)
             for convolution in self.convolutions:

@@ -74,6 +74,7 @@ class M3GNet(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "threebody_cutoff", "bind")
     input_version: ClassVar[int] = 2
+    batch_on_device: ClassVar[bool] = True
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "M3GNet-MP-2018.6.1-Eform": published_by_matgl(
             "M3GNet-MP-2018.6.1-Eform",

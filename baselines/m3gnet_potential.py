@@ -123,6 +123,12 @@ class M3GNetPotential:
             model._elements = {int(z): energy for z, energy in content["elements"].items()}
         return model
 
+    def to(self, device: str) -> Self:
+        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
+        self._device = device
+        self._network.to(device)
+        return self
+
     @property
     def parameters(self) -> int:
         """Number of parameters of the network."""
@@ -132,17 +138,14 @@ class M3GNetPotential:
 
     def _with_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
         """Give the model a network with these weights; `about` holds its settings, as `model.json` stores them."""
-        import torch
-
         self._about = about
         self._elements: dict[int, float] = {}  # atomic number to eV/atom
         made = about["made"]
         self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
         network: nn.Module = import_matgl_models().M3GNet(**made)
         network.load_state_dict({**cutoff_constants(network), **weights})
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._network = network.to(self._device).eval()
-        return self
+        self._network = network.eval()
+        return self.to("cpu")
 
     def _energies(self, crystals: Sequence[Crystal]) -> Floats:
         """Compute the potential's total energies (n,) in eV/atom."""

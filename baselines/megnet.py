@@ -60,6 +60,7 @@ class MEGNet(TorchModel):
     )
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "bind")
     input_version: ClassVar[int] = 3
+    batch_on_device: ClassVar[bool] = True
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "MEGNet-MP-2018.6.1-Eform": published_by_matgl(
             "MEGNet-MP-2018.6.1-Eform",

@@ -9,7 +9,18 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from chaos_tools import BENCH, TOYS, Counts, SkippedError, bench, mounted, predictions, undisturbed, workplace
+from chaos_tools import (
+    BENCH,
+    TOYS,
+    Counts,
+    SkippedError,
+    bench,
+    forbid_flock,
+    mounted,
+    predictions,
+    undisturbed,
+    workplace,
+)
 
 GROUPS = Path("/sys/fs/cgroup/memory")
 
@@ -97,8 +108,7 @@ def without_flock(root: Path, count: int) -> Counts:
     del count
     whole, seconds = undisturbed(root)
     folder = workplace(root, "without-flock")
-    code = "import errno, fcntl\ndef missing(*_): raise OSError(errno.ENOSYS, 'no locks')\nfcntl.flock = missing\n"
-    (folder / "sitecustomize.py").write_text(code)
+    forbid_flock(folder)
     env = {**os.environ, "PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = subprocess.Popen([*BENCH, *TOYS], cwd=folder, env=env, start_new_session=True, **quiet)

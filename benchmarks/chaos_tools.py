@@ -43,6 +43,12 @@ def workplace(root: Path, name: str) -> Path:
     return folder
 
 
+def forbid_flock(folder: Path) -> None:
+    """Put a sitecustomize into a folder that is as a file system without flock."""
+    code = "import errno, fcntl\ndef missing(*_): raise OSError(errno.ENOSYS, 'no locks')\nfcntl.flock = missing\n"
+    (folder / "sitecustomize.py").write_text(code)
+
+
 def predictions(folder: Path) -> dict[str, bytes]:
     """The certified predictions: those beside a record."""
     files = [file.with_name("predictions.csv") for file in sorted((folder / "runs").rglob("run.json"))]

@@ -1,23 +1,29 @@
 """Measure speed as ratios: the time of another package for a piece of work, divided by the time here.
 
-    python benchmarks/speed.py            print, and store with the machine in benchmarks/results/
-    python benchmarks/speed.py ASUGNN     print the cases whose name begins with this
+    python benchmarks/speed.py                  print beside the last stored ratios, and store in results/speed.json
+    python benchmarks/speed.py ASUGNN --turns 1 only cases whose name contains this, each in one turn
+    python benchmarks/speed.py --threads 1      one thread: the only ratios that count where the machine is busy
+    python benchmarks/speed.py --long           also an epoch of each model on mp-2018, and `bench run --model all`
 
-Both sides do the same work on the same crystals, in turns; the ratio is the median over the turns. Compare ratios only:
-seconds depend on the machine and its load. ASUGNN's network is measured against `literal.py`, its features against the
-authors' package where that is installed: `pip install -e .[speed]`.
+Both sides do the same work on the same crystals, batch by batch in turns; the ratio is the median over the turns. With
+one thread it is processor time. Compare ratios only: seconds depend on the machine and its load, which is stored.
+ASUGNN's network is measured against `literal.py`, its features against the authors' package where that is installed:
+`pip install -e .[speed]`.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import json
+import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -32,92 +38,128 @@ from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from steps import Work, alignn_step, cgcnn_step, in_batches, matgl_step, training_step
+from steps import Steps, alignn_step, cgcnn_step, in_batches, matgl_step, paired_seconds, training_step
 from threadpoolctl import threadpool_limits
 
-from asugnn import Crystal
+import leaderboard
+from asugnn import Context, Crystal
 from asugnn.asugnn import ASUGNN
+from asugnn.cache import seconds_for_inputs
 from asugnn.packed_batch import pack_batch
 from asugnn.symmetry import conventional_cell
 from baselines.alignn import ALIGNN
+from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import MEGNet
 from leaderboard.data import Dataset, data_file, find_source, load_dataset
 from leaderboard.running import processor_name
 
-RESULTS = Path(__file__).parent / "results"
-TURNS = 7
+RESULTS = Path(__file__).parent / "results" / "speed.json"  # a list of what was measured, the oldest first
+PACKAGES = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "moyopy", "numpy")
 
 
-def main(only: str = "") -> None:
-    """Measure all cases, or those whose name begins with `only`; print a table; store a file of all."""
+def main(words: Sequence[str]) -> None:
+    """Measure the chosen cases, print them beside what they were, and store them."""
+    options = _parse_options(words)
     warnings.simplefilter("ignore", DeprecationWarning)
     data = _load_crystals()
+    load = os.getloadavg()[0]
+    cases = [case for case in _list_cases(data, options.crystals) if options.name in case.work]
     rows = [
-        _measure_case(case) for case in track([c for c in _list_cases(data) if c.work.startswith(only)], "measuring")
+        _measure_case(case, threads, min(case.turns, options.turns))
+        for case, threads in track([(c, t) for t in options.threads for c in cases], "measuring")
     ]
-    table = Table(box=box.SIMPLE_HEAD, title=f"crystals of {data.source.name}")
-    for column in ("work", "crystals", "threads", "here ms/crystal", "there ms/crystal", "ratio", "lowest-highest"):
-        table.add_column(column, justify="left" if column == "work" else "right")
-    for row in rows:
-        n = row["crystals"]
-        ours, theirs = (f"{1e3 * row[side] / n:.2f}" for side in ("seconds_here", "seconds_there"))
-        ratio, span = f"{row['ratio']:.1f}", f"{row['lowest']:.1f}-{row['highest']:.1f}"
-        table.add_row(row["work"], str(n), str(row["threads"]), ours, theirs, ratio, span)
-    Console(width=100).print(table)
-    packages = ("torch", "matgl", "alignn", "torch-geometric", "pymatgen", "moyopy", "numpy")
-    report = {
+    if options.long:
+        rows += [row for row in _long_rows() if options.name in row["work"]]
+    stored = json.loads(RESULTS.read_text(encoding="utf-8"))
+    print_rows(rows, stored, f"crystals of {data.source.name}; {load:.1f} processes on {os.cpu_count()} cores")
+    measured = {
         "machine": processor_name(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "data": data.source.name,
         "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],  # processes that ran or waited, before and after
         "ratios": rows,
     }
-    if only:
-        return
-    RESULTS.mkdir(exist_ok=True)
-    file = RESULTS / f"{report['machine'].replace(' ', '-').replace('/', '-')}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"stored in {file}")
+    if options.store:
+        RESULTS.write_text(json.dumps([*stored, measured], indent=1) + "\n", encoding="utf-8")
+        print(f"stored in {RESULTS}")
+
+
+def _parse_options(words: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure speed as ratios.")
+    parser.add_argument("name", nargs="?", default="", help="part of the names of the cases")
+    parser.add_argument("--threads", type=lambda text: [int(t) for t in text.split(",")], default=[1, 2])
+    parser.add_argument("--turns", type=int, default=3, help="at most")
+    parser.add_argument("--crystals", type=int, default=200, help="drawn at random; a quarter as many of low symmetry")
+    parser.add_argument("--long", action="store_true", help="also what takes an hour")
+    parser.add_argument("--no-store", dest="store", action="store_false")
+    return parser.parse_args(words)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], stored: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print one table of all rows, each beside the last stored one of the same work and threads."""
+    before = {(row["work"], row["threads"]): (row, run["date"]) for run in stored for row in run["ratios"]}
+    table = Table(box=box.SIMPLE_HEAD, title=title)
+    for column in ("work", "crystals", "threads", "ms here", "ratio", "lowest-highest", "was", "on"):
+        table.add_column(column, justify="left" if column == "work" else "right")
+    for row in rows:
+        was, date = before.get((row["work"], row["threads"]), ({}, "-"))
+        span = f"{row['lowest']:.1f}-{row['highest']:.1f}" if row["ratio"] else "-"
+        each = f"{1e3 * row['seconds_here'] / row['crystals']:.2f}"
+        ratio, earlier = (f"{r['ratio']:.1f}" if r.get("ratio") else "-" for r in (row, was))
+        table.add_row(row["work"], str(row["crystals"]), str(row["threads"]), each, ratio, span, earlier, date)
+    Console(width=118).print(table)
+    print("ms here: for each crystal; was: the ratio that was stored last", file=sys.stderr)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A piece of work; `make` prepares it as it is done here and as the other package does it."""
+    """A piece of work; `make` prepares its batches as they are done here and as the other package does them."""
 
     work: str
     crystals: Sequence[Crystal]
-    make: Callable[[Sequence[Crystal]], tuple[Work, Work]]
-    threads: int = 1
-    turns: int = 7
+    make: Callable[[Sequence[Crystal]], Sequence[Steps]]
+    turns: int = 3
 
 
-def _measure_case(case: Case) -> dict[str, Any]:
-    with threadpool_limits(case.threads):  # of numpy too
-        return _time_case(case)
-
-
-def _time_case(case: Case) -> dict[str, Any]:
-    torch.set_num_threads(case.threads)
-    ours, theirs = case.make(case.crystals)
-    for _ in range(min(3, case.turns)):
-        ours()  # first calls compile and fill caches
-    theirs()
-    # With one thread, processor time, so that other processes do not count.
-    clock = time.process_time if case.threads == 1 else time.perf_counter
-    seconds = np.array([[_seconds(ours, clock), _seconds(theirs, clock)] for _ in range(case.turns)])
+def _measure_case(case: Case, threads: int, turns: int) -> dict[str, Any]:
+    with threadpool_limits(threads):  # of numpy too
+        torch.set_num_threads(threads)
+        steps = case.make(case.crystals)
+        paired_seconds(steps, time.perf_counter)  # first calls compile and fill caches
+        # With one thread, processor time, so that other processes do not count.
+        clock = time.process_time if threads == 1 else time.perf_counter
+        seconds = np.array([paired_seconds(steps, clock) for _ in range(turns)])
     ratios = seconds[:, 1] / seconds[:, 0]
     here, there = np.median(seconds, axis=0)
-    return {"work": case.work, "crystals": len(case.crystals), "threads": case.threads,
+    return {"work": case.work, "crystals": len(case.crystals), "threads": threads,
             "seconds_here": float(here), "seconds_there": float(there), "ratio": float(np.median(ratios)),
             "lowest": float(ratios.min()), "highest": float(ratios.max())}  # fmt: skip
 
 
-def _seconds(work: Work, clock: Callable[[], float]) -> float:
-    started = clock()
-    work()
-    return clock() - started
+def _long_rows() -> Iterator[dict[str, Any]]:
+    """Time an epoch of each model on mp-2018, without its inputs, and all models on a task: seconds, no ratios."""
+    train, val, _ = leaderboard.task("mp-2018/formation-energy").split()
+    torch.set_num_threads(2)
+    for model in (CGCNN, MEGNet, M3GNet, ALIGNN, ASUGNN):
+        started, inputs = time.perf_counter(), seconds_for_inputs()
+        model(**{**model.presets["hours"], "epochs": 1}).fit(train, val, Context())
+        seconds = time.perf_counter() - started - (seconds_for_inputs() - inputs)
+        yield _seconds_row(f"{model.__name__}: an epoch of mp-2018, preset hours", len(train), seconds)
+    with tempfile.TemporaryDirectory() as out:
+        task = "open-dft/bulk-modulus"
+        words = ["run", "--task", task, "--model", "all", "--out", out]
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "leaderboard.cli", *words], check=True, stdout=subprocess.DEVNULL)
+        trained = len(leaderboard.task(task).split().train)
+        yield _seconds_row(f"bench run --task {task} --model all", trained, time.perf_counter() - started)
+
+
+def _seconds_row(work: str, crystals: int, seconds: float) -> dict[str, Any]:
+    return {"work": work, "crystals": crystals, "threads": 2, "seconds_here": seconds, "ratio": None}
 
 
 def least_symmetric(crystals: Sequence[Crystal], count: int) -> list[Crystal]:
@@ -138,38 +180,36 @@ def _load_crystals() -> Dataset:
     return load_dataset(source if data_file(source) else find_source("open-dft"))
 
 
-def _list_cases(data: Dataset) -> Iterator[Case]:
+def _list_cases(data: Dataset, count: int) -> Iterator[Case]:
     sizes = data.table["atomic_numbers"].list.len().to_numpy()
     rng = np.random.default_rng(0)
 
     def sample(n: int, most: int) -> list[Crystal]:
         return data.crystals(np.array(data.ids)[rng.choice(np.flatnonzero(sizes <= most), n, replace=False)])
 
-    yield Case("graphs of ALIGNN", sample(64, 40), _alignn_graphs)
-    random = sample(200, 1000)
-    lowest = least_symmetric(sample(3000, 1000), 50)
+    yield Case("graphs of ALIGNN", sample(64, 40), in_batches(_alignn_graphs, 16))
+    random = sample(count, 1000)
+    lowest = least_symmetric(sample(3000, 1000), count // 4)
     for name, make, size in (
         ("MEGNet", partial(matgl_step, MEGNet()), 100),
         ("M3GNet", partial(matgl_step, M3GNet()), 50),
         ("ALIGNN", alignn_step, 10),
         ("CGCNN, against every atom", cgcnn_step, 100),
     ):
-        yield Case(f"training step of {name}", random, in_batches(make, size), turns=3)
-        yield Case(f"training step of {name}: the 50 of lowest symmetry", lowest, in_batches(make, size), turns=3)
+        yield Case(f"training step of {name}", random, in_batches(make, size))
+        yield Case(f"training step of {name}: lowest symmetry", lowest, in_batches(make, size))
     any_size = [c for c in sample(240, 220) if len(conventional_cell(c).crystal) <= PADDED_ATOMS][:200]
     # As many as fit into memory when padded: 16 of the 200, evenly spaced in the order of size.
     by_size = sorted(any_size, key=lambda c: len(conventional_cell(c).crystal))
     sixteen = [by_size[int((i + 0.5) * len(by_size) / 16)] for i in range(16)]
-    for threads in (1, 2):
-        yield Case("ASUGNN: training step, against the literal one", sixteen, _asugnn_step, threads, 3)
+    yield Case("ASUGNN: training step, against the literal one", sixteen, in_batches(_asugnn_step, 16))
     if find_spec("ASUkit"):
-        yield Case("ASUGNN: embedding, against ASUkit", any_size[:100], _asukit, turns=3)
+        yield Case("ASUGNN: embedding, against ASUkit", any_size[:100], in_batches(_asukit, 20))
     else:
         print("not measured: ASUGNN's embedding against ASUkit (pip install -e .[speed])", file=sys.stderr)
-    print("not measured: anything on a GPU" if not torch.cuda.is_available() else "", file=sys.stderr)
 
 
-def _alignn_graphs(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
+def _alignn_graphs(crystals: Sequence[Crystal]) -> Steps:
     """Twelve nearest neighbours within 8 angstrom, each bond in both directions."""
     from alignn.graphs import build_undirected_edgedata, nearest_neighbor_edges
     from jarvis.core.atoms import Atoms
@@ -192,7 +232,7 @@ def _jarvis_atoms(kind: Any, crystal: Crystal) -> Any:
     return kind(lattice_mat=crystal.lattice, coords=crystal.frac_coords, elements=symbols, cartesian=False)
 
 
-def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
+def _asugnn_step(crystals: Sequence[Crystal]) -> Steps:
     """The published network in float32, on conventional cells of up to 220 atoms; there all are padded to 220."""
     model = ASUGNN()
     inputs = [model.inputs(c) for c in crystals]
@@ -201,7 +241,7 @@ def _asugnn_step(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
     )
 
 
-def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
+def _asukit(crystals: Sequence[Crystal]) -> Steps:
     """The authors' featuriser, which reads crystals from an ASE database."""
     from ase import Atoms
     from ase.db import connect
@@ -221,4 +261,4 @@ def _asukit(crystals: Sequence[Crystal]) -> tuple[Work, Work]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(sys.argv[1:])

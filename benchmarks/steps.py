@@ -32,14 +32,21 @@ def training_step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
     return work
 
 
-def in_batches(make: Callable[[Sequence[Crystal]], Steps], size: int) -> Callable[[Sequence[Crystal]], Steps]:
-    """Return a `make` whose works do one step for each batch of `size` crystals."""
+def in_batches(make: Callable[[Sequence[Crystal]], Steps], size: int) -> Callable[[Sequence[Crystal]], list[Steps]]:
+    """Return a function that makes one pair of steps for each batch of `size` crystals."""
+    return lambda crystals: [make(crystals[i : i + size]) for i in range(0, len(crystals), size)]
 
-    def make_all(crystals: Sequence[Crystal]) -> Steps:
-        steps = [make(crystals[i : i + size]) for i in range(0, len(crystals), size)]
-        return (lambda: [ours() for ours, _ in steps]), (lambda: [theirs() for _, theirs in steps])
 
-    return make_all
+def paired_seconds(steps: Sequence[Steps], clock: Callable[[], float]) -> tuple[float, float]:
+    """Time all pairs, here and by the package in turns, so that what else the machine does slows both alike."""
+    here = there = 0.0
+    for ours, theirs in steps:
+        started = clock()
+        ours()
+        middle = clock()
+        theirs()
+        here, there = here + middle - started, there + clock() - middle
+    return here, there
 
 
 def alignn_step(crystals: Sequence[Crystal]) -> Steps:

@@ -73,9 +73,11 @@ def table() -> str:
     """Write the table of gains in Markdown."""
     result = json.loads(RESULT.read_text(encoding="utf-8"))
     lines = [
-        f"Members of a class on {result['counted']:,} crystals of {result['data']}, and the time of the package's "
-        f"training step divided by ours, on {result['timed']} crystals of each system (one thread, "
-        f"{result['machine']}; CGCNN against itself on every atom); `python benchmarks/merging.py` measures both.",
+        f"First members of a class, on {result['counted']:,} crystals of {result['data']}: the number in all crystals "
+        "of a row divided by the number of their classes. Then how many times faster a training step is: the "
+        f"package's time for all of {result['timed']} crystals of the system divided by ours, the median of three "
+        f"turns (one thread, {result['machine']}; CGCNN against itself on every atom). `python benchmarks/merging.py` "
+        "measures both.",
         "",
         "| crystal system | crystals | atoms | bonds | angles | " + " | ".join(MODELS) + " |",
         "|---|" + "---:|" * (4 + len(MODELS)),

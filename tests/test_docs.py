@@ -13,6 +13,8 @@ import typer
 import write_baselines
 import write_boards
 import write_reliability
+import write_results
+import write_speed
 from read_imports import list_modules, list_rooms
 from test_house import MAY_IMPORT
 
@@ -29,8 +31,23 @@ def test_baselines_is_the_page_of_the_stored_runs(data: Path):
     assert write_baselines.page() == (DOCS / "baselines.md").read_text(encoding="utf-8")
 
 
+def test_results_is_the_page_of_the_stored_runs(data: Path):
+    assert write_results.page() == (DOCS / "results.md").read_text(encoding="utf-8")
+
+
+def test_trials_is_the_page_of_the_log():
+    assert write_results.trials_page() == (DOCS / "trials.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_the_asymmetric_unit_has_the_stored_gains():
     assert draw_merging.page() == (DOCS / "asymmetric-unit.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", write_speed.PAGES)
+def test_speed_is_that_of_the_stored_runs(name: str):
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert "| training step of" in text or "| ASUGNN: training step" in text
+    assert write_speed.page(name) == text
 
 
 @pytest.mark.slow

@@ -145,6 +145,8 @@ def test_missing_predictions_and_what_is_no_probability_are_refused():
     with pytest.raises(InputError, match="a list, not a mapping from id to value"):
         GAP.score([1.0])  # type: ignore[arg-type]
     assert GAP.score({name: np.float64(x) for name, x in FOREST.items()}) == GAP.score(FOREST)
+    other = {name: np.longdouble(x) for name, x in reversed(FOREST.items())}  # not floats of Python: one by one
+    assert GAP.score(other) == GAP.score(FOREST)
 
 
 def test_other_faults_are_sentences():

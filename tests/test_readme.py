@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from asugnn.errors import InputError
 from leaderboard.board.verify import verify_runs
@@ -83,6 +84,17 @@ def test_every_command_of_a_page_can_be_typed(page: Path):
         except USAGE_ERROR as error:
             named = inline and type(error).__name__ == "MissingParameter"  # a sentence about `bench score`
             assert named, f"{command}: {error.format_message()}"
+
+
+def test_the_file_for_a_cloud_has_a_command_that_can_be_typed():
+    page = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert found
+    task = yaml.safe_load(found[1])
+    ((command, _),) = commands_in(task["run"])
+    parse_command(command)
+    assert command.split()[-1] in task["file_mounts"], "the runs are in the bucket"
+    assert (ROOT / task["setup"]).is_file()
 
 
 def test_the_table_of_the_readme_is_whole_commands():

@@ -20,6 +20,7 @@ from leaderboard._util.periodic_table import group_and_row
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
+    environment,
     has_ended,
     hold_standard_streams,
     parallel_map,
@@ -52,6 +53,7 @@ __all__ = [
     "end_descendants",
     "end_on_stop_signals",
     "end_with_parent",
+    "environment",
     "figure_words",
     "group_and_row",
     "has_ended",

@@ -13,8 +13,8 @@ from types import FrameType
 from typing import Any
 
 # How long, in seconds, runs may take to finish their step and save: a person who typed Ctrl-C waits, a batch system
-# gives about half a minute.
-STOP_SIGNALS = {signal.SIGINT: 1.5, signal.SIGTERM: 20.0, signal.SIGHUP: 20.0}
+# gives about half a minute, and the signal that comes before a time limit is sent earlier.
+STOP_SIGNALS = {signal.SIGINT: 1.5, signal.SIGTERM: 20.0, signal.SIGHUP: 20.0, signal.SIGUSR2: 60.0}
 MOST = 3  # signals: what comes then has no step to finish and nothing to save
 _received: list[signal.Signals] = []
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -172,3 +172,19 @@ def start_worker() -> int:
 
     threading.Thread(target=end_after_it, daemon=True).start()
     return parent.pid
+
+
+@contextmanager
+def environment(**values: object) -> Iterator[None]:
+    """Set variables for processes that are started in this block; those that are None stay as they are."""
+    chosen = {name: str(value) for name, value in values.items() if value is not None}
+    given = {name: os.environ.get(name) for name in chosen}
+    os.environ.update(chosen)
+    try:
+        yield
+    finally:
+        for name, value in given.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

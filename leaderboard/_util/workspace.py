@@ -38,6 +38,8 @@ class Workspace:
         `cpu` or `cuda`.
     precision
         Matrix-multiplication precision during training.
+    ranks
+        How many processes train one model together.
     should_stop
         Whether training is to save its state and end, asked after every step.
     """
@@ -47,6 +49,7 @@ class Workspace:
     title: str = ""
     device: str = "cpu"
     precision: Precision = "float32"
+    ranks: int = 1
     should_stop: Callable[[], bool] = never
 
     @property

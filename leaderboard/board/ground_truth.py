@@ -92,7 +92,7 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     ids = fold_sides(split, data, task.target, fold).test
     if not ids:
         raise InputError(f"{task.name} has nothing to score: fold {fold} has no test crystal")
-    y = data.labels(task.target)[[data.rows[i] for i in ids]]
+    y = data.labels(task.target)[list(map(data.rows.__getitem__, ids))]
     # The structures of a zero-shot task were drawn independently, from few systems that stay as they are; elsewhere
     # formulas were drawn, and the rows of one stay together.
     groups = ids if task.target.model_of else data.groups(ids)

@@ -38,6 +38,7 @@ class CheckedRun:
     title: str
     faults: tuple[str, ...]
     notes: tuple[str, ...] = ()  # what could not be checked, and why that is no fault
+    without_model: bool = False  # whether files of its model are not kept, as in the package
 
 
 def verify_runs(root: Path) -> Iterator[CheckedRun]:
@@ -68,11 +69,12 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
     file, record = stored.folder / "run.json", stored.record
     faults: list[str] = []
     notes: list[str] = []
+    without_model = False
     digests: Mapping[str, str] = {}
     try:
         digests = file_digests(stored.folder)
         if record.format >= 2:
-            _check_files(stored, digests, faults, notes)
+            without_model = _check_files(stored, digests, faults)
         else:
             notes.append("made before run.json held digests: only its predictions can be checked")
     except InputError as error:
@@ -89,11 +91,15 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
         _check_scores(stored, entry, load_truth, faults, notes)
     except InputError as error:
         (notes if data_file(stored.run.task.source) is None else faults).append(str(error))
-    return CheckedRun(stored.run.title, tuple(dict.fromkeys(faults)), tuple(notes))
+    return CheckedRun(stored.run.title, tuple(dict.fromkeys(faults)), tuple(notes), without_model)
 
 
-def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str], notes: list[str]) -> None:
-    """Compare the files of a run, run.json among them, with the digests that it states."""
+def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str]) -> bool:
+    """Compare the files of a run, run.json among them, with the digests that it states.
+
+    Returns whether files of its model are missing, which is no fault: predictions are scored without it.
+    """
+    without_model = False
     folder, stated = stored.folder, stored.record.files
     with reading(folder / "run.json", "the record of a run"):
         text = (folder / "run.json").read_text(encoding="utf-8")
@@ -101,9 +107,10 @@ def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str
         faults.append(f"{folder / 'run.json'} was changed: it is not what was written")
     for name, fault in compare_digests(folder, digests, stated):
         if name not in digests and name.startswith("model/"):
-            notes.append(f"{name} is not kept")
+            without_model = True
         else:
             faults.append(fault)
+    return without_model
 
 
 def _check_scores(

@@ -9,7 +9,15 @@ from typing import Annotated
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import Crystals, Preset, parse_list, print_words, progress_bars
+from leaderboard.cli.options import (
+    Crystals,
+    Device,
+    PredictionFormat,
+    Preset,
+    parse_list,
+    print_words,
+    progress_bars,
+)
 
 
 def models() -> None:
@@ -52,6 +60,9 @@ def check(
 
 def predict(
     files: Crystals,
+    target: Annotated[
+        str, typer.Option("--target", help="Of the models that come with the package: targets, or all.")
+    ] = "all",
     run: Annotated[
         Path | None,
         typer.Option("--run", help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.",
@@ -64,26 +75,43 @@ def predict(
         str,
         typer.Option("--model", help="FILE.py:CLASS of a run by a model in a file; model of a folder of weights."),
     ] = "all",
+    form: Annotated[
+        PredictionFormat, typer.Option("--format", help="auto: a table on a terminal, CSV elsewhere.")
+    ] = "auto",
+    device: Device = "auto",
 ) -> None:  # fmt: skip
-    """Predict the crystals in files, by a stored run or published weights.
+    """Predict the crystals in files.
 
-    The predictions are printed as CSV with the header id,<target>. What cannot be read
-    or is unsupported is skipped and named, and the exit status is 1.
+    By the models that come with the package, with intervals that hold nine values in ten;
+    or by a stored run or published weights, as CSV with the header id,<target>. What cannot
+    be read or is unsupported is skipped and named, and the exit status is 1.
 
     Example:
 
-    bench predict *.cif --pretrained M3GNet-MP-2018.6.1-Eform
+    bench predict *.cif
     """
+    from leaderboard._util import use_workspace
     from leaderboard.records import predictions_text
-    from leaderboard.running import load_predictor, predict_files
+    from leaderboard.running import choose_device, load_predictor, predict_files, read_crystal_files
 
-    if (run is None) == (not weights):
-        raise typer.BadParameter(
-            "choose a model: --run FOLDER of a stored run, or --pretrained NAME of published weights"
-        )
-    target, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
+    if run is not None and weights:
+        raise typer.BadParameter("choose one: --run FOLDER of a stored run, or --pretrained NAME of published weights")
+    if run is None and not weights:
+        from leaderboard.reports import render_predictions
+        from leaderboard.shipped import predict_shipped
+
+        crystals, skipped = read_crystal_files(files)
+        with use_workspace(device=choose_device(device)):
+            found, refused = predict_shipped(crystals, [] if target == "all" else parse_list(target))
+        typer.echo(render_predictions(found, form))
+        _tell_skipped([*skipped, *(f"{name}: {why}" for name, why in refused.items())], len(crystals) - len(refused))
+        return
+    if form not in ("auto", "csv") or target != "all":
+        raise typer.BadParameter("--target and --format belong to the models that come with the package")
+    with use_workspace(device=choose_device(device)):
+        name, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
     values, skipped = predict_files(fitted, files)
-    typer.echo(predictions_text(list(values), target, list(values.values())), nl=False)
+    typer.echo(predictions_text(list(values), name, list(values.values())), nl=False)
     _tell_skipped(skipped, len(values))
 
 

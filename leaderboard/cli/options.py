@@ -55,11 +55,15 @@ Columns = Annotated[
 Preset = Annotated[
     str, typer.Option("--preset", help="Named set of hyper-parameters; presets are never ranked together.")
 ]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device of networks; auto: a GPU if there is one.")
+]
 Crystals = Annotated[
     list[Path],
     typer.Argument(help="Crystals: CIF, POSCAR, extended XYZ, ASE database, JSON.", show_default=False),
 ]
 TableFormat = Literal["table", "markdown", "csv", "json"]
+PredictionFormat = Literal["auto", "table", "csv", "json"]
 
 
 @contextmanager

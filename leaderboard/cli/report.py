@@ -201,11 +201,12 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
     from leaderboard.board import verify_runs
     from leaderboard.records import default_runs_folder
 
-    counts, wrong = 0, 0
+    counts, wrong, without_model = 0, 0, 0
     root = stored_runs(runs) or default_runs_folder()
     for checked in verify_runs(root):
         counts += 1
         wrong += bool(checked.faults)
+        without_model += checked.without_model
         for fault in checked.faults:
             print_words(f"FAULT {fault}")
         print_notes([f"{checked.title}: {note}" for note in checked.notes])
@@ -213,4 +214,6 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
         raise InputError(f"{wrong} of {counts} do not match their files: see above")
     if not counts:
         raise InputError(f"there are no runs in '{root}': `bench run` makes some, or name another folder with --runs")
+    if without_model:
+        print_notes([f"{without_model} of them are stored without their models, which scores do not need"])
     typer.echo(f"{counts} runs and logs match their files: every row can be recomputed")

@@ -12,6 +12,7 @@ from asugnn.errors import InputError
 from leaderboard.cli.options import (
     ABLATION,
     DataDir,
+    Device,
     Preset,
     TaskNames,
     parse_jobs,
@@ -22,10 +23,11 @@ from leaderboard.cli.options import (
     progress_bars,
 )
 from leaderboard.cli.report import print_board
-from leaderboard.cli.run_display import LONG, LiveLine, plan_sentence, plan_table, unfinished
+from leaderboard.cli.run_cluster import run_on_cluster
+from leaderboard.cli.run_display import LONG, LiveLine, RunsText, plan_sentence, plan_table, run_reporter, unfinished
 
 if TYPE_CHECKING:
-    from leaderboard.records import Run
+    from leaderboard.data import Task
     from leaderboard.running import Estimate, Job, Outcome
 
 
@@ -58,7 +60,7 @@ def run(
             show_default=False,
         ),
     ] = "",
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Device for training.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option("--precision", help="Matrix-multiplication precision during training."),
@@ -70,9 +72,24 @@ def run(
         str,
         typer.Option("--jobs", help="Runs at a time, which share the cores; auto: as many as fit, of one thread each."),
     ] = "auto",
+    ranks: Annotated[
+        int,
+        typer.Option("--ranks", min=1, help="Processes that train one model together, each on a graphics card."),
+    ] = 1,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds without progress after which a run fails; 0: no limit.")
     ] = 3600.0,
+    on: Annotated[
+        Literal["local", "slurm", "local-cluster"],
+        typer.Option("--on", help="Where runs are trained: here, or by jobs of Slurm, or of this machine."),
+    ] = "local",
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slurm", help="What a job asks for, KEY=VALUE,KEY=VALUE: docs/cluster.md lists the keys.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs, with time and memory; run none.")] = False,
     allow_leaks: Annotated[
         bool, typer.Option("--allow-leaks", help="Allow test structures that also occur in training.")
@@ -91,27 +108,23 @@ def run(
     from leaderboard._util import current_workspace, use_workspace
     from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
+        NodeSettings,
         choose_device,
-        choose_processes,
         chosen_models,
         estimate_jobs,
+        parse_cluster_words,
         parse_overrides,
         plan_pretrained,
         plan_runs,
-        total_seconds,
     )
 
     if weights and (set_ or suite == ABLATION):
         word = "--set" if set_ else ABLATION
         raise typer.BadParameter(f"{word} changes training, and --pretrained does not train: leave one of them out")
-    tasks = parse_tasks(suite, task)
-    if compositions := [t.name for t in tasks if t.source.compositions]:
-        tasks = [t for t in tasks if not t.source.compositions]
-        print_words(
-            f"skipped: {', '.join(compositions)}: compositions without crystals, which are only scored", err=True
-        )
-        if not tasks:
-            raise InputError("no task is left that has crystals to train on: score predictions with `bench score`")
+    if slurm and on == "local":
+        raise typer.BadParameter("--slurm is for jobs of a cluster: add --on slurm, or --on local-cluster")
+    words = parse_cluster_words(slurm or [], on != "slurm", ranks)
+    tasks = _trainable(parse_tasks(suite, task))
     if model == "all" and suite == ABLATION:
         model = "asugnn"
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))
@@ -120,21 +133,26 @@ def run(
     jobs_wanted = parse_jobs(jobs)
     folds = None if fold == "all" else parse_numbers("--fold", fold) if fold else []
     seeds, overrides = parse_numbers("--seed", seed), parse_overrides(set_ or [], models)
-    with progress_bars("split"), use_workspace(device=choose_device(device), precision=precision):
+    with (
+        progress_bars("split"),
+        use_workspace(device=choose_device(device) if on == "local" else "cpu", precision=precision, ranks=ranks),
+    ):
         if weights:
             planned = plan_pretrained(tasks, models, weights, folds, again)
         else:
             planned = plan_runs(tasks, models, preset, folds, seeds, overrides, allow_leaks, suite == ABLATION, again)
         out = (runs or OWN_RUNS).absolute()
-        processes, threads = choose_processes(jobs_wanted, current_workspace().device, len(planned))
-        estimates, left = estimate_jobs(planned, out), unfinished(planned, out)
-        sentence = plan_sentence(left, estimates, processes, threads)
-        if dry_run:
-            print_words("\n".join([*plan_table(planned, estimates, left), sentence]))
-            return
-        if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
-            print_words(sentence, err=True)
-        counts = _run_planned(planned, out, estimates, processes, threads, timeout)
+        estimates = estimate_jobs(planned, out)
+        if on == "local":
+            counts = _run_here(planned, out, estimates, jobs_wanted, timeout, dry_run)
+        else:
+            data = current_workspace().data
+            settings = NodeSettings(
+                on, out, Path.cwd(), data and data.absolute(), device, precision, jobs_wanted, timeout, words
+            )
+            counts = run_on_cluster(planned, estimates, settings, dry_run)
+    if dry_run:
+        return
     if counts["done"] + counts["kept"]:
         print_board(runs, tasks, "table", preset)
     if counts["failed"]:
@@ -142,31 +160,49 @@ def run(
         raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above{kept}")
 
 
-def _run_planned(
+def _trainable(tasks: list[Task]) -> list[Task]:
+    """The tasks that have crystals to train on; raises `InputError` where there are none."""
+    compositions = [t.name for t in tasks if t.source.compositions]
+    if compositions:
+        print_words(
+            f"skipped: {', '.join(compositions)}: compositions without crystals, which are only scored", err=True
+        )
+    if len(compositions) == len(tasks):
+        raise InputError("no task is left that has crystals to train on: score predictions with `bench score`")
+    return [t for t in tasks if not t.source.compositions]
+
+
+def _run_here(
     planned: Sequence[Job],
     out: Path,
     estimates: Sequence[Estimate],
-    processes: int,
-    threads: int | None,
+    jobs: int | Literal["auto"],
     timeout: float,
+    dry_run: bool,
 ) -> Mapping[Outcome, int]:
     """Do the jobs, with a line for each that has ended and one about those that run; how many ended how."""
-    from rich.console import Console
+    from leaderboard._util import current_workspace
+    from leaderboard.running import choose_processes, run_jobs, total_seconds
 
-    from leaderboard._util import printable
-    from leaderboard.running import run_jobs
-
-    console = Console(stderr=True, highlight=False)
-    width, reported = len(str(len(planned))), 0
-
-    def report(job_run: Run, outcome: str, note: str) -> None:
-        nonlocal reported
-        reported += 1
-        words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
-        line = f"[{reported:{width}}/{len(planned)}] {job_run.title:60} {words}"
-        console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
-
-    with LiveLine(console, planned, estimates, processes) as line:
+    workspace = current_workspace()
+    processes, threads = choose_processes(jobs, workspace.device, len(planned), workspace.ranks)
+    left = unfinished(planned, out)
+    sentence = plan_sentence(left, estimates, processes, threads)
+    if dry_run:
+        print_words("\n".join([*plan_table(planned, estimates, left), sentence]))
+        return {}
+    if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
+        print_words(sentence, err=True)
+    report, console = run_reporter(len(planned))
+    text = RunsText(planned, estimates, processes).text
+    with LiveLine(console) as line:
         return run_jobs(
-            planned, out, report, processes, threads=threads, timeout=timeout, estimates=estimates, watch=line.watch
+            planned,
+            out,
+            report,
+            processes,
+            threads=threads,
+            timeout=timeout,
+            estimates=estimates,
+            watch=lambda running, ended: line.show(text(running, ended) if running else ""),
         )

@@ -12,7 +12,8 @@ from leaderboard._util import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from leaderboard.running import Estimate, Job, Running
+    from leaderboard.records import Run
+    from leaderboard.running import Estimate, Job, Report, Running
 
 LONG = 600.0  # seconds of work that are announced
 EVERY = 30.0  # seconds between lines where there is no terminal
@@ -30,6 +31,23 @@ def duration_text(seconds: float) -> str:
     if hours < 48:
         return f"{hours} h {minutes} min"
     return f"{hours // 24} d {hours % 24} h"
+
+
+def run_reporter(count: int) -> tuple[Report, Console]:
+    """What prints a line for each of `count` runs that has ended, and the console that it prints on."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    width, reported = len(str(count)), 0
+
+    def report(run: Run, outcome: str, note: str) -> None:
+        nonlocal reported
+        reported += 1
+        words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
+        line = f"[{reported:{width}}/{count}] {run.title:60} {words}"
+        console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+
+    return report, console
 
 
 def unfinished(jobs: Sequence[Job], out: Path) -> list[int]:
@@ -64,12 +82,12 @@ def plan_table(jobs: Sequence[Job], estimates: Sequence[Estimate], left: Sequenc
 
 
 class LiveLine:
-    """A line about what runs and the time that is left: always there on a terminal, elsewhere printed now and then."""
+    """A line about what is under way: always there on a terminal, elsewhere printed now and then."""
 
-    def __init__(self, console: Console, jobs: Sequence[Job], estimates: Sequence[Estimate], processes: int) -> None:
+    def __init__(self, console: Console) -> None:
         from rich.live import Live
 
-        self._console, self._jobs, self._estimates, self._processes = console, jobs, estimates, processes
+        self._console = console
         self._live = Live(console=console, transient=True, auto_refresh=False)
         self._printed = time.monotonic()
 
@@ -81,24 +99,31 @@ class LiveLine:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def watch(self, running: Sequence[Running], ended: Mapping[int, float | None]) -> None:
-        """Take what runs, and the seconds of what has ended, as `run_jobs` tells it."""
+    def show(self, text: str) -> None:
+        """Take the words of the line."""
         from rich.text import Text
 
         if self._console.is_terminal:
-            self._live.update(Text(self.text(running, ended), no_wrap=True, overflow="ellipsis"), refresh=True)
-        elif running and time.monotonic() - self._printed > EVERY:
+            self._live.update(Text(printable(text), no_wrap=True, overflow="ellipsis"), refresh=True)
+        elif text and time.monotonic() - self._printed > EVERY:
             self._printed = time.monotonic()
-            self._console.print(self.text(running, ended), markup=False, soft_wrap=True)
+            self._console.print(printable(text), markup=False, soft_wrap=True)
+
+
+class RunsText:
+    """The words about the runs of a command: how many have ended, the time left, what runs and how far that is."""
+
+    def __init__(self, jobs: Sequence[Job], estimates: Sequence[Estimate], processes: int) -> None:
+        self._jobs, self._estimates, self._processes = jobs, estimates, processes
 
     def text(self, running: Sequence[Running], ended: Mapping[int, float | None]) -> str:
-        """The line: how many have ended, the time left, what runs and how far that is."""
+        """The words, from what `run_jobs` tells."""
         from leaderboard.running import seconds_left
 
         left = seconds_left(self._estimates, ended, running, self._processes)
         width = len(str(len(self._jobs)))
         time_left = "" if left is None else f" about {duration_text(left)} left:"
-        return printable(f"[{len(ended):{width}}/{len(self._jobs)}]{time_left} " + "; ".join(map(self._step, running)))
+        return f"[{len(ended):{width}}/{len(self._jobs)}]{time_left} " + "; ".join(map(self._step, running))
 
     def _step(self, running: Running) -> str:
         run, (done, steps) = self._jobs[running.job].run, running.steps

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from asugnn.crystal import Crystal, Floats, reduced_formula
+from asugnn.crystal import Crystal, Floats
+from asugnn.crystal_arrays import faultless_crystals
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, ID_BYTES, PARQUET_BYTES, check_limit
 from asugnn.model import Labelled
 from asugnn.reading import read_bounded_bytes, reading, reason
 from leaderboard._util import current_workspace
+from leaderboard.data.formulas import reduced_formulas
 from leaderboard.data.parquet_bounds import check_parquet
 from leaderboard.data.registry import crystals_hint, data_file, embedded_record, how_to_get, read_description
 from leaderboard.data.targets import Source, Target
@@ -70,18 +72,20 @@ class Dataset:
         Where no formula is known, which needs a data set without crystals, it is the id.
         """
         names = list(ids)
+        rows = list(map(self.rows.__getitem__, names))
         if not self.has_crystals:
-            formulas = self.table["formula"].gather([self.rows[i] for i in names]).to_list()
+            formulas = self.table["formula"].gather(rows).to_list()
             return tuple(formula or name for formula, name in zip(formulas, names, strict=True))
         with reading(Path(self.source.file), "a data set", "its column atomic_numbers must list numbers from 1 to 118"):
-            numbers = self.table["atomic_numbers"].gather([self.rows[i] for i in names]).to_list()
-            return tuple(reduced_formula(n) for n in numbers)
+            return tuple(reduced_formulas(self.table["atomic_numbers"].gather(rows)))
 
     def crystals(self, ids: Iterable[str]) -> list[Crystal]:
         """The crystals of some ids; raises `InputError` that names the first invalid one, or where there are none."""
         self.require_crystals()
         names = list(ids)
         selected = self.table[[self.rows[i] for i in names]]
+        if (faultless := _faultless_crystals(selected)) is not None:
+            return faultless
         columns = (selected[c].to_numpy() for c in ("lattice", "frac_coords", "atomic_numbers"))
         crystals = []
         for name, lattice, frac, numbers in zip(names, *columns, strict=True):
@@ -150,6 +154,25 @@ def _check_row_sizes(table: pl.DataFrame) -> None:
             check_limit(cast(int, column.list.len().max() or 0), 3 * ATOMS, f"values in one {column.name}")
 
 
+def _faultless_crystals(table: pl.DataFrame) -> list[Crystal] | None:
+    """The crystals of all rows; None where one of them might be refused."""
+    import polars as pl
+
+    try:
+        parts = table.select(pl.col(c).cast(pl.List(pl.Float64)) for c in ("lattice", "frac_coords", "atomic_numbers"))
+    except pl.exceptions.PolarsError:
+        return None
+    sizes = [column.list.len().to_numpy() for column in parts]
+    if not (sizes[0] == 9).all() or not (sizes[1] == 3 * sizes[2]).all():
+        return None
+    lattices, frac_coords, values = (column.explode().to_numpy() for column in parts)
+    numbers = np.array(values, dtype=np.int64) if np.isfinite(values).all() else None
+    if numbers is None or not (numbers == values).all():
+        return None
+    sized = sizes[2].astype(np.int64)
+    return faultless_crystals(lattices.reshape(-1, 3, 3).copy(), frac_coords.reshape(-1, 3).copy(), numbers, sized)
+
+
 def crystal_from_row(lattice: Any, frac_coords: Any, atomic_numbers: Any) -> Crystal:
     """The crystal of a row of the layout (9, 3 n and n values); raises `InputError` or `ValueError`."""
     return Crystal(
@@ -174,9 +197,9 @@ def _read_dataset(source: Source, file: Path) -> Dataset:
     table = read_layout(file, f"data set {source.name} needs {', '.join(needed)}", content, needed)
     if (ids := table["material_id"]).dtype != pl.String or ids.has_nulls():
         raise InputError(f"{file} has ids that are not text, in its column material_id")
-    if ids.is_duplicated().any():
-        raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
     dataset = Dataset(source, table, sha256)
+    if len(dataset.rows) < len(ids):
+        raise InputError(f"{file} holds id '{ids.filter(ids.is_duplicated())[0]}' more than once")
     for target in source.targets:
         try:
             target.column(table)

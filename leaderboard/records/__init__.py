@@ -6,6 +6,7 @@ write_run.py        how it is written, once its record is known to be valid
 run_record.py       run.json, typed
 record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
+                    predictions_frame.py: a faultless file of many rows; prediction_columns.py: its two columns;
                     prediction_faults.py: what may be wrong with them
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
@@ -13,8 +14,8 @@ submission_log.py   the log of submissions, each line chained to the one before
 
 from leaderboard.records.comparable_runs import comparable_runs
 from leaderboard.records.host_solution import COMPETITION_FILE, Keep, find_solution
+from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.predictions_csv import (
-    ColumnNames,
     predictions_text,
     read_predictions,
     write_predictions,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +27,12 @@ from leaderboard.data import (
     read_rows,
     short_text,
 )
+from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.prediction_faults import SHOWN, Faults, SubmissionError, loose_id, unknown_id
+from leaderboard.records.predictions_frame import read_frame
 
+MANY = 20_000  # rows, from which on a data frame is faster
 _PLAIN_NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+", re.ASCII)  # as Python writes a float
-
-
-@dataclass(frozen=True)
-class ColumnNames:
-    """The names of the two columns of a file of predictions."""
-
-    id: str
-    target: str
 
 
 def predictions_text(ids: Sequence[str], target: str, values: Sequence[float]) -> str:
@@ -65,7 +59,8 @@ def read_predictions(path: Path, ids: Sequence[str], target: str, kind: Kind, id
     Raises `SubmissionError` with all that is wrong with the file.
     """
     columns = ColumnNames(id_column, target)
-    if (plain := _read_plain(path, ids, columns, kind)) is not None:
+    read = _read_plain if len(ids) < MANY else read_frame
+    if (plain := read(path, ids, columns, kind)) is not None:
         return plain
     faults = Faults()
     values = np.full(len(ids), np.nan)

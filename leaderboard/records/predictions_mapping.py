@@ -27,6 +27,8 @@ def order_predictions(values: Mapping[str, float], ids: Sequence[str], kind: Kin
             f"{title} cannot be scored: it is a {type(values).__name__}, not a mapping from id to value such as "
             "dict(zip(ids, values))"
         )
+    if (plain := _order_floats(values, ids, kind)) is not None:
+        return plain
     faults, known = Faults(), set(ids)
     out = np.full(len(ids), np.nan)
     if unknown := [str(name) for name in values if name not in known]:
@@ -43,6 +45,19 @@ def order_predictions(values: Mapping[str, float], ids: Sequence[str], kind: Kin
     if faults.total:
         raise SubmissionError(title, faults.sentences())
     return out
+
+
+def _order_floats(values: Mapping[str, float], ids: Sequence[str], kind: Kind) -> Floats | None:
+    """The predictions (n,) where all are floats and nothing is wrong with them, in little time; else None."""
+    try:
+        found = [values[name] for name in ids] if len(values) == len(ids) else []
+    except KeyError:
+        return None
+    if len(found) != len(ids) or not set(map(type, found)) <= {float, np.float64}:
+        return None
+    out = np.array(found, dtype=np.float64)
+    valid = np.isfinite(out) if kind == "regression" else (out >= 0) & (out <= 1)
+    return out if valid.all() else None
 
 
 def _number_fault(value: Any, kind: Kind) -> Fault | None:

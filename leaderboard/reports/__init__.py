@@ -4,8 +4,8 @@ wording.py            numbers, intervals and notes, the same in terminal, Markdo
 terminal.py           boards and lists as text
 published_notes.py    what a board says of predictions that a public board stores
 overview_table.py     mean ranks over the tasks of a suite as text
-error_table.py        errors by class of crystals as text
-table_drawing.py      their tables, drawn
+error_table.py  prediction_table.py  table_drawing.py
+                      errors by class of crystals; predictions with intervals; their tables, drawn
 panel_data.py         what panels of parity, residuals, ROC curve and confusion matrix show
 publication_table.py  a table for print: terminal, Markdown, LaTeX, JSON
 paper/                the tables and figures of the ASUGNN paper
@@ -15,6 +15,7 @@ audit/                the audit of a data set and a split
 from leaderboard.reports.error_table import render_errors
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
+from leaderboard.reports.prediction_table import render_predictions
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
 from leaderboard.reports.published_notes import stated_differences
 from leaderboard.reports.terminal import (
@@ -71,6 +72,7 @@ __all__ = [
     "render_errors",
     "render_models",
     "render_overview",
+    "render_predictions",
     "render_score",
     "scope_prefix",
     "shorten_tasks",

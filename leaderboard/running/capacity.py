@@ -1,8 +1,9 @@
-"""What a machine has for runs: cores and memory, as the kernel and the limits of a batch system or container state."""
+"""What a machine has for runs: cores, graphics cards and memory, by the kernel and the limits of a batch system."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,10 @@ UNLIMITED = 2**60  # bytes: what a control group of version 1 states where there
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use: of its affinity, and of the quotas of its control groups."""
+    """The number of cores that this process may use: of its affinity, its job of Slurm, and its control groups."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if (granted := os.environ.get("SLURM_CPUS_ON_NODE", "")).isdecimal():  # a cluster need not enforce it
+        cores = max(1, min(cores, int(granted)))
     for folder in _groups("cpu"):
         with suppress(OSError, ValueError):
             quota, period = (folder / "cpu.max").read_text().split()  # version 2
@@ -42,6 +45,16 @@ def available_memory() -> int | None:
                     used = int((folder / usage).read_text()) - _statistic(folder / "memory.stat", cached)
                     amounts.append(max(0, most - used))
     return min(amounts) // 2**20 if amounts else None
+
+
+def visible_gpus() -> list[str]:
+    """The graphics cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    if (stated := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name.strip() for name in stated.split(",") if name.strip()]
+    with suppress(OSError, subprocess.SubprocessError):
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=60).stdout
+        return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]
+    return []
 
 
 def count_oom_kills() -> int:

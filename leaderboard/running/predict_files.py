@@ -19,7 +19,13 @@ from leaderboard.records import (
 )
 from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.model_code import model_code
-from leaderboard.running.pretrained import load_pretrained, models_with_weights, published_weights, weights_owner
+from leaderboard.running.pretrained import (
+    load_pretrained,
+    models_with_weights,
+    move_to_device,
+    published_weights,
+    weights_owner,
+)
 
 
 def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
@@ -73,7 +79,7 @@ def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
         entry = named
     model = find_model(entry)
     require_model_packages(model)
-    return model.load(stored.folder / "model")
+    return move_to_device(model.load(stored.folder / "model"))
 
 
 def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tuple[str, Model]:

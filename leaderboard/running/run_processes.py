@@ -13,17 +13,19 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Literal
 
+from asugnn import InputError
 from asugnn.atomic_write import check_writable
 from leaderboard._util import (
     STOP_SIGNALS,
     adopt_orphans,
+    current_workspace,
     end_descendants,
     list_children,
     raise_on_stop_signals,
     stop_signal,
 )
 from leaderboard.records import keep_failure
-from leaderboard.running.capacity import available_memory, usable_cores
+from leaderboard.running.capacity import available_memory, usable_cores, visible_gpus
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
@@ -37,19 +39,25 @@ Watch = Callable[[Sequence[Running], Mapping[int, float | None]], None]
 TIMEOUT = 3600.0  # seconds without progress after which a run is ended
 
 
-def choose_processes(wanted: int | Literal["auto"], device: str, runs: int) -> tuple[int, int | None]:
+def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, ranks: int = 1) -> tuple[int, int | None]:
     """How many runs work at a time, and the threads of each; None leaves these to the numerical packages.
 
     What a run computes depends on its number of threads. With `auto` that is one, or what OMP_NUM_THREADS states,
-    however many cores there are; these are shared by as many runs, or serve one run on a GPU.
+    however many cores there are; these are shared by as many runs, or serve one run on each graphics card.
+    Where several processes (`ranks`) train one model together, each has a card, or these threads. Raises `InputError`
+    where there are fewer cards.
     """
+    cards = len(visible_gpus()) if device == "cuda" else 0
+    if cards and cards < ranks:
+        raise InputError(f"--ranks {ranks} needs as many graphics cards; here {'is' if cards == 1 else 'are'} {cards}")
     cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
     given = int(stated) if stated.isdigit() and int(stated) else None
     if wanted == "auto":
         threads = given or 1
-        return max(1, min(runs, 1 if device == "cuda" else cores // threads)), threads
+        wide = max(1, cards) if device == "cuda" else cores // threads
+        return max(1, min(runs, wide // ranks)), threads
     processes = max(1, min(runs, wanted))
-    return processes, given or (None if processes == 1 else max(1, cores // processes))
+    return processes, given or (None if processes * ranks == 1 else max(1, cores // (processes * ranks)))
 
 
 def run_jobs(
@@ -79,6 +87,14 @@ def run_jobs(
     schedule = Schedule(jobs, estimates or [Estimate(None, None)] * len(jobs), available_memory)
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
+    workspace = current_workspace()
+    cards, ranks = visible_gpus() if workspace.device == "cuda" else [], workspace.ranks
+    gpus = [",".join(cards[k : k + ranks]) for k in range(0, len(cards) - ranks + 1, ranks)]
+
+    def new_slot(model: str) -> Slot:
+        taken = [slot.gpu for slot in slots]
+        return Slot(model, out, threads, timeout, min(gpus, key=taken.count, default=None))
+
     for i in _drop_without_weights(schedule, report):
         counts["failed"] += 1
         ended[i] = None
@@ -89,9 +105,7 @@ def run_jobs(
         while True:
             while chosen := _next_job(schedule, slots, processes):
                 i, waits = chosen
-                _slot_for(jobs[i].model, slots, lambda model: Slot(model, out, threads, timeout)).start(
-                    i, jobs[i], waits
-                )
+                _slot_for(jobs[i].model, slots, new_slot).start(i, jobs[i], waits)
             if not _working(slots):
                 break
             for slot in _finished(slots):

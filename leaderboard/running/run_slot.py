@@ -16,8 +16,7 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -33,6 +32,7 @@ from leaderboard._util import (
     current_workspace,
     end_descendants,
     end_with_parent,
+    environment,
     has_ended,
     ignore_stop_signals,
     list_children,
@@ -55,10 +55,13 @@ GRACE = 1.0  # seconds that a process has to end after it was asked to
 
 
 class Slot:
-    """The process, as the one that started it sees it. `shared` says whether its run ever had company."""
+    """The process, as the one that started it sees it. `shared` says whether its run ever had company.
 
-    def __init__(self, model: str, out: Path, threads: int | None, timeout: float) -> None:
-        self.model = model
+    `gpu` names the graphics cards that it sees, as CUDA_VISIBLE_DEVICES does; None for all there are.
+    """
+
+    def __init__(self, model: str, out: Path, threads: int | None, timeout: float, gpu: str | None = None) -> None:
+        self.model, self.gpu = model, gpu
         self.job: int | None = None
         self.broken = self.shared = False
         self.started = 0.0
@@ -68,7 +71,7 @@ class Slot:
         workspace = replace(current_workspace(), progress=silent)
         arguments = (theirs, model, out, workspace, self.pulse, timeout)
         self.process: BaseProcess = spawned.Process(target=_serve, args=arguments)
-        with _threads(threads):
+        with environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu):
             self.process.start()
         theirs.close()
 
@@ -125,22 +128,6 @@ def stop_slots(slots: list[Slot], seconds: float) -> None:
     for slot in slots:
         has_ended(slot.process, deadline + GRACE - time.monotonic())  # after its run it ends what that has started
         slot.process.kill()  # by which its run ends, too
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """For processes that are started in this block: the number of their threads, unless it is None."""
-    name = "OMP_NUM_THREADS"
-    given = os.environ.get(name)
-    if count is not None:
-        os.environ[name] = str(count)
-    try:
-        yield
-    finally:
-        if given is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = given
 
 
 def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, pulse: Pulse, timeout: float) -> None:

@@ -48,6 +48,7 @@ from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
 from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.pretrained import describe_weights, load_pretrained
+from leaderboard.running.team import training_team
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
@@ -66,7 +67,7 @@ def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     """Do one job, unless it is finished; the outcome, and a note for the user."""
     folder = job.run.folder(out)
     try:
-        changed = _changed_since(job, out)
+        changed = changed_since(job, out)
         if changed is not None and not job.again and not changed:
             remove_checkpoints(folder / "checkpoint.pt")
             return "kept", ""
@@ -113,7 +114,7 @@ def _settings(model: Model) -> dict[str, Any]:
 FOLLOWS_CODE = {"code", "settings", "source"}  # what an edit of a model may change
 
 
-def _changed_since(job: Job, out: Path) -> list[str] | None:
+def changed_since(job: Job, out: Path) -> list[str] | None:
     """What the code of a finished run's model has changed since: nothing, or fields of its identity.
 
     None where there is no finished run. Raises `InputError` where the folder holds a run that differs otherwise.
@@ -231,7 +232,8 @@ def _fit_model(job: Job, context: Context, data: Dataset, sides: Sides, fields: 
     assert context.folder is not None
     resumed = bool(checkpoint_files(context.folder / "checkpoint.pt"))
     clock = _Clock()
-    model.fit(train, validate, context)
+    with training_team(job, context) as context_of_rank:
+        model.fit(train, validate, context_of_rank)
     seconds = clock.seconds()
     if resumed:  # the history has the seconds of the interrupted process
         seconds = max(seconds, sum(read_history(context.folder).get("seconds", ())))

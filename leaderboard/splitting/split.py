@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import compress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
-from asugnn.limits import CSV_BYTES, TOML_BYTES
+from asugnn.limits import CSV_BYTES, ID_BYTES, TOML_BYTES
 from asugnn.reading import read_bounded_bytes, read_bounded_text, read_toml, reading
 from leaderboard.data import PACKAGE, Dataset, Source, Target, read_description
 
@@ -108,11 +108,27 @@ def read_split(dataset: Dataset, rule: str, folder: Path = SPLITS_FOLDER) -> Spl
 @lru_cache(maxsize=2)  # every fold of a task asks for it
 def _parse_table(content: bytes) -> tuple[Mapping[str, Mapping[str, str]], str | None]:
     """The part of each id by the name of the column, and an id that is listed twice."""
-    (_, *names), *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
-    ids, *columns = zip(*rows, strict=True)
+    names, ids, columns = _read_columns(content)
     maps = {name: dict(zip(ids, parts, strict=True)) for name, parts in zip(names, columns, strict=True)}
     twice = Counter(ids).most_common(1)[0][0] if any(len(parts) < len(ids) for parts in maps.values()) else None
     return maps, twice
+
+
+def _read_columns(content: bytes) -> tuple[list[str], Sequence[str], Sequence[Sequence[str]]]:
+    """The names of the columns but the first, the first column, and the others; raises `ValueError` for ragged rows."""
+    if b'"' in content:
+        (_, *names), *rows = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        ids, *columns = zip(*rows, strict=True)
+        return names, ids, columns
+    import polars as pl
+
+    table = pl.read_csv(content, infer_schema=False, quote_char=None).fill_null("")
+    if content.count(b",") != (len(table) + 1) * (table.width - 1):
+        raise ValueError("a row has too few columns")
+    if any(cast(int, column.str.len_bytes().max() or 0) > ID_BYTES for column in table):
+        raise ValueError(f"a cell has more than {ID_BYTES} bytes")
+    first, *others = (column.to_list() for column in table)
+    return table.columns[1:], first, others
 
 
 def split_folder(source: Source, folder: Path = SPLITS_FOLDER) -> Path:

@@ -13,10 +13,11 @@ from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours, ne
 from baselines._matgl import element_index
 from baselines.alignn import ALIGNN, pairs_both_ways
 from baselines.cgcnn import CGCNN
+from baselines.cogn import CoGN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import MEGNet
 
-Network = CGCNN | MEGNet | M3GNet | ALIGNN
+Network = CGCNN | MEGNet | M3GNet | ALIGNN | CoGN
 
 
 def whole_graph(model: Network, crystals: Sequence[Crystal]) -> dict[str, Any]:
@@ -31,9 +32,9 @@ def whole_graph(model: Network, crystals: Sequence[Crystal]) -> dict[str, Any]:
             "centre": pairs.centre + atoms,
             "other": pairs.other + atoms,
             "bonds": pairs.vectors(crystal),
-            "shares": shell_weights(pairs, 12) if len(pairs) else np.ones(0),
+            "shares": shell_weights(pairs, getattr(model, "neighbours", 12)) if len(pairs) else np.ones(0),
         }
-        if not isinstance(model, ALIGNN | CGCNN):
+        if isinstance(model, MEGNet | M3GNet):
             rows["elements"] = element_index(crystal, "a model")
         for name, values in rows.items():
             columns.setdefault(name, []).append(values)
@@ -69,7 +70,23 @@ def merged_batch_in_float64(model: Network, crystals: Sequence[Crystal]) -> dict
 def outputs(model: Network, network: Any, crystals: Sequence[Crystal]) -> Tensor:
     """The outputs (crystals,) of the package's own class, which is in our `network` with its weights."""
     graph = whole_graph(model, crystals)
-    return {CGCNN: cgcnn, MEGNet: matgl, M3GNet: matgl, ALIGNN: alignn}[type(model)](network, graph)
+    by_model = {CGCNN: cgcnn, MEGNet: matgl, M3GNet: matgl, ALIGNN: alignn, CoGN: cogn}
+    return by_model[type(model)](network, graph)
+
+
+def cogn(network: Any, graph: dict[str, Any]) -> Tensor:
+    """The network of Ruff et al. 2024 as it stands: perceptrons of [bond, atom, neighbour], sums, a residual."""
+    elements = torch.cat([network.learnt.weight, network.elements], dim=1)
+    x = network.atom(elements)[graph["numbers"]]
+    distance = graph["bonds"].norm(dim=1)
+    bond = network.bond(torch.exp(-((distance[:, None] - network.centres) ** 2) / network.wide))
+    for block in network.blocks:
+        z = torch.cat([bond, x[graph["centre"]], x[graph["other"]]], dim=1)
+        message = block.message(block.first(z)) * graph["shares"][:, None]
+        x = x + block.update(torch.zeros_like(x).index_add(0, graph["centre"], message))
+    count = torch.bincount(graph["crystal"], minlength=graph["size"])
+    mean = x.new_zeros(graph["size"], x.shape[1]).index_add(0, graph["crystal"], x) / count[:, None]
+    return network.head(mean)[:, 0]
 
 
 def unweighted_norms(network: nn.Module) -> None:

@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made import packaged_counts
 
 from asugnn import InputError
+from asugnn.crystal import reduced_formula
 from leaderboard._util import use_workspace
+from leaderboard.data import formulas
 from leaderboard.data.dataset import Source, Target, load_dataset
 from leaderboard.data.registry import PACKAGE, find_source
 
@@ -158,3 +162,17 @@ def table() -> pl.DataFrame:
             "bulk_modulus_vrh": [2.0, 7.0],
         },
     )
+
+
+@given(st.lists(st.lists(st.integers(1, 118) | st.integers(1, 3), min_size=1, max_size=30), max_size=8))
+def test_formulas_of_many_crystals_are_those_of_each(numbers):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(formulas, "BLOCK", 3)
+        found = formulas.reduced_formulas(pl.Series(numbers, dtype=pl.List(pl.Int64)))
+    assert found == [reduced_formula(n) for n in numbers]
+
+
+@pytest.mark.parametrize("wrong", [[0], [119], [-1], [], [None], None])
+def test_a_wrong_atomic_number_has_no_formula(wrong):
+    with pytest.raises(ValueError, match="missing, or not of an element"):
+        formulas.reduced_formulas(pl.Series([[1], wrong], dtype=pl.List(pl.Int64)))

@@ -11,9 +11,22 @@ from hypothesis import strategies as st
 
 from asugnn import InputError
 from asugnn.limits import CSV_FAULTS, CSV_LINE_CHARACTERS
+from leaderboard.records import predictions_csv
+from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.predictions_csv import SubmissionError, read_predictions, write_predictions
+from leaderboard.records.predictions_frame import read_frame
 
 IDS = ("0012", "mp-1", "mp-2", "NaCl,a")
+
+
+@pytest.fixture(scope="module", autouse=True, params=[predictions_csv.MANY, 0], ids=["few", "many"])
+def _many(request):
+    """As a file of few rows, and of many, which is read as a data frame."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictions_csv, "MANY", request.param)
+        yield
+
+
 GOOD = {"0012": "0.25", "mp-1": "-1.5e-3", "mp-2": "3", "NaCl,a": "0.1"}
 
 
@@ -184,9 +197,9 @@ def test_the_short_way_through_a_plain_file_finds_what_the_long_way_finds(tmp_pa
     ids = [f"crystal {i}" for i in range(len(values))]
     text = "id,gap\n" + "".join(f"{name},{value}\n" for name, value in zip(ids, values, strict=True))
     found = []
-    for mark in ("", "\ufeff"):  # a byte order mark, and the file is no longer plain
+    for blank in ("", "\n"):  # a blank line, and the file is no longer plain
         path = tmp_path_factory.mktemp("plain") / "predictions.csv"
-        path.write_text(mark + text, encoding="utf-8")
+        path.write_text(text + blank, encoding="utf-8")
         try:
             found.append(read_predictions(path, ids, "gap", kind).tobytes())
         except SubmissionError as error:
@@ -240,3 +253,17 @@ def test_a_prediction_that_is_no_number_is_not_written(tmp_path, value):
 def test_an_id_that_no_file_can_hold_is_not_written(tmp_path, name):
     with pytest.raises(InputError, match="cannot be written"):
         write_predictions(tmp_path / "predictions.csv", [name], "gap", np.array([1.0]))
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.randoms())
+def test_many_rows_in_any_order_are_read_as_python_reads_numbers(tmp_path_factory, values, random):
+    texts = {
+        f"crystal {i}": random.choice([repr, "{:.6f}".format, "{:+.16e}".format])(value)
+        for i, value in enumerate(values)
+    }
+    path = tmp_path_factory.mktemp("many") / "predictions.csv"
+    rows = random.sample(sorted(texts.items()), len(texts))
+    path.write_text("gap,id\n" + "".join(f"{text},{name}\n" for name, text in rows))
+    read = read_frame(path, list(texts), ColumnNames("id", "gap"), "regression")
+    assert read is not None
+    assert read.tobytes() == np.array([float(text) for text in texts.values()]).tobytes()

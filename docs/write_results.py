@@ -1,0 +1,170 @@
+"""Write docs/results.md, docs/learning-curves.svg and the table of docs/trials.md: `nox -s docs`, with BENCH_DATA."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import matplotlib as mpl
+
+from leaderboard.board import Row, rank_rows
+from leaderboard.data import Task, parse_task
+from leaderboard.records import StoredRun, list_runs
+from leaderboard.reports import format_count, format_interval, format_number, format_rank
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+HERE = Path(__file__).resolve().parent
+RUNS = HERE.parent / "leaderboard" / "runs"
+TARGETS = ("formation-energy", "band-gap", "bulk-modulus", "metal")
+RULES = {
+    "random": "Test crystals are drawn at random: most have relatives in training.",
+    "formula": "No formula of a test crystal is in training.",
+    "prototype": "No structure type of a test crystal is in training.",
+    "element": "Test crystals hold an element that no training crystal has.",
+}
+HEAD = """# Results on real crystals
+
+Written by `docs/write_results.py` from the runs in `leaderboard/runs`, which `bench verify` recomputes: crystals of the
+Materials Project with the labels of 2018 (`mp-2018`), about 23,000 for training (bulk modulus: 5,554), fold 0. Preset
+`hours`: published networks, trained for up to two hours of one processor core; no test label chose a setting.
+
+- In brackets: 95 % confidence interval over test formulas. Rank: from 1 + the number of models that are significantly
+  better to n - the number that are significantly worse, so models with overlapping ranks may be equally good.
+- One training run per model, unless a number of seeds is stated: ranks compare these trained networks, and another seed
+  can change places. `*`: the last tenth of the epochs still improved the validation score by more than 1 %, so longer
+  training would help.
+
+    bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
+
+![Validation score against training time, one panel for each target](learning-curves.svg)
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [HEAD]
+    for target in TARGETS:
+        for rule, meaning in RULES.items():
+            task = parse_task(f"mp-2018/{target}" + ("" if rule == "random" else f"@{rule}"))
+            rows, notes = rank_rows(RUNS, [task], "hours")
+            if notes:
+                raise SystemExit("\n".join(notes))
+            if trained := [row for row in rows if not row.pretrained_on]:
+                heading = f"{task.target.name.replace('-', ' ')}" + ("" if rule == "random" else f", split by {rule}")
+                parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
+                parts += [_table(trained, task), "", _conclude(trained, task)]
+    return "\n".join(parts) + "\n"
+
+
+def _counts(row: Row) -> str:
+    leaks = f"; {row.leaks} of them also appear in training" if row.leaks else ""
+    return f"{row.n:,} test crystals in {row.groups:,} formulas{leaks}."
+
+
+def _table(rows: Sequence[Row], task: Task) -> str:
+    metric = task.target.metrics[0]
+    unit = f" ({task.target.unit})" if metric.has_unit else ""
+    lines = [
+        f"| rank | model | {metric.title}{unit} | epochs | parameters | training |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        value = row.metrics[metric.name]
+        seeds = f", {len(row.runs)} seeds" if len(row.runs) > 1 else ""
+        interval = "" if value.low is None else f" ({format_interval(value)})"
+        epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
+        cells = (
+            format_rank(row),
+            f"{row.title}{seeds}",
+            f"{format_number(value.value)}{interval}",
+            epochs,
+            format_count(row.parameters),
+            _minutes(row),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _minutes(row: Row) -> str:
+    seconds = row.seconds_train
+    return "-" if seconds is None else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _conclude(rows: Sequence[Row], task: Task) -> str:
+    """What may be concluded from the ranks and costs, in sentences."""
+    first, metric = rows[0], task.target.metrics[0]
+    tied = [row for row in rows[1:] if row.rank == 1]  # not significantly worse than the first
+    words = [f"`{first.model}` has the {'highest' if metric.higher_is_better else 'lowest'} {metric.title}"]
+    if tied:
+        words.append(f", from which {_join(tied)} cannot be told apart.")
+    else:
+        words.append(", and is significantly better than every other model here.")
+    unfinished = [row for row in rows if row.flat is False]
+    if unfinished:
+        verb = "was" if len(unfinished) == 1 else "were"
+        words.append(f" {_join(unfinished)} {verb} still improving when training ended.")
+    forest = next((row for row in rows if row.model == "forest"), None)
+    if forest and (worse := [r for r in rows if r.rank and forest.rank_high and r.rank > forest.rank_high]):
+        worse = [row for row in worse if row.model != "mean"]
+        if worse:
+            verb = "is" if len(worse) == 1 else "are"
+            words.append(f" {_join(worse)} {verb} worse than `forest`, which trains for {_minutes(forest)}.")
+    return "".join(words)
+
+
+def _join(rows: Sequence[Row]) -> str:
+    names = [f"`{row.model}`" for row in rows]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def draw(path: Path) -> None:
+    """Draw validation scores against time, as wide as two columns of a journal."""
+    plt.rcParams.update({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "curves", "axes.linewidth": 0.6})
+    figure, axes = plt.subplots(1, len(TARGETS), figsize=(7.0, 2.4), layout="constrained")
+    stored = [run for run in list_runs(RUNS)[0] if run.run.preset == "hours" and run.run.seed == 0]
+    names = sorted({run.run.model for run in stored if _curve(run)})
+    colours = {name: plt.get_cmap("viridis")(i / max(1, len(names) - 1)) for i, name in enumerate(names)}
+    for axis, target in zip(axes, TARGETS, strict=True):
+        task = parse_task(f"mp-2018/{target}")
+        for run in stored:
+            if run.run.task == task and (curve := _curve(run)):
+                axis.plot(*curve, color=colours[run.run.model], linewidth=1)
+        unit = f"MAE, {task.target.unit}" if task.target.unit else "cross-entropy"
+        axis.set(title=target.replace("-", " "), xlabel="minutes", xscale="log", yscale="log", ylabel=unit)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles = [plt.Line2D([], [], color=colours[name], label=name) for name in names]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=200)
+    plt.close(figure)
+
+
+def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
+    """Minutes and validation score at the end of each epoch."""
+    history = run.read_history()
+    if not history.get("val") or not history.get("seconds"):
+        return None
+    return [s / 60 for s in accumulate(history["seconds"])], history["val"]
+
+
+def trials_page() -> str:
+    """docs/trials.md with the log of trials between its marks."""
+    with (HERE.parent / "benchmarks" / "results" / "trials.csv").open(encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
+    before, mark, rest = (HERE / "trials.md").read_text(encoding="utf-8").partition("<!-- trials -->\n")
+    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+
+
+def main() -> None:
+    """Write docs/results.md, the figure and the table of docs/trials.md."""
+    (HERE / "results.md").write_text(page(), encoding="utf-8")
+    (HERE / "trials.md").write_text(trials_page(), encoding="utf-8")
+    draw(HERE / "learning-curves.svg")
+
+
+if __name__ == "__main__":
+    main()

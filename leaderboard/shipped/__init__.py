@@ -1,0 +1,26 @@
+"""Trained models that come with the package: what they predict, with which interval, and what they do not know.
+
+shipped_models.py   load them and predict crystals
+model_card.py       card.json: what a model was trained on, and what was measured of it
+calibration.py      intervals from the errors on validation crystals
+
+`recipes/ship_models.py` makes them from stored runs.
+"""
+
+from leaderboard.shipped.calibration import LEVEL, calibrate, calibrate_classes, describe_crystals
+from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, describe_domain, write_card
+from leaderboard.shipped.shipped_models import Prediction, describe_predictions, predict_shipped
+
+__all__ = [
+    "LEVEL",
+    "SHIPPED_MODELS",
+    "Card",
+    "Prediction",
+    "calibrate",
+    "calibrate_classes",
+    "describe_crystals",
+    "describe_domain",
+    "describe_predictions",
+    "predict_shipped",
+    "write_card",
+]

@@ -1,0 +1,105 @@
+"""Predict crystals with the models that come with the package, with an interval for each prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asugnn import Crystal
+from asugnn.crystal import Floats
+from asugnn.errors import InputError, did_you_mean
+from asugnn.model import HasDevice, HasDomain
+from asugnn.model_registry import find_model
+from leaderboard._util import current_workspace, require_model_packages
+from leaderboard.shipped.calibration import describe_crystals
+from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, read_card
+
+ORDER = ("formation-energy", "band-gap", "bulk-modulus", "metal")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a shipped model says of one crystal.
+
+    value
+        In `unit`, or the probability of class 1; where the model predicts a logarithm, the number itself.
+    low, high
+        The ends of its interval; None for a class, and where the crystal is outside the domain.
+    classes
+        The classes that cannot be excluded at the level of the intervals; empty for a number.
+    outside
+        What no training crystal was like; empty inside the domain.
+    """
+
+    id: str
+    target: str
+    unit: str
+    value: float
+    low: float | None
+    high: float | None
+    classes: tuple[str, ...] = ()
+    outside: str = ""
+
+
+def shipped_targets() -> tuple[str, ...]:
+    """The targets for which a model comes with the package."""
+    return tuple(name for name in ORDER if (SHIPPED_MODELS / name / "card.json").is_file())
+
+
+def predict_shipped(
+    crystals: Mapping[str, Crystal], targets: Sequence[str] = ()
+) -> tuple[list[Prediction], dict[str, str]]:
+    """Predict crystals by id: the predictions, by crystal and then by target, and a reason for each that is skipped.
+
+    `targets` are all for which there is a model, if none is named. Raises `InputError` for one without.
+    """
+    known = shipped_targets()
+    for name in targets:
+        if name not in known:
+            raise InputError(f"no model for '{name}' comes with the package{did_you_mean(name, known)}")
+    found: list[list[Prediction]] = []
+    skipped: dict[str, str] = {}
+    for name in targets or known:
+        card = read_card(SHIPPED_MODELS / name)
+        cls = find_model(card.model)
+        require_model_packages(cls)
+        model = cls.load(SHIPPED_MODELS / name)
+        if isinstance(model, HasDevice):
+            model.to(current_workspace().device)
+        if isinstance(model, HasDomain):
+            ids = list(crystals)
+            skipped |= {ids[i]: reason for i, reason in model.outside(list(crystals.values())).items()}
+        inside = {i: c for i, c in crystals.items() if i not in skipped}
+        if inside:
+            found.append(describe_predictions(card, inside, model.predict(list(inside.values()))))
+    return [prediction for of_crystal in zip(*found, strict=True) for prediction in of_crystal], skipped
+
+
+def describe_predictions(card: Card, crystals: Mapping[str, Crystal], values: Floats) -> list[Prediction]:
+    """Give the output (n,) of a model, in the unit of its labels, the intervals of its card."""
+    outside = [card.outside(c) for c in crystals.values()]
+    if card.classes:
+        return [
+            Prediction(i, card.target, "", p, None, None, _possible_classes(card, p), why)
+            for i, p, why in zip(crystals, values.tolist(), outside, strict=True)
+        ]
+    half = card.calibration.half_widths(describe_crystals(list(crystals.values()), values, card.elements))
+    ends = np.stack([values, values - half, values + half])
+    if card.lowest is not None:
+        ends = np.maximum(ends, card.lowest)
+    unit = card.unit.removeprefix("log10 ")
+    if unit != card.unit:
+        ends = 10**ends
+    return [
+        Prediction(i, card.target, unit, v, None if why else low, None if why else high, (), why)
+        for i, (v, low, high), why in zip(crystals, ends.T.tolist(), outside, strict=True)
+    ]
+
+
+def _possible_classes(card: Card, p: float) -> tuple[str, ...]:
+    """The classes whose missing probability is within the quantile, at least the likelier one."""
+    missing = (p, 1 - p)
+    kept = tuple(n for n, m in zip(card.classes, missing, strict=True) if m <= card.calibration.quantile)
+    return kept or (card.classes[int(p >= 0.5)],)

@@ -1,0 +1,120 @@
+"""Put the models of stored runs into the package, with intervals calibrated on their validation crystals.
+
+    python recipes/ship_models.py RUN..        such as runs/mp-2018/metal@random/hours/cogn/0-0
+
+Each run becomes the model that `bench predict` uses for its target. Validation crystals calibrate the intervals; test
+crystals measure what the card states: the errors, and how many values lie in their interval.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from asugnn import Crystal, InputError
+from asugnn.crystal import Floats
+from leaderboard.data import load_dataset
+from leaderboard.records import open_run
+from leaderboard.running import load_run_model
+from leaderboard.scoring import metrics_for
+from leaderboard.shipped import (
+    LEVEL,
+    SHIPPED_MODELS,
+    Card,
+    calibrate,
+    calibrate_classes,
+    describe_crystals,
+    describe_domain,
+    describe_predictions,
+    write_card,
+)
+from leaderboard.splitting import fold_sides, read_split
+
+LOWEST = {"band-gap": 0.0}  # a gap is not negative
+
+
+def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
+    """Write the model of a run, with its card, into the folder of its target below `out`; raises `InputError`."""
+    stored = open_run(run)
+    task, target = stored.run.task, stored.run.task.target
+    dataset = load_dataset(task.source)
+    labels = dict(zip(dataset.ids, dataset.labels(target).tolist(), strict=True))
+    sides = fold_sides(read_split(dataset, task.rule), dataset, target, stored.run.fold)
+    domain = describe_domain(dataset.crystals(sides.train))
+    _, model = load_run_model(run)
+    crystals = dataset.crystals(sides.validate)
+    y, predicted = np.array([labels[i] for i in sides.validate]), model.predict(crystals)
+    if target.kind == "binary":
+        calibration = calibrate_classes(predicted, y)
+    else:
+        terms = describe_crystals(crystals, predicted, domain["elements"])
+        calibration = calibrate(sides.validate, np.abs(y - predicted), terms)
+    seed = stored.run.seed
+    card = Card(
+        target=target.name,
+        kind=target.kind,
+        unit=target.unit,
+        classes=target.class_names if target.kind == "binary" else (),
+        model=stored.record.entry,
+        run=f"{task.name}, preset {stored.run.preset}, {stored.run.model}, fold {stored.run.fold}, seed {seed}",
+        data=task.source.title,
+        licence=task.source.licence,
+        citation=task.source.citation,
+        level=LEVEL,
+        calibration=calibration,
+        lowest=LOWEST.get(target.name),
+        measured={},
+        **domain,
+    )
+    test = dict(zip(sides.test, dataset.crystals(sides.test), strict=True))
+    y, predicted = np.array([labels[i] for i in test]), stored.read_predictions(sides.test)
+    card = replace(card, measured=_measure(card, test, y, predicted))
+    folder = out / target.name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run / "model", folder, copy_function=shutil.copyfile)  # readable by all
+    write_card(folder, card)
+    return card
+
+
+def _measure(card: Card, crystals: dict[str, Crystal], y: Floats, predicted: Floats) -> dict[str, float]:
+    """Measure the errors on test crystals, and the share of those inside the domain whose interval holds the value."""
+    group = np.arange(len(y))
+    measured = {m.name: float(m.evaluate(y, predicted, group, len(y))[0]) for m in metrics_for(card.kind)}
+    found = describe_predictions(card, crystals, predicted)
+    inside = [i for i, p in enumerate(found) if not p.outside]
+    if card.classes:
+        held = [card.classes[int(y[i])] in found[i].classes for i in inside]
+        width = [len(found[i].classes) for i in inside]
+    else:
+        label = 10**y if card.unit.startswith("log10 ") else y
+        ends = [(found[i].low or 0.0, found[i].high or 0.0) for i in inside]
+        held = [low <= label[i] <= high for i, (low, high) in zip(inside, ends, strict=True)]
+        width = [high - low for low, high in ends]
+    return {
+        "crystals": len(y),
+        "inside": len(inside),
+        "coverage": float(np.mean(held)),
+        "width": float(np.median(width)),
+        **measured,
+    }
+
+
+def main(runs: Sequence[str]) -> None:
+    """Ship the models of some runs."""
+    if not runs:
+        sys.exit(__doc__)
+    for run in runs:
+        try:
+            card = ship(Path(run))
+        except InputError as error:
+            sys.exit(str(error))
+        print(f"{card.target}: {card.measured}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Intervals of shipped models: they hold what they promise, and do not depend on the cell."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asugnn import Crystal
+from leaderboard.shipped.calibration import (
+    Calibration,
+    calibrate,
+    calibrate_classes,
+    conformal_quantile,
+    describe_crystals,
+)
+
+ELEMENTS = {"Na": 1000, "Cl": 900, "Cs": 12}
+SALT = Crystal(4.0 * (np.ones((3, 3)) - np.eye(3)) / math.sqrt(2), [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17])
+
+
+@given(st.integers(1, 60), st.floats(0.5, 0.99))
+def test_the_quantile_is_the_smallest_score_that_enough_are_below(n: int, level: float):
+    scores = np.random.default_rng(n).permutation(np.arange(1.0, n + 1))
+    q = conformal_quantile(scores, level)
+    # A new score is equally likely in each of the n + 1 gaps: those below q must be `level` of them.
+    assert (q == math.inf) == (n / (n + 1) < level - 1e-12)
+    if q < math.inf:
+        assert q / (n + 1) >= level - 1e-12 > (q - 1) / (n + 1) - 1e-9
+
+
+def test_intervals_hold_nine_in_ten_and_are_wider_where_errors_are_larger():
+    rng = np.random.default_rng(0)
+    covered, narrow, wide = [], [], []
+    for _ in range(30):
+        rare = rng.uniform(0, 8, size=3000)
+        terms = np.stack([np.ones(3000), rare, *rng.normal(size=(3, 3000))], axis=1)
+        errors = np.abs(rng.standard_t(3, size=3000)) * np.exp(-0.4 * rare)
+        calibration = calibrate([str(i) for i in range(1000)], errors[:1000], terms[:1000])
+        half = calibration.half_widths(terms[1000:])
+        covered.append(np.mean(errors[1000:] <= half))
+        narrow.append(half[rare[1000:] > 7].mean())
+        wide.append(half[rare[1000:] < 1].mean())
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.01)
+    assert np.mean(wide) > 5 * np.mean(narrow)  # the errors themselves: 11 times as large
+
+
+def test_sets_of_classes_hold_nine_in_ten():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(size=20_000)
+    y = (rng.uniform(size=20_000) < p).astype(float)
+    calibration = calibrate_classes(p[:10_000], y[:10_000])
+    assert np.mean(np.abs(y - p)[10_000:] <= calibration.quantile) == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_the_width_depends_on_is_no_matter_of_the_cell():
+    fewer = describe_crystals([SALT], np.array([-2.0]), ELEMENTS)
+    doubled = Crystal(SALT.lattice * [[2], [1], [1]],
+                      np.concatenate([SALT.frac_coords * [0.5, 1, 1], SALT.frac_coords * [0.5, 1, 1] + [0.5, 0, 0]]),
+                      [11, 17, 11, 17])  # fmt: skip
+    np.testing.assert_allclose(describe_crystals([doubled], np.array([-2.0]), ELEMENTS), fewer)
+    assert fewer.tolist() == [[1.0, math.log1p(900), math.log(2), math.log(SALT.volume / 2), 2.0]]
+
+
+def test_too_few_validation_crystals_give_no_finite_interval():
+    assert Calibration(conformal_quantile(np.ones(8), 0.9)).quantile == math.inf

@@ -1,0 +1,105 @@
+"""The models that come with the package: what they say of known crystals, and when they say that they do not know."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asugnn import Crystal, InputError
+from leaderboard.reports import render_predictions
+from leaderboard.shipped import SHIPPED_MODELS, predict_shipped
+from leaderboard.shipped.model_card import describe_domain, read_card
+from leaderboard.shipped.shipped_models import shipped_targets
+
+FACES = np.ones((3, 3)) - np.eye(3)
+
+
+def rocksalt(a: float, first: int, second: int) -> Crystal:
+    return Crystal(a / 2 * FACES, [[0, 0, 0], [0.5, 0.5, 0.5]], [first, second])
+
+
+# Cells and labels of the Materials Project of 2018 (mp-22862, mp-1265, mp-149, mp-2657), rounded; moduli in GPa.
+KNOWN = {
+    "NaCl": (rocksalt(5.69, 11, 17), {"formation-energy": -2.11, "band-gap": 5.15, "bulk-modulus": 24, "metal": 0}),
+    "MgO": (rocksalt(4.26, 12, 8), {"formation-energy": -3.06, "band-gap": 4.64, "bulk-modulus": 151, "metal": 0}),
+    "Si": (Crystal(5.47 / 2 * FACES, [[0, 0, 0], [0.25, 0.25, 0.25]], [14, 14]),
+           {"formation-energy": 0.0, "band-gap": 0.85, "bulk-modulus": 89, "metal": 0}),
+    "TiO2": (Crystal(np.diag([4.65, 4.65, 2.97]),
+                     [[0, 0, 0], [0.5, 0.5, 0.5], [0.305, 0.305, 0], [0.695, 0.695, 0],
+                      [0.805, 0.195, 0.5], [0.195, 0.805, 0.5]], [22, 22, 8, 8, 8, 8]),
+             {"formation-energy": -3.47, "band-gap": 1.77, "bulk-modulus": 209, "metal": 0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("target", shipped_targets())
+def test_known_crystals_lie_within_their_intervals(target: str):
+    predictions, skipped = predict_shipped({name: crystal for name, (crystal, _) in KNOWN.items()}, [target])
+    assert skipped == {}
+    for p in predictions:
+        expected = KNOWN[p.id][1][target]
+        assert not p.outside
+        if p.classes:
+            assert ("non-metal", "metal")[int(expected)] in p.classes, p
+        else:
+            assert p.low is not None and p.high is not None
+            assert p.low <= expected <= p.high, p
+            assert p.low <= p.value <= p.high
+
+
+@pytest.mark.parametrize("target", shipped_targets())
+def test_a_card_states_a_coverage_near_the_level(target: str):
+    card = read_card(SHIPPED_MODELS / target)
+    assert card.measured["coverage"] == pytest.approx(card.level, abs=0.02)
+    assert card.crystals > 5000
+
+
+def test_all_models_are_below_twenty_megabytes():
+    assert sum(file.stat().st_size for file in SHIPPED_MODELS.rglob("*") if file.is_file()) < 20e6
+
+
+def test_a_crystal_outside_the_domain_gets_no_interval_and_the_reason():
+    einsteinium, thin = rocksalt(5.0, 99, 8), rocksalt(30.0, 11, 17)
+    crystals = {"EsO": einsteinium, "thin": thin, "NaCl": KNOWN["NaCl"][0]}
+    predictions, _ = predict_shipped(crystals, ["bulk-modulus"])
+    es, gas, salt = predictions
+    assert es.outside == "Es is in no training crystal"
+    assert "cubic angstrom per atom" in gas.outside
+    assert (es.low, es.high, gas.low, gas.high) == (None,) * 4
+    assert salt.outside == "" and salt.low is not None
+    table = render_predictions(predictions, "table")
+    assert "no interval: EsO: Es is in no training crystal (bulk modulus)" in table
+
+
+def test_a_supercell_is_inside_where_its_primitive_cell_is():
+    domain = describe_domain([KNOWN["NaCl"][0]])
+    assert (domain["largest"], domain["elements"]) == (2, {"Na": 1, "Cl": 1})
+    supercell = Crystal(3 * KNOWN["NaCl"][0].lattice,
+                        np.concatenate([(KNOWN["NaCl"][0].frac_coords + shift) / 3
+                                        for shift in np.ndindex(3, 3, 3)]), [11, 17] * 27)  # fmt: skip
+    assert describe_domain([supercell])["largest"] == 2
+
+
+def test_csv_and_json_hold_the_same_numbers():
+    predictions, _ = predict_shipped({"NaCl": KNOWN["NaCl"][0]})
+    rows = list(csv.DictReader(io.StringIO(render_predictions(predictions, "csv"))))
+    plain = json.loads(render_predictions(predictions, "json"))
+    assert [row["target"] for row in rows] == [row["target"] for row in plain] == list(shipped_targets())
+    assert [float(row["value"]) for row in rows] == [row["value"] for row in plain]
+    units = {"formation-energy": "eV/atom", "band-gap": "eV", "bulk-modulus": "GPa", "metal": ""}
+    assert [row["unit"] for row in rows] == [units[name] for name in shipped_targets()]
+
+
+def test_a_target_without_a_model_is_refused():
+    with pytest.raises(InputError, match="no model for 'bulk-moduli' comes with the package"):
+        predict_shipped({"NaCl": KNOWN["NaCl"][0]}, ["bulk-moduli"])
+
+
+def test_a_damaged_card_is_named(tmp_path: Path):
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(InputError, match=r"card\.json cannot be read as the card of a model"):
+        read_card(tmp_path)

@@ -1,0 +1,41 @@
+"""The script behind `nox -s gpu`, as far as a machine without a GPU can run it."""
+
+import json
+
+import gpu
+import pytest
+import torch
+
+
+def test_without_a_gpu_it_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([]) == 1
+    assert capsys.readouterr().err == "This machine has no GPU that PyTorch can use: nothing was run.\n"
+
+
+def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
+    words = [
+        "--device",
+        "cpu",
+        "--steps",
+        "2",
+        "--seconds",
+        "0",
+        "--preset",
+        "quick",
+        "--data",
+        "open-dft",
+        "--most",
+        "64",
+    ]
+    assert gpu.main([*words, "--out", str(tmp_path / "gpu.json")]) == 0
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["losses"]["first"] == report["losses"]["largest"] == 0
+    assert report["losses"]["cpu bfloat16"] == pytest.approx(report["losses"]["cpu"], rel=0.05)
+    assert len(report["losses"]["cpu"]) == 2
+    for precision in ("float32", "bfloat16"):
+        measured = report["training"][precision]
+        assert measured["steps"] == 8
+        assert measured["flops_of_a_step"] > 1e8
+        assert measured["share_of_peak"] > 0
+        assert measured["host_memory_mb"] > 100
