@@ -10,10 +10,15 @@ bracketed; a third-order Birch-Murnaghan curve through the points gives equilibr
 energies are relative to the elements, which are groups of their own. Zero-shot structures are single calculations of
 distorted Ag and Fe-C, drawn with fixed seeds. No structure comes from a data base.
 
-To extend: add a name to a list of the TOML file (a new element needs a volume there, and a reference in `ELEMENTS`),
-run in the same folder, where finished calculations are skipped, assemble, and make the table. Run needs GPAW 22.8 or
-later with its PBE data sets, which is not among this project's dependencies; `--calculator emt` does the same with
-ASE's EMT potential for Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it works: never mix the two in one folder.
+`open_dft_results.jsonl.gz` is the log of all calculations that were made for the published data. To go on with them:
+
+    mkdir FOLDER && gzip -dc recipes/open_dft_results.jsonl.gz > FOLDER/results.jsonl
+
+then run, which skips finished groups, assemble, and make the table. Many compounds in the lists are still to be
+computed. To extend the lists, add a name to the TOML file (a new element needs a volume there, and a reference in
+`ELEMENTS`). Run needs GPAW 22.8 or later with its PBE data sets, which is not among this project's dependencies;
+`--calculator emt` does the same with ASE's EMT potential for Al, Cu, Ag, Au, Ni, Pd and Pt in seconds, to see how it
+works: never mix the two in one folder.
 
 Settings, the same for all rows: plane waves to 400 eV; PBE; Fermi-Dirac smearing 0.1 eV (molecules 0.01), energies
 extrapolated to zero; Gamma-centred mesh of 3.2 A x |b_i|, rounded up for elements and to even numbers for compounds,
@@ -32,6 +37,7 @@ import sys
 import time
 import tomllib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -43,7 +49,7 @@ import numpy as np
 import polars as pl
 from ase import Atoms, units
 from ase.data import chemical_symbols
-from open_dft_groups import Group, groups
+from open_dft_groups import Group, compounds, groups, references
 from rich.progress import track
 
 from asugnn.file_lock import lock_file
@@ -51,6 +57,8 @@ from leaderboard.data import CROISSANT_FILE, CRYSTAL_FIELDS, CroissantField, Cro
 
 PACKAGE = Path(__file__).resolve().parent.parent / "leaderboard" / "_data" / "open-dft"
 LOG = "results.jsonl"  # a line a calculation, then a line a group; only ever appended to
+DONE = "group_done"  # `set` of the line of a group
+PUBLISHED = "gpaw"  # calculator of the rows that name none
 STEP = 0.07  # of ln V, between the first two volumes
 NEAR = 0.2  # of ln V: what is within of the minimum enters the final fit
 SLOW = 6.0  # seconds of a calculation, above which a compound makes do with four volumes
@@ -76,8 +84,12 @@ class Result:
 
     energy_ev_per_atom: float
     band_gap_ev: float
+    is_metal: bool
     magmom_total: float
+    n_kpts_ibz: int  # 0 of a calculator without a mesh
+    spin_polarised: bool
     wall_s: float
+    converged: bool = True
 
 
 Calculator = Callable[[Group, Atoms], Result]
@@ -116,9 +128,11 @@ def gpaw(group: Group, atoms: Atoms) -> Result:
         )
         energy = atoms.get_potential_energy()
         gap, moment = mesh_gap(atoms.calc), float(atoms.get_magnetic_moment()) if spin else 0.0
+        points = len(atoms.calc.get_ibz_k_points())
     finally:
         signal.alarm(0)
-    return Result(energy / len(atoms), round(gap, 4), round(moment, 4), round(time.monotonic() - started, 2))
+    seconds = round(time.monotonic() - started, 2)
+    return Result(energy / len(atoms), round(gap, 4), gap == 0, round(moment, 4), points, spin, seconds)
 
 
 def _too_long(*_: object) -> None:
@@ -169,7 +183,7 @@ def emt(_: Group, atoms: Atoms) -> Result:
     atoms, started = atoms.copy(), time.monotonic()
     atoms.calc = EMT()
     energy = float(atoms.get_potential_energy()) / len(atoms)
-    return Result(energy, 0.0, 0.0, round(time.monotonic() - started, 2))
+    return Result(energy, 0.0, True, 0.0, 0, False, round(time.monotonic() - started, 2))
 
 
 CALCULATORS: Mapping[str, Calculator] = {"gpaw": gpaw, "emt": emt}
@@ -279,8 +293,9 @@ def _emptier(xs: Iterable[float], middle: float) -> float:
 
 def compute(group: Group, folder: Path, calculator: str) -> str:
     """Compute what is missing of a group, append it to the log, and return the error, empty without one."""
-    done = {row["id"]: row for row in read(folder) if row.get("id")}
+    done = {row["id"]: row for row in read(folder) if row.get("converged")}
     slowest, n = 0.0, len(group.atoms)
+    evaluated: set[str] = set()
 
     def energy_at(x: float) -> float:
         nonlocal slowest
@@ -291,9 +306,11 @@ def compute(group: Group, folder: Path, calculator: str) -> str:
             slowest = max(slowest, result.wall_s)
             done[name] = {"id": name, **describe_structure(group, atoms), **asdict(result), "calculator": calculator}
             append(folder, done[name])
+        evaluated.add(name)
         return float(done[name]["energy_ev_per_atom"]) * n
 
-    record: dict[str, Any] = {"group_done": group.name}
+    fitted: dict[str, Any] = {}
+    error = ""
     try:
         if group.set == "zero_shot":
             energy_at(0.0)
@@ -303,11 +320,12 @@ def compute(group: Group, folder: Path, calculator: str) -> str:
         else:
             enough = partial(lambda: 4 if group.set == "compound" and slowest > SLOW else 5)
             points, curve = search(energy_at, math.log(group.atoms.get_volume()), 8 if n < 6 else 5, enough)
-            record |= summarise_group(group, points, curve)
-    except Exception as error:  # of the calculator: it is logged, and the other groups are computed
-        record["error"] = f"{type(error).__name__}: {error}"[:200]
-    append(folder, record)
-    return str(record.get("error", ""))
+            fitted = summarise_group(group, points, curve)
+    except Exception as fault:  # of the calculator: it is logged, and the other groups are computed
+        error = f"{type(fault).__name__}: {fault}"[:200]
+    record = {"set": DONE, "group": group.name, "n_points": len(evaluated), "bracketed": bool(fitted), **fitted}
+    append(folder, record | ({"molecule": True} if group.molecule else {}) | ({"error": error} if error else {}))
+    return error
 
 
 def summarise_group(group: Group, points: Mapping[float, float], curve: Curve | None) -> dict[str, Any]:
@@ -321,11 +339,12 @@ def summarise_group(group: Group, points: Mapping[float, float], curve: Curve | 
         return {}
     best, n = min(xs, key=lambda q: abs(q - final.x)), len(group.atoms)
     return {
-        "equilibrium_id": f"{group.name}:{best:.4f}",
         "v0_a3": math.exp(final.x),
+        "e0_ev_per_atom": final.energy / n,
         "bulk_modulus_gpa": final.modulus,
-        "eos_points": len(near),
         "eos_rms_ev_per_atom": final.rms / n,
+        "n_fit": len(near),
+        "equilibrium_id": f"{group.name}:{best:.4f}",
     }
 
 
@@ -339,6 +358,7 @@ def describe_structure(group: Group, atoms: Atoms) -> dict[str, Any]:
         "numbers": [int(z) for z in atoms.numbers],
         "lattice": np.round(atoms.cell[:], 6).tolist(),
         "frac_coords": np.round(atoms.get_scaled_positions(), 6).tolist(),
+        "volume_a3": round(float(atoms.get_volume()), 4),
         "kpt_mesh": group.mesh(),
     }
 
@@ -366,9 +386,9 @@ def run(folder: Path, only: str, calculator: str, jobs: int) -> None:
     """Compute all groups whose name has `only` in it, as a regular expression, and that are not done."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = read(folder)
-    if others := {row["calculator"] for row in rows if "calculator" in row} - {calculator}:
+    if others := {row.get("calculator", PUBLISHED) for row in rows if row["set"] != DONE} - {calculator}:
         sys.exit(f"{folder} holds results of {', '.join(others)}: energies of two calculators do not mix")
-    done = {row["group_done"] for row in rows if "group_done" in row}
+    done = {row["group"] for row in rows if row["set"] == DONE}
     todo = [group for group in groups(only) if group.name not in done]
     work = partial(compute, folder=folder, calculator=calculator)
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
@@ -384,16 +404,23 @@ def run(folder: Path, only: str, calculator: str, jobs: int) -> None:
 def assemble(folder: Path) -> None:
     """Write open_dft.jsonl from the log: formation energies, and what the curves give at equilibrium."""
     log = read(folder)
-    groups_done = {row["group_done"]: row for row in log if "group_done" in row}
-    rows = [row for row in log if "id" in row]
+    done = {row["group"]: row for row in log if row["set"] == DONE}
+    rows = {row["id"]: row for row in log if row["set"] != DONE}  # the last of each id
     energies: dict[str, float] = {}
-    for row in rows:
-        if row["set"] == "reference" and row["group"] in groups_done:
+    for row in rows.values():
+        if row["set"] == "reference" and row["converged"] and row["group"] in done:
             symbol = chemical_symbols[row["numbers"][0]]
             energies[symbol] = min(row["energy_ev_per_atom"], energies.get(symbol, math.inf))
+    listed = {group.name for group in (*references(), *compounds())}
     kept, dropped = [], []
-    for row in rows:
+    for row in rows.values():
         symbols = [chemical_symbols[z] for z in row["numbers"]]
+        if row["set"] != "zero_shot" and row["group"] not in listed:
+            dropped.append((row["id"], "not in the lists"))
+            continue
+        if not row["converged"]:
+            dropped.append((row["id"], "not converged"))
+            continue
         if missing := sorted(set(symbols) - energies.keys()):
             dropped.append((row["id"], f"no reference of {', '.join(missing)}"))
             continue
@@ -401,26 +428,36 @@ def assemble(folder: Path) -> None:
         if abs(formation) > HIGHEST:
             dropped.append((row["id"], f"a formation energy of {formation:.1f} eV/atom"))
             continue
-        fitted = groups_done.get(row["group"], {})
-        lowest = row["group"].startswith("ref-") and "equilibrium_id" not in fitted and abs(formation) < 1e-9
-        equilibrium = fitted.get("equilibrium_id") == row["id"] or lowest
-        modulus = fitted.get("bulk_modulus_gpa") if equilibrium else None
-        kept.append(
-            {
-                **row,
-                "energy_ev_per_atom": round(row["energy_ev_per_atom"], 6),
-                "formation_energy_ev_per_atom": round(formation, 6),
-                "is_metal": row["band_gap_ev"] == 0,
-                "equilibrium": equilibrium,
-                "bulk_modulus_gpa": round(modulus, 3) if modulus else None,
-            }
-        )
+        kept.append(assemble_row(row, formation, done.get(row["group"], {})))
     order = ["reference", "compound", "zero_shot"]
     kept.sort(key=lambda row: order.index(row["set"]))
     (folder / "open_dft.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
     lines = [f"{name},{reason}\n" for name, reason in [("id", "reason"), *dropped]]
     (folder / "dropped.csv").write_text("".join(lines), encoding="utf-8")
     print(f"{len(kept)} rows, {len(dropped)} dropped: see {folder}/dropped.csv")
+
+
+def assemble_row(row: Mapping[str, Any], formation: float, fitted: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of open_dft.jsonl: one calculation, and at equilibrium what the curve of its group gives."""
+    lowest = bool(fitted.get("molecule")) and abs(formation) < 1e-9
+    equilibrium = fitted.get("equilibrium_id") == row["id"] or lowest
+    at_minimum = fitted if equilibrium and "v0_a3" in fitted else {}
+    structure = ("id", "set", "group", "prototype", "formula", "numbers", "lattice", "frac_coords")
+    return {
+        **{key: row[key] for key in structure},
+        "energy_ev_per_atom": round(row["energy_ev_per_atom"], 6),
+        "formation_energy_ev_per_atom": round(formation, 6),
+        "band_gap_ev": row["band_gap_ev"],
+        "is_metal": row["is_metal"],
+        "equilibrium": equilibrium,
+        "volume_a3": row["volume_a3"],
+        "bulk_modulus_gpa": round(at_minimum["bulk_modulus_gpa"], 3) if at_minimum else None,
+        **{key: row[key] for key in ("magmom_total", "n_kpts_ibz", "converged", "wall_s", "kpt_mesh")},
+        "v0_a3": round(at_minimum["v0_a3"], 4) if at_minimum else None,
+        "eos_points": at_minimum.get("n_fit"),
+        # Four points determine the curve: it has no deviation.
+        "eos_rms_ev_per_atom": round(at_minimum["eos_rms_ev_per_atom"], 6) if at_minimum.get("n_fit", 0) > 4 else None,
+    }
 
 
 def table(folder: Path, home: Path = PACKAGE) -> None:
@@ -446,17 +483,24 @@ def table(folder: Path, home: Path = PACKAGE) -> None:
     )
     target = home / "open_dft.parquet"
     table.write_parquet(target, compression="zstd", compression_level=19, statistics=False)
+    minima = Counter(table.filter("equilibrium")["set"])
     provenance = f"""\
 # Written by recipes/open_dft.py
 name = "open-dft"
-version = 1
-rows = {len(table)}
+version = 2
 source = "open_dft.jsonl, computed for this project with GPAW 22.8.0 (PBE, plane waves, 400 eV)"
 source_sha256 = "{hashlib.sha256(source.read_bytes()).hexdigest()}"
 sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"
-date = "2026-11-23"
+date = "2026-11-25"
 licence = "MIT"
-citation = "The asugnn-bench developers: open-dft, version 1 (2026)"
+citation = "The asugnn-bench developers: open-dft, version 2 (2026)"
+
+[counts]
+rows = {len(table)}
+compounds = {minima["compound"]}  # at equilibrium, in one prototype each
+elements = {minima["reference"]}
+bulk_moduli = {table["bulk_modulus"].count()}
+zero_shot = {(table["set"] == "zero_shot").sum()}
 """
     (home / "provenance.toml").write_text(provenance, encoding="utf-8")
     (home / CROISSANT_FILE).write_text(describe(home), encoding="utf-8")

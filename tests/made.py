@@ -1,11 +1,16 @@
-"""Records of runs that never ran, for tests of what reads them."""
+"""Records of runs that never ran, for tests of what reads them; and the size of the packaged data set."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from asugnn import InputError
-from leaderboard.data import load_dataset
-from leaderboard.records import Run
+from asugnn.atomic_write import file_sha256
+from leaderboard.board import GroundTruth, load_ground_truth
+from leaderboard.data import find_source, load_dataset, parse_task
+from leaderboard.data.registry import embedded_record
+from leaderboard.records import Run, write_record
+from leaderboard.records.predictions_csv import write_predictions
 
 
 def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
@@ -24,3 +29,23 @@ def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
         "predictions_sha256": "0" * 64,
         **changes,
     }
+
+
+def write_perfect_run(run: Run, root: Path) -> None:
+    """A run that predicts every label, with the record of such a run."""
+    truth = load_ground_truth(run.task, run.fold)
+    file = run.folder(root) / "predictions.csv"
+    write_predictions(file, truth.ids, run.task.target.name, truth.y)
+    split = {"rule": run.task.rule, "version": 1, "sha256": truth.split_sha256}
+    write_record(file.parent, record_fields(run, split=split, predictions_sha256=file_sha256(file)))
+
+
+def truth_of(name: str, fold: int = 0) -> GroundTruth:
+    """The test set of a task."""
+    return load_ground_truth(parse_task(name), fold)
+
+
+def packaged_counts() -> dict[str, int]:
+    """How many rows, compounds, .. of open-dft its provenance.toml states."""
+    counts: dict[str, int] = embedded_record(find_source("open-dft"))["counts"]
+    return counts

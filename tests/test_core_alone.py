@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from made import packaged_counts
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
@@ -144,7 +145,7 @@ def test_score_needs_the_core_alone(core: Path, folder: Path):
         ("export --task open-dft/metal --out competition --host", "solution.csv"),
         ("models", "forest: this needs the package sklearn: pip install 'asugnn-bench[models]'"),
         ("check mean", "keeps the contract"),
-        ("data list", "1,505 rows, in the package"),
+        ("data list", f"{packaged_counts()['rows']:,} rows, in the package"),
         ("paper table-2", "ASUGNN"),
     ],
 )

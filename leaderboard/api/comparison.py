@@ -31,9 +31,9 @@ class PairedTest:
     """Two of the models: the difference of the ranking metric, and how it compares with chance.
 
     `difference` is that of `first` minus that of `second`. `p` is the two-sided p-value of a t-test over groups of
-    test crystals (reduced formulas), paired, of this pair alone. `tied` is what a board shows: whether the difference
-    is not significant at 5 % after the correction for all pairs (Holm). A pair of which one has no rank is not tested:
-    `p` is None.
+    test crystals (reduced formulas; in zero-shot single structures), paired, of this pair alone. `tied` is what a board
+    shows: whether the difference is not significant at 5 % after the correction for all pairs (Holm). A pair of which
+    one has no rank is not tested: `p` is None.
     """
 
     first: str
@@ -50,7 +50,7 @@ class Comparison:
     task: str
     fold: Folds
     n: int  # test crystals
-    groups: int  # reduced formulas among them, over which intervals and tests are
+    groups: int  # reduced formulas among them, over which intervals and tests are; in zero-shot single structures
     metric: str
     unit: str
     noise: str  # what the intervals show

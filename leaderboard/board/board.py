@@ -22,6 +22,7 @@ from leaderboard.records import (
     UNPRESET,
     StoredRun,
     SubmissionLog,
+    comparable_runs,
     list_failures,
     list_runs,
     packaged_note,
@@ -86,7 +87,7 @@ def _rank_task(
 ) -> list[Row]:
     """Rows of one task, best first, then those without a rank.
 
-    Only models with the same folds and seeds are compared, and so ranked; none that others trained.
+    Only models whose runs compare (`comparable_runs`) are ranked; none that others trained.
     """
     folds = {r.run.fold for runs in by_model.values() for r in runs}
     truths, missing = _load_truths(task, folds, private)
@@ -94,6 +95,7 @@ def _rank_task(
     logs: dict[Path, Counter[tuple[str, int, str]]] = {}
     cached, provenance = ScoreCache(task, preset), source_provenance(task.source)
     trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
+    tested: dict[str, frozenset[tuple[int, int]]] = {}  # by title, as `trained`
     rows: list[Row] = []
     for (kind, model), of_model in by_model.items():
         notes += [f"{r.run.title} skipped: {missing[r.run.fold]}" for r in of_model if r.run.fold in missing]
@@ -107,17 +109,18 @@ def _rank_task(
             notes.append(f"{model} on {task.name} skipped: {error}")
             continue
         truth = truths[runs[0].run.fold]
-        row = make_row(task, runs, scores, leaked, provenance)
+        row = make_row(task, runs, scores, truth.varying, leaked, provenance)
         tries = _count_tries(runs, logs)
         row = replace(row, scope=truth.scope, tries=tries, **asdict(truth.rules))
         if kind == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:
             trained[row.title] = row, scores.estimates
+            tested[row.title] = comparable_runs((r.run.fold, r.run.seed) for r in runs)
     cached.save()
     metric = task.target.metrics[0]
-    ranked_runs = Counter(row.runs for row, _ in trained.values()).most_common(1)
-    compared = {title: e[metric.name] for title, (row, e) in trained.items() if row.runs == ranked_runs[0][0]}
+    most = Counter(tested.values()).most_common(1)
+    compared = {title: e[metric.name] for title, (_, e) in trained.items() if tested[title] == most[0][0]}
     places = rank_models(compared, metric.higher_is_better)
     if unranked := sorted(trained.keys() - compared.keys()):
         notes.append(f"{task.name}: {', '.join(unranked)} not ranked: other folds or seeds than the rest")

@@ -20,6 +20,7 @@ from leaderboard.scoring import PredictedFold
 from leaderboard.splitting import fold_sides, read_split
 
 Scope = Literal["", "public", "private"]
+Varying = Literal["formulas", "structures"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class GroundTruth:
         return PredictedFold(self.y[self.scored], p[self.scored], groups, fold)
 
     @property
+    def varying(self) -> Varying:
+        """What intervals and tests are over: formulas, or structures where each is a group of its own."""
+        return "structures" if self.groups == self.ids else "formulas"
+
+    @property
     def scored_formulas(self) -> tuple[str, ...]:
         """The formula of each row that counts."""
         return tuple(s for s, k in zip(self.formulas, self.scored, strict=False) if k)
@@ -87,7 +93,8 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     if not ids:
         raise InputError(f"{task.name} has nothing to score: fold {fold} has no test crystal")
     y = data.labels(task.target)[list(map(data.rows.__getitem__, ids))]
-    # Distorted structures of one composition are independent; elsewhere, rows of one composition stay together.
+    # The structures of a zero-shot task were drawn independently, from few systems that stay as they are; elsewhere
+    # formulas were drawn, and the rows of one stay together.
     groups = ids if task.target.model_of else data.groups(ids)
     scored = np.ones(len(ids), dtype=bool)
     solution = find_solution(task.name, fold, task.target.name, ids)

@@ -43,7 +43,7 @@ class SystemRow:
 class RowScores:
     """The scores of some runs of one model on one task."""
 
-    n: int  # test crystals, over all runs
+    n: int  # test crystals, over all folds
     estimates: dict[str, Estimate]  # by metric, the one that ranks first
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
     systems: dict[str, SystemRow]  # of a task that has them: of all crystals, then of each system
@@ -63,7 +63,8 @@ def score_runs(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, Groun
         spread = {name: None if e.value is None else float(np.std(e.runs, ddof=1)) for name, e in estimates.items()}
     systems = system_rows(task, folds, [truth for truth, _ in pairs])
     curves = [stored.read_convergence() for stored in runs]
-    return RowScores(sum(len(r.y) for r in folds), estimates, spread, systems, tuple(c for c in curves if c))
+    n = sum({run.fold: len(run.y) for run in folds}.values())  # seeds of a fold test the same crystals
+    return RowScores(n, estimates, spread, systems, tuple(c for c in curves if c))
 
 
 def estimate_runs(task: Task, runs: Sequence[StoredRun], folds: Sequence[PredictedFold]) -> dict[str, Estimate]:
@@ -82,11 +83,14 @@ OF_PROBABILITIES = {"roc_auc"}
 def check_origin(task: Task, runs: Sequence[StoredRun], truths: Mapping[int, GroundTruth]) -> None:
     """Raise `InputError` for a run that was made with another version of the split or of the data set."""
     data = load_dataset(task.source)
+    hint = "run it with --again, or submit predictions for the test crystals of this version"
     for stored in runs:
-        if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
-            raise InputError(f"{stored.folder} was made with another version of the split")
         if stored.record.data.sha256 != data.sha256:
-            raise InputError(f"{stored.folder} was made with another version of the data set {data.source.name}")
+            raise InputError(
+                f"{stored.folder} was made with another version of the data set {data.source.name}: {hint}"
+            )
+        if stored.record.split.sha256 != truths[stored.run.fold].split_sha256:
+            raise InputError(f"{stored.folder} was made with another version of the split: {hint}")
 
 
 def system_rows(task: Task, folds: Sequence[PredictedFold], truths: Sequence[GroundTruth]) -> dict[str, SystemRow]:

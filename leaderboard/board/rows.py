@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from asugnn.model import Kind
-from leaderboard.board.ground_truth import Scope
+from leaderboard.board.ground_truth import Scope, Varying
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
 from leaderboard.records import Keep, PublishedReference, StoredRun, row_title
 from leaderboard.scoring import Training, describe_training
 
-NOISE = "95 % confidence interval over test formulas"
+NOISE = "95 % confidence interval over test"
 WIDER: dict[Training, str] = {"once": "", "seeds": " and training seeds", "folds": " and folds"}
 OTHERS = "there are rows of other presets too"
 
@@ -34,6 +34,7 @@ class Row:
     runs: tuple[str, ...]  # <fold>-<seed> of each
     metrics: dict[str, MetricValue]
     spread: dict[str, float | None] | None  # standard deviation of each metric over runs, where there are several
+    varying: Varying  # what intervals and tests are over: test formulas, or test structures one by one
     noise: str  # what the intervals show
     training: Training  # whether the noise of training is in intervals and ranks
     seconds_train: float | None
@@ -85,10 +86,16 @@ def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[st
     return out
 
 
+def interval_words(varying: Varying, training: Training) -> str:
+    """What an interval shows: "95 % confidence interval over test formulas and training seeds"."""
+    return f"{NOISE} {varying}{WIDER[training]}"
+
+
 def make_row(
     task: Task,
     runs: Sequence[StoredRun],
     scores: RowScores,
+    varying: Varying,
     leaked: Mapping[int, int] | None,
     provenance: Mapping[str, str],
 ) -> Row:
@@ -111,7 +118,8 @@ def make_row(
         runs=tuple(r.run.fold_seed for r in runs),
         metrics={name: metric_value(estimate) for name, estimate in scores.estimates.items()},
         spread=scores.spread,
-        noise=NOISE + WIDER[training],
+        varying=varying,
+        noise=interval_words(varying, training),
         training=training,
         seconds_train=_mean_known([s.train for s in seconds]),
         seconds_predict=_mean_known([s.predict for s in seconds]),

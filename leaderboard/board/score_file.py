@@ -10,7 +10,7 @@ from typing import Any, Literal
 from asugnn.crystal import Floats
 from leaderboard.board.ground_truth import GroundTruth, Scope, load_ground_truth
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value, system_rows
-from leaderboard.board.rows import NOISE, WIDER
+from leaderboard.board.rows import interval_words
 from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
@@ -23,9 +23,10 @@ Folds = int | Literal["all"]
 class Score:
     """Metrics of predictions against labels, by name, the one that ranks first, with 95 % confidence intervals.
 
-    `n` test crystals count, in `groups` reduced formulas, over which the intervals are. `unit` is that of the
-    metrics that have one. `scope` is empty unless a host's solution scores its public or private rows. `systems` are
-    the scores by chemical system of a task that has them, `hints` sentences on predictions in another unit.
+    `n` test crystals count, in `groups` over which the intervals are: reduced formulas, or of a zero-shot task single
+    structures. `unit` is that of the metrics that have one. `scope` is empty unless a host's solution scores its public
+    or private rows. `systems` are the scores by chemical system of a task that has them, `hints` sentences on
+    predictions in another unit.
     """
 
     task: str
@@ -58,7 +59,7 @@ def score_predictions(
         groups=len({group for rows in scored for group in rows.groups}),
         unit=task.target.unit,
         scope=truths[0].scope,
-        noise=NOISE + WIDER[describe_training([rows.fold for rows in scored])],
+        noise=interval_words(truths[0].varying, describe_training([rows.fold for rows in scored])),
         metrics={name: metric_value(estimate) for name, estimate in estimates.items()},
         systems=system_rows(task, scored, truths),
         hints=[hint for rows in scored for hint in unit_hints(task.target, rows)],

@@ -28,7 +28,7 @@ SOURCES = (
         file="_data/open-dft/open_dft.parquet",
         embedded=True,
         licence="MIT",
-        citation="The asugnn-bench developers, open-dft version 1 (2026)",
+        citation="The asugnn-bench developers, open-dft version 2 (2026)",
         targets=(
             *_targets(
                 where(values_of("formation_energy"), _COMPUTED),

@@ -12,6 +12,7 @@ host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """
 
+from leaderboard.records.comparable_runs import comparable_runs
 from leaderboard.records.host_solution import (
     COMPETITION_FILE,
     NO_RULES,
@@ -74,6 +75,7 @@ __all__ = [
     "SubmissionLog",
     "base_name",
     "check_record",
+    "comparable_runs",
     "compare_digests",
     "competition_rules",
     "default_runs_folder",

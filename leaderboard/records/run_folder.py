@@ -26,6 +26,7 @@ from asugnn.limits import HISTORY_BYTES
 from asugnn.reading import check_file_size, read_csv_rows, reading
 from leaderboard._util import safe_name
 from leaderboard.data import PACKAGE, Task, parse_task
+from leaderboard.records.comparable_runs import rows_to_add
 from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_files import compare_digests, file_digest, files_below
 from leaderboard.records.run_record import RESTORE, RunRecord
@@ -195,7 +196,7 @@ def find_run(run: Run, root: Path) -> StoredRun | None:
 def list_runs(root: Path | None) -> tuple[list[StoredRun], list[str]]:
     """All complete runs under `root`, and a sentence for each folder that cannot be read as one.
 
-    Without `root` they are those of ./runs and, beside them, those that come with the package (`_add_packaged`). A task
+    Without `root` they are those of ./runs and, beside them, those that come with the package (`rows_to_add`). A task
     that is not known gets one sentence, however many runs of it there are.
     """
     if root is None:
@@ -211,19 +212,10 @@ def list_runs(root: Path | None) -> tuple[list[StoredRun], list[str]]:
 
 
 def _add_packaged(own: Sequence[StoredRun]) -> list[StoredRun]:
-    """Add the rows that come with the package to a user's runs, as far as they compare.
-
-    A row of the user replaces that of the same task, preset and model. On a task of which the user has rows, others
-    count only if one of these rows has the same folds and seeds: rows are ranked only if these are the same.
-    """
+    """Add the rows that come with the package to a user's runs."""
     packaged, _ = list_runs(PACKAGED_RUNS)
-    mine, theirs = _fold_seeds(own), _fold_seeds(packaged)
-    fitting = set()
-    for (task, preset, model), pairs in theirs.items():
-        others = [p for (t, kind, _), p in mine.items() if t == task and (kind == preset or {kind, preset} & UNPRESET)]
-        if (task, preset, model) not in mine and (not others or pairs in others):
-            fitting.add((task, preset, model))
-    return [*own, *(stored for stored in packaged if stored.row in fitting)]
+    added = rows_to_add(_fold_seeds(own), _fold_seeds(packaged), UNPRESET)
+    return [*own, *(stored for stored in packaged if stored.row in added)]
 
 
 def _fold_seeds(runs: Sequence[StoredRun]) -> dict[tuple[str, str, str], set[tuple[int, int]]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from leaderboard._util import markdown_text, one_line
-from leaderboard.board import FEWEST, NOISE, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
+from leaderboard.board import FEWEST, NOISE, WIDER, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
 from leaderboard.reports.published_notes import published_notes
 from leaderboard.scoring import TOO_FAR, Estimate, Training
@@ -33,8 +33,12 @@ TRAINING_NOTES: dict[Training, str] = {
     ),
     "seeds": "several seeds: ranks and intervals contain the noise of training",
     "folds": (
-        "one training run per fold: models are told apart only where they differ both over test formulas and over folds"
+        "one training run per fold: models are told apart only where they differ both over the test set and over folds"
     ),
+}
+REPEATED: dict[Training, str] = {
+    "seeds": ", with several seeds over training seeds too",
+    "folds": ", with several folds over folds too",
 }
 SUMMED = "train: seconds of one training run, mean over a model's runs, summed over the tasks that it has here"
 ONE_RUN = "train, predict: seconds of one run, mean over a model's runs"
@@ -94,7 +98,11 @@ def comparison_notes(rows: Sequence[Row]) -> list[str]:
     for n, tasks in undecided.items():
         lines.append(f"{', '.join(tasks)}: no two models can be told apart on these {n:,} test crystals")
     trainings = {row.training for of_task in by_task.values() for row in of_task}
-    return [*lines, *(note for training, note in TRAINING_NOTES.items() if training in trainings)]
+    notes = {training: note for training, note in TRAINING_NOTES.items() if training in trainings}
+    if {"once", "seeds"} <= notes.keys():
+        once = sorted({row.title for of_task in by_task.values() for row in of_task if row.training == "once"})
+        notes["once"] = f"one training run: {', '.join(once)}; no interval and no rank contains their noise of training"
+    return [*lines, *notes.values()]
 
 
 def has_diverged(row: Row) -> bool:
@@ -113,9 +121,12 @@ def _diverged_notes(rows: Sequence[Row]) -> list[str]:
 def interval_note(rows: Sequence[Row], form: str) -> str:
     """Where intervals stand, and which noise they show."""
     where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
-    noises = sorted({row.noise for row in rows}, key=len)
-    also = "".join(f", of others {noise.removeprefix(NOISE).strip()} too" for noise in noises[1:])
-    return f"{where}: {noises[0]}{also.replace('and ', 'over ')}"
+    one_by_one = list(dict.fromkeys(row.task.partition("/")[2] for row in rows if row.varying == "structures"))
+    mixed = one_by_one and any(row.varying == "formulas" for row in rows)
+    over = f"formulas ({', '.join(one_by_one)}: test structures)" if mixed else rows[0].varying
+    trainings = {row.training for row in rows}
+    also = [words for training, words in REPEATED.items() if training in trainings]
+    return f"{where}: {NOISE} {over}{WIDER[rows[0].training] if len(trainings) == 1 else ''.join(also)}"
 
 
 def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:

@@ -198,7 +198,8 @@ def history_figure(columns: dict[str, list[float]], width: int, height: int) -> 
 def _row_cost(row: Row, cost: str) -> float | None:
     if cost == "train":
         return row.seconds_train
-    return None if row.seconds_predict is None else 1e3 * row.seconds_predict / max(row.n / len(row.runs), 1)
+    folds = {run.partition("-")[0] for run in row.runs}
+    return None if row.seconds_predict is None else 1e3 * row.seconds_predict / max(row.n / len(folds), 1)
 
 
 def _step_path(xs: Floats, ys: Floats) -> str:

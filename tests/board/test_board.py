@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import record_fields
+from made import record_fields, write_perfect_run
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from asugnn import InputError
@@ -17,6 +17,7 @@ from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.data.tasks import Task, parse_task
+from leaderboard.records.comparable_runs import comparable_runs
 from leaderboard.records.predictions_csv import read_predictions
 from leaderboard.records.run_folder import Run, find_run, list_runs
 from leaderboard.records.write_run import write_record
@@ -85,8 +86,10 @@ def test_a_row_of_several_folds_is_their_mean_and_is_not_ranked_with_others(root
 
 
 def test_zero_shot_groups_are_structures():
-    assert len(set(load_ground_truth(parse_task("open-dft/zero-shot"), 0).groups)) == 112
-    assert len(set(load_ground_truth(parse_task("open-dft/formation-energy"), 0).groups)) < 50
+    distorted, computed = (load_ground_truth(parse_task(f"open-dft/{t}"), 0) for t in ("zero-shot", "formation-energy"))
+    assert (distorted.groups, distorted.varying) == (distorted.ids, "structures")
+    assert len(set(computed.groups)) < len(computed.ids) / 4, "several volumes of each formula"
+    assert computed.varying == "formulas"
 
 
 def test_the_score_of_a_file_is_the_row_of_the_board(one_fold: Path):
@@ -96,7 +99,7 @@ def test_the_score_of_a_file_is_the_row_of_the_board(one_fold: Path):
     assert {k: (v.value, v.low, v.high) for k, v in row.metrics.items()} == {
         k: (v["value"], v["low"], v["high"]) for k, v in scored["metrics"].items()
     }
-    assert scored["n"] == 40
+    assert scored["n"] == len(load_ground_truth(BULK, 0).ids)
     with pytest.raises(InputError, match="must be 'id,metal'"):
         score_file(file, METAL, 0)
 
@@ -165,20 +168,31 @@ def copy_run(source: Path, run: Run, root: Path, **changes: object) -> None:
     write_record(folder, {**raw, "model": run.model, "fold": run.fold, "seed": run.seed, **changes})
 
 
-def test_the_commonest_folds_and_seeds_are_ranked(one_fold: Path, tmp_path: Path):
-    """Whichever comes first: the first model has another seed, the last has two."""
+def test_the_commonest_folds_are_ranked(one_fold: Path, tmp_path: Path):
+    """Whichever comes first: model a has another fold. Seeds may differ in number; the board says who has one."""
     source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
-    for model, seeds in {"a": [1], "b": [0], "c": [0], "d": [0, 1]}.items():
+    for model, seeds in {"b": [1], "c": [0], "d": [0, 1]}.items():
         for seed in seeds:
             copy_run(source, Run(BULK, "quick", model, 0, seed), tmp_path)
+    write_perfect_run(Run(BULK, "quick", "a", 1, 0), tmp_path)
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert {r.model: (r.rank, r.tied_with) for r in rows} == {
         "a": (None, ()),
-        "b": (1, ("c",)),
-        "c": (1, ("b",)),
-        "d": (None, ()),
+        "b": (1, ("c", "d")),
+        "c": (1, ("b", "d")),
+        "d": (1, ("b", "c")),
     }
-    assert notes == ["open-dft/bulk-modulus: a, d not ranked: other folds or seeds than the rest"]
+    assert notes == ["open-dft/bulk-modulus: a not ranked: other folds or seeds than the rest"]
+    text = render_board(rows, [BULK], "quick", "markdown", True)
+    assert "one training run: b, c; no interval and no rank contains their noise of training" in text
+    assert "several seeds: ranks and intervals contain the noise of training" in text
+
+
+def test_rows_of_several_folds_are_ranked_only_with_the_same_seeds():
+    """One seed a fold is tested over folds, several seeds are tested over these: the two do not compare."""
+    assert comparable_runs([(0, 0)]) == comparable_runs([(0, 1), (0, 2)])
+    assert comparable_runs([(0, 0)]) != comparable_runs([(1, 0)])
+    assert comparable_runs([(0, 0), (1, 0)]) != comparable_runs([(0, 0), (1, 0), (1, 1)])
 
 
 def test_the_front_by_hand():
@@ -195,6 +209,7 @@ def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
         copy_run(source, run, tmp_path, seconds=seconds[seed], peak_memory_mb=memory)
     (row,) = rank_rows(tmp_path, [BULK], "quick")[0]
     assert (row.seconds_train, row.seconds_predict, row.peak_memory_mb) == (3.0, 2.5, 700)
+    assert row.n == len(load_ground_truth(BULK, 0).ids), "seeds test the same crystals"
     assert row.trained > 0
     for file in tmp_path.rglob("run.json"):
         raw = json.loads(file.read_text())
@@ -205,14 +220,14 @@ def test_what_a_row_says_of_several_runs(one_fold: Path, tmp_path: Path):
 
 def test_published_weights_come_last_however_good(one_fold: Path, tmp_path: Path):
     """Below rows without a rank, too."""
-    source = {model: Run(BULK, "quick", model, 0, 0).folder(one_fold) for model in ("forest", "mean")}
+    source = Run(BULK, "quick", "forest", 0, 0).folder(one_fold)
     weights = {"name": "w", "trained_on": "other data"}
-    copy_run(source["forest"], Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
-    copy_run(source["forest"], Run(BULK, "quick", "a", 0, 0), tmp_path)
-    copy_run(source["forest"], Run(BULK, "quick", "b", 0, 0), tmp_path)
-    copy_run(source["mean"], Run(BULK, "quick", "other-seed", 0, 1), tmp_path)
+    copy_run(source, Run(BULK, "pretrained", "best", 0, 0), tmp_path, preset="pretrained", weights=weights)
+    copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path)
+    copy_run(source, Run(BULK, "quick", "b", 0, 0), tmp_path)
+    write_perfect_run(Run(BULK, "quick", "other-fold", 1, 0), tmp_path)
     rows, _ = rank_rows(tmp_path, [BULK], "quick")
-    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-seed", None), ("best", None)]
+    assert [(r.model, r.rank) for r in rows] == [("a", 1), ("b", 1), ("other-fold", None), ("best", None)]
 
 
 @pytest.mark.parametrize(("preset", "weights"), [("quick", False), ("quick", True), ("submitted", False)])
@@ -255,4 +270,4 @@ def test_a_run_on_other_data_is_not_ranked(one_fold: Path, tmp_path: Path):
     copy_run(source, Run(BULK, "quick", "a", 0, 0), tmp_path, data=other)
     rows, notes = rank_rows(tmp_path, [BULK], "quick")
     assert rows == []
-    assert notes[0].endswith("was made with another version of the data set open-dft")
+    assert "was made with another version of the data set open-dft: run it with --again, or submit" in notes[0]

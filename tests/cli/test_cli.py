@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made import packaged_counts, truth_of
 
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.tasks import parse_task
@@ -139,7 +140,7 @@ def test_models_are_listed_with_presets(tmp_path: Path):
 
 def test_data_sets_are_listed_with_what_to_do(tmp_path: Path):
     shown = bench("data", "list", cwd=tmp_path).stdout
-    assert "1,505 rows, in the package" in shown
+    assert f"{packaged_counts()['rows']:,} rows, in the package" in shown
     assert "33,032 rows, not available: name the folder of mp_subset.parquet with --data-dir or BENCH_DATA" in shown
 
 
@@ -147,7 +148,7 @@ def test_score_prints_one_object_and_nothing_else(done: Path):
     file = done / "runs/open-dft/metal@random/quick/forest/0-0/predictions.csv"
     result = bench("score", str(file), "--task", "open-dft/metal", "--json", cwd=done)
     scored = json.loads(result.stdout)
-    assert (scored["task"], scored["n"]) == ("open-dft/metal", 40)
+    assert (scored["task"], scored["n"]) == ("open-dft/metal", len(truth_of("open-dft/metal").ids))
     assert set(scored["metrics"]["roc_auc"]) == {"value", "low", "high", "reason"}
     assert result.stderr == ""
     table = bench("score", str(file), "--task", "open-dft/metal", cwd=done).stdout
@@ -221,13 +222,15 @@ number = 3
 
 def test_odd_predictions_are_told_in_a_sentence(tmp_path: Path):
     (tmp_path / "my.py").write_text(MODELS)
+    ids = truth_of("open-dft/metal").ids
+    n = len(ids)
     sentences = {
-        "List": "it predicted a list: predict must return an array of 40 numbers, such as np.array(values)",
-        "Texts": "it predicted an array of <U4: predict must return an array of 40 numbers",
-        "Nothing": "it predicted a NoneType: predict must return an array of 40 numbers",
-        "Masked": "it predicted a MaskedArray: predict must return an array of 40 numbers",
-        "Nan": "it predicted nan for 40 crystals, the first of them 'rocksalt-NaCl:3.8383'",
-        "Column": "it predicted an array of shape (40, 1) for 40 crystals",
+        "List": f"it predicted a list: predict must return an array of {n} numbers, such as np.array(values)",
+        "Texts": f"it predicted an array of <U4: predict must return an array of {n} numbers",
+        "Nothing": f"it predicted a NoneType: predict must return an array of {n} numbers",
+        "Masked": f"it predicted a MaskedArray: predict must return an array of {n} numbers",
+        "Nan": f"it predicted nan for {n} crystals, the first of them '{ids[0]}'",
+        "Column": f"it predicted an array of shape ({n}, 1) for {n} crystals",
     }
     models = ",".join(f"my.py:{name}" for name in sentences)
     result = bench("run", "--task", "open-dft/metal", "--model", models, cwd=tmp_path)
@@ -382,6 +385,7 @@ def test_a_figure_of_the_paper_is_written_and_its_caption_printed(done: Path):
     drawn = bench("paper", "figure-4", *words, cwd=done)
     assert drawn.returncode == 0, drawn.stderr
     caption, *files = drawn.stdout.splitlines()
-    assert caption.startswith("forest on open-dft/formation-energy (fold-seed 0-0; n = 194)")
+    n = len(truth_of("open-dft/formation-energy").ids)
+    assert caption.startswith(f"forest on open-dft/formation-energy (fold-seed 0-0; n = {n})")
     assert files == ["made/figure-4.svg", "made/figure-4.png"]
     assert (done / "made" / "figure-4.png").read_bytes().startswith(b"\x89PNG")

@@ -103,7 +103,8 @@ def test_colours_are_told_apart_by_the_colour_blind(drawn: PaperFigure):
 
 def test_the_caption_names_runs_preset_and_counts():
     made = figure_5("open-dft", "", (), RUNS)
-    assert "m3gnet-potential, pretrained on open-dft/zero-shot (fold-seed 0-0; n = 112)" in made.caption
+    n = len(load_ground_truth(parse_task("open-dft/zero-shot"), 0).ids)
+    assert f"m3gnet-potential, pretrained on open-dft/zero-shot (fold-seed 0-0; n = {n})" in made.caption
     assert "quick preset: trained for minutes; do not cite" in made.caption
     assert any("do not cite" in text.get_text() for text in texts(made.figure))
 

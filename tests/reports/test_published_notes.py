@@ -19,9 +19,9 @@ def row(
     )
     return Row(
         model=model, preset="published", task="m/metal", kind=kind, unit="", n=9, groups=9, runs=("0-0",),
-        metrics=values, spread=None, noise="", seconds_train=None, seconds_predict=None, peak_memory_mb=None,
-        parameters=None, device=None, settings={}, versions={}, split="", commit=None, trained=0, epochs=None,
-        flat=None, pretrained_on=None, outside=0, leaks=None, training="once", published=entry,
+        metrics=values, spread=None, varying="formulas", noise="", seconds_train=None, seconds_predict=None,
+        peak_memory_mb=None, parameters=None, device=None, settings={}, versions={}, split="", commit=None, trained=0,
+        epochs=None, flat=None, pretrained_on=None, outside=0, leaks=None, training="once", published=entry,
     )  # fmt: skip
 
 

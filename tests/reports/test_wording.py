@@ -142,7 +142,8 @@ def test_a_star_marks_the_best_only_where_others_are_worse(root: Path):
 
 def test_a_board_says_whether_its_ranks_contain_the_noise_of_training(root: Path):
     rows, _ = rank_rows(root, [BULK], "quick")
-    assert {(row.training, row.noise) for row in rows} == {("once", "95 % confidence interval over test formulas")}
+    over = "95 % confidence interval over test formulas"
+    assert {(row.training, row.noise) for row in rows} == {("once", over), ("seeds", f"{over} and training seeds")}
     once = "they do not contain the noise of training, and another seed can change places"
     for training, words in (("once", once), ("seeds", "contain the noise of training"), ("folds", "and over folds")):
         text = "\n".join(lines_of([replace(row, training=training) for row in rows], BULK))

@@ -16,7 +16,6 @@ import numpy as np
 from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
 from leaderboard._util import figure_words, one_line
-from leaderboard.board import NOISE
 from leaderboard.data import Source, find_source, load_dataset
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.reports.paper.panels import (
@@ -31,7 +30,7 @@ from leaderboard.reports.paper.panels import (
     set_panel_title,
 )
 from leaderboard.reports.paper.stored_runs import DATA, ZERO_SHOT, PaperRuns, load_paper_runs, row_target
-from leaderboard.reports.wording import preset_warning
+from leaderboard.reports.wording import interval_note, preset_warning
 from leaderboard.scoring import chemical_system
 
 if TYPE_CHECKING:
@@ -199,5 +198,5 @@ def _add_caption(name: str, figure: Figure, runs: PaperRuns, panels: Sequence[Mo
     ]
     outliers = sum(panel.data.residual_outliers for panel in panels if panel.row.kind == "regression")
     beyond = f"outermost bins of residuals include values beyond the axis, {outliers} in all" if outliers else ""
-    sentences = [*origins, *filter(None, [warning, f"in brackets: {NOISE}", beyond])]
+    sentences = [*origins, *filter(None, [warning, interval_note(rows, "markdown"), beyond])]
     return PaperFigure(name, figure, one_line("; ".join(sentences)), runs.faults)
