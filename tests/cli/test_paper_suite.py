@@ -95,7 +95,7 @@ def test_three_commands_fill_both_tables(server: StandIn, tmp_path: Path):
 @pytest.mark.slow
 def test_all_models_fill_both_tables(server: StandIn, tmp_path: Path):
     rows = fills_both_tables("all", tmp_path)
-    assert len(rows) == 5 * 7
+    assert len(rows) == 5 * 8
 
 
 # HMdataset ------------------------------------------------------------------------------------------------------------
