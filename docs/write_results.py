@@ -12,7 +12,13 @@ import matplotlib as mpl
 from leaderboard.board import Row, rank_rows
 from leaderboard.data import Task, parse_task
 from leaderboard.records import StoredRun, list_runs
-from leaderboard.reports import format_count, format_interval, format_number, format_rank
+from leaderboard.reports import (
+    best_models,
+    format_count,
+    format_interval,
+    format_number,
+    format_rank,
+)
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -150,6 +156,31 @@ def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
     return [s / 60 for s in accumulate(history["seconds"])], history["val"]
 
 
+def readme() -> str:
+    """README with its table of results between its marks: three targets, models by their place where they have one."""
+    tasks = [parse_task(f"mp-2018/{target}") for target in ("formation-energy", "bulk-modulus", "metal")]
+    rows = [row for row in rank_rows(RUNS, tasks, "hours")[0] if not row.pretrained_on and "+" not in row.model]
+    heads = [f"{t.target.name.replace('-', ' ')} {t.target.metrics[0].title} {t.target.unit}".strip() for t in tasks]
+    lines = [f"| model | {' | '.join(heads)} |", "|---|---:|---:|---:|"]
+    best = {task.name: best_models(row for row in rows if row.task == task.name) for task in tasks}
+    places: dict[str, list[float]] = {}
+    for task in tasks:
+        its_rows = [row for row in rows if row.task == task.name]
+        for place, row in enumerate(its_rows):
+            places.setdefault(row.title, []).append(place / len(its_rows))
+    for title in sorted(places, key=lambda name: sum(places[name]) / len(places[name])):
+        cells = []
+        for task in tasks:
+            row = next((row for row in rows if row.title == title and row.task == task.name), None)
+            value = row.metrics[task.target.metrics[0].name] if row else None
+            interval = f" ({format_interval(value)})" if value and value.low is not None else ""
+            mark = " ★" if title in best[task.name] else ""
+            cells.append(f"{format_number(value.value)}{mark}{interval}" if value else "-")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    before, mark, rest = (HERE.parent / "README.md").read_text(encoding="utf-8").partition("<!-- results -->\n")
+    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+
+
 def trials_page() -> str:
     """docs/trials.md with the log of trials between its marks."""
     with (HERE.parent / "benchmarks" / "results" / "trials.csv").open(encoding="utf-8") as file:
@@ -160,9 +191,10 @@ def trials_page() -> str:
 
 
 def main() -> None:
-    """Write docs/results.md, the figure and the table of docs/trials.md."""
+    """Write docs/results.md, the figure, and the tables of docs/trials.md and README."""
     (HERE / "results.md").write_text(page(), encoding="utf-8")
     (HERE / "trials.md").write_text(trials_page(), encoding="utf-8")
+    (HERE.parent / "README.md").write_text(readme(), encoding="utf-8")
     draw(HERE / "learning-curves.svg")
 
 

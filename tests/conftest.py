@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist and shells set it, and the tables and notes of the bench obey it
+
 # Before torch is imported: networks as small as those of the tests spend their time waiting for a second thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

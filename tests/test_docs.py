@@ -35,6 +35,10 @@ def test_results_is_the_page_of_the_stored_runs(data: Path):
     assert write_results.page() == (DOCS / "results.md").read_text(encoding="utf-8")
 
 
+def test_the_results_of_the_readme_are_those_of_the_stored_runs(data: Path):
+    assert write_results.readme() == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
 def test_trials_is_the_page_of_the_log():
     assert write_results.trials_page() == (DOCS / "trials.md").read_text(encoding="utf-8")
 

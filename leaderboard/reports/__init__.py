@@ -2,7 +2,7 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py entry.py  boards and lists as text; what `bench submit` says
-published_notes.py    what a board says of predictions that a public board stores
+published_notes.py interval_words.py  notes on predictions that a public board stores; on intervals
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py  prediction_table.py  table_drawing.py
                       errors by class of crystals; predictions with intervals; their tables, drawn
@@ -14,6 +14,7 @@ audit/                the audit of a data set and a split
 
 from leaderboard.reports.entry import describe_rules, render_entry, render_place
 from leaderboard.reports.error_table import render_errors
+from leaderboard.reports.interval_words import interval_note
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.prediction_table import render_predictions
@@ -36,7 +37,6 @@ from leaderboard.reports.wording import (
     format_rank,
     format_task_rank,
     has_diverged,
-    interval_note,
     mark_best,
     omitted_classes,
     order_by_place,

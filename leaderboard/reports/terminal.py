@@ -22,6 +22,7 @@ from leaderboard.data import (
     read_description,
     suite_tasks,
 )
+from leaderboard.reports.interval_words import interval_note
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
 from leaderboard.reports.wording import (
@@ -37,7 +38,6 @@ from leaderboard.reports.wording import (
     format_number,
     format_rank,
     interval_gaps,
-    interval_note,
     mark_best,
     order_by_place,
     plain_words,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from leaderboard._util import markdown_text, one_line
-from leaderboard.board import FEWEST, NOISE, WIDER, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
+from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
 from leaderboard.reports.published_notes import published_notes
 from leaderboard.scoring import TOO_FAR, Estimate, Training
@@ -35,10 +35,6 @@ TRAINING_NOTES: dict[Training, str] = {
     "folds": (
         "one training run per fold: models are told apart only where they differ both over the test set and over folds"
     ),
-}
-REPEATED: dict[Training, str] = {
-    "seeds": ", with several seeds over training seeds too",
-    "folds": ", with several folds over folds too",
 }
 SUMMED = "train: seconds of one training run, mean over a model's runs, summed over the tasks that it has here"
 ONE_RUN = "train, predict: seconds of one run, mean over a model's runs"
@@ -116,17 +112,6 @@ def _diverged_notes(rows: Sequence[Row]) -> list[str]:
     for row in filter(has_diverged, rows):
         tasks.setdefault(row.title, []).append(row.task)
     return [f"{title} on {', '.join(names)}: {TOO_FAR}" for title, names in tasks.items()]
-
-
-def interval_note(rows: Sequence[Row], form: str) -> str:
-    """Where intervals stand, and which noise they show."""
-    where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
-    one_by_one = list(dict.fromkeys(row.task.partition("/")[2] for row in rows if row.varying == "structures"))
-    mixed = one_by_one and any(row.varying == "formulas" for row in rows)
-    over = f"formulas ({', '.join(one_by_one)}: test structures)" if mixed else rows[0].varying
-    trainings = {row.training for row in rows}
-    also = [words for training, words in REPEATED.items() if training in trainings]
-    return f"{where}: {NOISE} {over}{WIDER[rows[0].training] if len(trainings) == 1 else ''.join(also)}"
 
 
 def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:

@@ -65,8 +65,9 @@ def fetch_weights(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], st
     with show_progress("published weights", len(published)) as bar:
         for model, name in published:
             try:
+                require_model_packages(find_model(model))  # nothing is downloaded for a model that cannot run
                 _files(model, name)
-            except InputError as error:
+            except (InputError, ModuleNotFoundError) as error:
                 reasons[model, name] = str(error)
             bar.advance()
     return reasons

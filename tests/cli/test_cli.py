@@ -69,7 +69,10 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("score runs --task open-dft/metal", "it is a folder, not a file"),
         ("score a.csv --task open-dft/metal", "it is empty: the first line must be 'id,metal'"),
         ("data import a.csv --target gap:eV", "a.csv cannot be imported: give a Parquet table"),
-        ("run --model mean --task metal", "there is no task 'metal': write DATASET/TARGET; did you mean 'hm/metal'?"),
+        (
+            "run --model mean --task metal",
+            "there is no task 'metal': write DATASET/TARGET; did you mean 'open-dft/metal'?",
+        ),
         ("run open-dft/metal", "'open-dft/metal' is a task, not a suite: write --task open-dft/metal"),
         ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
     ],

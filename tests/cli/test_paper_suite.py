@@ -95,7 +95,7 @@ def test_three_commands_fill_both_tables(server: StandIn, tmp_path: Path):
 @pytest.mark.slow
 def test_all_models_fill_both_tables(server: StandIn, tmp_path: Path):
     rows = fills_both_tables("all", tmp_path)
-    assert len(rows) == 5 * 7
+    assert len(rows) == 5 * 8
 
 
 # HMdataset ------------------------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_hm_goes_on_and_is_held_to_the_digest_that_the_hub_states(
     materials.hub(materials.hm(tmp_path), server, etag="0" * 64)
     with pytest.raises(InputError, match="no longer the published file"):
         fetch_dataset("hm")
-    assert [p.name for p in (tmp_path / "other" / "hm").iterdir()] == [".lock"]
+    assert not (tmp_path / "other" / "hm").exists()
     materials.hub(b"no database at all", server)
     with pytest.raises(InputError, match=r"HMdataset.db cannot be read as an ASE database"):
         fetch_dataset("hm")

@@ -227,7 +227,7 @@ def test_the_site_shows_rows_of_labels_alone(tmp_path: Path, monkeypatch: pytest
     store(tmp_path / "matbench", entry_of())
     enter(tmp_path / "matbench", tmp_path / "runs")
     pages, notes = build_site(tmp_path / "runs", tmp_path / "site")
-    assert (pages, notes) == (1 + 1 + 5, ())
+    assert (pages, notes) == (2 + 1 + 5, ())
     assert "theirs" in (tmp_path / "site/index.html").read_text()
 
 

@@ -319,7 +319,9 @@ def test_a_potential_on_the_board(potential: Path, tmp_path: Path):
     by_name = {(r.title, r.task): r for r in rows}
     row = by_name[f"m3gnet-potential+weights={potential.name}, pretrained", "open-dft/formation-energy"]
     assert row.rank is None
-    assert row.outside == 9  # compounds of caesium, whose atoms lie too far apart in the metal for the potential to see
+    assert (
+        0 < row.outside < 0.1 * row.n
+    )  # compounds of caesium, whose atoms lie too far apart in the metal for the potential to see
     assert by_name["mean", "open-dft/formation-energy"].rank == 1
     assert [r.title for r in rows if r.task == "open-dft/formation-energy"][-1] == row.title  # below the ranked
     text = render_board(rows, mine, "quick", "table", detailed=False)

@@ -90,13 +90,13 @@ def test_what_another_command_is_at_is_waited_for_last():
 
 
 def test_estimates_are_those_of_stored_runs_scaled_by_size(tmp_path: Path):
-    """Those of the package, of 1,065 and 218 crystals; nothing is known of a new model."""
+    """Those of the package, of which formation energy has the most crystals; nothing is known of a new model."""
     jobs = plan("formation-energy zero-shot metal", "cgcnn")
     energy, zero_shot, metal = (estimate_jobs(jobs, tmp_path)[i] for i in range(3))
     assert energy.seconds is not None
     assert metal.seconds is not None
     assert zero_shot.seconds is not None
-    assert zero_shot.seconds < metal.seconds < energy.seconds < 60
+    assert zero_shot.seconds < metal.seconds < energy.seconds < 600
     assert energy.memory is not None
     assert 300 < energy.memory < 1000
     (tmp_path / "new.py").write_text("class New: pass\n")

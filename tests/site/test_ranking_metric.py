@@ -62,7 +62,10 @@ def table(page: str) -> tuple[list[str], dict[str, list[tuple[str, bool]]]]:
     for row in body.partition("</tbody>")[0].split("<tr")[1:]:
         name = next(n for n in (CLOSE, FAR) if f">{n}<" in re.sub(r"<a [^>]*>", ">", row))
         cells = re.findall(r"<td([^>]*)>(.*?)</td>", row)
-        rows[name] = [(re.sub(r"<[^>]*>", "", text), 'class="best"' in attributes) for attributes, text in cells]
+        rows[name] = [
+            (re.sub(r"<[^>]*>", "", text), bool(re.search(r'class="[^"]*\bbest', attributes)))
+            for attributes, text in cells
+        ]
     return heads, rows
 
 

@@ -19,6 +19,7 @@ from leaderboard.data.tasks import Task, parse_task, suite_tasks
 from leaderboard.records.predictions_csv import read_predictions, write_predictions
 from leaderboard.records.run_folder import Run, open_run
 from leaderboard.records.write_run import write_record
+from leaderboard.site.formatting import five_digits
 from leaderboard.site.pages import build_site
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the site was not looked at")
@@ -268,7 +269,7 @@ def test_a_run_is_opened_and_its_crystals_are_named(opened, site: Path):
     page.keyboard.press("ArrowRight")
     said = page.locator("#tip").inner_text()
     assert held.ids[worst] in said
-    assert f"label {held.y[worst]:.3f}, prediction {p[worst]:.3f}" in said
+    assert f"label {five_digits(held.y[worst]):.3f}, prediction {five_digits(p[worst]):.3f}" in said
     ring = page.locator(".ring").bounding_box()
     page.keyboard.press("ArrowRight")
     assert held.ids[worst] not in page.locator("#tip").inner_text()

@@ -28,7 +28,7 @@ def test_shades_are_the_same_for_every_model_and_grow_with_the_error():
     classes.append(ErrorClass("N", 5, {"bad": 1.0}))
 
     def shades(model: str) -> dict[str, str]:
-        return dict(re.findall(r'data-symbol="(\w+)" class="(\w+)"', periodic_table(classes, model, "error", "eV")))
+        return dict(re.findall(r'data-symbol="(\w+)" class="(\w+)"', periodic_table(classes, (), model, "error", "eV")))
 
     good, bad = shades("good"), shades("bad")
     levels = [good[symbol] for symbol in errors]

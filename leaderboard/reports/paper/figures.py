@@ -17,6 +17,7 @@ from asugnn.atomic_write import atomic_write
 from asugnn.errors import InputError
 from leaderboard._util import figure_words, one_line
 from leaderboard.data import Source, find_source, load_dataset
+from leaderboard.reports.interval_words import interval_note
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.reports.paper.panels import (
     COLOURS,
@@ -30,7 +31,7 @@ from leaderboard.reports.paper.panels import (
     set_panel_title,
 )
 from leaderboard.reports.paper.stored_runs import DATA, ZERO_SHOT, PaperRuns, load_paper_runs, row_target
-from leaderboard.reports.wording import interval_note, preset_warning
+from leaderboard.reports.wording import preset_warning
 from leaderboard.scoring import chemical_system
 
 if TYPE_CHECKING:
