@@ -1,6 +1,7 @@
 """What all tests share: a cache of their own, the folder of other people's data, repeatable property tests."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ os.environ.pop("COLUMNS", None)  # pytest-xdist and shells set it, and the table
 
 # Before torch is imported: networks as small as those of the tests spend their time waiting for a second thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in the background is started with some signals ignored, which the commands that tests start would inherit.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
