@@ -32,6 +32,7 @@ from leaderboard._util.spreadsheet import spreadsheet_text
 from leaderboard._util.workspace import (
     Workspace,
     current_workspace,
+    move_to_device,
     set_workspace,
     show_progress,
     silent,
@@ -65,6 +66,7 @@ __all__ = [
     "make_once",
     "markdown_text",
     "missing_extra",
+    "move_to_device",
     "one_line",
     "parallel_map",
     "printable",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.cache import cache_folder
-from asugnn.model import Precision, never
+from asugnn.model import HasDevice, Model, Precision, never
 from asugnn.progress import Bar, Progress, no_progress
 
 
@@ -93,3 +93,10 @@ def show_progress(description: str, total: int) -> AbstractContextManager[Bar]:
     """A progress bar of `total` steps, as the workspace in force displays it."""
     workspace = current_workspace()
     return workspace.progress(workspace.title)(description, total)
+
+
+def move_to_device(model: Model) -> Model:
+    """Move a fitted model to the device of the workspace, where it can be moved; returns it."""
+    if isinstance(model, HasDevice):
+        model.to(current_workspace().device)
+    return model

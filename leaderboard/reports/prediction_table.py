@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 
 from leaderboard._util import printable
 from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell, wrap_lines
-from leaderboard.reports.wording import plain_words
+from leaderboard.reports.wording import format_interval, format_number, plain_words
 from leaderboard.shipped import LEVEL, Prediction
 
 DECIMALS = {"eV/atom": 3, "eV": 2, "GPa": 0}
@@ -58,8 +58,6 @@ def _cell(p: Prediction) -> str:
     if p.classes:
         return f"{p.value:.2f}\n[dim]{'outside' if p.outside else ' or '.join(p.classes)}[/]"
     digits = DECIMALS.get(p.unit, 3) + (p.unit == "GPa" and abs(p.value) < 10)
-    value = f"{p.value + 0.0:.{digits}f}"
-    if p.low is None or p.high is None:
-        return f"{value}\n[dim]outside[/]"
-    between = " to " if p.low < 0 else "–"
-    return f"{value}\n[dim]{p.low:.{digits}f}{between}{p.high:.{digits}f}[/]"
+    value = format_number(p.value, digits)
+    ends = "outside" if p.low is None else format_interval(p, digits)
+    return f"{value}\n[dim]{ends}[/]"

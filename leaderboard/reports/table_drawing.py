@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from shutil import get_terminal_size
 
 from rich import box
 from rich.cells import cell_len
@@ -38,20 +39,13 @@ def new_table() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
-def screen_width(width: int = PIPE_WIDTH) -> int:
-    """The columns that there are: COLUMNS, else those of the terminal, else `width` where output is no terminal."""
-    if (stated := os.environ.get("COLUMNS", "")).isdecimal() and int(stated):
-        return int(stated)
-    return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else width
-
-
 def draw_terminal(table: Table, width: int = PIPE_WIDTH) -> str:
     """Draw a table as wide as the screen, or `width` columns without colours where output is no terminal.
 
     A table that is wider becomes several, one below the other, which repeat its first columns: no number is cut. Long
     words in the first columns, such as names of models, are folded.
     """
-    console = Console(width=screen_width(width))
+    console = Console(width=get_terminal_size((width, 24)).columns)  # COLUMNS, or the terminal's
     with console.capture() as captured:
         for part in _stack(table, console):
             console.print(part)
@@ -65,7 +59,7 @@ def wrap_lines(text: str) -> str:
     """
     if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
         return text
-    width = screen_width()
+    width = get_terminal_size((PIPE_WIDTH, 24)).columns
     fill = partial(textwrap.fill, width=width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
     return "\n".join(line if len(line) <= width else fill(line) for line in text.split("\n"))
 

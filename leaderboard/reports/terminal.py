@@ -59,7 +59,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     mark = "- " if form == "markdown" else ""
     heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
     notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
-    draw, notes = (draw_markdown, notes) if form == "markdown" else (draw_terminal, wrap_lines(notes))
+    draw, finish = (draw_markdown, str) if form == "markdown" else (draw_terminal, wrap_lines)
     parts = []
     if not detailed:
         datasets = list(dict.fromkeys(task.source.name for task in tasks))
@@ -67,18 +67,17 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
             its_tasks = [task for task in tasks if task.source.name == name]
             its_rows = [row for row in rows if row.task in {task.name for task in its_tasks}]
             parts += [*([one_line(name)] if len(datasets) > 1 else []), draw(_suite_table(its_rows, its_tasks, form))]
-        return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
+        return finish("\n".join([*parts, notes, *_overall(rows, tasks, form)]))
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
             counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
-            heading = plain_words(f"{task.name}: {task.target.meaning}; {counts}", form)
             parts += [
-                heading if form == "markdown" else wrap_lines(heading),
+                plain_words(f"{task.name}: {task.target.meaning}; {counts}", form),
                 draw(_task_table(its_rows, task, form)),
             ]
             if task.target.by_system:
                 parts += _system_tables([(words_cell(r.title, form), r.systems) for r in its_rows], task, draw)
-    return "\n".join([*parts, notes, *_overall(rows, tasks, form)])
+    return finish("\n".join([*parts, notes, *_overall(rows, tasks, form)]))
 
 
 def _overall(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> list[str]:
@@ -260,7 +259,7 @@ def _system_tables(
                 cells.append(format_number(system.offset))
                 cells += [format_number(system.after_offset[m.name].value) for m in metrics]
             table.add_row(*cells)
-    return [draw(table), *([OFFSET if draw is draw_markdown else wrap_lines(OFFSET)] if shifted else [])]
+    return [draw(table), *([OFFSET] if shifted else [])]
 
 
 def _system_from_dict(plain: dict[str, Any]) -> SystemRow:

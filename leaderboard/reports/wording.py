@@ -10,6 +10,7 @@ from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, Ove
 from leaderboard.data import Task, parse_task
 from leaderboard.reports.published_notes import published_notes
 from leaderboard.scoring import TOO_FAR, Estimate, Training
+from leaderboard.shipped import Prediction
 from leaderboard.splitting import LEAKAGE_PHRASE
 
 PRESET_WARNINGS = {
@@ -307,7 +308,7 @@ def format_number(value: float | None, digits: int = 3) -> str:
     return f"{value:.3g}" if abs(value) >= LARGE else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def format_interval(value: MetricValue | Estimate, digits: int = 3, factor: int = 1) -> str:
+def format_interval(value: MetricValue | Estimate | Prediction, digits: int = 3, factor: int = 1) -> str:
     """The ends of an interval, times a factor; a dash if it is undefined."""
     if value.low is None or value.high is None:
         return "-"

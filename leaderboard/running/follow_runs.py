@@ -17,7 +17,7 @@ from leaderboard._util import raise_on_stop_signals
 from leaderboard.records import Run, find_run, keep_failure
 from leaderboard.running.cluster_queue import GONE, Queue, TaskState, UnknownQueueError, read_queue
 from leaderboard.running.endings import Outcome, Report
-from leaderboard.running.job_arrays import JobArray
+from leaderboard.running.job_arrays import JobArray, run_name
 from leaderboard.running.plan import Job
 from leaderboard.running.send_runs import Sent
 
@@ -80,7 +80,7 @@ def _is_done(run: Run, out: Path, array: JobArray) -> bool:
     record = run.folder(out) / "run.json"
     if not record.exists():
         return False
-    replaced = array.replaces.get(run.folder(Path()).as_posix())
+    replaced = array.replaces.get(run_name(run))
     return replaced is None or file_sha256(record) != replaced
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from asugnn.atomic_write import write_text
 from asugnn.reading import read_json, reading
+from leaderboard.records import Run
 
 HOME = ".cluster"
 WHAT, HINT = "a record of cluster jobs", "move it away"
@@ -57,6 +58,11 @@ class JobArray:
         else:
             identifier = self.ids[task]
         return self.folder(out) / f"{identifier}_0_log.err"
+
+
+def run_name(run: Run) -> str:
+    """The name of a run in an array: its folder, below that of all runs."""
+    return run.folder(Path()).as_posix()
 
 
 def new_array(cluster: str, tasks: Sequence[Sequence[str]], replaces: Mapping[str, str]) -> JobArray:

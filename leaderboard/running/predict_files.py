@@ -12,7 +12,7 @@ from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
 from asugnn.model import HasDomain
 from asugnn.model_registry import find_model, is_file_model
-from leaderboard._util import require_model_packages, show_progress
+from leaderboard._util import move_to_device, require_model_packages, show_progress
 from leaderboard.records import (
     StoredRun,
     open_run,
@@ -22,7 +22,6 @@ from leaderboard.running.model_code import model_code
 from leaderboard.running.pretrained import (
     load_pretrained,
     models_with_weights,
-    move_to_device,
     published_weights,
     weights_owner,
 )

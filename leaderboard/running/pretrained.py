@@ -8,10 +8,10 @@ from typing import Any
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import HasDevice, HasPretrained, Model
+from asugnn.model import HasPretrained, Model
 from asugnn.model_registry import find_model, list_models, model_weights
 from asugnn.published_weights import PublishedWeights, locate_weights
-from leaderboard._util import current_workspace, require_model_packages, show_progress
+from leaderboard._util import move_to_device, require_model_packages, show_progress
 
 
 def published_weights(model: str) -> Mapping[str, PublishedWeights]:
@@ -46,13 +46,6 @@ def load_pretrained(model: str, weights: str) -> Model:
         raise InputError(f"model '{model}' takes no published weights: it has no method 'pretrained'")
     require_model_packages(cls)
     return move_to_device(cls.pretrained(_files(model, weights)))
-
-
-def move_to_device(model: Model) -> Model:
-    """Move a fitted model to the device of the workspace, where it can be moved; returns it."""
-    if isinstance(model, HasDevice):
-        model.to(current_workspace().device)
-    return model
 
 
 def fetch_weights(wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

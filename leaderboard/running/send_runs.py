@@ -18,7 +18,6 @@ from typing import Any
 from asugnn import InputError
 from asugnn.atomic_write import check_writable, file_sha256
 from leaderboard._util import cause_of_death, lock_folder
-from leaderboard.records import Run
 from leaderboard.running.bundles import bundle_jobs
 from leaderboard.running.cluster_queue import Queue, read_queue, require_slurm
 from leaderboard.running.cluster_words import SBATCH, SHARED, ClusterWords
@@ -29,6 +28,7 @@ from leaderboard.running.job_arrays import (
     forget_array,
     new_array,
     read_arrays,
+    run_name,
     with_ids,
     write_array,
 )
@@ -68,7 +68,7 @@ def send_runs(jobs: Sequence[Job], estimates: Sequence[Estimate], settings: Node
         if sent.new is None:
             return sent
         runs = {i: jobs[i].run for bundle in bundles for i in bundle}
-        replaces = {run: digest for run in runs.values() if (digest := sent.new.replaces.get(_name(run)))}
+        replaces = {run: digest for run in runs.values() if (digest := sent.new.replaces.get(run_name(run)))}
         works = [
             NodeWork(settings, [jobs[i] for i in bundle], [estimates[i] for i in bundle], replaces)
             for bundle in bundles
@@ -92,7 +92,7 @@ def _plan(
     stored = read_arrays(out)
     queue = read_queue(stored)
     left, faults = list_unfinished(jobs, out)
-    numbers = {_name(job.run): i for i, job in enumerate(jobs)}
+    numbers = {run_name(job.run): i for i, job in enumerate(jobs)}
     arrays: dict[int, JobArray] = {}
     tasks: dict[int, int] = {}
     to_do = set(left)
@@ -108,18 +108,14 @@ def _plan(
     bundles = bundle_jobs(jobs, unsent, estimates, words)
     new = None
     if bundles:
-        records = {_name(jobs[i].run): jobs[i].run.folder(out) / "run.json" for i in unsent}
+        records = {run_name(jobs[i].run): jobs[i].run.folder(out) / "run.json" for i in unsent}
         replaces = {name: file_sha256(file) for name, file in records.items() if file.exists()}
-        new = new_array(settings.cluster, [[_name(jobs[i].run) for i in bundle] for bundle in bundles], replaces)
+        new = new_array(settings.cluster, [[run_name(jobs[i].run) for i in bundle] for bundle in bundles], replaces)
         for k, bundle in enumerate(bundles):
             for i in bundle:
                 arrays[i], tasks[i] = new, k
     done = [i for i in range(len(jobs)) if i not in to_do and i not in faults]
     return Sent(arrays, tasks, done, faults, new), bundles
-
-
-def _name(run: Run) -> str:
-    return run.folder(Path()).as_posix()
 
 
 def _is_alive(queue: Queue, array: JobArray, task: int) -> bool:

@@ -42,6 +42,11 @@ class Calibration:
         return np.asarray(self.quantile * np.exp(terms @ np.array(self.coefficients)))
 
 
+def element_symbols(crystal: Crystal) -> list[str]:
+    """The elements of a crystal, each once, by atomic number."""
+    return [SYMBOLS[z - 1] for z in sorted(set(crystal.numbers.tolist()))]
+
+
 def describe_crystals(crystals: Sequence[Crystal], predicted: Floats, elements: Mapping[str, int]) -> Floats:
     """Describe n crystals by what their error depends on: (n, 5), one column for each of `TERMS`.
 
@@ -49,9 +54,9 @@ def describe_crystals(crystals: Sequence[Crystal], predicted: Floats, elements: 
     """
     rows = []
     for crystal, value in zip(crystals, predicted, strict=True):
-        symbols = {SYMBOLS[z - 1] for z in set(crystal.numbers.tolist())}
+        symbols = element_symbols(crystal)
         rarest = min(elements.get(symbol, 0) for symbol in symbols)
-        volume = abs(float(np.linalg.det(crystal.lattice))) / len(crystal.numbers)
+        volume = crystal.volume / len(crystal)
         rows.append((1.0, math.log1p(rarest), math.log(len(symbols)), math.log(volume), abs(float(value))))
     return np.array(rows).reshape(-1, len(TERMS))
 

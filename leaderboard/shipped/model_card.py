@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.model import Kind
 from asugnn.reading import read_json, reading
 from asugnn.symmetry import primitive_size
-from leaderboard.shipped.calibration import Calibration
+from leaderboard.shipped.calibration import Calibration, element_symbols
 
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models"  # a folder for each target
 
@@ -63,9 +64,8 @@ class Card:
 
     def outside(self, crystal: Crystal) -> str:
         """Say what no training crystal was like; empty where the crystal is within the domain."""
-        symbols = [SYMBOLS[z - 1] for z in sorted(set(crystal.numbers.tolist()))]
-        volume = crystal.volume / len(crystal.numbers)
-        reasons = [f"{s} is in no training crystal" for s in symbols if s not in self.elements]
+        volume = crystal.volume / len(crystal)
+        reasons = [f"{s} is in no training crystal" for s in element_symbols(crystal) if s not in self.elements]
         if len(crystal.numbers) > self.largest and (size := primitive_size(crystal)) > self.largest:
             reasons.append(f"{size} atoms in the primitive cell, at most {self.largest} in training")
         if not self.volume[0] <= volume <= self.volume[1]:
@@ -76,11 +76,8 @@ class Card:
 
 def describe_domain(crystals: Sequence[Crystal]) -> dict[str, Any]:
     """The fields of a card that tell of its training crystals."""
-    elements: dict[str, int] = {}
-    for crystal in crystals:
-        for z in set(crystal.numbers.tolist()):
-            elements[SYMBOLS[z - 1]] = elements.get(SYMBOLS[z - 1], 0) + 1
-    volumes = [c.volume / len(c.numbers) for c in crystals]
+    elements = Counter(symbol for crystal in crystals for symbol in element_symbols(crystal))
+    volumes = [c.volume / len(c) for c in crystals]
     return {
         "crystals": len(crystals),
         "elements": dict(sorted(elements.items(), key=lambda item: SYMBOLS.index(item[0]))),

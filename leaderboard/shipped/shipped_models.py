@@ -10,9 +10,9 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.crystal import Floats
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import HasDevice, HasDomain
+from asugnn.model import HasDomain
 from asugnn.model_registry import find_model
-from leaderboard._util import current_workspace, require_model_packages
+from leaderboard._util import move_to_device, require_model_packages
 from leaderboard.shipped.calibration import describe_crystals
 from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, read_card
 
@@ -65,9 +65,7 @@ def predict_shipped(
         card = read_card(SHIPPED_MODELS / name)
         cls = find_model(card.model)
         require_model_packages(cls)
-        model = cls.load(SHIPPED_MODELS / name)
-        if isinstance(model, HasDevice):
-            model.to(current_workspace().device)
+        model = move_to_device(cls.load(SHIPPED_MODELS / name))
         if isinstance(model, HasDomain):
             ids = list(crystals)
             skipped |= {ids[i]: reason for i, reason in model.outside(list(crystals.values())).items()}
