@@ -25,16 +25,20 @@ class Set2Set(nn.Module):
     def forward(self, x: Tensor, layout: PackedLayout, count: Tensor | None = None) -> Tensor:
         """Pool atoms (A, d) to crystals (B, 2d); `count` (A,) is the logarithm of how many atoms a row stands for."""
         with torch.autocast(x.device.type, enabled=False):
-            q, memory = (t.expand(layout.crystals, -1) for t in self.first_step())  # (B, d)
-            for step in range(self.steps):
-                if step:
-                    q, memory = self.lstm(pooled, (q, memory))
-                scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
-                scores = scores if count is None else scores + count
-                pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
+            q, memory = (t.repeat(layout.crystals, 1) for t in self._first_step())  # (B, d)
+            pooled = self._pool(x, q, layout, count)
+            for _ in range(1, self.steps):
+                q, memory = self.lstm(pooled, (q, memory))
+                pooled = self._pool(x, q, layout, count)
         return pooled
 
-    def first_step(self) -> tuple[Tensor, Tensor]:
+    def _pool(self, x: Tensor, q: Tensor, layout: PackedLayout, count: Tensor | None) -> Tensor:
+        """Join queries q (B, d) with the sums of atoms x (A, d) by their likeness to them: (B, 2d)."""
+        scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
+        scores = scores if count is None else scores + count
+        return torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)
+
+    def _first_step(self) -> tuple[Tensor, Tensor]:
         """Output and memory (d,) of the first step, whose inputs are zero and leave only biases."""
         enter, _, new, leave = (self.lstm.bias_ih + self.lstm.bias_hh).chunk(4)
         memory = torch.sigmoid(enter) * torch.tanh(new)
