@@ -21,7 +21,7 @@ from pathlib import Path
 
 from chaos_kills import clock_back, damaged, kills, signals
 from chaos_limits import full_disk, kernel_memory, odd_models, read_only, without_flock
-from chaos_slurm import slurm_nodes, slurm_planned, slurm_without_flock
+from chaos_slurm import slurm_nodes, slurm_planned, slurm_two_nodes, slurm_without_flock
 from chaos_tools import SO_FAR, SkippedError
 from chaos_work import ten_thousand, together, two_processes
 
@@ -29,7 +29,7 @@ from leaderboard.running import checkout_commit, processor_name
 
 SCENARIOS = (
     kills, signals, damaged, clock_back, together, odd_models, kernel_memory, full_disk, read_only, without_flock,
-    two_processes, ten_thousand, slurm_nodes, slurm_planned, slurm_without_flock,
+    two_processes, ten_thousand, slurm_nodes, slurm_planned, slurm_two_nodes, slurm_without_flock,
 )  # fmt: skip
 RESULTS = Path(__file__).parent / "results" / "chaos.json"
 

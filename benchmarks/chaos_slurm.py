@@ -125,6 +125,25 @@ def slurm_planned(root: Path, count: int) -> Counts:
     }
 
 
+def slurm_two_nodes(root: Path, count: int) -> Counts:
+    """Independent runs of half a minute, on one node and on two."""
+    del count
+    before, seconds = os.getloadavg()[0], {}
+    words = ("run", "--task", "open-dft/metal", "--model", "chaos_models.py:Busy", "--seed", "0,1,2,3,4,5,6,7")
+    with _slurm(root / "slurm") as env:
+        env |= {"OMP_NUM_THREADS": "1", "BUSY": "30"}
+        for nodes in ("1", "2"):
+            folder = workplace(root, f"on-{nodes}")
+            settings = f"timeout_min=30,runs_per_job=4,array_parallelism={nodes}"
+            began = time.monotonic()
+            process = _start(folder, env, *words, "--jobs", "1", "--on", "slurm", "--slurm", settings)
+            _, told = process.communicate(timeout=900)
+            seconds[nodes] = time.monotonic() - began
+            assert process.returncode == 0, told
+            assert len(predictions(folder)) == 8, told
+    return {"times faster on two": round(seconds["1"] / seconds["2"], 2), "load before": before}
+
+
 def slurm_without_flock(root: Path, count: int) -> Counts:
     """Nodes without flock, of which one is killed: its lease of a run ends, and another node does the run."""
     del count
