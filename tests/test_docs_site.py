@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from docs_site import OUTSIDE, rewrite_links
+from docs_site import OUTSIDE, rewrite_links, set_breaks
 from docs_site_fields import list_fields
 from write_reference import API
 
@@ -144,3 +144,17 @@ def test_fields_of_a_docstring_become_a_list():
     assert list_fields(text) == (
         "Settings.\n\n`seed`, `fold`\n:   Of the draw,\n    from 0.\n\n`name`\n:   Its name.\n\n\nMore words."
     )
+
+
+def test_names_break_between_their_words_and_intervals_do_not():
+    heading = '<span class="doc doc-object-name doc-class-name">leaderboard.api.bench_task.Score</span>'
+    assert set_breaks(heading).count("<wbr>") == 4
+    assert "bench_<wbr>task.<wbr>Score" in set_breaks(heading)
+    cell = "<td>m3gnet</td><td>-0.5 ± 0.02 ★ (-0.61 to -0.4), 95 %</td>"
+    assert set_breaks(cell) == (
+        '<td>m3gnet</td><td><span class="together">-0.5 ± 0.02 ★</span> '
+        '<span class="together">(-0.61 to -0.4)</span>, 95\u00a0%</td>'
+    )
+    code = "<td><code>checkpoint.previous.pt</code>, <code>--data-dir PATH</code></td>"
+    assert set_breaks(code) == code.replace(".", ".<wbr>")
+    assert set_breaks("<p><code>a.b</code> (0.1–0.2)</p>") == "<p><code>a.b</code> (0.1–0.2)</p>"
