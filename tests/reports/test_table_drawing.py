@@ -40,8 +40,8 @@ def test_every_number_and_every_name_is_whole_at_any_width(width: int, columns: 
     assert all("model" in part for part in parts)
     start = 1 + 5 * ranked
     for part in parts:
-        cells = [re.match(r"\S+(?: pretrained)?", line[start:]) for line in part.splitlines()]
-        names = "".join(cell[0] for cell in cells if cell)
+        cells = [re.match(r" ?(\S+(?: pretrained)?)", line[start:]) for line in part.splitlines()]
+        names = "".join(cell[1] for cell in cells if cell)
         assert all(name.replace(" ", "") in names.replace(" ", "") for name in NAMES)  # folded, and still itself
 
 
