@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -61,6 +62,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
     return {file: Page(file.read_text(encoding="utf-8")) for file in sorted(site.glob("*.html"))}
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "names"),
+    [
+        (360, "light", ["submit"]),  # headings of a table, code
+        pytest.param(360, "dark", ["index", "asugnn"], marks=pytest.mark.slow),
+        pytest.param(1280, "dark", ["index", "asugnn", "commands"], marks=pytest.mark.slow),
+    ],
+)
+def test_axe_finds_no_violation_and_no_page_is_wider(site: Path, width: int, scheme: str, names: list[str]):
+    """In Debian's Chromium, from the folder itself. Skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no page was opened")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: no page was read")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("there is no Chromium here: the pages were not opened")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for name in names:
+            page.goto((site / f"{name}.html").as_uri())
+            page.wait_for_selector(".md-code__nav", state="attached")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            found = axe.Axe().run(page, options={"preload": False}).response["violations"]
+            assert [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found] == [], name
+        browser.close()
 
 
 def test_every_page_of_the_repository_is_a_page_of_the_site(site: Path, pages: dict[Path, Page]):
