@@ -84,7 +84,7 @@ def test_axe_finds_no_violation_and_no_page_is_wider(site: Path, width: int, sch
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         for name in names:
             page.goto((site / f"{name}.html").as_uri())
-            page.wait_for_selector(".md-code__nav", state="attached")
+            page.wait_for_function("!document.querySelector('pre > code') || document.querySelector('.md-code__nav')")
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             found = axe.Axe().run(page, options={"preload": False}).response["violations"]
             assert [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found] == [], name
