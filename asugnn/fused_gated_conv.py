@@ -6,7 +6,8 @@ sigmoid(gate) softplus(core) over j. Three facts make it cheap where every atom 
 - z_ij = c_i + p_j + W e_ij is a sum of a part of the centre atom, one of its partner, and one of the edge.
 - So its mean and variance over all pairs follow from sums over atoms and from the second moment of the edges, which
   have no parameters: no tensor of all pairs is needed to normalise them. The norm is then absorbed in c, p and W.
-- The rest is one pass, block by block in the processor's cache, forward and again backward.
+- The rest is one pass, block by block in the processor's cache. It turns z into the slopes of the messages, from which
+  the backward pass follows by products and sums alone.
 
 Shapes as in `asugnn.packed_batch`; E values of an edge, F of z_ij: F/2 of the gate, then F/2 of the core.
 """
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from asugnn.packed_batch import PackedLayout, PairBlock
+from asugnn.packed_batch import PackedLayout
 from asugnn.weighted_norm import sum_over_ranks
 
 CPU_PAIRS = 4096  # pairs of a block on a processor: their intermediate values fit into its cache
@@ -51,10 +52,10 @@ class PairEdges:
         if mask is not None:
             pair_masks = [(m[:, :, None] & m[:, None]).flatten() for m in layout.split_groups(mask.bool())]
             values = values * torch.cat(pair_masks)[:, None]
-        sums = torch.cat([v.double().sum(2).flatten(0, 1) for v in layout.split_pair_groups(values)])  # (S, E)
+        of_groups = [v.sum(2, dtype=torch.float64).flatten(0, 1) for v in layout.split_pair_groups(values)]
         moment = sum((v.T @ v).double() for v in torch.split(values, 1 << 16))
         assert isinstance(moment, Tensor)
-        return cls(values, layout.gather_atoms(sums), moment)
+        return cls(values, layout.gather_atoms(torch.cat(of_groups)), moment)
 
     def structural_term(self, structure: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `structure` to the values of all pairs: (P, E) to (P, H)."""
@@ -84,67 +85,62 @@ def gate_moments(
 def fused_gated_conv(centre: Tensor, partner: Tensor, weight: Tensor, edges: PairEdges, layout: PackedLayout) -> Tensor:
     """Sum sigmoid(first half) softplus(second half) of c_i + p_j + W e_ij over j: (A, F/2).
 
-    `centre` c and `partner` p are (A, F), `weight` W is (F, E).
+    `centre` c and `partner` p are (A, F), `weight` W is (F, E). Where gradients are enabled, (P, F) values are kept.
     """
     places = layout.scatter_atoms(centre), layout.scatter_atoms(partner)
-    out: Tensor = _FusedGatedConv.apply(*places, weight, edges.values, layout)  # type: ignore[no-untyped-call]
+    keep = torch.is_grad_enabled()
+    out: Tensor = _FusedGatedConv.apply(*places, weight, edges.values, layout, keep)  # type: ignore[no-untyped-call]
     return layout.gather_atoms(out)
 
 
 class _FusedGatedConv(torch.autograd.Function):
-    """The sum over places (S, F); its gradient computes the pairs of a block again instead of storing them."""
+    """The sum over places (S, F). Its forward pass turns z into the slopes of the messages, which it keeps."""
 
     @staticmethod
     def forward(
-        ctx: Any, centre: Tensor, partner: Tensor, weight: Tensor, edges: Tensor, layout: PackedLayout
+        ctx: Any, centre: Tensor, partner: Tensor, weight: Tensor, edges: Tensor, layout: PackedLayout, keep: bool
     ) -> Tensor:
         half = weight.shape[0] // 2
         mask = layout.atom_mask(centre)
-        ctx.save_for_backward(centre, partner, weight, edges, mask)
-        ctx.layout = layout
+        slopes = []
         total = centre.new_empty(centre.shape[0], half)
         for block in layout.pair_blocks(_block_pairs(centre)):
-            z, places, rows = _compute_block(block, centre, partner, weight, edges)
-            message = torch.sigmoid(z[..., :half]).mul_(functional.softplus(z[..., half:]))  # (b, r, n, F/2)
+            b, n, r = block.crystals, block.places, block.rows
+            places, rows = slice(block.place, block.place + b * n), slice(block.row, block.row + r)
+            z = (edges[block.pair : block.pair + b * r * n] @ weight.T).view(b, r, n, -1)
+            z += centre[places].view(b, n, 1, -1)[:, rows]
+            z += partner[places].view(b, 1, n, -1)
+            message = functional.softplus(z[..., half:])  # (b, r, n, F/2)
+            z.sigmoid_()
+            gate, slope = z[..., :half], z[..., half:]  # of the core, the slope of softplus
             if mask is not None:
-                message *= mask[places].view(z.shape[0], 1, -1, 1)
-            total[places].view(z.shape[0], -1, half)[:, rows] = message.sum(2)
+                gate *= mask[places].view(b, 1, n, 1)
+            message *= gate
+            total[places].view(b, -1, half)[:, rows] = message.sum(2)
+            if keep:
+                slope *= gate
+                torch.addcmul(message, message, gate, value=-1, out=gate)
+                slopes.append(z)
+        ctx.save_for_backward(centre, partner, weight, edges, *slopes)
+        ctx.layout = layout
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        centre, partner, weight, edges, mask = ctx.saved_tensors
+        centre, partner, weight, edges, *slopes = ctx.saved_tensors
         (grad_total,) = gradients
-        half = weight.shape[0] // 2
-        grad_centre, grad_partner, grad_weight = (torch.zeros_like(x) for x in (centre, partner, weight))
-        for block in ctx.layout.pair_blocks(_block_pairs(centre)):
-            z, places, rows = _compute_block(block, centre, partner, weight, edges)
-            b, r, n, _ = z.shape
-            gate, core = torch.sigmoid(z[..., :half]), z[..., half:]
-            grad_message = grad_total[places].view(b, -1, 1, half)[:, rows]
-            if mask is not None:
-                grad_message = grad_message * mask[places].view(b, 1, n, 1)
-            gated = grad_message * gate  # (b, r, n, F/2)
-            grad_gate = functional.softplus(core).mul_(1 - gate).mul_(gated)
-            grad_core = core.sigmoid_().mul_(gated)
-            z[..., :half], z[..., half:] = grad_gate, grad_core
-            grad_centre[places].view(b, -1, 2 * half)[:, rows] += z.sum(2)
-            grad_partner[places] += z.sum(1).flatten(0, 1)
-            grad_weight += z.view(-1, 2 * half).T @ edges[block.pair : block.pair + b * r * n]
-        return grad_centre, grad_partner, grad_weight, None, None
+        both = torch.cat([grad_total, grad_total], dim=1)  # (S, F)
+        grad_centre, grad_partner, grad_weight = (torch.zeros_like(x) for x in (centre, partner, weight.T))
+        blocks = ctx.layout.pair_blocks(_block_pairs(centre))
+        for block, slope in zip(blocks, slopes, strict=True):
+            b, r, n, _ = slope.shape
+            places, rows = slice(block.place, block.place + b * n), slice(block.row, block.row + r)
+            grad = slope * both[places].view(b, n, 1, -1)[:, rows]  # of z, (b, r, n, F)
+            grad_centre[places].view(b, n, -1)[:, rows] = grad.sum(2)
+            grad_partner[places] += grad.sum(1).flatten(0, 1)
+            grad_weight += edges[block.pair : block.pair + b * r * n].T @ grad.view(b * r * n, -1)
+        return grad_centre, grad_partner, grad_weight.T, None, None, None
 
 
 def _block_pairs(like: Tensor) -> int:
     return CPU_PAIRS if like.device.type == "cpu" else GPU_PAIRS
-
-
-def _compute_block(
-    block: PairBlock, centre: Tensor, partner: Tensor, weight: Tensor, edges: Tensor
-) -> tuple[Tensor, slice, slice]:
-    """Compute z (b, r, n, F) of a block; returns it with its places, and its rows among the n of each crystal."""
-    b, n, r = block.crystals, block.places, block.rows
-    places, rows = slice(block.place, block.place + b * n), slice(block.row, block.row + r)
-    z = (edges[block.pair : block.pair + b * r * n] @ weight.T).view(b, r, n, -1)
-    z += centre[places].view(b, n, 1, -1)[:, rows]
-    z += partner[places].view(b, 1, n, -1)
-    return z, places, rows

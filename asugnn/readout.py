@@ -24,15 +24,25 @@ class Set2Set(nn.Module):
 
     def forward(self, x: Tensor, layout: PackedLayout, count: Tensor | None = None) -> Tensor:
         """Pool atoms (A, d) to crystals (B, 2d); `count` (A,) is the logarithm of how many atoms a row stands for."""
-        q, memory = (x.new_zeros(layout.crystals, x.shape[-1]) for _ in range(2))  # (B, d)
-        pooled = x.new_zeros(layout.crystals, 2 * x.shape[-1])  # (B, 2d)
         with torch.autocast(x.device.type, enabled=False):
-            for _ in range(self.steps):
+            q, memory = (t.repeat(layout.crystals, 1) for t in self._first_step())  # (B, d)
+            pooled = self._pool(x, q, layout, count)
+            for _ in range(1, self.steps):
                 q, memory = self.lstm(pooled, (q, memory))
-                scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
-                scores = scores if count is None else scores + count
-                pooled = torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)  # (B, 2d)
+                pooled = self._pool(x, q, layout, count)
         return pooled
+
+    def _pool(self, x: Tensor, q: Tensor, layout: PackedLayout, count: Tensor | None) -> Tensor:
+        """Join queries q (B, d) with the sums of atoms x (A, d) by their likeness to them: (B, 2d)."""
+        scores = (x * q.index_select(0, layout.crystal)).sum(-1)  # (A,)
+        scores = scores if count is None else scores + count
+        return torch.cat([q, weighted_sum(x, scores, layout)], dim=-1)
+
+    def _first_step(self) -> tuple[Tensor, Tensor]:
+        """Output and memory (d,) of the first step, whose inputs are zero and leave only biases."""
+        enter, _, new, leave = (self.lstm.bias_ih + self.lstm.bias_hh).chunk(4)
+        memory = torch.sigmoid(enter) * torch.tanh(new)
+        return torch.sigmoid(leave) * torch.tanh(memory), memory
 
 
 class Recurrent(nn.Module):

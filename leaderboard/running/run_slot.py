@@ -52,6 +52,9 @@ from leaderboard.running.shared_answer import Answer, SharedAnswer
 
 POLL = 0.5  # seconds after which a waiting process looks around
 GRACE = 1.0  # seconds that a process has to end after it was asked to
+# PyTorch and oneDNN each keep 1,024 plans of matrix products, one for every shape: gigabytes, as batches of crystals
+# differ in shape, and no time is gained.
+PLANS = {"LRU_CACHE_CAPACITY": 64, "ONEDNN_PRIMITIVE_CACHE_CAPACITY": 64}
 
 
 class Slot:
@@ -71,7 +74,8 @@ class Slot:
         workspace = replace(current_workspace(), progress=silent)
         arguments = (theirs, model, out, workspace, self.pulse, timeout)
         self.process: BaseProcess = spawned.Process(target=_serve, args=arguments)
-        with environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu):
+        plans = {name: count for name, count in PLANS.items() if name not in os.environ}
+        with environment(OMP_NUM_THREADS=threads, CUDA_VISIBLE_DEVICES=gpu, **plans):
             self.process.start()
         theirs.close()
 

@@ -34,6 +34,8 @@ class Base:
 
 class Good(Base):
     parameters = np.int64(3)
+class TellsPlans(Base):
+    parameters = int(os.environ.get("ONEDNN_PRIMITIVE_CACHE_CAPACITY", 1024))
 class Exits(Base):
     def act(self): sys.exit(0)
 class ExitsAtOnce(Base):
@@ -271,3 +273,16 @@ def test_causes_of_death():
     assert cause_of_death(-9) == "its process was ended by SIGKILL, perhaps for its memory"
     assert cause_of_death(-11) == "its process was ended by SIGSEGV"
     assert cause_of_death(3) == "it ended its own process, with exit status 3, before it was finished"
+
+
+@pytest.mark.parametrize(("stated", "expected"), [(None, 64), ("7", 7)])
+def test_few_plans_of_matrix_products_are_kept(
+    stated: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Each takes memory, and batches of crystals hardly ever have a shape again."""
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    if stated:
+        monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", stated)
+    run(tmp_path, "TellsPlans")
+    (stored,) = list_runs(tmp_path / "runs")[0]
+    assert stored.record.parameters == expected
