@@ -29,6 +29,12 @@ GENERATED = {"commands.md": write_commands, "api.md": write_api}
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 TARGET = re.compile(r"\]\(([^()\s]+)\)")
 LINK = re.compile(r"(?<!!)\[([^\[\]]*)\]\(([^()\s]+)\)")
+OBJECT_NAME = re.compile(r'(<span class="doc doc-object-name[^"]*">)([^<]*)')
+TABLE_CELL = re.compile(r"(<td[^>]*>)(.*?)(?=</td>)", re.DOTALL)
+FIRST_CODE = re.compile(r"((?:^|, )<code>)([^<]*)")
+INTERVAL = r"\([−-]?\d[\d.]*(?:–| to )[−-]?\d[\d.]*\)"
+NUMBERS = re.compile(INTERVAL + r"|(?<![\w.])[−-]?\d[\d.]*(?: ± \d[\d.]*(?: ★)?| [★*])")
+PERCENT = re.compile(r"(?<=\d) %")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -46,6 +52,26 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     path = next((path for path, name in OUTSIDE.items() if name == own), f"docs/{own}")
     pages = {f"docs/{file.src_uri}": file.src_uri for file in files if file.inclusion.is_included()} | OUTSIDE
     return rewrite_links(markdown, path, own, pages, config.repo_url or "")
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Say where lines may break, for narrow screens."""
+    return set_breaks(html)
+
+
+def set_breaks(html: str) -> str:
+    """Let names break after their dots and underscores, and keep numbers together with interval, mark and unit.
+
+    Changed are the names in headings of the reference, names and numbers in cells of tables, and percentages.
+    """
+    html = OBJECT_NAME.sub(lambda match: match[1] + re.sub(r"[._]", r"\g<0><wbr>", match[2]), html)
+
+    def rewrite_cell(cell: re.Match[str]) -> str:
+        start, content = cell.groups()
+        content = FIRST_CODE.sub(lambda code: code[1] + re.sub(r"[._/]", r"\g<0><wbr>", code[2]), content)
+        return start + NUMBERS.sub(r'<span class="together">\g<0></span>', content)
+
+    return PERCENT.sub("\u00a0%", TABLE_CELL.sub(rewrite_cell, html))
 
 
 def rewrite_links(text: str, path: str, own: str, pages: dict[str, str], repository: str) -> str:

@@ -44,6 +44,8 @@ Materials Project with the labels of 2018 (`mp-2018`), about 23,000 for training
   can change places. `*`: the last tenth of the epochs still improved the validation score by more than 1 %, so longer
   training would help.
 
+The command that trains them:
+
     bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
 
 ![Validation score against training time, one panel for each target](learning-curves.svg)

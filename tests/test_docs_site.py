@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from docs_site import OUTSIDE, rewrite_links
+from docs_site import OUTSIDE, rewrite_links, set_breaks
 from docs_site_fields import list_fields
 from write_reference import API
 
@@ -61,6 +62,33 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pages(site: Path) -> dict[Path, Page]:
     return {file: Page(file.read_text(encoding="utf-8")) for file in sorted(site.glob("*.html"))}
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "names"),
+    [
+        (360, "light", ["submit"]),  # headings of a table, code
+        pytest.param(360, "dark", ["index", "asugnn"], marks=pytest.mark.slow),
+        pytest.param(1280, "dark", ["index", "asugnn", "commands"], marks=pytest.mark.slow),
+    ],
+)
+def test_axe_finds_no_violation_and_no_page_is_wider(site: Path, width: int, scheme: str, names: list[str]):
+    """In Debian's Chromium, from the folder itself. Skipped where there is none."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no page was opened")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: no page was read")
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("there is no Chromium here: the pages were not opened")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        for name in names:
+            page.goto((site / f"{name}.html").as_uri())
+            page.wait_for_function("!document.querySelector('pre > code') || document.querySelector('.md-code__nav')")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            found = axe.Axe().run(page, options={"preload": False}).response["violations"]
+            assert [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found] == [], name
+        browser.close()
 
 
 def test_every_page_of_the_repository_is_a_page_of_the_site(site: Path, pages: dict[Path, Page]):
@@ -144,3 +172,17 @@ def test_fields_of_a_docstring_become_a_list():
     assert list_fields(text) == (
         "Settings.\n\n`seed`, `fold`\n:   Of the draw,\n    from 0.\n\n`name`\n:   Its name.\n\n\nMore words."
     )
+
+
+def test_names_break_between_their_words_and_intervals_do_not():
+    heading = '<span class="doc doc-object-name doc-class-name">leaderboard.api.bench_task.Score</span>'
+    assert set_breaks(heading).count("<wbr>") == 4
+    assert "bench_<wbr>task.<wbr>Score" in set_breaks(heading)
+    cell = "<td>m3gnet</td><td>-0.5 ± 0.02 ★ (-0.61 to -0.4), 95 %</td>"
+    assert set_breaks(cell) == (
+        '<td>m3gnet</td><td><span class="together">-0.5 ± 0.02 ★</span> '
+        '<span class="together">(-0.61 to -0.4)</span>, 95\u00a0%</td>'
+    )
+    code = "<td><code>checkpoint.previous.pt</code>, <code>--data-dir PATH</code></td>"
+    assert set_breaks(code) == code.replace(".", ".<wbr>")
+    assert set_breaks("<p><code>a.b</code> (0.1–0.2)</p>") == "<p><code>a.b</code> (0.1–0.2)</p>"

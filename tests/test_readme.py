@@ -87,6 +87,20 @@ def test_every_command_of_a_page_can_be_typed(page: Path):
             assert named, f"{command}: {error.format_message()}"
 
 
+SESSIONS = set(
+    re.findall(r'^@nox\.session(?:\(name="([\w-]+)"\))?\ndef (\w+)', (ROOT / "noxfile.py").read_text(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_session_and_program_of_a_page_exists(page: Path):
+    text = page.read_text(encoding="utf-8")
+    sessions = {given or name for given, name in SESSIONS}
+    assert set(re.findall(r"nox -s ([\w-]+)", text)) <= sessions
+    programs = re.findall(r"\bpython ((?:recipes|benchmarks|docs)/\S+\.py)", text)
+    assert [name for name in programs if not (ROOT / name).is_file()] == []
+
+
 def test_the_file_for_a_cloud_has_a_command_that_can_be_typed():
     page = (ROOT / "docs/cluster.md").read_text(encoding="utf-8")
     found = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)

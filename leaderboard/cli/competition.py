@@ -138,7 +138,7 @@ def export(
         str,
         typer.Option(
             "--deadline",
-            help="With --host: when `bench submit` closes, such as 2027-01-31T18:00+01:00.",
+            help="With --host: when `bench submit` closes, such as 2027-01-31T18:00Z (UTC).",
             show_default="never",
         ),
     ] = "",

@@ -65,7 +65,7 @@ def predict(
     ] = "all",
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="Folder of a run, such as runs/open-dft/band-gap@random/quick/forest/0-0.",
+        typer.Option("--run", help="Folder of a run, which holds its run.json.",
                      show_default=False),
     ] = None,
     weights: Annotated[

@@ -43,7 +43,7 @@ StoredRuns = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of the runs.", show_default="./runs and the package's"),
 ]
-TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/band-gap.", show_default=False)]
+TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/metal.", show_default=False)]
 TaskNames = Annotated[
     str, typer.Option("--task", help="Tasks, separated by commas, instead of a suite.", show_default=False)
 ]

@@ -51,7 +51,7 @@ def run(
     seed: Annotated[str, typer.Option("--seed", help="Seeds, separated by commas.")] = "0",
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="MODEL.FIELD=VALUE: override a hyper-parameter; repeatable.", show_default=False),
+        typer.Option("--set", help="Override a hyper-parameter: MODEL.FIELD=VALUE (repeatable).", show_default=False),
     ] = None,
     weights: Annotated[
         str,
@@ -63,7 +63,7 @@ def run(
     device: Device = "auto",
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option("--precision", help="Matrix-multiplication precision during training."),
+        typer.Option("--precision", help="Precision of matrix multiplication during training."),
     ] = "float32",
     runs: Annotated[
         Path | None, typer.Option("--runs", "--out", help="Folder of the runs.", show_default="runs")
@@ -86,7 +86,8 @@ def run(
     slurm: Annotated[
         list[str] | None,
         typer.Option(
-            "--slurm", help="What a job asks for, KEY=VALUE,KEY=VALUE: docs/cluster.md lists the keys.",
+            "--slurm",
+            help="What a job asks for: KEY=VALUE pairs, separated by commas; docs/cluster.md lists the keys.",
             show_default=False,
         ),
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 from leaderboard._util import printable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 LONG = 600.0  # seconds of work that are announced
 EVERY = 30.0  # seconds between lines where there is no terminal
-RUN_WIDTH = 54  # characters
+PIPE = 1000  # columns of a table where output is no terminal: a line for each run
 
 
 def duration_text(seconds: float) -> str:
@@ -71,13 +72,21 @@ def plan_table(
 
     `left` are the numbers of those to be done; `faults` say why others cannot be.
     """
-    yield f"{'run':{RUN_WIDTH}} {'time':>12} {'memory':>10}"
+    titles = [printable(job.run.title) for job in jobs]
+    width = max(map(len, titles), default=0)
+    narrow = width + 24 > get_terminal_size((PIPE, 24)).columns
+    if not narrow:
+        yield f"{'run':{width}} {'time':>12} {'memory':>10}"
     to_do = set(left)
-    for i, (job, estimate) in enumerate(zip(jobs, estimates, strict=True)):
-        seconds = "unknown" if estimate.seconds is None else duration_text(estimate.seconds)
-        memory = "unknown" if estimate.memory is None else f"{estimate.memory:,} MB"
-        cells = f"{seconds:>12} {memory:>10}" if i in to_do else f"{'cannot run' if i in faults else 'finished':>12}"
-        yield f"{printable(job.run.title):{RUN_WIDTH}} {cells}"
+    for i, estimate in enumerate(estimates):
+        cells = ["cannot run" if i in faults else "finished"]
+        if i in to_do:
+            memory = "unknown" if estimate.memory is None else f"{estimate.memory:,} MB"
+            cells = ["unknown" if estimate.seconds is None else duration_text(estimate.seconds), memory]
+        if narrow:
+            yield from (titles[i], f"    {', '.join(cells)}")
+        else:
+            yield f"{titles[i]:{width}} {cells[0]:>12} {' '.join(f'{cell:>10}' for cell in cells[1:])}".rstrip()
     for i, fault in faults.items():
         yield printable(f"{jobs[i].run.title}: {fault}")
 

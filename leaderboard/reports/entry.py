@@ -47,7 +47,7 @@ def render_place(row: Row | None, rows: Sequence[Row], scored: dict[str, Any], c
     rules: CompetitionRules = scored["rules"]
     left = "" if rules.limit is None else f"; {rules.limit - scored['tries']} of {rules.limit} files left"
     lines.append(describe_rules(rules).rstrip(".") + left)
-    lines += ["", f"next: {command}", "      shows the whole board; hand in again under the same name to improve"]
+    lines += ["", f"next: {command}", "shows the whole board; hand in again under the same name to improve"]
     return "\n".join(wrap_lines(line) if line else "" for line in lines)
 
 
@@ -72,7 +72,8 @@ def _place_lines(row: Row | None, rows: Sequence[Row]) -> list[str]:
 
 def _name_some(titles: Sequence[str]) -> str:
     more = len(titles) - LISTED
-    return one_line(", ".join(titles[:LISTED]) + (f" and {more} more" if more > 0 else ""))
+    between = "; " if any("," in title for title in titles) else ", "  # "cgcnn, pretrained" is one name
+    return one_line(between.join(titles[:LISTED]) + (f" and {more} more" if more > 0 else ""))
 
 
 def describe_rules(rules: CompetitionRules) -> str:

@@ -15,7 +15,7 @@ REPEATED: dict[Training, str] = {
 
 def interval_note(rows: Sequence[Row], form: str) -> str:
     """Where intervals stand, and which noise they show."""
-    where = {"markdown": "in brackets", "html": "beside each value"}.get(form, "below each value")
+    where = "in brackets" if form == "markdown" else "below each value"
     one_by_one = list(dict.fromkeys(row.task.partition("/")[2] for row in rows if row.varying == "structures"))
     mixed = one_by_one and any(row.varying == "formulas" for row in rows)
     over = f"formulas ({', '.join(one_by_one)}: test structures)" if mixed else rows[0].varying

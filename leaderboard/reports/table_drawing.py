@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
 from shutil import get_terminal_size
@@ -43,7 +44,8 @@ def draw_terminal(table: Table, width: int = PIPE_WIDTH) -> str:
     """Draw a table as wide as the screen, or `width` columns without colours where output is no terminal.
 
     A table that is wider becomes several, one below the other, which repeat its first columns: no number is cut. Long
-    words in the first columns, such as names of models, are folded.
+    words in the first columns, such as names of models, are folded. One of words alone becomes a list where its longest
+    words do not fit beside each other.
     """
     console = Console(width=get_terminal_size((width, 24)).columns)  # COLUMNS, or the terminal's
     with console.capture() as captured:
@@ -64,7 +66,7 @@ def wrap_lines(text: str) -> str:
     return "\n".join(line if len(line) <= width else fill(line) for line in text.split("\n"))
 
 
-def _stack(table: Table, console: Console) -> list[Table]:
+def _stack(table: Table, console: Console) -> list[Table | Text]:
     """Tables that are as wide as the console at most, each with the first columns of this one, which hold words."""
     if _width(table, console) <= console.width:
         return [table]
@@ -73,15 +75,45 @@ def _stack(table: Table, console: Console) -> list[Table]:
         return [table]
     keys = next((i for i, column in enumerate(table.columns) if column.justify == "right"), len(table.columns))
     names, values = table.columns[:keys], table.columns[keys:]
-    if not values:  # words alone: rich folds them, but for the names in the first column
-        names[0].no_wrap = _widest_line(names[0]) <= console.width // 2
-        return [table]
+    if not values:
+        return [_share_width(table, console.width) or _list_rows(table, console.width)]
     room = max(NAME_WIDTH, console.width // 3)
     fits = partial(_fits, table, names, room, console)
     count = 1  # as few tables as possible, and then as equally wide as possible
     while count < len(values) and not all(map(fits, _divide(values, count))):
         count += 1
     return [_take_columns(table, [*names, *part], room) for part in _divide(values, count)]
+
+
+def _share_width(table: Table, width: int) -> Table | None:
+    """The table with widths for its columns, all words, in which every word is whole; None where there are none."""
+    least = [_widest_line(column, str.split) for column in table.columns]
+    wanted = [_widest_line(column) - few for column, few in zip(table.columns, least, strict=True)]
+    spare = width - sum(least) - len(least) - 1  # a space between columns, and one at each end
+    if spare < 0:
+        return None
+    for column, few, more in zip(table.columns, least, wanted, strict=True):
+        column.width = few + min(more, spare)  # the first ones, which are names, first
+        spare -= min(more, spare)
+    return table
+
+
+def _list_rows(table: Table, width: int) -> Text:
+    """The rows of a table, one below the other: a line for each cell, with its heading, the first less indented."""
+    heads, lines = [str(column.header) for column in table.columns], []
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        first, *others = (Text.from_markup(str(cell)).plain for cell in row)
+        lines.append(f" {heads[0]}: {first}")
+        for head, text in zip(heads[1:], others, strict=True):
+            lines += textwrap.wrap(
+                f"{head}: {text}",
+                width,
+                initial_indent=" " * 3,
+                subsequent_indent=" " * 5,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    return Text("\n".join([" ", *lines, " "]), overflow="fold")
 
 
 def _divide(columns: Sequence[Column], count: int) -> list[Sequence[Column]]:
@@ -103,13 +135,26 @@ def _take_columns(table: Table, columns: Sequence[Column], room: int) -> Table:
         else:
             part.add_column(column.header, overflow="fold", max_width=room)
     for row in zip(*(column.cells for column in columns), strict=True):
-        part.add_row(*row)
+        cells = zip(columns, map(str, row), strict=True)
+        part.add_row(*(cell if column.justify == "right" else _break_name(cell, room) for column, cell in cells))
     return part
 
 
-def _widest_line(column: Column) -> int:
+def _break_name(name: str, room: int) -> str:
+    """A name of words alone in lines of `room` columns, broken before a setting (`+epochs=50`) where that can be."""
+    if cell_len(name) <= room or "[" in name:
+        return name
+    lines = [""]
+    for part in re.split(r"(?=\+)", name):
+        if lines[-1] and cell_len(lines[-1] + part) > room:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
+
+
+def _widest_line(column: Column, split: Callable[[str], list[str]] = str.splitlines) -> int:
     cells = [Text.from_markup(str(cell)).plain for cell in (column.header, *column.cells)]
-    return max(cell_len(line) for cell in cells for line in cell.splitlines())
+    return max(cell_len(line) for cell in cells for line in split(cell))
 
 
 def _width(table: Table, console: Console) -> int:

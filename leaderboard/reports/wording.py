@@ -37,8 +37,8 @@ TRAINING_NOTES: dict[Training, str] = {
         "one training run per fold: models are told apart only where they differ both over the test set and over folds"
     ),
 }
-SUMMED = "train: seconds of one training run, mean over a model's runs, summed over the tasks that it has here"
-ONE_RUN = "train, predict: seconds of one run, mean over a model's runs"
+SUMMED = "seconds of one training run, mean over a model's runs, summed over the tasks that it has here"
+ONE_RUN = "seconds of one run, mean over a model's runs"
 FEW_GROUPS = 200  # below, an interval is itself uncertain
 ROUGH = f"fewer than {FEW_GROUPS} test groups: intervals are approximate"
 
@@ -130,7 +130,8 @@ def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
         lines.append(ROUGH)
     lines += _submission_notes(rows) + published_notes(rows, detailed)
     if any(r.seconds_train is not None for r in rows):
-        lines.append(ONE_RUN if detailed else SUMMED)
+        train, predict = ("training", "prediction") if form == "html" else ("train", "predict")  # as columns are called
+        lines.append(f"{train}, {predict}: {ONE_RUN}" if detailed else f"{train}: {SUMMED}")
     if detailed and (devices := sorted({r.device for r in rows if r.device})):
         lines.append(f"times measured on {', '.join(devices)}")
     if detailed and any(r.front for r in rows):
@@ -262,7 +263,7 @@ def overview_notes(found: Overview, form: str) -> list[str]:
     """The notes below an overview: what its numbers mean, and which models and tasks are not in it."""
     lines = []
     if found.models:
-        where = {"markdown": "in brackets", "html": "beside each rank"}.get(form, "below each rank")
+        where = "in brackets" if form == "markdown" else "below each rank"
         lines.append(
             f"mean rank: over {len(found.tasks)} tasks, among these {len(found.models)} models; {where}: what the "
             "significance tests of the tasks leave open; on other tasks models may rank otherwise"

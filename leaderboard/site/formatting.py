@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from markupsafe import Markup, escape
+
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.reports import format_count, format_interval, format_number, format_rank
@@ -45,6 +47,11 @@ def html_range(values: Sequence[float], write: Callable[[float], str]) -> str:
 def five_digits(value: float) -> float:
     """A value rounded to five digits, enough for what the pointer shows."""
     return float(f"{value:.5g}")
+
+
+def html_name(name: str) -> Markup:
+    """The name of a model, which may be broken before each setting in it rather than within one."""
+    return escape(name).replace("+", Markup("<wbr>+"))
 
 
 def metric_unit(task: Task, metric: Metric) -> str:

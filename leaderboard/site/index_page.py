@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from leaderboard._util import safe_name
-from leaderboard.board import MetricValue, Row, overview
+from leaderboard.board import Row, overview
 from leaderboard.records import UNPRESET
 from leaderboard.reports import (
     best_models,
@@ -30,7 +30,7 @@ from leaderboard.scoring import Metric
 from leaderboard.site.formatting import html_interval, html_number, metric_unit
 from leaderboard.site.models_page import card_of_row
 from leaderboard.site.provenance import provenance_values
-from leaderboard.site.svg_figures import COSTS, KINDS, cost_figure, interval_bar, interval_span
+from leaderboard.site.svg_figures import COSTS, cost_figure, interval_bar, interval_span, row_keys
 from leaderboard.site.view_model import SiteBoard, SiteData, address, anchor_of_row, page_of_run, page_of_task
 
 BAR = 112  # width of an interval bar
@@ -61,7 +61,7 @@ def index_values(stored: SiteData) -> dict[str, Any]:
         "boards": [_board_values(stored, board) for board in stored.boards],
         "menu": menu,
         "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
-        "keys": [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), kind, 44) for kind in KINDS],
+        "keys": row_keys(),
         "provenance": provenance_values(stored.shown_runs),
         "absent": stored.absent,
         "notes": stored.notes,

@@ -19,7 +19,7 @@ from leaderboard._util import printable, show_progress
 from leaderboard.board import Row
 from leaderboard.data import Source
 from leaderboard.records import Run, StoredRun
-from leaderboard.site.formatting import five_digits, html_count, html_number, html_rank, html_seconds
+from leaderboard.site.formatting import five_digits, html_count, html_name, html_number, html_rank, html_seconds
 from leaderboard.site.index_page import index_values
 from leaderboard.site.models_page import PAGE as MODELS_PAGE
 from leaderboard.site.models_page import models_values
@@ -92,6 +92,7 @@ class _Site:
             "seconds": html_seconds,
             "thousands": html_count,
             "models_page": MODELS_PAGE,
+            "model_name": html_name,
         }
         return environment
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,9 @@ def run_values(stored: SiteData, board: SiteBoard, row: Row, record: StoredRun) 
         "rank": "" if row.rank is None else html_rank(row),
         "ranked": sum(r.rank is not None for r in board.task_rows(run.task)),
         "warning": preset_warning([row], board.preset),
-        "notes": page_notes([row], detailed=False),
+        "notes": page_notes(
+            [replace(row, spread=None, seconds_train=None)], detailed=False
+        ),  # its own are further below
         "withheld": withheld,
         "sections": record_sections(record.record.raw),
         **({} if withheld else _predictions(stored, record, *panel_data([(truth.y, p)]))),

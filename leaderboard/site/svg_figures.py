@@ -22,6 +22,16 @@ LAYERS = 12  # paths that the points are distributed over: points of one path do
 FLOOR = {"train": 0.1, "predict": 0.001}  # the lowest cost on the axis, in s and ms: lower ones are drawn there
 COSTS = ("train", "predict")
 KINDS = ("best", "ranked", "unranked")  # of rows, as bars and dots tell them apart
+PLACES = (  # of a name, from its point: beside it, above and below, at its corners
+    (8, 4, "name"),
+    (-8, 4, "name end"),
+    (0, -9, "name middle"),
+    (0, 17, "name middle"),
+    (6, -6, "name"),
+    (6, 14, "name"),
+    (-6, -6, "name end"),
+    (-6, 14, "name end"),
+)
 LABELLED = 14  # rows up to which each point of a cost figure may carry its name
 
 
@@ -51,6 +61,12 @@ def interval_bar(value: MetricValue, within: tuple[float, float], kind: str, wid
     return Markup('<svg class="{}" width="{}" height="10" aria-hidden="true">{}</svg>').format(
         f"bar {kind}", width, drawn
     )
+
+
+def row_keys() -> list[Markup]:
+    """The bars of the legend: one of each kind, and one of a value beyond the drawn range."""
+    kinds = [interval_bar(MetricValue(0.4, 0.0, 1.0), (0.0, 1.0), kind, 44) for kind in KINDS]
+    return [*kinds, interval_bar(MetricValue(2.0, None, None), (0.0, 1.0), "ranked", 12)]
 
 
 def rank_line(row: Row, count: int, best: bool) -> Markup:
@@ -215,7 +231,7 @@ def _draw_names(names: Sequence[str], xs: Floats, ys: Floats, width: int) -> Mar
         shown = name.replace(", pretrained", "*")
         shown = shown if len(shown) <= 18 else shown[:17] + "…"
         long = 6.2 * len(shown)
-        for dx, dy, kind in ((8, 4, "name"), (-8, 4, "name end"), (0, -9, "name middle"), (0, 17, "name middle")):
+        for dx, dy, kind in PLACES:
             left = x + dx - (long if "end" in kind else long / 2 if "middle" in kind else 0)
             box = (left, y + dy - 10, left + long, y + dy + 2)
             if left > 56 and left + long < width and not any(_overlap(box, other) for other in taken):

@@ -31,6 +31,7 @@ from leaderboard.site.svg_figures import (
     rank_line,
     residual_histogram,
     roc_figure,
+    row_keys,
 )
 from leaderboard.site.view_model import (
     SiteBoard,
@@ -67,6 +68,9 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "warning": preset_warning(rows, board.preset),
         "notes": [interval_note(rows, "html"), *page_notes(rows, detailed=True)],
         "costs": [(cost, figure) for cost in COSTS if (figure := cost_figure(rows, metrics[0], cost))],
+        "keys": row_keys(),
+        "starred": any(row.pretrained_on for row in rows),
+        "repeated": any(len(row.runs) > 1 for row in first_rows),
         "withheld": withheld,
         "crystals": [] if withheld else [crystals_of(task, fold) for fold in folds],
         "cards": [] if withheld else _cards(stored, task, first_rows),

@@ -36,6 +36,7 @@ from leaderboard.running.plan import plan_runs
 from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
+from leaderboard.site.formatting import html_name
 from leaderboard.site.formulas import PLACE, html_formula
 from leaderboard.site.pages import build_site
 from leaderboard.site.provenance import find_repository, provenance_values, publication_links
@@ -106,6 +107,24 @@ def identifiers(file: Path) -> set[str]:
     listed = [a["id"] or "" for _, a in read(file).elements if "id" in a]
     assert len(set(listed)) == len(listed), file
     return set(listed)
+
+
+def test_notes_speak_of_what_is_on_their_page(site: Path):
+    """Columns by their headings, intervals where they are, and on the page of one run nothing of a mean over runs."""
+    index, task = read(site / "index.html").text, read(site / "tasks/open-dft/bulk-modulus@random/quick.html").text
+    assert "training: seconds of one training run" in index
+    assert "training, prediction: seconds of one run" in task
+    assert "below each value: 95 %" in index
+    assert "below each value: 95 %" in task
+    assert "beyond the drawn range" in task  # the legend, also there
+    assert "all runs are drawn together" in task  # two folds
+    run = read(site / "runs/open-dft/bulk-modulus@random/quick/forest/0-0/index.html").text
+    assert "seconds of one" not in run
+    assert "±" not in run
+
+
+def test_long_names_break_before_a_setting():
+    assert html_name("a<b+x=1+y=2") == "a&lt;b<wbr>+x=1<wbr>+y=2"
 
 
 def test_the_board_is_that_of_the_terminal(site: Path, root: Path):

@@ -415,7 +415,7 @@ def test_after_the_first_upload_one_screen_has_rank_interval_ties_and_the_next_s
     mine = next(row for row in rows if row.model == "mine")
     assert f"rank {format_rank(mine)} of 4" in out
     assert format_interval(mine.metrics["mae"]) in " ".join(out.split())
-    assert "significantly worse: b, submitted, mean" in out
+    assert "significantly worse: b, submitted; mean" in out
     assert "The last file of each name counts" in out
     assert f"next: bench leaderboard --task {TASK.name} --runs" in out
     unranked = render_place(None, rows, {"rules": competition_rules(), "tries": 1}, "bench leaderboard")
