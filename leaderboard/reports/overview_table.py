@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from leaderboard._util import spreadsheet_text
+from leaderboard._util import spreadsheet_text, wrap_lines
 from leaderboard.board import Overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
 
 WIDE = 5  # tasks whose ranks stand beside each other on a terminal of 80 columns

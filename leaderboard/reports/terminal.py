@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_publication, model_weights
-from leaderboard._util import one_line, require_model_packages, spreadsheet_text
+from leaderboard._util import one_line, require_model_packages, spreadsheet_text, wrap_lines
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
 from leaderboard.data import (
     Task,
@@ -24,7 +24,7 @@ from leaderboard.data import (
 )
 from leaderboard.reports.interval_words import interval_note
 from leaderboard.reports.overview_table import render_overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     CHEAP,
     FEW_GROUPS,
@@ -49,13 +49,16 @@ from leaderboard.splitting import list_rules, split_size
 
 
 def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, detailed: bool) -> str:
-    """Render the board of some tasks: models by tasks, or if detailed a table per task with all its metrics."""
+    """Render the board of some tasks: models by tasks, or if detailed a table per task with all its metrics.
+
+    Without rows, `table` and `markdown` are empty.
+    """
     if form == "json":
         return json.dumps([asdict(row) for row in rows], indent=1)
     if form == "csv":
         return _board_csv(rows)
     if not rows:
-        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
+        return ""
     mark = "- " if form == "markdown" else ""
     heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
     notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
