@@ -211,16 +211,13 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
 
 def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     """All metrics of one task."""
-    table, narrow = new_table(), form != "markdown"  # on a terminal two numbers share a column, to fit 80 columns
+    table = new_table()
     table.add_column("rank")
     table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
         unit = f"\n[dim]{words_cell(task.target.unit, form)}[/]" if metric.has_unit else ""
         table.add_column(scope_prefix(rows) + metric.title + unit, justify="right", overflow="fold")
-    headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
-    if narrow:
-        headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
-    for heading in headings:
+    for heading in ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]"):
         table.add_column(heading, justify="right")
     digits = {metric.name: decimals_for(rows, metric.name) for metric in task.target.metrics}
     marked = best_models(rows)
@@ -228,8 +225,6 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
         predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
         costs = [epochs, format_count(row.parameters), _seconds(row), predict]
-        if narrow:
-            costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
         values = [
             _metric_cell(row, metric.name, i == 0 and row.title in marked, form, digits[metric.name])
