@@ -1,4 +1,4 @@
-"""Hints that predictions are in another unit: where they are, and nowhere else."""
+"""Hints that predictions are not what was asked for: where they are not, and nowhere else."""
 
 import re
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leaderboard.board import load_ground_truth
-from leaderboard.board.prediction_hints import prediction_hints
+from leaderboard.board.prediction_hints import CLASSES, prediction_hints
 from leaderboard.board.score_file import score_file
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import list_runs
@@ -54,7 +54,12 @@ def test_odd_predictions_give_no_warning():
     y = np.array([0.0, 0, 0, 0, 0, 1])
     for p in (np.zeros(6), np.full(6, np.inf), np.full(6, 1e308), -y, np.full(6, 1e-320)):
         assert isinstance(prediction_hints(ENERGY.target, PredictedFold(y, p, list("abcdef"))), list)
-    assert prediction_hints(parse_task("open-dft/metal").target, PredictedFold(y, y, list("abcdef"))) == []
+
+
+def test_classes_in_place_of_probabilities_are_named():
+    metal, y = parse_task("open-dft/metal").target, np.array([0.0, 0, 0, 0, 0, 1])
+    assert prediction_hints(metal, PredictedFold(y, y, list("abcdef"))) == [CLASSES]
+    assert prediction_hints(metal, PredictedFold(y, 0.9 * y, list("abcdef"))) == []
 
 
 def test_bench_score_and_submit_say_it_and_refuse_nothing(tmp_path):
