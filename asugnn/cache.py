@@ -23,7 +23,7 @@ from typing import Any, overload
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
 from asugnn.input_shards import DamagedError, Inputs, Shard, list_shards, open_shard, write_shard
-from asugnn.progress import Progress, no_progress
+from asugnn.progress import PREPARATION, Progress, no_progress
 
 __all__ = ["CachedInputs", "Inputs", "RefusedCrystalsError", "cache_folder", "cached_inputs", "seconds_for_inputs"]
 
@@ -145,7 +145,7 @@ class _Store:
             return
         computed: dict[str, Inputs | str] = {}
         size = 0
-        with progress(f"inputs {self.name}", len(missing)) as bar:
+        with progress(f"{PREPARATION} {self.name}", len(missing)) as bar:
             for crystal, result in zip(missing, self._compute(missing), strict=True):
                 computed[crystal.key] = result
                 size += 0 if isinstance(result, str) else sum(a.nbytes for a in result.values())

@@ -120,4 +120,4 @@ def _drop_uncertainty(text: str) -> str:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number of CIF, such as -1.5, .5 or 5.64(1)."""
-    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,9})?", _drop_uncertainty(text)) is not None
+    return re.fullmatch(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d{1,9})?", _drop_uncertainty(text)) is not None

@@ -17,7 +17,7 @@ from asugnn.crystal import ATOMIC_NUMBERS, HEAVIEST_IN_CAPITALS
 from asugnn.errors import InputError
 
 ELEMENTS = ATOMIC_NUMBERS.keys() - {"T"}  # in a CIF, T is a tetrahedral site
-CHARGE = r"(?:\d*\.?\d*[+-]|[+-]?\d+\.?\d*)?"
+CHARGE = r"(?:\d*(?:\.\d*)?[+-]|[+-]?\d+(?:\.\d*)?)?"
 TYPE = re.compile(rf"([A-Z][a-z]?){CHARGE}")
 CAPITALS = re.compile(r"([A-Z]{2})(?:\d*[+-]|[+-]\d+|0)?")
 LABEL = re.compile(r"([A-Z][a-z]?)(?:[+-]|[_(*'#.~-]?[+-]?\d[^/,&;|]*|[*']+)?")
@@ -37,8 +37,8 @@ def find_elements(types: list[str], labels: list[str], formula: str | None) -> l
             symbol = _symbol_in_capitals(kind)
         if symbol is None:
             raise InputError(
-                f"site {i} is '{kind if typed else label}': this is not an element. Give the element of each site "
-                f"as _atom_site_type_symbol, such as Na or Fe3+"
+                f"site {i} is '{(kind if typed else label)[:60]}': this is not an element. Give the element of each "
+                f"site as _atom_site_type_symbol, such as Na or Fe3+"
             )
         if typed and labels:
             _check_label(i, label, symbol, in_formula)
@@ -55,7 +55,7 @@ def _check_label(site: int, label: str, symbol: str, in_formula: Set[str]) -> No
     if named is None or ATOMIC_NUMBERS[named] == ATOMIC_NUMBERS[symbol] or label.upper().startswith(symbol.upper()):
         return
     if not (symbol in in_formula and named not in in_formula):
-        raise InputError(f"site {site} has the label '{label}' and the type symbol of {symbol}: which is right?")
+        raise InputError(f"site {site} has the label '{label[:60]}' and the type symbol of {symbol}: which is right?")
 
 
 def _strict_symbol(text: str, pattern: re.Pattern[str]) -> str | None:

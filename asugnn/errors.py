@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,12 @@ LISTED = 12  # names at most that a sentence lists
 class InputError(ValueError):
     """A fault of the input: its message is a sentence for the person who can fix it.
 
-    The command line prints the message and exits with status 1; any other exception that reaches it is a bug.
+    The command line prints the message and exits with status 1; any other exception that reaches it is a bug. Words
+    that are longer than any path are shortened: a damaged file may hold one of megabytes, and the sentence quotes it.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(re.sub(r"(?<!\S)(\S{60})\S{4000,}", r"\1...", message) if len(message) > 4000 else message)
 
 
 class BrokenModelError(InputError):

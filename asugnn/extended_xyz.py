@@ -20,6 +20,7 @@ TRUE, FALSE = {"t", "true", "1", ".true."}, {"f", "false", "0", ".false."}
 SYMBOL_COLUMNS = {"species", "symbols", "symbol", "element", "elements"}
 NUMBER_COLUMNS = {"z", "numbers", "atomic_numbers", "atomic_number", "atomicnumber", "atomicnumbers"}
 TOLERANCE = 1e-3  # angstrom
+QUOTES = {'"': '"', "'": "'", "{": "}", "[": "]"}
 PAIRS = ((1, 2), (0, 2), (0, 1))  # the vectors of the angles alpha, beta and gamma
 
 
@@ -105,10 +106,22 @@ class _Entry:
         return comment[: self.start] + text + comment[self.end :]
 
 
+def _mask_quoted(comment: str) -> str:
+    """Replace each text in quotes or brackets by hyphens, in one pass, also where many of them are never closed."""
+    last = {opening: comment.rfind(closing) for opening, closing in QUOTES.items()}
+    parts, position = [], 0
+    for opening in re.finditer("|".join(map(re.escape, QUOTES)), comment):
+        start = opening.start()
+        if position <= start < last[opening[0]]:
+            end = comment.index(QUOTES[opening[0]], start + 1) + 1
+            parts += [comment[position:start], "-" * (end - start)]
+            position = end
+    return "".join([*parts, comment[position:]])
+
+
 def _find_entry(comment: str, key: str, number: int) -> _Entry | None:
     """Find a key, in any capitals, outside quoted texts; raises `InputError` where it comes twice."""
-    masked = re.sub(r"\"[^\"]*\"|'[^']*'|\{[^}]*\}|\[[^\]]*\]", lambda quoted: "-" * len(quoted[0]), comment)
-    found = list(re.finditer(rf"(?<![\w-]){key}\s*=\s*", masked, re.IGNORECASE))
+    found = list(re.finditer(rf"(?<![\w-]){key}\s*=\s*", _mask_quoted(comment), re.IGNORECASE))
     if len(found) > 1:
         raise InputError(f"line {number} has {key} {len(found)} times: which is right?")
     if not found:
@@ -182,5 +195,5 @@ def _translate_atom(line: str) -> str:
     """Return the line of an atom with numbers of Fortran in Python's form, and deuterium as hydrogen."""
     if "d" not in line and "D" not in line:
         return line
-    line = re.sub(r"(?<![^\s])([+-]?(?:\d+\.?\d*|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
+    line = re.sub(r"(?<![^\s])([+-]?(?:\d+(?:\.\d*)?|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
     return re.sub(r"(?<!\S)D(?!\S)", "H", line)

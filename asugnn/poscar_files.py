@@ -53,7 +53,7 @@ class Lines:
 
 def parse_float(word: str) -> float | None:
     """Return the number that a word is, also with an exponent of Fortran (`1.5D-3`), or None."""
-    found = re.fullmatch(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:[eEdD]([+-]?\d{1,9}))?", word, re.ASCII)
+    found = re.fullmatch(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:[eEdD]([+-]?\d{1,9}))?", word, re.ASCII)
     return float(f"{found[1]}e{found[2] or 0}") if found else None
 
 

@@ -13,6 +13,8 @@ class Bar(Protocol):
     def advance(self, steps: int = 1, note: str = "") -> None: ...
 
 
+PREPARATION = "inputs"  # with this begins the description of a bar of work before the training
+
 Progress = Callable[[str, int], AbstractContextManager[Bar]]
 
 

@@ -158,7 +158,7 @@ def find_settings(name: str | None, hall: str | None, number: int | None, code: 
     """
     by_hall = _settings_by_hall().get(_hall_key(hall), []) if hall else []
     by_name = _settings_by_name().get(_name_key(name), []) if name else []
-    if name and not by_name and (suffix := SUFFIX.search(name)):
+    if name and not by_name and (suffix := SUFFIX.search(name := " ".join(name.split()))):
         by_name = _settings_by_name().get(_name_key(name[: suffix.start()]), [])
         origin = suffix[1] or suffix[2] or {"s": "1", "z": "2"}.get(suffix[3].lower(), suffix[3])
         by_name = _with_code(by_name, origin)

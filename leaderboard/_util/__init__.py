@@ -26,6 +26,7 @@ from leaderboard._util.processes import (
     hold_standard_streams,
     parallel_map,
     start_worker,
+    without_standard_error,
     yield_from_process,
 )
 from leaderboard._util.progress import byte_progress, console_progress
@@ -83,6 +84,7 @@ __all__ = [
     "start_worker",
     "stop_signal",
     "use_workspace",
+    "without_standard_error",
     "wrap_lines",
     "yield_from_process",
 ]

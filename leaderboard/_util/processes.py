@@ -140,6 +140,20 @@ def hold_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
 
 
+@contextmanager
+def without_standard_error() -> Iterator[None]:
+    """Drop what a library writes to the descriptor of standard error, such as a panic in Rust beside its exception."""
+    hold_standard_streams()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def cause_of_death(status: int | None) -> str:
     """How a process ended that said nothing before, from its exit status; a sentence without its subject."""
     if status is not None and status < 0:

@@ -24,7 +24,7 @@ from leaderboard.cli.options import (
 )
 from leaderboard.cli.report import print_board
 from leaderboard.cli.run_cluster import run_on_cluster
-from leaderboard.cli.run_display import LONG, LiveLine, RunsText, plan_sentence, plan_table, run_reporter, unfinished
+from leaderboard.cli.run_display import LONG, LiveLine, RunsText, plan_sentence, plan_table, run_reporter
 
 if TYPE_CHECKING:
     from leaderboard.data import Task
@@ -182,14 +182,14 @@ def _run_here(
 ) -> Mapping[Outcome, int]:
     """Do the jobs, with a line for each that has ended and one about those that run; how many ended how."""
     from leaderboard._util import current_workspace
-    from leaderboard.running import choose_processes, run_jobs, total_seconds
+    from leaderboard.running import choose_processes, list_unfinished, run_jobs, total_seconds
 
     workspace = current_workspace()
     processes, threads = choose_processes(jobs, workspace.device, len(planned), workspace.ranks)
-    left = unfinished(planned, out)
+    left, faults = list_unfinished(planned, out)
     sentence = plan_sentence(left, estimates, processes, threads)
     if dry_run:
-        print_words("\n".join([*plan_table(planned, estimates, left), sentence]))
+        print_words("\n".join([*plan_table(planned, estimates, left, faults), sentence]))
         return {}
     if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
         print_words(sentence, err=True)

@@ -26,7 +26,7 @@ def run_on_cluster(
     sent = send_runs(jobs, estimates, settings, dry_run)
     sentence = sent_sentence(sent, estimates, settings)
     if dry_run:
-        print_words("\n".join([*plan_table(jobs, estimates, sorted(sent.arrays)), sentence]))
+        print_words("\n".join([*plan_table(jobs, estimates, sorted(sent.arrays), sent.faults), sentence]))
         return {}
     report, console = run_reporter(len(jobs))
     width = len(str(len(jobs)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leaderboard._util import printable, wrap_lines
@@ -54,11 +53,6 @@ def run_reporter(count: int) -> tuple[Report, Console]:
     return report, console
 
 
-def unfinished(jobs: Sequence[Job], out: Path) -> list[int]:
-    """The numbers of the jobs that have no finished run, or are to be repeated."""
-    return [i for i, job in enumerate(jobs) if job.again or not (job.run.folder(out) / "run.json").exists()]
-
-
 def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes: int, threads: int | None) -> str:
     """How many runs there are to do, and how long they take."""
     from leaderboard.running import total_seconds
@@ -74,15 +68,22 @@ def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes:
     return ", ".join(words)
 
 
-def plan_table(jobs: Sequence[Job], estimates: Sequence[Estimate], left: Sequence[int]) -> Iterator[str]:
-    """A line for each run: what it is, and the time and memory that it is expected to take."""
+def plan_table(
+    jobs: Sequence[Job], estimates: Sequence[Estimate], left: Sequence[int], faults: Mapping[int, str]
+) -> Iterator[str]:
+    """A line for each run: what it is, and the time and memory that it is expected to take.
+
+    `left` are the numbers of those to be done; `faults` say why others cannot be.
+    """
     yield f"{'run':{RUN_WIDTH}} {'time':>12} {'memory':>10}"
     to_do = set(left)
     for i, (job, estimate) in enumerate(zip(jobs, estimates, strict=True)):
         seconds = "unknown" if estimate.seconds is None else duration_text(estimate.seconds)
         memory = "unknown" if estimate.memory is None else f"{estimate.memory:,} MB"
-        cells = f"{seconds:>12} {memory:>10}" if i in to_do else f"{'finished':>12}"
+        cells = f"{seconds:>12} {memory:>10}" if i in to_do else f"{'cannot run' if i in faults else 'finished':>12}"
         yield f"{printable(job.run.title):{RUN_WIDTH}} {cells}"
+    for i, fault in faults.items():
+        yield printable(f"{jobs[i].run.title}: {fault}")
 
 
 class LiveLine:
@@ -132,4 +133,5 @@ class RunsText:
     def _step(self, running: Running) -> str:
         run, (done, steps) = self._jobs[running.job].run, running.steps
         name = f"{run.model} on {run.task.name} {run.fold_seed}"
-        return f"{name}, {done}/{steps}" if steps else f"{name}, {duration_text(running.seconds)}"
+        stage = "inputs " if running.prepares else ""
+        return f"{name}, {stage}{done}/{steps}" if steps else f"{name}, {duration_text(running.seconds)}"

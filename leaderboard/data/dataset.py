@@ -22,7 +22,7 @@ from asugnn.errors import InputError
 from asugnn.limits import ATOMS, ID_BYTES, PARQUET_BYTES, check_limit
 from asugnn.model import Labelled
 from asugnn.reading import read_bounded_bytes, reading, reason
-from leaderboard._util import current_workspace
+from leaderboard._util import current_workspace, without_standard_error
 from leaderboard.data.formulas import reduced_formulas
 from leaderboard.data.parquet_bounds import check_parquet
 from leaderboard.data.registry import crystals_hint, data_file, embedded_record, how_to_get, read_description
@@ -136,7 +136,8 @@ def read_layout(file: Path, hint: str, content: bytes | None = None, needed: Seq
         if content is None:
             content = read_bounded_bytes(file, PARQUET_BYTES)
         check_parquet(content)
-        table = pl.read_parquet(content)
+        with without_standard_error():
+            table = pl.read_parquet(content)
         _check_row_sizes(table)
     if missing := [c for c in needed if c not in table.columns]:
         raise InputError(f"{file} has no column {', '.join(missing)}: {hint}")

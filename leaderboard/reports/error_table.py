@@ -15,13 +15,13 @@ from leaderboard.reports.wording import BEST, format_number, mark_best, omitted_
 def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -> str:
     """Render the mean errors (or accuracies) of models by class of crystals, the best of each class marked.
 
-    What is left out is said below the table, but for CSV. Raises `InputError` where there is nothing to show.
+    What is left out is said below the table, but for CSV. Raises `InputError` where there are no runs.
     """
     classes, omitted = breakdown.classes, omitted_classes(breakdown, what)
+    if not classes and omitted:
+        return f"left out: {omitted}; none is left"
     if not classes:
-        raise InputError(
-            f"left out: {omitted}; none is left" if omitted else f"no runs for {task.name}: `bench run` makes some"
-        )
+        raise InputError(f"no runs for {task.name}: `bench run` makes some")
     best = min if task.target.kind == "regression" else max
     means = {
         m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}

@@ -22,6 +22,7 @@ from leaderboard.running.plan import Job, chosen_models, parse_overrides, plan_p
 from leaderboard.running.predict_files import embed_files, load_predictor, load_run_model, predict_files
 from leaderboard.running.run_processes import choose_processes, run_jobs
 from leaderboard.running.send_runs import Sent, send_runs
+from leaderboard.running.unfinished import list_unfinished
 
 __all__ = [
     "Estimate",
@@ -40,6 +41,7 @@ __all__ = [
     "estimate_jobs",
     "failed_findings",
     "follow_runs",
+    "list_unfinished",
     "load_predictor",
     "load_run_model",
     "parse_cluster_words",

@@ -33,11 +33,17 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Running:
-    """A job under way: its number, seconds since it began, and its steps done and planned, 0 where it states none."""
+    """A job under way: its number, and seconds since it began.
+
+    Of its newest bar: steps done and planned, 0 where there is none, whether it is work before the training, and the
+    seconds that the training still takes by its steps, where that is known.
+    """
 
     job: int
     seconds: float
     steps: tuple[int, int]
+    prepares: bool = False
+    seconds_left: float | None = None
 
 
 def estimate_jobs(jobs: Sequence[Job], out: Path) -> list[Estimate]:
@@ -131,9 +137,8 @@ def seconds_left(
             continue
         whole = mean if estimate.seconds is None else factor * estimate.seconds
         if (now := under_way.get(i)) is not None:
-            done, steps = now.steps
-            if steps and done / steps > 0.05:
-                left.append(now.seconds * (steps - done) / done)
+            if now.seconds_left is not None:
+                left.append(now.seconds_left)
                 continue
             whole = None if whole is None else max(0.0, whole - now.seconds)
         if whole is None:

@@ -13,24 +13,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from asugnn.progress import Bar, Progress
+from asugnn.progress import PREPARATION, Bar, Progress
 from leaderboard._util import LOCK
 
-BEAT, DONE, TOTAL = range(3)
+BEAT, DONE, TOTAL, PREPARES, FIRST, BEGAN, LAST = range(7)
 
 
 class Pulse:
-    """Three numbers: the time of the last progress, by the monotonic clock; steps done, and all steps, of a bar."""
+    """When the last progress was, by the monotonic clock, and what the newest bar of the run shows.
+
+    Of the bar: steps done, all steps, whether it is work before the training, the steps at its first advance (those of
+    a training that is resumed) and the time of that, and the time of its last.
+    """
 
     def __init__(self) -> None:
-        self._numbers = multiprocessing.get_context("spawn").RawArray("d", 3)
+        self._numbers = multiprocessing.get_context("spawn").RawArray("d", LAST + 1)
         self._stop = self._was_asked = False  # of the process of the run alone
         self._seen = (0, 0.0)  # of the process that watches: the newest file, and when it was new
         self.rest()
 
     def rest(self) -> None:
         """Before a run, and while it waits for another command: no progress is expected."""
-        self._numbers[:] = (math.inf, 0.0, 0.0)
+        self._numbers[:] = (math.inf, *[0.0] * LAST)
         self._seen = (0, 0.0)
 
     @property
@@ -46,6 +50,20 @@ class Pulse:
     def steps(self) -> tuple[int, int]:
         """Steps done, and all steps: 0, 0 where there is no bar."""
         return int(self._numbers[DONE]), int(self._numbers[TOTAL])
+
+    @property
+    def prepares(self) -> bool:
+        """Whether the bar is of work before the training, such as inputs."""
+        return bool(self._numbers[PREPARES])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the training still takes at its rate since the first advance; None where that is not known."""
+        n = self._numbers
+        if self.prepares or (steps := n[DONE] - n[FIRST]) <= 0:
+            return None
+        left = (n[TOTAL] - n[DONE]) * (n[LAST] - n[BEGAN]) / steps
+        return max(0.0, float(left - (time.monotonic() - n[LAST])))
 
     def silence(self, folder: Path) -> float:
         """Seconds without progress, which a new or changed file in the folder of the run counts as, too."""
@@ -65,14 +83,18 @@ class Pulse:
         return self._bar
 
     @contextmanager
-    def _bar(self, _: str, total: int) -> Iterator[Bar]:
+    def _bar(self, description: str, total: int) -> Iterator[Bar]:
         pulse, numbers = self, self._numbers
-        numbers[DONE], numbers[TOTAL] = 0.0, total
+        numbers[DONE], numbers[TOTAL], numbers[PREPARES] = 0.0, total, description.startswith(PREPARATION)
+        numbers[FIRST] = numbers[BEGAN] = numbers[LAST] = 0.0
         self.beat()
 
         class _Bar:
             def advance(self, steps: int = 1, note: str = "") -> None:
                 numbers[DONE] += steps
+                numbers[LAST] = time.monotonic()
+                if not numbers[BEGAN]:
+                    numbers[FIRST], numbers[BEGAN] = numbers[DONE], numbers[LAST]
                 pulse.beat()
 
         yield _Bar()

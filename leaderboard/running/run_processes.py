@@ -125,7 +125,7 @@ def run_jobs(
                     ended[i] = slot.seconds if outcome == "done" else None
                     report(jobs[i].run, outcome, note)
                     schedule.end(i)
-            watch([Running(slot.job, slot.seconds, slot.pulse.steps) for slot in slots if slot.job is not None], ended)
+            watch([_running(slot) for slot in slots if slot.job is not None], ended)
     except KeyboardInterrupt:
         stop_slots(slots, STOP_SIGNALS[stop_signal()])
         raise
@@ -133,6 +133,12 @@ def run_jobs(
         close_slots(slots)
         end_descendants(spared, 0.0)
     return counts
+
+
+def _running(slot: Slot) -> Running:
+    assert slot.job is not None
+    pulse = slot.pulse
+    return Running(slot.job, slot.seconds, pulse.steps, pulse.prepares, pulse.seconds_left)
 
 
 def _drop_without_weights(schedule: Schedule, report: Report) -> list[int]:

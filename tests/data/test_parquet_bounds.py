@@ -69,6 +69,21 @@ def test_a_panic_of_polars_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
         read_layout(tmp_path / "a.parquet", "")
 
 
+def test_a_panic_of_polars_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    content = packed(pl.DataFrame({**ROW, "y": [1.0]}), "uncompressed")
+    refused = []
+    for i in range(4, 60):
+        damaged = bytearray(content)
+        damaged[i] ^= 1
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        try:
+            read_layout(tmp_path / "a.parquet", "")
+        except InputError as error:
+            refused.append(str(error))
+    assert any("JoinError::Panic" in sentence for sentence in refused), refused
+    assert capfd.readouterr().err == ""
+
+
 def test_a_long_id_is_refused(tmp_path: Path):
     (tmp_path / "a.parquet").write_bytes(packed(pl.DataFrame({**ROW, "material_id": ["x" * 1001]})))
     with pytest.raises(InputError, match="it has 1,001 bytes in one material_id, and at most 1,000 are read"):

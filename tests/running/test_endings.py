@@ -109,6 +109,19 @@ def test_a_file_is_progress_and_the_heartbeat_of_a_lock_is_none(tmp_path: Path):
     assert pulse.silence(tmp_path) < 0.1
 
 
+def test_time_left_is_of_the_steps_of_this_training_alone():
+    pulse = Pulse()
+    with pulse.progress("")("inputs asugnn", 10) as bar:
+        bar.advance(9)
+        assert (pulse.steps, pulse.prepares, pulse.seconds_left) == ((9, 10), True, None)
+    with pulse.progress("")("training", 100) as bar:
+        bar.advance(96)  # of the training that is resumed
+        assert (pulse.prepares, pulse.seconds_left) == (False, None)
+        time.sleep(0.2)
+        bar.advance()
+        assert 0.4 < pulse.seconds_left < 1.5
+
+
 def test_a_run_out_of_memory_fails_with_its_reason(tmp_path: Path):
     seen = run(tmp_path, "Eats Good")
     assert seen["Good"][0] == "done"

@@ -54,6 +54,18 @@ def test_ten_edits_are_ten_results_each_explained_by_its_digest(tmp_path: Path):
     assert "finished before" not in forced.stderr
 
 
+def test_a_dry_run_counts_a_run_of_other_code_as_to_be_done(tmp_path: Path):
+    words = ("run", "--task", TASK, "--model", "my.py:Constant")
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
+    bench(tmp_path, *words)
+    assert "0 runs to do" in bench(tmp_path, *words, "--dry-run").stdout
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.2))
+    assert "1 run to do" in bench(tmp_path, *words, "--dry-run").stdout
+    other = bench(tmp_path, *words, "--dry-run", "--precision", "bfloat16").stdout
+    assert "cannot run" in other
+    assert "finished run that differs in" in other
+
+
 def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
     for name, value in (("a", 0.1), ("b", 0.2)):
         (tmp_path / f"{name}.py").write_text(MODEL.format(value=value))

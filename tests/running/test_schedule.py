@@ -109,8 +109,9 @@ def test_time_left():
     assert seconds_left(estimates, {}, [], 2) == 20
     assert seconds_left(estimates, {0: 20.0}, [], 1) == 60  # this machine is half as fast
     assert seconds_left(estimates, {0: 20.0, 1: None}, [], 1) == 40  # one was finished before
-    assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (3, 4))], 1) == 22  # by its steps
+    assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (3, 4), seconds_left=2.0)], 1) == 22  # by its steps
     assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (0, 0))], 1) == 24  # by the clock
+    assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (99, 100), True)], 1) == 24  # it is still preparing
     assert seconds_left([Estimate(None, None)] * 2, {}, [], 1) is None
     assert seconds_left([Estimate(None, None)] * 2, {0: 7.0}, [], 1) == 7
     assert total_seconds([3, 1, 1, 1], 2) == 3
