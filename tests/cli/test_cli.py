@@ -228,7 +228,7 @@ def test_odd_predictions_are_told_in_a_sentence(tmp_path: Path):
     ids = truth_of("open-dft/metal").ids
     n = len(ids)
     sentences = {
-        "List": f"it predicted a list: predict must return an array of {n} numbers, such as np.array(values)",
+        "List": f"it predicted a list: predict must return an array of {n} numbers, one for each crystal, such as",
         "Texts": f"it predicted an array of <U4: predict must return an array of {n} numbers",
         "Nothing": f"it predicted None: predict must return an array of {n} numbers",
         "Masked": f"it predicted a MaskedArray: predict must return an array of {n} numbers",
