@@ -18,6 +18,20 @@ class UnwritableError(OSError):
     """A file or folder that cannot be written: `filename` is its final path, `strerror` the reason."""
 
 
+def disk_full_sentence(error: BaseException) -> str | None:
+    """Say that a disk is full, where that is why something failed; None elsewhere.
+
+    Libraries that write by themselves have exceptions of their own, which quote the system.
+    """
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        file = os.fsdecode(error.filename) if error.filename else "a file"
+    elif os.strerror(errno.ENOSPC) in str(error):
+        file = "a file"
+    else:
+        return None
+    return f"the disk is full: {file} did not fit; make room, and repeat the command: finished runs are kept"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raise `UnwritableError` about `path` for every failed system call of the block."""
@@ -73,7 +87,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which replaces it with all its content if the block succeeds.
 
-    Raises `UnwritableError` about `path` where the temporary folder cannot be made.
+    Raises `UnwritableError` about `path` where the temporary folder cannot be made, or does not fit on the disk.
     """
     given, path = path, path.resolve()
     with writing(given):
@@ -81,7 +95,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     previous = temporary.with_name(f"{temporary.name}.before")
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise UnwritableError(error.errno, error.strerror, str(given)) from error
+            raise
         with writing(given):
             temporary.chmod(0o777 & ~_umask())
             if path.exists():

@@ -232,7 +232,8 @@ def _retry(url: str, attempt: Callable[[], T], hint: str, received: Callable[[],
                 _retry_seconds(error.headers.get("Retry-After")),
             )
         except (OSError, http.client.HTTPException) as error:
-            reason = str(getattr(error, "reason", "") or error or type(error).__name__)
+            cause = getattr(error, "reason", "") or error  # what urllib wraps
+            reason = str(getattr(cause, "strerror", "") or cause or type(error).__name__)
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
@@ -245,7 +246,8 @@ def _retry(url: str, attempt: Callable[[], T], hint: str, received: Callable[[],
             if not answers:
                 _silent_servers.add(server)
             often = f", {tries} times in a row" if tries > 1 else ""
-            raise InputError(f"{url} cannot be downloaded: {reason}{often}; {hint}")
+            network = "" if answers else "; is there a network? A proxy is named by https_proxy"
+            raise InputError(f"{url} cannot be downloaded: {reason}{often}{network}; {hint}")
         time.sleep(min(max(asked, PAUSE * 2 ** (tries - 1)), MAX_PAUSE))
 
 

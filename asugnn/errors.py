@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+LISTED = 12  # names at most that a sentence lists
+
 
 class InputError(ValueError):
     """A fault of the input: its message is a sentence for the person who can fix it.
@@ -36,13 +38,23 @@ def prefix_errors(prefix: str) -> Iterator[None]:
         raise InputError(f"{prefix}: {error}") from error
 
 
-def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "", command: str = "") -> str:
     """Return the end of a sentence about an unknown word: the most similar known one, and the list of all.
 
-    `prefix` is written before each known word, and not compared.
+    `prefix` is written before each known word, and not compared. Of many known words, the `command` that lists them
+    takes the place of the list.
     """
     names = sorted(known)
-    similar = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    hint = f"; did you mean '{prefix}{similar[0]}'?" if similar else ""
+    similar = nearest_name(word, names)
+    hint = f"; did you mean '{prefix}{similar}'?" if similar else ""
+    if command and len(names) > LISTED:
+        return f"{hint} `{command}` lists all" if hint else f": `{command}` lists all"
     listed = ", ".join(prefix + name for name in names)
     return f"{hint} There is: {listed}" if hint else f"; there is: {listed or 'nothing'}"
+
+
+def nearest_name(word: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Return the known name that a mistyped word most likely stands for, whatever its capitals; None if all differ."""
+    by_folded = {name.casefold(): name for name in known}
+    similar = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff)
+    return by_folded[similar[0]] if similar else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,11 @@ def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
     return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
 
 
+def is_installed_model(name: str) -> bool:
+    """Whether an entry point has that name; nothing is loaded."""
+    return any(point.name == name for point in importlib.metadata.entry_points(group=GROUP))
+
+
 def is_file_model(name: str) -> bool:
     """Whether a model is named as `path/to/file.py:Class`, not by an entry point."""
     return ".py:" in name
@@ -59,9 +65,12 @@ def find_model(name: str) -> type[Model]:
     if not (entries := list_models([name])):
         installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
         file, colon, cls = name.partition(":")
-        hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
+        if not colon and Path(f"{name.rpartition('.')[0]}.py").is_file():  # as Python and the board write it
+            file, colon, cls = name.rpartition(".")
         in_file = colon or name.endswith(".py")
-        raise InputError(f"there is no model '{name}'{hint if in_file else did_you_mean(name, installed)}")
+        hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
+        several = "; separate models by commas" if len(name.split()) > 1 else ""
+        raise InputError(f"there is no model '{name}'{hint if in_file else several or did_you_mean(name, installed)}")
     (entry,) = entries
     if entry.model is None:
         raise InputError(f"model '{name}' ({entry.source}) cannot be loaded: {entry.reason}")
@@ -136,7 +145,7 @@ def _load_entry(point: importlib.metadata.EntryPoint) -> ModelEntry:
     try:
         loaded = point.load()
     except (Exception, SystemExit) as error:  # whatever a stranger's module raises, the others must go on
-        return ModelEntry(point.name, point.value, package, None, f"{type(error).__name__}: {error}")
+        return ModelEntry(point.name, point.value, package, None, _failed_import(error))
     if fault := _interface_fault(loaded):
         return ModelEntry(point.name, point.value, package, None, f"it is no model: {fault}")
     return ModelEntry(point.name, point.value, package, loaded)
@@ -147,7 +156,22 @@ def _interface_fault(loaded: object) -> str:
     if not isinstance(loaded, type):
         return "it is not a class"
     lacking = [method for method in ("fit", "predict", "save", "load") if not callable(getattr(loaded, method, None))]
-    return f"it lacks {', '.join(lacking)}" if lacking else ""
+    if lacking:
+        return f"it lacks {', '.join(lacking)}; a model has the methods fit, predict, save and load"
+    for name, given in (("fit", "train, val, context"), ("predict", "crystals")):
+        if inspect.isfunction(method := getattr(loaded, name)):
+            try:
+                inspect.signature(method).bind("self", *given.split(", "))
+            except TypeError:
+                return f"its {name} must take (self, {given})"
+    return ""
+
+
+def _failed_import(error: BaseException) -> str:
+    """Why a module cannot be imported, for the person who wrote or installed it."""
+    missing = isinstance(error, ModuleNotFoundError)
+    hint = "; install it into this environment, or correct its name" if missing else ""
+    return f"{type(error).__name__}: {error}{hint}"
 
 
 def _model_from_file(name: str) -> type[Model]:
@@ -161,7 +185,7 @@ def _model_from_file(name: str) -> type[Model]:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise BrokenModelError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise BrokenModelError(f"{path} cannot be loaded: {_failed_import(error)}") from error
     loaded = getattr(module, attribute, None)
     if loaded is None:
         classes = [key for key, value in vars(module).items() if isinstance(value, type) and key[0] != "_"]

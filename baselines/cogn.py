@@ -53,6 +53,7 @@ class CoGN(TorchModel):
         "Ruff, Reiser, Stühmer & Friederich, Digital Discovery 3, 594 (2024)",
         "10.1039/D4DD00018H",
         "https://github.com/aimat-lab/coGN",
+        "MIT, as part of kgcnn (github.com/aimat-lab/gcnn_keras)",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
     invariances: ClassVar[frozenset[str]] = frozenset(

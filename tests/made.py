@@ -31,13 +31,13 @@ def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
     }
 
 
-def write_perfect_run(run: Run, root: Path) -> None:
+def write_perfect_run(run: Run, root: Path, **changes: Any) -> None:
     """A run that predicts every label, with the record of such a run."""
     truth = load_ground_truth(run.task, run.fold)
     file = run.folder(root) / "predictions.csv"
     write_predictions(file, truth.ids, run.task.target.name, truth.y)
     split = {"rule": run.task.rule, "version": 1, "sha256": truth.split_sha256}
-    write_record(file.parent, record_fields(run, split=split, predictions_sha256=file_sha256(file)))
+    write_record(file.parent, record_fields(run, split=split, predictions_sha256=file_sha256(file), **changes))
 
 
 def truth_of(name: str, fold: int = 0) -> GroundTruth:

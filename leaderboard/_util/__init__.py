@@ -14,6 +14,7 @@ from leaderboard._util.interrupts import (
     stop_signal,
 )
 from leaderboard._util.library_warnings import collect_warnings
+from leaderboard._util.line_wrapping import PIPE_WIDTH, wrap_lines
 from leaderboard._util.locks import LOCK, lock_folder, make_once
 from leaderboard._util.names import SAFE_NAME, figure_words, markdown_text, one_line, printable, safe_name
 from leaderboard._util.periodic_table import group_and_row
@@ -42,6 +43,7 @@ from leaderboard._util.workspace import (
 
 __all__ = [
     "LOCK",
+    "PIPE_WIDTH",
     "SAFE_NAME",
     "STOP_SIGNALS",
     "ProcessEndedError",
@@ -83,5 +85,6 @@ __all__ = [
     "stop_signal",
     "use_workspace",
     "without_standard_error",
+    "wrap_lines",
     "yield_from_process",
 ]

@@ -5,7 +5,7 @@ row_scores.py       the scores of one model on one task
 score_cache.py      those scores, kept in the cache folder
 rows.py             one row of a board: scores, costs, origin
 board.py            the rows of a task, ranked
-score_file.py       the score of one set of predictions; `bench score`, with unit_hints.py
+score_file.py       the score of one set of predictions; `bench score`, with prediction_hints.py
 row_records.py      rows as flat records, for CSV and data frames
 overview.py         the models of a suite over all its tasks
 error_breakdown.py  errors by element, space group, size, label

@@ -62,20 +62,23 @@ def rank_runs(
     """
     notes = []
     names, shown = {t.name for t in tasks}, {preset, *UNPRESET}
-    if other := sorted({r.run.preset for r in runs if r.run.task.name in names} - shown):
-        notes.append(f"{OTHERS}: --preset {' or '.join(other)}")
+    presets = {r.run.preset for r in runs if r.run.task.name in names}
+    if other := " or ".join(sorted(presets - shown)):
+        start = f"{OTHERS} too" if preset in presets else f"no row has preset '{preset}'; {OTHERS}"
+        notes.append(f"{start}: --preset {other}")
     by_task: dict[str, dict[tuple[str, str], list[StoredRun]]] = {}  # then by preset and model
     for stored in runs:
         if stored.run.preset in shown:
             of_task = by_task.setdefault(stored.run.task.name, {})
             of_task.setdefault((stored.run.preset, stored.run.model), []).append(stored)
     rows: list[Row] = []
+    without_truth: dict[str, list[str]] = {}  # tasks, by the reason
     for task in tasks:
         try:
             rows += _rank_task(task, by_task.get(task.name, {}), preset, private, notes)
-        except InputError as error:  # there is no ground truth
-            notes.append(f"{task.name}: {error}")
-    return rows, notes
+        except InputError as error:
+            without_truth.setdefault(str(error), []).append(task.name)
+    return rows, [*notes, *(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in without_truth.items())]
 
 
 def _rank_task(

@@ -17,7 +17,7 @@ from leaderboard.scoring import Training, describe_training
 
 NOISE = "95 % confidence interval over test"
 WIDER: dict[Training, str] = {"once": "", "seeds": " and training seeds", "folds": " and folds"}
-OTHERS = "there are rows of other presets too"
+OTHERS = "there are rows of other presets"
 
 
 @dataclass(frozen=True)

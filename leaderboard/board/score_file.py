@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from asugnn.crystal import Floats
 from leaderboard.board.ground_truth import GroundTruth, Scope, load_ground_truth
+from leaderboard.board.prediction_hints import prediction_hints
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value, system_rows
 from leaderboard.board.rows import interval_words
-from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
 from leaderboard.scoring import Estimate, describe_training, estimate_metrics
@@ -62,7 +62,7 @@ def score_predictions(
         noise=interval_words(truths[0].varying, describe_training([rows.fold for rows in scored])),
         metrics={name: metric_value(estimate) for name, estimate in estimates.items()},
         systems=system_rows(task, scored, truths),
-        hints=[hint for rows in scored for hint in unit_hints(task.target, rows)],
+        hints=[hint for rows in scored for hint in prediction_hints(task.target, rows)],
     )
     return score, estimates
 

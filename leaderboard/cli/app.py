@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from asugnn import __version__
-from asugnn.atomic_write import DISK_FULL, UnwritableError
+from asugnn.atomic_write import UnwritableError, disk_full_sentence
 from asugnn.cache import cache_folder
 from asugnn.errors import InputError
 from leaderboard._util import end_on_stop_signals, missing_extra, raise_on_stop_signals, stop_signal
@@ -109,8 +109,8 @@ def _sentence(error: Exception, words: Sequence[str]) -> str | None:
         return str(error)
     if isinstance(error, ImportError):
         return missing_extra(error)
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
-        return f"the disk is full: {error.filename or 'a file'} did not fit; finished runs are kept"
+    if full := disk_full_sentence(error):
+        return full
     if isinstance(error, UnwritableError):
         cached = Path(error.filename).is_relative_to(cache_folder())
         named = "BENCH_CACHE" if cached else output_option(app, words)

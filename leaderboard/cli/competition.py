@@ -24,6 +24,7 @@ from leaderboard.cli.options import (
     print_words,
     stored_runs,
 )
+from leaderboard.cli.submission_hints import explain_refusal
 
 
 def score(
@@ -49,8 +50,10 @@ def score(
     from leaderboard.data import parse_task
     from leaderboard.reports import render_score
 
-    scored = score_file(file, parse_task(task), fold, parse_columns(columns))
-    typer.echo(json.dumps(scored) if as_json or format_ == "json" else render_score(scored, parse_task(task)))
+    chosen, names = parse_task(task), parse_columns(columns)
+    with explain_refusal(file, chosen, fold, names):
+        scored = score_file(file, chosen, fold, names)
+    typer.echo(json.dumps(scored) if as_json or format_ == "json" else render_score(scored, chosen))
 
 
 def submit(
@@ -79,17 +82,18 @@ def submit(
 
     if name and len(files) > 1:
         raise typer.BadParameter("--name takes one file; several files are named after themselves")
-    refused = 0
+    refused, chosen, names = 0, parse_task(task), parse_columns(columns)
     for file in files:
         try:
-            scored = enter_submission(file, parse_task(task), name or file.stem, fold, runs, parse_columns(columns))
+            with explain_refusal(file, chosen, fold, names):
+                scored = enter_submission(file, chosen, name or file.stem, fold, runs, names)
         except InputError as error:
             if len(files) == 1:
                 raise
             print_words(f"Error: {error}", err=True)
             refused += 1
         else:
-            typer.echo(render_entry(scored, parse_task(task)))
+            typer.echo(render_entry(scored, chosen))
             if len(files) == 1:
                 _print_place(scored, task, runs)
     if refused:

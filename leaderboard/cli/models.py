@@ -97,6 +97,8 @@ def predict(
     if run is not None and weights:
         raise typer.BadParameter("choose one: --run FOLDER of a stored run, or --pretrained NAME of published weights")
     if run is None and not weights:
+        if model != "all":
+            raise typer.BadParameter("--model belongs to --run or --pretrained: add one of them, or leave --model out")
         from leaderboard.reports import render_predictions
         from leaderboard.shipped import predict_shipped
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard._util import printable, use_workspace
+from leaderboard._util import printable, use_workspace, wrap_lines
 
 if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in it
     from leaderboard.data import Task
@@ -142,5 +143,5 @@ def print_notes(notes: list[str] | tuple[str, ...]) -> None:
 
 
 def print_words(text: str, err: bool = False) -> None:
-    """Print words, perhaps a stranger's, of which nothing steers the terminal; lines stay lines."""
-    typer.echo(printable(text), err=err)
+    """Print words, perhaps a stranger's, of which nothing steers the terminal, in lines that fit it."""
+    typer.echo(wrap_lines(printable(text), sys.stderr if err else sys.stdout), err=err)

@@ -70,10 +70,17 @@ def print_board(
     rows, notes = rank_rows(root, tasks, preset, private)
     if overall:
         text = render_overview(overview(rows, tasks), format_, preset_warning(rows, preset))
-        typer.echo(text or "an overall ranking takes two tasks or more, each with two ranked models or more")
+        empty = "an overall ranking takes two tasks or more, each with two ranked models or more"
     else:
-        typer.echo(render_board(rows, tasks, preset, format_, detailed))
+        text = render_board(rows, tasks, preset, format_, detailed)
+        empty = f"no run of preset '{preset}' can be shown for {', '.join(task.name for task in tasks)}: " + (
+            "see above" if notes else "`bench run` makes some"
+        )
+    if text:
+        typer.echo(text)
     print_notes(notes)
+    if not text:
+        raise InputError(empty)
 
 
 def errors(
@@ -103,11 +110,14 @@ def errors(
     parsed, root = parse_task(task), stored_runs(runs)
     stored, faults = list_runs(root)
     breakdown = break_down_errors(by, parsed, stored, preset)
+    shown = [s for s in stored if s.run.task == parsed and s.run.preset in {preset, *UNPRESET}]
+    notes = [*faults, *breakdown.skipped, *packaged_note(root, shown)]
+    if not breakdown.classes:
+        print_notes(notes)
     typer.echo(render_errors(breakdown, by, parsed, format_))
     if format_ == "csv" and (omitted := omitted_classes(breakdown, by)):
         print_notes([f"left out: {omitted}"])
-    shown = [s for s in stored if s.run.task == parsed and s.run.preset in {preset, *UNPRESET}]
-    print_notes([*faults, *breakdown.skipped, *packaged_note(root, shown)])
+    print_notes(notes)
 
 
 def site(

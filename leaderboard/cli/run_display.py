@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
-from leaderboard._util import printable
+from leaderboard._util import printable, wrap_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,8 +45,11 @@ def run_reporter(count: int) -> tuple[Report, Console]:
         nonlocal reported
         reported += 1
         words = {"done": note, "kept": "finished before", "failed": f"failed: {note}"}[outcome]
-        line = f"[{reported:{width}}/{count}] {run.title:60} {words}"
-        console.print(printable(line), style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
+        number = f"[{reported:{width}}/{count}]"
+        line = wrap_lines(printable(f"{number} {run.title:60} {words}"), sys.stderr)
+        if "\n" in line:
+            line = wrap_lines(printable(f"{number} {run.title}\n  {words}"), sys.stderr)
+        console.print(line, style="red" if outcome == "failed" else None, markup=False, soft_wrap=True)
 
     return report, console
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import typer
+
+from asugnn.errors import nearest_name
+
+MEANT = {  # words of other programs, and those of this one
+    "train": "run",
+    "board": "leaderboard",
+    "test": "score",
+    "evaluate": "score",
+    "eval": "score",
+    "get": "fetch",
+    "download": "fetch",
+    "help": "--help",
+    "gpu": "cuda",
+    "--gpu": "--device cuda",
+    "--cuda": "--device cuda",
+    "--cpu": "--device cpu",
+    "--epochs": "--set MODEL.epochs=NUMBER",
+    "--lr": "--set MODEL.learning_rate=NUMBER",
+    "--output": "--out",
+    "--dataset": "--task",
+}
 
 
 def usage_message(error: Any, app: typer.Typer, words: Sequence[str]) -> str:
@@ -26,14 +46,26 @@ def usage_message(error: Any, app: typer.Typer, words: Sequence[str]) -> str:
         sentence += _nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))
     if unknown := re.match(r"No such option: (\S+)", sentence):
         options = [name for param in error.ctx.command.params for name in param.opts] if error.ctx else []
-        sentence = unknown[0] + _nearest(unknown[1], options)
+        sentence = unknown[0] + _nearest(unknown[1], [*options, "--help"], cutoff=0.7)
+    if unknown := re.match(r"No such command '([^']*)'", sentence):
+        sentence = unknown[0] + _nearest_command(unknown[1], error.ctx)
+    if extra := re.match(r"Got unexpected extra arguments?\S* \((.*)\)", sentence):
+        sentence = f"Unexpected extra argument: {extra[1]}"
     path = error.ctx.command_path if error.ctx else " ".join(["bench", *_command_words(app, words)])
     return f"Error: {sentence}{'' if sentence.endswith('?') else '.'}\nTry '{path} --help'."
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
-    hits = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f". Did you mean '{hits[0]}'?" if hits else ""
+def _nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a sentence with the known word that is meant; the dashes of options do not make words alike."""
+    bare = {name.lstrip("-"): name for name in known}
+    meant = MEANT.get(word) or bare.get(nearest_name(word.lstrip("-"), bare, cutoff) or "")
+    return f". Did you mean '{meant}'?" if meant else ""
+
+
+def _nearest_command(word: str, context: Any) -> str:
+    """The end of a sentence with the command that is meant, or all of them."""
+    names = list(context.command.commands)
+    return _nearest(word, names) or f". There is: {', '.join(names)}"
 
 
 def _refused_value(error: Any) -> str | None:

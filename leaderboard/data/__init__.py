@@ -60,7 +60,7 @@ from leaderboard.data.registry import (
     source_provenance,
 )
 from leaderboard.data.targets import Source, Target
-from leaderboard.data.tasks import Task, parse_task, suite_tasks
+from leaderboard.data.tasks import SUITES, Task, parse_task, suite_tasks
 
 __all__ = [
     "BOARDS",
@@ -74,6 +74,7 @@ __all__ = [
     "MATBENCH_COMMIT",
     "OFFICIAL",
     "PACKAGE",
+    "SUITES",
     "TRUTH",
     "CroissantField",
     "CroissantTable",

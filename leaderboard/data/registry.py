@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.cache import home_folder
-from asugnn.errors import InputError, did_you_mean
+from asugnn.errors import InputError, did_you_mean, nearest_name
 from asugnn.reading import read_json, read_toml, reading
 from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
@@ -57,9 +57,16 @@ def find_source(name: str) -> Source:
     if name in damaged:
         raise damaged[name]
     if name not in sources:
-        hint = f"if it was imported, {HINT.format('data sets')}{did_you_mean(name, sources)}"
-        raise InputError(f"data set '{name}' is not known here: {hint}")
+        raise InputError(f"data set '{name}' is not known here{unknown_dataset_hint(name, sources)}")
     return sources[name]
+
+
+def unknown_dataset_hint(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a word that names none of the known data sets or suites."""
+    names = list(known)
+    if nearest_name(word, names):
+        return did_you_mean(word, names, command="bench data list")
+    return f": if it was imported, {HINT.format('data sets')}; `bench data list` lists the known ones"
 
 
 def source_provenance(source: Source) -> dict[str, str]:

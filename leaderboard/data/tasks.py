@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from asugnn.errors import InputError, did_you_mean
+from asugnn.errors import InputError, did_you_mean, nearest_name
+from asugnn.model_registry import is_installed_model
 from leaderboard.data.public_boards import BOARDS
-from leaderboard.data.registry import HINT, damaged_sources, find_source, sources_by_name
+from leaderboard.data.registry import damaged_sources, find_source, sources_by_name, unknown_dataset_hint
 from leaderboard.data.targets import Source, Target
 
 SUITES = {"paper": ("mp-2024-1", "hm"), **BOARDS}  # of several data sets; every data set is a suite of its own
+
+LISTING = "`bench data list` lists them"
+CLEAR = 0.7  # likeness of two words that are meant to be one, of 1
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,9 @@ def parse_task(text: str) -> Task:
     name, _, rule = text.partition("@")
     dataset, slash, target = name.partition("/")
     if not slash:
-        ready_first = sorted(sources_by_name().values(), key=lambda source: not source.embedded)
-        names = [f"{source.name}/{t.name}" for source in ready_first for t in source.targets]
-        chosen = [full for full in names if name and name in full.split("/")]
-        hint = f"; did you mean '{chosen[0]}'? There is: {', '.join(chosen)}" if chosen else ""
-        raise InputError(f"there is no task '{name}': write DATASET/TARGET{hint}")
+        similar = _similar_tasks(name)
+        listed = f"did you mean '{similar[0]}'? There is: {', '.join(similar)}" if similar else LISTING
+        raise InputError(f"there is no task '{name}': write DATASET/TARGET; {listed}")
     source = find_source(dataset)
     return Task(source, _find_target(source, target), rule)
 
@@ -71,11 +73,27 @@ def suite_tasks(name: str, others: Sequence[str] = ()) -> tuple[Task, ...]:
     if name in damaged_sources():
         raise damaged_sources()[name]
     if name not in SUITES and name not in sources:
-        raise InputError(
-            f"there is no suite '{name}'{did_you_mean(name, [*SUITES, *others, *sources])}. "
-            f"If it is an imported data set, {HINT.format('data sets')}"
-        )
+        raise InputError(f"there is no suite '{name}'{_suite_hint(name, [*SUITES, *others, *sources])}")
     return tuple(Task(sources[dataset], t) for dataset in SUITES.get(name, (name,)) for t in sources[dataset].targets)
+
+
+def _similar_tasks(word: str) -> list[str]:
+    """The tasks whose data set or target has the name `word`, or nearly; those in the package first."""
+    ready_first = sorted(sources_by_name().values(), key=lambda source: not source.embedded)
+    names = [f"{source.name}/{target.name}" for source in ready_first for target in source.targets]
+    parts = [part for name in names for part in name.split("/")]
+    inside = (part for part in parts if len(word) >= 3 and word.casefold() in part.split("-"))
+    similar = nearest_name(word, parts, cutoff=CLEAR) or next(inside, None)
+    return [name for name in names if similar in name.split("/")]
+
+
+def _suite_hint(word: str, suites: Sequence[str]) -> str:
+    """The end of the sentence about a word that is no suite, and may name something else."""
+    if is_installed_model(word):
+        return f": it is a model; write --model {word}"
+    if nearest_name(word, suites, cutoff=CLEAR) is None and (similar := _similar_tasks(word)):
+        return f"; for a task write --task {similar[0]}"
+    return unknown_dataset_hint(word, suites)
 
 
 def _find_target(source: Source, name: str) -> Target:

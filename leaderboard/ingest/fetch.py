@@ -8,7 +8,18 @@ from pathlib import Path
 
 from asugnn.errors import InputError, did_you_mean
 from leaderboard._util import lock_folder
-from leaderboard.data import JARVIS, MATBENCH, Source, data_folder, find_source, read_description
+from leaderboard.data import (
+    JARVIS,
+    MATBENCH,
+    SUITES,
+    Source,
+    data_file,
+    data_folder,
+    find_source,
+    how_to_get,
+    list_sources,
+    read_description,
+)
 from leaderboard.ingest.hmdataset import make_hm
 from leaderboard.ingest.jarvis import make_jarvis
 from leaderboard.ingest.matbench import make_matbench
@@ -25,7 +36,7 @@ def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = Fals
     are enough.
     """
     if name not in FETCHED:
-        raise InputError(f"there is no data set '{name}' to fetch{did_you_mean(name, FETCHED)}")
+        raise InputError(_not_fetched(name))
     check_folder(given)
     if given and name not in {*MATBENCH, *JARVIS}:
         raise InputError(f"--from does not apply to {name}, which is downloaded")
@@ -35,6 +46,18 @@ def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = Fals
             if not _is_complete(home, labels_only):
                 FETCHED[name](home, given, labels_only)
     return find_source(name), read_description(home)["excluded"]
+
+
+def _not_fetched(name: str) -> str:
+    """Why a data set cannot be fetched, and what to do instead."""
+    if name in SUITES:
+        return f"'{name}' is a suite of several data sets: fetch one at a time, such as {SUITES[name][0]}"
+    source = next((source for source in list_sources() if source.name == name), None)
+    if source is None:
+        return f"there is no data set '{name}' to fetch{did_you_mean(name, FETCHED, command='bench data list')}"
+    if data_file(source):
+        return f"data set {name} is there: nothing has to be fetched"
+    return f"data set {name} cannot be fetched: {how_to_get(source)}"
 
 
 def _is_complete(home: Path, labels_only: bool) -> bool:

@@ -22,6 +22,7 @@ from leaderboard.records.host_solution import (
     find_solution,
 )
 from leaderboard.records.prediction_columns import ColumnNames
+from leaderboard.records.prediction_faults import SubmissionError
 from leaderboard.records.predictions_csv import (
     predictions_text,
     read_predictions,
@@ -72,6 +73,7 @@ __all__ = [
     "PublishedReference",
     "Run",
     "StoredRun",
+    "SubmissionError",
     "SubmissionLog",
     "base_name",
     "check_record",

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from leaderboard._util import one_line
+from leaderboard._util import one_line, wrap_lines
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.records import CompetitionRules
-from leaderboard.reports.table_drawing import wrap_lines
 from leaderboard.reports.wording import format_interval, format_moment, format_number, format_rank
 
 LISTED = 6  # names of models in a line
@@ -54,7 +53,8 @@ def render_place(row: Row | None, rows: Sequence[Row], scored: dict[str, Any], c
 def _place_lines(row: Row | None, rows: Sequence[Row]) -> list[str]:
     """The rank of a row, and the rows that are better, tied and worse."""
     if row is None or row.rank is None:
-        return ["no rank: the other rows of this board are of other folds or seeds"]
+        reason = next(iter(row.metrics.values())).reason if row else ""
+        return [f"no rank: {reason.partition(':')[0] or 'the other rows of this board are of other folds or seeds'}"]
     ranked = [other for other in rows if other.rank is not None and other is not row]
     place = rows.index(row)
     others = [other for other in ranked if other.title not in row.tied_with]

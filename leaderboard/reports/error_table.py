@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaderboard._util import spreadsheet_text
+from asugnn.errors import InputError
+from leaderboard._util import spreadsheet_text, wrap_lines
 from leaderboard.board import ErrorBreakdown
 from leaderboard.data import Task
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import BEST, format_number, mark_best, omitted_classes, plain_words
 
 
 def render_errors(breakdown: ErrorBreakdown, what: str, task: Task, form: str) -> str:
     """Render the mean errors (or accuracies) of models by class of crystals, the best of each class marked.
 
-    What is left out is said below the table, but for CSV.
+    What is left out is said below the table, but for CSV. Raises `InputError` where there are no runs.
     """
     classes, omitted = breakdown.classes, omitted_classes(breakdown, what)
+    if not classes and omitted:
+        return f"left out: {omitted}; none is left"
     if not classes:
-        return f"left out: {omitted}; none is left" if omitted else f"no runs for {task.name}: `bench run` makes some"
+        raise InputError(f"no runs for {task.name}: `bench run` makes some")
     best = min if task.target.kind == "regression" else max
     means = {
         m: np.mean([c.values[m] for c in classes if m in c.values]) for m in {m for c in classes for m in c.values}

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from rich.table import Table
 
-from leaderboard._util import spreadsheet_text
+from leaderboard._util import spreadsheet_text, wrap_lines
 from leaderboard.board import Overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
-
-WIDE = 5  # tasks whose ranks stand beside each other on a terminal of 80 columns
 
 
 def render_overview(found: Overview, form: str, warning: str = "") -> str:
@@ -29,31 +26,25 @@ def render_overview(found: Overview, form: str, warning: str = "") -> str:
     notes = [f"- {note}" if markdown else note for note in [warning, *overview_notes(found, form)] if note]
     if not found.models:
         return "\n".join(notes)
-    parts = found.tasks if markdown else found.tasks[:WIDE]
-    names = shorten_tasks(found.tasks)
-    tables = [_table(found, parts, names, form, means=True)]
-    for start in range(len(parts), len(found.tasks), WIDE):
-        tables.append(_table(found, found.tasks[start : start + WIDE], names, form, means=False))
+    table = _table(found, form)
     if markdown:
-        return "\n".join([*map(draw_markdown, tables), *notes])
-    return "\n".join([*map(draw_terminal, tables), wrap_lines("\n".join(notes))])
+        return "\n".join([draw_markdown(table), *notes])
+    return "\n".join([draw_terminal(table), wrap_lines("\n".join(notes))])
 
 
-def _table(found: Overview, tasks: Sequence[str], names: Mapping[str, str], form: str, means: bool) -> Table:
-    """The ranks on some tasks, and with `means` those over all tasks."""
-    table = new_table()
+def _table(found: Overview, form: str) -> Table:
+    """The mean ranks over all tasks, and the ranks on each."""
+    table, names = new_table(), shorten_tasks(found.tasks)
     table.add_column("model", overflow="fold")
-    if means:
-        table.add_column("mean\nrank", justify="right", overflow="fold")
-        table.add_column("best\nin", justify="right")
-    for task in tasks:
+    table.add_column("mean\nrank", justify="right", overflow="fold")
+    table.add_column("best\nin", justify="right")
+    for task in found.tasks:
         heading = names[task] if form == "markdown" else re.sub("[-_/]", " ", names[task])
         table.add_column(re.sub("[- ]", "\n", words_cell(heading, form)), justify="right", overflow="fold")
     for line in found.models:
-        cells = [words_cell(line.model, form)]
-        if means:
-            cells += [_with_ends(format_mean_rank(line), form), f"{line.best_in} of {len(found.tasks)}"]
-        table.add_row(*cells, *(_with_ends(format_task_rank(line.ranks[task]), form) for task in tasks))
+        means = [_with_ends(format_mean_rank(line), form), f"{line.best_in} of {len(found.tasks)}"]
+        ranks = (_with_ends(format_task_rank(line.ranks[task]), form) for task in found.tasks)
+        table.add_row(words_cell(line.model, form), *means, *ranks)
     return table
 
 

@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 
-from leaderboard._util import printable
-from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard._util import printable, wrap_lines
+from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import format_interval, format_number, plain_words
 from leaderboard.shipped import LEVEL, Prediction
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,9 +16,9 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from leaderboard._util import PIPE_WIDTH
 from leaderboard.reports.wording import plain_words
 
-PIPE_WIDTH = 80  # columns of a table where output is no terminal
 NAME_WIDTH = 16  # the least room for names, however narrow the screen
 _READ, _HIDDEN = "[\\", "\uf000\uf001"  # what rich reads as markup, and characters that no `one_line` has
 
@@ -52,18 +50,6 @@ def draw_terminal(table: Table, width: int = PIPE_WIDTH) -> str:
         for part in _stack(table, console):
             console.print(part)
     return _show_brackets("\n".join(line.rstrip() for line in captured.get().strip("\n").splitlines()))
-
-
-def wrap_lines(text: str) -> str:
-    """Break the lines of a text between words where they are wider than the terminal; elsewhere they stay as they are.
-
-    What continues a line is indented.
-    """
-    if not (sys.stdout.isatty() or os.environ.get("COLUMNS")):
-        return text
-    width = get_terminal_size((PIPE_WIDTH, 24)).columns
-    fill = partial(textwrap.fill, width=width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
-    return "\n".join(line if len(line) <= width else fill(line) for line in text.split("\n"))
 
 
 def _stack(table: Table, console: Console) -> list[Table | Text]:

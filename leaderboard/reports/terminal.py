@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_publication, model_weights
-from leaderboard._util import one_line, require_model_packages, spreadsheet_text
+from leaderboard._util import one_line, require_model_packages, spreadsheet_text, wrap_lines
 from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
 from leaderboard.data import (
     Task,
@@ -24,7 +24,7 @@ from leaderboard.data import (
 )
 from leaderboard.reports.interval_words import interval_note
 from leaderboard.reports.overview_table import render_overview
-from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
     CHEAP,
     FEW_GROUPS,
@@ -49,13 +49,16 @@ from leaderboard.splitting import list_rules, split_size
 
 
 def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: str, detailed: bool) -> str:
-    """Render the board of some tasks: models by tasks, or if detailed a table per task with all its metrics."""
+    """Render the board of some tasks: models by tasks, or if detailed a table per task with all its metrics.
+
+    Without rows, `table` and `markdown` are empty.
+    """
     if form == "json":
         return json.dumps([asdict(row) for row in rows], indent=1)
     if form == "csv":
         return _board_csv(rows)
     if not rows:
-        return f"no runs of preset '{preset}' for {', '.join(t.name for t in tasks)}: `bench run` makes some"
+        return ""
     mark = "- " if form == "markdown" else ""
     heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
     notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
@@ -208,16 +211,13 @@ def _suite_table(rows: Sequence[Row], tasks: Sequence[Task], form: str) -> Table
 
 def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
     """All metrics of one task."""
-    table, narrow = new_table(), form != "markdown"  # on a terminal two numbers share a column, to fit 80 columns
+    table = new_table()
     table.add_column("rank")
     table.add_column("model", overflow="fold")
     for metric in task.target.metrics:
         unit = f"\n[dim]{words_cell(task.target.unit, form)}[/]" if metric.has_unit else ""
         table.add_column(scope_prefix(rows) + metric.title + unit, justify="right", overflow="fold")
-    headings: tuple[str, ...] = ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]")
-    if narrow:
-        headings = ("epochs\n[dim]params[/]", "train s\n[dim]predict[/]")
-    for heading in headings:
+    for heading in ("epochs", "params", "train\n[dim]s[/]", "predict\n[dim]s[/]"):
         table.add_column(heading, justify="right")
     digits = {metric.name: decimals_for(rows, metric.name) for metric in task.target.metrics}
     marked = best_models(rows)
@@ -225,8 +225,6 @@ def _task_table(rows: Sequence[Row], task: Task, form: str) -> Table:
         epochs = "-" if row.epochs is None else f"{row.epochs}{'' if row.flat else ' *'}"
         predict = "-" if row.seconds_predict is None else f"{row.seconds_predict:.1f}"
         costs = [epochs, format_count(row.parameters), _seconds(row), predict]
-        if narrow:
-            costs = [f"{costs[0]}\n[dim]{costs[1]}[/]", f"{costs[2]}\n[dim]{costs[3]}[/]"]
         metrics = enumerate(task.target.metrics)
         values = [
             _metric_cell(row, metric.name, i == 0 and row.title in marked, form, digits[metric.name])

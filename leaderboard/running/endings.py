@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from asugnn import InputError
+from asugnn.atomic_write import disk_full_sentence
 from leaderboard._util import missing_extra
 from leaderboard.records import Run, keep_failure
 
@@ -24,6 +25,9 @@ def keep_reason(folder: Path, error: Exception) -> tuple[Ending, str]:
         keep_failure(folder, str(error))
         return "failed", str(error)
     if isinstance(error, ImportError) and (sentence := missing_extra(error)):
+        return "failed", sentence
+    if sentence := disk_full_sentence(error):
+        keep_failure(folder, sentence)
         return "failed", sentence
     sentence = f"{type(error).__name__}: {error}".rstrip(": ")
     if _is_out_of_memory(error):

@@ -178,7 +178,8 @@ def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[
         else:
             models.append(entry.name)
     if not models:
-        raise InputError(f"no model has a preset '{preset}': `bench models` lists them")
+        known = {name for entry in list_models() if entry.model for name in model_presets(entry.model)}
+        raise InputError(f"no model has a preset '{preset}'{did_you_mean(preset, known)}")
     return models, skipped
 
 
@@ -192,7 +193,8 @@ def parse_overrides(texts: Sequence[str], models: Sequence[str]) -> dict[str, di
         left, equals, value = text.partition("=")
         name, dot, field = left.rpartition(".")
         if not equals or not dot or not field:
-            raise InputError(f"--set takes MODEL.FIELD=VALUE, not '{text}'")
+            example = f"such as {models[0]}.{text}, " if equals and not dot and len(models) == 1 else ""
+            raise InputError(f"--set takes MODEL.FIELD=VALUE, {example}not '{text}'")
         meant = [m for m in models if name == m] or [
             m for m in models if is_file_model(m) and name in {base_name(m), m.rpartition(":")[2]}
         ]

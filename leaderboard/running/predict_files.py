@@ -16,6 +16,7 @@ from leaderboard._util import move_to_device, require_model_packages, show_progr
 from leaderboard.records import (
     StoredRun,
     open_run,
+    run_folders,
 )
 from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.model_code import model_code
@@ -25,6 +26,8 @@ from leaderboard.running.pretrained import (
     published_weights,
     weights_owner,
 )
+
+EXAMPLE = "runs/open-dft/band-gap@random/quick/forest/0-0"
 
 
 def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
@@ -42,6 +45,10 @@ def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float]
 
 def load_run_model(folder: Path, named: str = "") -> tuple[str, Model]:
     """Load the fitted model of a stored run, after the name of its target; raises `InputError`."""
+    if not folder.is_dir():
+        raise InputError(f"there is no folder '{folder}': --run names that of a finished run, such as {EXAMPLE}")
+    if not (folder / "run.json").exists() and (runs := run_folders(folder)):
+        raise InputError(f"{folder} holds several runs: --run names the folder of one, such as {runs[0]}")
     stored = open_run(folder)
     return stored.run.task.target.name, load_fitted_model(stored, named)
 

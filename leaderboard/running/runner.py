@@ -8,19 +8,16 @@ import logging
 import operator
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from asugnn import Context, InputError, Model
 from asugnn.atomic_write import atomic_folder, file_sha256, write_text
 from asugnn.cache import seconds_for_inputs
 from asugnn.checkpoint import checkpoint_files, remove_checkpoints
-from asugnn.crystal import Floats
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_settings
@@ -34,7 +31,6 @@ from leaderboard._util import (
 )
 from leaderboard.data import Dataset, load_dataset
 from leaderboard.records import (
-    Run,
     StoredRun,
     check_record,
     find_run,
@@ -47,8 +43,9 @@ from leaderboard.running.machine import checkout_commit, measure_memory, package
 from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
 from leaderboard.running.predict_files import load_fitted_model, outside_domain
+from leaderboard.running.predicted_values import check_predictions
 from leaderboard.running.pretrained import describe_weights, load_pretrained
-from leaderboard.running.team import training_team
+from leaderboard.running.team import training_team, trains_together
 from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
@@ -150,7 +147,9 @@ def _train_and_predict(job: Job, out: Path) -> str:
     """Train a model, or load it, predict the test set, and write the run; returns the seconds, for the user."""
     with collect_warnings() as warned:
         seconds, discarded = _make_run(job, out, warned)
-    words = [*discarded, *(record.getMessage() for record in warned)]
+    ranks = current_workspace().ranks
+    alone = [] if ranks == 1 or trains_together(job) else [f"--ranks {ranks} has no effect: it trains in one process"]
+    words = [*alone, *discarded, *(record.getMessage() for record in warned)]
     return "; ".join(dict.fromkeys([seconds, *words]))
 
 
@@ -203,7 +202,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         values = model.predict(test)
         hold_standard_streams()  # a model may have closed them
         fields["seconds"]["predict"] = round(clock.seconds(), 3)
-    _check_predictions(run, ids, values)
+    check_predictions(run, ids, values)
     fields["parameters"] = _count_parameters(model)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:
@@ -270,23 +269,6 @@ def _load_origin_model(job: Job, out: Path) -> tuple[Model, str]:
             f"it needs the model of {origin.run.title}, and the stored one differs in {' and '.join(changed)}"
         )
     return load_fitted_model(stored, origin.model), stored.record.predictions_sha256
-
-
-def _check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
-    """Raise `InputError` for predictions of the wrong shape, or that are no finite numbers or no probabilities."""
-    wanted = f"predict must return an array of {len(ids)} numbers"
-    if not isinstance(values, np.ndarray) or isinstance(values, np.ma.MaskedArray):
-        raise InputError(f"it predicted a {type(values).__name__}: {wanted}, such as np.array(values)")
-    if values.dtype.kind not in "fiub":
-        raise InputError(f"it predicted an array of {values.dtype}: {wanted}")
-    if np.shape(values) != (len(ids),):
-        raise InputError(f"it predicted an array of shape {np.shape(values)} for {len(ids)} crystals")
-    bad = ~np.isfinite(values)
-    if run.task.target.kind == "binary":
-        bad |= (values < 0) | (values > 1)
-    if bad.any():
-        i = int(np.argmax(bad))
-        raise InputError(f"it predicted {values[i]} for {bad.sum()} crystals, the first of them '{ids[i]}'")
 
 
 def _identity_text(identity: Mapping[str, Any]) -> str:

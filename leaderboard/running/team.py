@@ -16,6 +16,7 @@ from asugnn.model_registry import find_model
 from asugnn.progress import no_progress
 from leaderboard._util import (
     Workspace,
+    collect_warnings,
     current_workspace,
     environment,
     ignore_stop_signals,
@@ -31,6 +32,11 @@ from leaderboard.splitting import fold_sides, read_split
 ENDING = 10.0  # seconds that helpers have to end after this process has trained
 
 
+def trains_together(job: Job) -> bool:
+    """Whether several processes can train the model of a job together."""
+    return bool(getattr(find_model(job.model), "trains_together", False))
+
+
 @contextmanager
 def training_team(job: Job, context: Context) -> Iterator[Context]:
     """Start the helpers that the workspace asks for, if the model can have some; yields the context of this process.
@@ -38,7 +44,7 @@ def training_team(job: Job, context: Context) -> Iterator[Context]:
     A helper that dies breaks its connections, so that training fails here, too.
     """
     workspace = current_workspace()
-    if workspace.ranks == 1 or not getattr(find_model(job.model), "trains_together", False):
+    if workspace.ranks == 1 or not trains_together(job):
         yield context
         return
     gpus = visible_gpus() if context.device == "cuda" else []
@@ -73,6 +79,7 @@ def _help(job: Job, context: Context, workspace: Workspace) -> None:
     sides = fold_sides(read_split(data, task.rule), data, task.target, job.run.fold)
     try:
         train, validate = (data.labelled(task.target, ids) for ids in (sides.train, sides.validate))
-        job.configure().fit(train, validate, context)
+        with collect_warnings():  # the process of the run has the same
+            job.configure().fit(train, validate, context)
     except Exception:  # the process of the run meets the same, or a broken connection, and tells of it
         os._exit(1)

@@ -58,7 +58,8 @@ def predict_shipped(
     known = shipped_targets()
     for name in targets:
         if name not in known:
-            raise InputError(f"no model for '{name}' comes with the package{did_you_mean(name, known)}")
+            hint = did_you_mean(name, known)
+            raise InputError(f"no model for '{name}' comes with the package{hint}; `bench run` trains one, for --run")
     found: list[list[Prediction]] = []
     skipped: dict[str, str] = {}
     for name in targets or known:

@@ -14,7 +14,7 @@ from asugnn.model_registry import ModelEntry, list_models, model_publication
 from leaderboard._util import one_line, safe_name
 from leaderboard.board import Row
 from leaderboard.data import parse_task
-from leaderboard.records import PUBLISHED, SUBMITTED, PublishedReference
+from leaderboard.records import PUBLISHED, SUBMITTED, PublishedReference, base_name
 from leaderboard.reports import format_count
 from leaderboard.site.formatting import html_range, html_seconds
 from leaderboard.site.provenance import publication_links
@@ -47,7 +47,7 @@ def _model_of(stored: SiteData, row: Row) -> str:
     """The name of a row's model without its settings: that of its entry point or file, or of a public board's entry."""
     if row.preset == SUBMITTED:
         return ""
-    return row.model if row.preset == PUBLISHED else one_line(stored.runs(row)[0].record.entry or row.model)
+    return row.model if row.preset == PUBLISHED else one_line(base_name(stored.runs(row)[0].record.entry or row.model))
 
 
 def _anchor(name: str) -> str:

@@ -123,7 +123,7 @@ def load_site_data(root: Path | None) -> SiteData:
         presets = {stored.run.preset for stored in of_split}
         for preset in sorted(presets - UNPRESET) or sorted(presets)[:1]:
             rows, board_notes = rank_runs(of_split, all_tasks, preset)
-            notes += [note for note in board_notes if not note.startswith(OTHERS)]
+            notes += [note for note in board_notes if OTHERS not in note]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
     notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, reason in list_failures(root)]

@@ -179,7 +179,9 @@ def fold_sides(split: Split, dataset: Dataset, target: Target, fold: int) -> Sid
     Raises `InputError` where the split has no such fold.
     """
     if fold not in split.folds:
-        raise InputError(f"there is no fold {fold}: split {split.dataset}@{split.rule} has {len(split.folds)}, from 0")
+        last = max(split.folds)
+        has = f"folds 0 to {last}" if last else "fold 0 alone"
+        raise InputError(f"there is no fold {fold}: split {split.dataset}@{split.rule} has {has}")
     with_label = list(compress(dataset.ids, np.isfinite(dataset.labels(target)).tolist()))
     if target.model_of:
         return Sides((), (), tuple(with_label))

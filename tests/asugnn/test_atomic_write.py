@@ -1,4 +1,6 @@
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -6,7 +8,7 @@ import time
 
 import pytest
 
-from asugnn.atomic_write import atomic_write, write_text
+from asugnn.atomic_write import UnwritableError, atomic_folder, atomic_write, disk_full_sentence, write_text
 
 
 def test_text_is_written_as_it_is(tmp_path):
@@ -52,3 +54,21 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
         assert len(text) == 1_000_000
         assert len(set(text)) == 1
         path.unlink()
+
+
+def test_a_folder_that_does_not_fit_on_the_disk_is_named_and_gone(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # bytes of a file
+    try:
+        with pytest.raises(UnwritableError) as told, atomic_folder(tmp_path / "site") as folder:
+            shutil.copyfile(__file__, folder / "page.html")  # which names its source
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert told.value.filename == str(tmp_path / "site")
+    assert disk_full_sentence(told.value).startswith(f"the disk is full: {tmp_path / 'site'} did not fit; make room")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_library_that_says_that_the_disk_is_full_is_understood():
+    assert "a file did not fit" in disk_full_sentence(RuntimeError("I/O error: No space left on device (os error 28)"))
+    assert disk_full_sentence(ValueError("odd")) is None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from asugnn.crystal import SYMBOLS
+from asugnn.errors import InputError
 from leaderboard.board import error_breakdown
 from leaderboard.board.board import _mark_front, rank_rows
 from leaderboard.board.error_breakdown import FEWEST, ErrorBreakdown, break_down_errors
@@ -76,7 +77,8 @@ def test_it_is_shown(root: Path, form: str):
     assert "1-4 atoms" in text
     assert "mine" in text
     assert max(map(len, text.splitlines())) <= 110
-    assert "no runs" in render_errors(ErrorBreakdown((), 0), "size", TASK, form)
+    with pytest.raises(InputError, match="`bench run` makes some"):
+        render_errors(ErrorBreakdown((), 0), "size", TASK, form)
 
 
 @pytest.mark.parametrize("what", ["element", "space-group", "size", "label"])

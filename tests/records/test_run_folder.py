@@ -82,7 +82,7 @@ def test_runs_of_an_imported_data_set_say_once_that_its_folder_must_be_named(tmp
     runs, (fault,) = list_runs(tmp_path)
     assert not runs
     assert "runs of my-crystals/gap@random cannot be used: data set 'my-crystals' is not known here" in fault
-    assert "if it was imported, name the folder of data sets with --data-dir or BENCH_DATA; there is: hm, " in fault
+    assert "if it was imported, name the folder of data sets with --data-dir or BENCH_DATA; `bench data" in fault
 
 
 def test_a_locked_folder_is_refused_until_it_is_free(tmp_path: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import record_fields
+from made import record_fields, write_perfect_run
 
 from asugnn.errors import InputError
 from leaderboard._util import markdown_text
@@ -273,3 +273,13 @@ def test_latex_is_whole(name: str, data: str):
     assert {line.count("&") for line in rows} == {len(drawn.columns) - 1}
     assert all(line.endswith((r"\\", r"\\[2pt]")) for line in rows)
     assert text.isascii()
+
+
+def test_a_model_in_a_file_has_the_name_that_the_board_shows(tmp_path: Path):
+    for target in ("formation-energy", "bulk-modulus", "band-gap", "metal"):
+        run = Run(parse_task(f"open-dft/{target}"), "quick", "my_model.Ridge", 0, 0)
+        write_perfect_run(run, tmp_path, entry="my_model.py:Ridge")
+    for models in ((), ("my_model.Ridge",), ("my_model.py:Ridge",)):
+        text = draw_table(TABLES["table-2"]("open-dft", "", models, tmp_path)[0], "table")
+        assert "my_model.Ridge" in text
+        assert "my_model.py" not in text

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell, wrap_lines
+from leaderboard._util import wrap_lines
+from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
 
 NAMES = ["cgcnn", "cgcnn, pretrained", "megnet+epochs=120+loss=l1+weight_decay=0.1", "megnet+epochs=120+loss=l1"]
 

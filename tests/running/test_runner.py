@@ -184,7 +184,7 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
     [
         ("Broken", "RuntimeError: no memory; the traceback is in"),
         ("Nan", "it predicted nan for {} crystals, the first of them 'rocksalt-"),
-        ("Short", "it predicted an array of shape (3,) for {} crystals"),
+        ("Short", "it predicted an array of shape (3,): predict must return an array of {} numbers"),
     ],
 )
 def test_a_model_that_fails_stops_no_other(model: str, sentence: str, broken: str, tmp_path: Path):

@@ -150,7 +150,7 @@ def test_large_cells_and_high_energies_are_tested(data: Path):
         assert np.mean([low < values[i] <= high for i in sides["validate"]]) > 0.98
         assert np.mean([values[i] > high for i in sides["test"]]) > 0.995
         assert max(values[i] for i in sides["train"]) <= low + slack
-    with pytest.raises(InputError, match="there is no fold 1: split mp-2018@large-cells has 1, from 0"):
+    with pytest.raises(InputError, match="there is no fold 1: split mp-2018@large-cells has fold 0 alone"):
         sides_of("large-cells", data, 1)
 
 
@@ -310,7 +310,7 @@ def test_unknown_split_and_fold():
     data = load_dataset(OPEN_DFT)
     with pytest.raises(InputError, match="no split 'randon'; did you mean 'random'"):
         read_split(data, "randon")
-    with pytest.raises(InputError, match=r"there is no fold 5: .* has 5, from 0"):
+    with pytest.raises(InputError, match=r"there is no fold 5: .* has folds 0 to 4"):
         fold_sides(read_split(data, "random"), data, OPEN_DFT.targets[0], 5)
 
 

@@ -16,7 +16,16 @@ from typing import Any
 from asugnn.errors import InputError, did_you_mean
 from leaderboard.board import MetricValue, Row, load_ground_truth, rank_runs, runs_by_row
 from leaderboard.data import Task, find_source, load_dataset
-from leaderboard.records import PRETRAINED, PUBLISHED, SUBMITTED, UNPRESET, StoredRun, list_runs, packaged_note
+from leaderboard.records import (
+    PRETRAINED,
+    PUBLISHED,
+    SUBMITTED,
+    UNPRESET,
+    StoredRun,
+    base_name,
+    list_runs,
+    packaged_note,
+)
 from leaderboard.reports.publication_table import Cell, Notes
 from leaderboard.reports.wording import (
     comparison_notes,
@@ -54,8 +63,8 @@ class PaperRuns:
         return self.runs[row.key]
 
     def base_model(self, row: Row) -> str:
-        """The registered model of a row, whatever settings were changed; empty for predictions of others."""
-        return "" if row.preset in {SUBMITTED, PUBLISHED} else self.row_runs(row)[0].record.entry or row.model
+        """The board's name of a row's model, whatever settings were changed; empty for predictions of others."""
+        return "" if row.preset in {SUBMITTED, PUBLISHED} else base_name(self._typed(row))
 
     def predictions(self, row: Row) -> list[tuple[PredictedFold, tuple[str, ...], StoredRun]]:
         """Labels and predictions of each run of a row, the reduced formulas of its crystals (n,), and its record."""
@@ -68,8 +77,12 @@ class PaperRuns:
         return out
 
     def row_names(self, row: Row) -> set[str]:
-        """What --model calls a row: its registered model, its name on the board, and that name with its preset."""
-        return {self.base_model(row) or row.model, row.model, f"{row.model}:{row.preset}"}
+        """What --model calls a row: its model, its name on the board, and that name with its preset."""
+        return {self.base_model(row) or row.model, row.model, f"{row.model}:{row.preset}", self._typed(row)}
+
+    def _typed(self, row: Row) -> str:
+        """A row's model as `bench run` takes it: of one in a file, FILE.py:CLASS."""
+        return self.row_runs(row)[0].record.entry or row.model
 
 
 def load_paper_runs(dataset: str, targets: Sequence[str], preset: str, root: Path | None, model: str = "") -> PaperRuns:

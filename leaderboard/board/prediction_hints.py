@@ -1,4 +1,4 @@
-"""Hints that predictions may be in another unit than the labels: never a refusal, as a bad model may look the same."""
+"""Hints that predictions may not be what was asked for: never a refusal, as a bad model may look the same."""
 
 from __future__ import annotations
 
@@ -26,16 +26,19 @@ FACTORS = {  # predictions over labels, for labels in eV, GPa or of one atom
 NEAR = 0.3  # relative distance to a factor that is named
 BETTER = 0.5  # errors after a change of unit, relative to those of the mean label: above, nothing is said
 FEWEST = 5  # crystals
+CLASSES = "hint: all predictions are 0 or 1; ROC-AUC needs probabilities of class 1 to tell sure ones from guesses"
 
 
-def unit_hints(target: Target, scored: PredictedFold) -> list[str]:
+def prediction_hints(target: Target, scored: PredictedFold) -> list[str]:
     """Sentences on what the predictions of a test set look like, with the error that they would have; often none.
 
-    Something is said where predictions are worse than the mean label, and after a change of unit at least twice as good
-    as it.
+    A change of unit is named where predictions are worse than the mean label, and after it at least twice as good. Of a
+    binary target, classes are named where probabilities are asked for.
     """
-    if target.kind != "regression" or len(scored.y) < FEWEST:
+    if len(scored.y) < FEWEST:
         return []
+    if target.kind == "binary":
+        return [] if ((scored.p > 0) & (scored.p < 1)).any() else [CLASSES]
     y, p, unit = scored.y, scored.p, target.unit
     with np.errstate(all="ignore"):
         mean_error = float(np.mean(abs(y - y.mean())))

@@ -1,4 +1,4 @@
-"""Hints that predictions are in another unit: where they are, and nowhere else."""
+"""Hints that predictions are not what was asked for: where they are not, and nowhere else."""
 
 import re
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from leaderboard.board import load_ground_truth
+from leaderboard.board.prediction_hints import CLASSES, prediction_hints
 from leaderboard.board.score_file import score_file
-from leaderboard.board.unit_hints import unit_hints
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import list_runs
 from leaderboard.records.predictions_csv import write_predictions
@@ -33,8 +33,8 @@ BULK, ENERGY = (parse_task(f"open-dft/{name}") for name in ("bulk-modulus", "for
 def test_what_looks_like_another_unit_is_said_with_the_error_after_the_change(task, change, words):
     truth = load_ground_truth(task, 0)
     p = truth.y + np.random.default_rng(0).normal(0, 0.05, len(truth.y))
-    assert unit_hints(task.target, truth.pair_scored(p)) == []
-    (hint,) = unit_hints(task.target, truth.pair_scored(change(p)))
+    assert prediction_hints(task.target, truth.pair_scored(p)) == []
+    (hint,) = prediction_hints(task.target, truth.pair_scored(change(p)))
     assert words in hint
     assert re.search(r"their MAE would be 0\.0[34]\d eV/atom" if "about" in words else "their MAE would be 0.0", hint)
 
@@ -45,7 +45,7 @@ def test_no_stored_run_is_called_wrong():
     for stored in list_runs(PACKAGE / "runs")[0]:
         if stored.run.task.source.embedded:
             truth, p = load_ground_truth(stored.run.task, stored.run.fold).read_run(stored)
-            assert unit_hints(stored.run.task.target, truth.pair_scored(p)) == []
+            assert prediction_hints(stored.run.task.target, truth.pair_scored(p)) == []
             seen += 1
     assert seen > 40
 
@@ -53,8 +53,13 @@ def test_no_stored_run_is_called_wrong():
 def test_odd_predictions_give_no_warning():
     y = np.array([0.0, 0, 0, 0, 0, 1])
     for p in (np.zeros(6), np.full(6, np.inf), np.full(6, 1e308), -y, np.full(6, 1e-320)):
-        assert isinstance(unit_hints(ENERGY.target, PredictedFold(y, p, list("abcdef"))), list)
-    assert unit_hints(parse_task("open-dft/metal").target, PredictedFold(y, y, list("abcdef"))) == []
+        assert isinstance(prediction_hints(ENERGY.target, PredictedFold(y, p, list("abcdef"))), list)
+
+
+def test_classes_in_place_of_probabilities_are_named():
+    metal, y = parse_task("open-dft/metal").target, np.array([0.0, 0, 0, 0, 0, 1])
+    assert prediction_hints(metal, PredictedFold(y, y, list("abcdef"))) == [CLASSES]
+    assert prediction_hints(metal, PredictedFold(y, 0.9 * y, list("abcdef"))) == []
 
 
 def test_bench_score_and_submit_say_it_and_refuse_nothing(tmp_path):
