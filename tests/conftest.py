@@ -2,12 +2,18 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-os.environ.pop("COLUMNS", None)  # pytest-xdist and shells set it, and the tables and notes of the bench obey it
+# The tables and sentences of the bench obey COLUMNS. pytest-xdist and shells set it, and so does readline when it is
+# imported, unseen by os.environ, for the processes that tests start.
+with suppress(ImportError):
+    import readline  # noqa: F401
+os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")
 
 # Before torch is imported: networks as small as those of the tests spend their time waiting for a second thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
