@@ -91,6 +91,7 @@ def signals(root: Path, count: int) -> Counts:
             process.wait(60)
             slowest[name] = max(slowest[name], round(time.monotonic() - began, 2))
             counts["signals"] += 1
+            time.sleep(1)  # Python's resource tracker ends when its pipe is closed
             assert processes(process.pid) == [], "processes were left behind"
         elif process.returncode == 0:
             finish(folder, whole, counts)
