@@ -112,7 +112,7 @@ def slurm_planned(root: Path, count: int) -> Counts:
         assert process.stderr is not None
         sentence = process.stderr.readline()
         seconds = time.monotonic() - began
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT would be ignored where this program runs in the background
         process.communicate()
         queued = subprocess.run(["squeue", "-h", "-r"], env=env, capture_output=True, text=True, check=True).stdout
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
