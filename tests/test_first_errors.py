@@ -127,7 +127,7 @@ MISTAKES = [
     ("train", 2, "No such command 'train'", "Did you mean 'run'?"),
     ("data get hm", 2, "No such command 'get'", "Did you mean 'fetch'?"),
     ("data remove", 2, "No such command 'remove'", "There is: list, build, fetch, audit, import"),
-    ("--hlep", 2, "No such option: --hlep", "Did you mean '--help'?"),
+    ("--helpp", 2, "No such option: --helpp", "Did you mean '--help'?"),
     ("run --epochs 5", 2, "No such option: --epochs", "Did you mean '--set MODEL.epochs=NUMBER'?"),
     ("run --device gpu", 2, "'gpu' is not one of", "Did you mean 'cuda'?"),
     ("leaderboard --metric mae", 2, "No such option: --metric.", "Try 'bench leaderboard --help'"),
