@@ -13,6 +13,7 @@ from asugnn.cif_syntax import UNKNOWN, CifBlock
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, check_limit
+from asugnn.reading import DECIMAL
 
 FRACTIONS = [f"_atom_site_fract_{axis}" for axis in "xyz"]
 MODULATED = (
@@ -120,4 +121,4 @@ def _drop_uncertainty(text: str) -> str:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number of CIF, such as -1.5, .5 or 5.64(1)."""
-    return re.fullmatch(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d{1,9})?", _drop_uncertainty(text)) is not None
+    return re.fullmatch(rf"[+-]?{DECIMAL}([eE][+-]?\d{{1,9}})?", _drop_uncertainty(text)) is not None

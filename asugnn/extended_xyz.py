@@ -15,6 +15,7 @@ from asugnn.crystal import ATOMIC_NUMBERS, HEAVIEST_IN_CAPITALS
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, STRUCTURES, XYZ_COLUMNS, check_limit
 from asugnn.poscar_files import parse_float
+from asugnn.reading import DECIMAL
 
 TRUE, FALSE = {"t", "true", "1", ".true."}, {"f", "false", "0", ".false."}
 SYMBOL_COLUMNS = {"species", "symbols", "symbol", "element", "elements"}
@@ -195,5 +196,5 @@ def _translate_atom(line: str) -> str:
     """Return the line of an atom with numbers of Fortran in Python's form, and deuterium as hydrogen."""
     if "d" not in line and "D" not in line:
         return line
-    line = re.sub(r"(?<![^\s])([+-]?(?:\d+(?:\.\d*)?|\.\d+))[dD]([+-]?\d{1,9})(?!\S)", r"\1e\2", line)
+    line = re.sub(rf"(?<![^\s])([+-]?{DECIMAL})[dD]([+-]?\d{{1,9}})(?!\S)", r"\1e\2", line)
     return re.sub(r"(?<!\S)D(?!\S)", "H", line)

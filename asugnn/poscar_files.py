@@ -15,6 +15,7 @@ import numpy as np
 from asugnn.crystal import ATOMIC_NUMBERS, SYMBOLS, Crystal, Floats, Ints
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, check_limit
+from asugnn.reading import DECIMAL
 
 HEADER = 5  # lines before the elements: comment, scale, cell
 SHOWN = 40  # characters of a line in a message
@@ -53,7 +54,7 @@ class Lines:
 
 def parse_float(word: str) -> float | None:
     """Return the number that a word is, also with an exponent of Fortran (`1.5D-3`), or None."""
-    found = re.fullmatch(r"([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:[eEdD]([+-]?\d{1,9}))?", word, re.ASCII)
+    found = re.fullmatch(rf"([+-]?{DECIMAL})(?:[eEdD]([+-]?\d{{1,9}}))?", word, re.ASCII)
     return float(f"{found[1]}e{found[2] or 0}") if found else None
 
 

@@ -23,6 +23,9 @@ from asugnn.limits import (
     check_limit,
 )
 
+# An unsigned decimal number as a pattern, which takes time in proportion to the length of a word, also where it fails.
+DECIMAL = r"(?:\d+(?:\.\d*)?|\.\d+)"
+
 
 @contextmanager
 def reading(path: Path, what: str, hint: str = "") -> Iterator[None]:

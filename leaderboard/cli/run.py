@@ -187,13 +187,14 @@ def _run_here(
 
     workspace = current_workspace()
     processes, threads = choose_processes(jobs, workspace.device, len(planned), workspace.ranks)
-    left, faults = list_unfinished(planned, out)
-    sentence = plan_sentence(left, estimates, processes, threads)
-    if dry_run:
-        print_words("\n".join([*plan_table(planned, estimates, left, faults), sentence]))
-        return {}
-    if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
-        print_words(sentence, err=True)
+    if dry_run or total_seconds([e.seconds or 0 for e in estimates], processes) > LONG:  # it takes a process to look
+        left, faults = list_unfinished(planned, out)
+        sentence = plan_sentence(left, estimates, processes, threads)
+        if dry_run:
+            print_words("\n".join([*plan_table(planned, estimates, left, faults), sentence]))
+            return {}
+        if total_seconds([estimates[i].seconds or 0 for i in left], processes) > LONG:
+            print_words(sentence, err=True)
     report, console = run_reporter(len(planned))
     text = RunsText(planned, estimates, processes).text
     with LiveLine(console) as line:

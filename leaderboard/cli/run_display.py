@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
+from asugnn.progress import PREPARATION
 from leaderboard._util import printable, wrap_lines
 
 if TYPE_CHECKING:
@@ -142,5 +143,5 @@ class RunsText:
     def _step(self, running: Running) -> str:
         run, (done, steps) = self._jobs[running.job].run, running.steps
         name = f"{run.model} on {run.task.name} {run.fold_seed}"
-        stage = "inputs " if running.prepares else ""
+        stage = f"{PREPARATION} " if running.prepares else ""
         return f"{name}, {stage}{done}/{steps}" if steps else f"{name}, {duration_text(running.seconds)}"

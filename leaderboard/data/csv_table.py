@@ -17,6 +17,7 @@ import numpy as np
 from asugnn.errors import InputError
 from asugnn.limits import CSV_BYTES, CSV_FAULTS, CSV_LINE_CHARACTERS
 from asugnn.model import Kind
+from asugnn.reading import DECIMAL
 
 Fault = tuple[str, str]  # its sort, such that 'and 12 more' can stand before it, and a sentence
 Report = Callable[[Fault, int], None]  # takes a fault, and the line that has it
@@ -24,7 +25,7 @@ Lines = Iterator[tuple[int, str]]  # numbered from 1, without their ends
 
 TRUTH = {"true": 1.0, "false": 0.0}  # in any capitals, as pandas and spreadsheets write them
 _CELL = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|([^",]*)(?:,|$)')
-_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(rf"[+-]?{DECIMAL}([eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _FOREIGN = {  # first bytes of what is no text in UTF-8
     b"\xff\xfe": "it is UTF-16 text: save it as 'CSV UTF-8'",

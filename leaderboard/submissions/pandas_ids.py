@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from asugnn.reading import DECIMAL
+
 SHOWN = 5  # ids that are spelt out
 # What pandas.read_csv takes for a missing value, and for a number or a truth value where the whole column is of these.
 _MISSING = frozenset({
     "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL",
     "NaN", "None", "n/a", "nan", "null",
 })  # fmt: skip
-_NUMBER = re.compile(r"[+-]?((?:\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?|inf|infinity)", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(rf"[+-]?({DECIMAL}([eE][+-]?\d+)?|inf|infinity)", re.ASCII | re.IGNORECASE)
 _WHOLE = re.compile(r"0|-?[1-9]\d*", re.ASCII)  # written as pandas writes it again
 _TRUTH = ("true", "false")
 
