@@ -132,10 +132,8 @@ class ASUGNN(TorchModel):
         from asugnn.orbits import pack_orbits
         from asugnn.packed_batch import pack_batch
 
-        if self.nodes == "orbit":
-            return pack_orbits(inputs)
         # A GPU is fastest with few large groups and some padding, a processor with exact groups.
-        return pack_batch(inputs, exact=self._device == "cpu")
+        return (pack_orbits if self.nodes == "orbit" else pack_batch)(inputs, exact=self._device == "cpu")
 
     def network(self) -> nn.Module:
         from asugnn.network import Network

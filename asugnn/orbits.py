@@ -30,37 +30,48 @@ from torch.nn import functional
 from asugnn.device_inputs import device_of, join, repeat_rows, upload
 from asugnn.embedding import MAX_WEIGHT
 from asugnn.network import Convolution, Network, asuam_edges, gaussian_expansion
-from asugnn.packed_batch import PackedLayout
+from asugnn.packed_batch import PackedLayout, count_within, round_up
 from asugnn.weighted_norm import WeightedNorm, shares
 
+NO_EDGE = -1e9  # below every structural term
 
-def pack_orbits(inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+
+def pack_orbits(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[str, Any]:
     """Pack the results of `merge_orbits`, sorted by number of orbits and end to end, into a batch of the network.
 
     The arrays of `inputs` may be tensors on a device: the batch then is there. Returns `nodes` (K, 106), `multiplicity`
     (K,), `pxrd` (B, 140), `distance` and `weight` (E,), the orbits at both ends of an edge, `centre` and `other` (E,),
-    `pair` (E,), from 0 to P - 1, the fields of a `PackedLayout`, and `order` (B,).
+    `pair` (E,), from 0 to P - 1, the fields of a `PackedLayout`, and `order` (B,). Without `exact`, the number of
+    places is rounded up as in `pack_batch`: P are then the pairs of places.
     """
     device = device_of(inputs)
     sizes = np.array([len(x["nodes"]) for x in inputs])
-    order = np.argsort(sizes, kind="stable")
-    sizes, ordered = sizes[order], [inputs[i] for i in order]
-    numbers, crystals = np.unique(sizes, return_counts=True)
+    places = sizes if exact else np.array([round_up(n) for n in sizes.tolist()])
+    order = np.argsort(places, kind="stable")
+    sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
+    numbers, crystals = np.unique(places, return_counts=True)
     edges = np.array([len(x["pair"]) for x in ordered])
-    firsts = (np.cumsum(sizes) - sizes, np.cumsum(sizes**2) - sizes**2)  # the first orbit and pair of each crystal
-    position, size, edge_count, *starts = upload(np.stack([np.argsort(order), sizes, edges, *firsts]), device)
-    of_edges = [repeat_rows(v, edge_count, int(edges.sum())) for v in (size, *starts)]
+    # The first orbit and the first pair of places of each crystal.
+    firsts = (np.cumsum(sizes) - sizes, np.cumsum(places**2) - places**2)
+    position, size, width, edge_count, *starts = upload(
+        np.stack([np.argsort(order), sizes, places, edges, *firsts]), device
+    )
+    n, w, *of_edges = (repeat_rows(v, edge_count, int(edges.sum())) for v in (size, width, *starts))
     pair = join([x["pair"] for x in ordered]).long()
-    row = torch.div(pair, of_edges[0], rounding_mode="floor")
+    row = torch.div(pair, n, rounding_mode="floor")
+    column = pair - row * n
     batch: dict[str, Any] = {
         "groups": tuple(zip(crystals.tolist(), numbers.tolist(), strict=True)),
         "order": position,
         "crystal": repeat_rows(torch.arange(len(inputs), device=device), size, int(sizes.sum())),
         "pxrd": join([x["pxrd"][None] for x in ordered]),
-        "centre": row + of_edges[1],
-        "other": pair - row * of_edges[0] + of_edges[1],
-        "pair": pair + of_edges[2],
+        "centre": row + of_edges[0],
+        "other": column + of_edges[0],
+        "pair": row * w + column + of_edges[1],
     }
+    if (places > sizes).any():
+        first = width.cumsum(0) - width  # (B,) the first place of each crystal
+        batch["place"] = count_within(batch["crystal"], size) + first.index_select(0, batch["crystal"])
     return batch | {name: join([x[name] for x in ordered]) for name in ("nodes", "multiplicity", "distance", "weight")}
 
 
@@ -117,10 +128,12 @@ class OrbitEdges:
         """Compute what is added to the scores of pairs of orbits (P, H): `structure` maps values to terms (E, H)."""
         term = structure(self.values)
         index = self.pair[:, None].expand_as(term)
-        highest = term.detach().new_full((self.pairs, term.shape[1]), -torch.inf)
+        # Pairs of empty places have no edge: they get a number that attention ignores.
+        highest = term.detach().new_full((self.pairs, term.shape[1]), NO_EDGE)
         highest = highest.scatter_reduce(0, index, term.detach(), "amax")  # (P, H)
         share = self.weight[:, None] * torch.exp(term - highest.index_select(0, self.pair))
-        out: Tensor = share.new_zeros(highest.shape).index_add(0, self.pair, share).log() + highest
+        total = share.new_zeros(highest.shape).index_add(0, self.pair, share)  # at least 1 where there is an edge
+        out: Tensor = total.clamp_min(0.5).log() + highest
         return out
 
 

@@ -104,7 +104,7 @@ def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[
     """
     device = device_of(inputs)
     sizes = np.array([len(x["nodes"]) for x in inputs])
-    places = sizes if exact else np.array([_round_up(n) for n in sizes.tolist()])
+    places = sizes if exact else np.array([round_up(n) for n in sizes.tolist()])
     order = np.argsort(places, kind="stable")
     sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
     group_places, group_crystals = np.unique(places, return_counts=True)
@@ -118,7 +118,7 @@ def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[
     pairs = {name: join([x[name].reshape(-1) for x in ordered]) for name in ("asuam", "dam")}
     if (places > sizes).any():
         first = width.cumsum(0) - width  # (B,) the first place of each crystal
-        batch["place"] = _count_within(crystal, size) + first.index_select(0, crystal)
+        batch["place"] = count_within(crystal, size) + first.index_select(0, crystal)
         orbits = orbits.new_full((int(places.sum()),), -1).index_copy(0, batch["place"], orbits)
         index = _pair_places(size, width, int((sizes**2).sum()))
         pairs = {k: v.new_ones(int((places**2).sum())).index_copy(0, index, v) for k, v in pairs.items()}
@@ -133,19 +133,19 @@ def _pair_places(size: Tensor, width: Tensor, pairs: int) -> Tensor:
     Crystals have `size` (B,) atoms and `width` (B,) places.
     """
     crystal = repeat_rows(torch.arange(len(size), device=size.device), size.square(), pairs)
-    pair, n = _count_within(crystal, size.square()), size.index_select(0, crystal)
+    pair, n = count_within(crystal, size.square()), size.index_select(0, crystal)
     row = torch.div(pair, n, rounding_mode="floor")
     first = width.square().cumsum(0) - width.square()
     return first.index_select(0, crystal) + row * width.index_select(0, crystal) + pair - row * n
 
 
-def _count_within(crystal: Tensor, count: Tensor) -> Tensor:
+def count_within(crystal: Tensor, count: Tensor) -> Tensor:
     """Number the rows of each crystal from 0: (m,), for the crystal of each row (m,), `count` (B,) rows for each."""
     start = count.cumsum(0) - count
     return torch.arange(len(crystal), device=crystal.device) - start.index_select(0, crystal)
 
 
-def _round_up(n: int) -> int:
+def round_up(n: int) -> int:
     """Round up to the next multiple of 4, of 8 above 32, of 16 above 64, ..."""
     step = 1 << max(2, (n - 1).bit_length() - 3)
     return -(-n // step) * step

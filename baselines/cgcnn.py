@@ -63,7 +63,15 @@ class CGCNN(TorchModel):
     # paper: the settings recorded in the published weights of formation energy.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"epochs": 60, "updates": 3000, "batch_size": 64, "learning_rate": 5e-3},
-        "hours": {"convolutions": 4, "hidden": 32, "epochs": 80, "batch_size": 128, "learning_rate": 1e-2},
+        "hours": {
+            "convolutions": 4,
+            "hidden": 32,
+            "epochs": 160,
+            "batch_size": 128,
+            "learning_rate": 1e-2,
+            "weight_decay": 0.01,
+            "loss": "l1",
+        },
         "paper": {
             "convolutions": 4,
             "hidden": 32,

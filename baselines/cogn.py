@@ -46,9 +46,10 @@ class CoGN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 60, "updates": 3000, "batch_size": 32},
-        "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 2e-3},
+        "hours": {"epochs": 60, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }
+    clip: ClassVar[float | None] = 1.0  # without it a training diverged
     publication: ClassVar[Publication] = Publication(
         "Ruff, Reiser, Stühmer & Friederich, Digital Discovery 3, 594 (2024)",
         "10.1039/D4DD00018H",

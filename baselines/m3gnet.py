@@ -65,7 +65,7 @@ class M3GNet(TorchModel):
             "learning_rate": 3e-3,
             "weight_decay": 2.0,
         },
-        "hours": {"epochs": 10, "updates": 3000, "batch_size": 64, "learning_rate": 2e-3},
+        "hours": {"epochs": 32, "batch_size": 64, "learning_rate": 2e-3, "loss": "l1"},
         "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
     clip: ClassVar[float | None] = 10.0

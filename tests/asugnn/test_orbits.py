@@ -24,19 +24,21 @@ def without_coordinates(embedding):
     return {**vars(embedding), "nodes": merge_orbits(embedding)["nodes"][embedding.orbits]}
 
 
+@pytest.mark.parametrize("exact", [True, False], ids=["exact", "places"])
 @pytest.mark.parametrize(
     "options",
     [{}, {"adjacencies": ("dam", "none")}, {"adjacencies": ("dam", "asuam"), "windows": 1}, {"xrd": False}],
     ids=str,
 )
-def test_orbits_give_what_all_atoms_give(options):
+def test_orbits_give_what_all_atoms_give(options, exact):
     """Outputs, gradients and running statistics of a batch in training, and outputs in use."""
     torch.manual_seed(0)
     atoms = Network(**SMALL, drop_key=0.0, **options).double()
     orbits = OrbitNetwork(**SMALL, drop_key=0.0, **options).double()
     orbits.load_state_dict(atoms.state_dict())
     every = double(pack_batch([without_coordinates(e) for e in embeddings()]))
-    merged = double(pack_orbits([merge_orbits(e) for e in embeddings()]))
+    merged = double(pack_orbits([merge_orbits(e) for e in embeddings()], exact))
+    assert ("place" in merged) is not exact
     assert len(merged["nodes"]) < 0.5 * len(every["nodes"])
     one, other = atoms(every), orbits(merged)
     assert one.std() > 1e-3
