@@ -67,10 +67,10 @@ class WeightedNorm(nn.BatchNorm1d):
 
     def forward(self, x: Tensor, share: Tensor, count: Tensor) -> Tensor:  # type: ignore[override]
         """Normalise x (m, F); `share` (m,) and `count` are those of `shares`."""
+        x = x.to(share.dtype)  # never in half precision
         if not self.training:
             return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):  # sums over a million rows
-            x = x.to(share.dtype)
             mean = sum_over_ranks(share @ x)
             deviation = x - mean
             variance = sum_over_ranks(share @ (deviation * deviation))

@@ -154,13 +154,14 @@ def test_blocks_do_not_change_the_convolution(monkeypatch: pytest.MonkeyPatch):
     assert_equal(NETWORKS["ALIGNN"], [in_space_group("P-1"), in_space_group("Fm-3m")])
 
 
+@pytest.mark.parametrize("training", [True, False], ids=["training", "in use"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_bfloat16_is_close(name: str):
+def test_bfloat16_is_close(name: str, training: bool):
     """Matrix products in 16 bits: sums and norms stay in 32."""
     model = NETWORKS[name]
     batch = model.batch([model.inputs(in_space_group(group)) for group in ("P1", "Fm-3m", "P-1")])
     torch.manual_seed(0)
-    network = model.network()
+    network = model.network().train(training)
     exact = network(batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = network(batch)
