@@ -57,7 +57,7 @@ class ALIGNN(TorchModel):
             "batch_size": 32,
             "learning_rate": 1e-2,
         },
-        "hours": {"epochs": 10, "batch_size": 32, "learning_rate": 2e-3, "loss": "l1"},
+        "hours": {"epochs": 9, "batch_size": 32, "learning_rate": 2e-3, "loss": "l1"},
         "paper": {},
     }
     publication: ClassVar[Publication] = Publication(

@@ -66,7 +66,7 @@ class CGCNN(TorchModel):
         "hours": {
             "convolutions": 4,
             "hidden": 32,
-            "epochs": 160,
+            "epochs": 140,
             "batch_size": 128,
             "learning_rate": 1e-2,
             "weight_decay": 0.01,

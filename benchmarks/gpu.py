@@ -27,13 +27,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import leaderboard
-from asugnn.asugnn import ASUGNN
 from asugnn.errors import InputError, TrainingStoppedError
 from asugnn.model import Context, Labelled, Precision
+from asugnn.model_registry import configure_model
+from asugnn.torch_model import TorchModel
 from asugnn.training import autocast, move_batch
 from leaderboard.running import processor_name
 
 ROOT = Path(__file__).parent.parent
+MODELS = ("cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 FIRST, ALL = 1e-4, 0.05  # largest relative deviation of the first loss, and of any, from the CPU's in float32
 WARM = 5  # steps that are not timed
@@ -60,7 +62,12 @@ def main(words: list[str]) -> int:
         "tests": _run_tests() if device.type == "cuda" else "need a GPU",
     }
     report["losses"] = _compare_losses(options, train, val)
-    report["training"] = {p: _time_training(options, p, train, val) for p in PRECISIONS}
+    report["training"] = {
+        p: _time_training(options, _new_model("asugnn", options.preset), p, train, val) for p in PRECISIONS
+    }
+    report["models"] = {
+        name: _time_training(options, _new_model(name, options.models), "float32", train, val) for name in MODELS
+    }
     text = json.dumps(report, indent=1) + "\n"
     print(text)
     out = options.out or ROOT / "benchmarks" / "results" / f"gpu-{report['device'].replace(' ', '-')}.json"
@@ -75,9 +82,10 @@ def main(words: list[str]) -> int:
 def _parse_options(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Try the project on a GPU.")
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--seconds", type=float, default=120.0, help="of training, in each precision")
+    parser.add_argument("--seconds", type=float, default=120.0, help="of training, for each timing")
     parser.add_argument("--steps", type=int, default=20, help="whose losses are compared with the CPU's")
-    parser.add_argument("--preset", default="paper", help="of ASUGNN, that is timed")
+    parser.add_argument("--preset", default="paper", help="of ASUGNN, that is timed in each precision")
+    parser.add_argument("--models", default="hours", help="preset of all models, which are timed in float32")
     parser.add_argument("--data", default="mp-2018", help="data set with formation energies")
     parser.add_argument("--most", type=int, default=sys.maxsize, help="crystals to train on, at most")
     parser.add_argument("--out", type=Path, help="file to write instead of benchmarks/results/gpu-NAME.json")
@@ -100,7 +108,14 @@ def _load_sides(name: str, most: int) -> tuple[Labelled, Labelled]:
     )
 
 
-def _train(model: ASUGNN, train: Labelled, val: Labelled, context: Context) -> None:
+def _new_model(name: str, preset: str) -> TorchModel:
+    endless = {"epochs": "1000000", "patience": "1000000", "updates": "0"}
+    model = configure_model(name, preset, endless)
+    assert isinstance(model, TorchModel)
+    return model
+
+
+def _train(model: TorchModel, train: Labelled, val: Labelled, context: Context) -> None:
     """Train by the project's own loop until `context` says that it is enough."""
     with suppress(TrainingStoppedError):
         model.fit(train, val, context)
@@ -113,7 +128,8 @@ def _compare_losses(options: argparse.Namespace, train: Labelled, val: Labelled)
         ("cpu", "cpu", "float32"),
         *((f"{options.device} {precision}", options.device, precision) for precision in PRECISIONS),
     ):
-        model = ASUGNN(**{**ASUGNN.presets["quick"], "drop_key": 0.0, "epochs": 10**6, "patience": 10**6, "updates": 0})
+        model = _new_model("asugnn", "quick")
+        model.drop_key = 0.0  # type: ignore[attr-defined]
         values, compute = [], model._compute_loss
 
         def recorded(
@@ -137,10 +153,11 @@ def _compare_losses(options: argparse.Namespace, train: Labelled, val: Labelled)
     return {"first": float(deviation[0]), "largest": float(deviation.max()), **rounded}
 
 
-def _time_training(options: argparse.Namespace, precision: Precision, train: Labelled, val: Labelled) -> dict[str, Any]:
+def _time_training(
+    options: argparse.Namespace, model: TorchModel, precision: Precision, train: Labelled, val: Labelled
+) -> dict[str, Any]:
     """Train for the stated time; speed without the first steps, memory, and the share of the matrix-product rate."""
     cuda = options.device == "cuda"
-    model = ASUGNN(**ASUGNN.presets[options.preset])
     ends: list[float] = []
 
     def enough() -> bool:
@@ -168,7 +185,7 @@ def _time_training(options: argparse.Namespace, precision: Precision, train: Lab
     }
 
 
-def _count_flops(model: ASUGNN, train: Labelled, device: str, precision: Precision) -> int:
+def _count_flops(model: TorchModel, train: Labelled, device: str, precision: Precision) -> int:
     """Count the operations of matrix products in one step; those of the LSTM on a GPU are not seen."""
     network = model.network().to(device)
     inputs = [model.inputs(c) for c in train.crystals[: model.batch_size]]

@@ -23,6 +23,8 @@ def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
         "0",
         "--preset",
         "quick",
+        "--models",
+        "quick",
         "--data",
         "open-dft",
         "--most",
@@ -33,9 +35,9 @@ def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
     assert report["losses"]["first"] == report["losses"]["largest"] == 0
     assert report["losses"]["cpu bfloat16"] == pytest.approx(report["losses"]["cpu"], rel=0.05)
     assert len(report["losses"]["cpu"]) == 2
-    for precision in ("float32", "bfloat16"):
-        measured = report["training"][precision]
+    assert set(report["models"]) == {"cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"}
+    for measured in (*report["training"].values(), *report["models"].values()):
         assert measured["steps"] == 8
-        assert measured["flops_of_a_step"] > 1e8
+        assert measured["flops_of_a_step"] > 1e6
         assert measured["share_of_peak"] > 0
         assert measured["host_memory_mb"] > 100
