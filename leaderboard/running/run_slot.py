@@ -139,7 +139,10 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
     ignore_stop_signals()  # the process that started this one decides
     adopt_orphans()
     set_workspace(workspace)
-    _import_packages(model)
+    # Some packages start CUDA when they are imported, and then it does not work in a forked child: on a GPU, each child
+    # imports them.
+    if workspace.device == "cpu":
+        _import_packages(model)
     with suppress(EOFError, OSError):
         while True:
             message = connection.recv()
@@ -239,6 +242,8 @@ def _run_child(shared: SharedAnswer, job: Job, out: Path, waits: bool, pulse: Pu
     signal.signal(signal.SIGTERM, pulse.ask_to_stop)  # the slot sends it
     faulthandler.register(signal.SIGUSR1, stack)
     set_workspace(replace(current_workspace(), progress=pulse.progress, should_stop=pulse.should_stop))
+    if current_workspace().device != "cpu":
+        _import_packages(job.model)
     folder = job.run.folder(out)
 
     def fail(reason: str, details: str = "") -> None:
