@@ -119,6 +119,11 @@ class TrainingState:
                     part.load_state_dict(before[name])
                 continue
             vars(self).update(saved, random=random)
+            if (on_gpu := len(random) > 1) != (self.device.type == "cuda"):
+                where = ("a GPU", "a CPU") if on_gpu else ("a CPU", "a GPU")
+                logger.warning(
+                    "training began on %s and went on, after %d epochs, on %s", where[0], len(self.history), where[1]
+                )
             break
         if faults:
             how = "resumed from the checkpoint before it" if self.history or self.step else "started again"

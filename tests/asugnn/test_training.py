@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from asugnn import Context, InputError, training
+from asugnn import Context, InputError, training, training_state
 from asugnn.checkpoint import read_checkpoint, write_checkpoint
 from asugnn.errors import TrainingStoppedError
 from asugnn.training import Batches, train
@@ -227,6 +227,17 @@ def test_the_checkpoint_before_the_last_one_serves(damage, tmp_path, caplog, mon
     assert len(seen) == 3 * (made().steps)  # the last three epochs of six
     said = ["checkpoint.pt was damaged: training resumed from the checkpoint before it"] if damage == "cut" else []
     assert [r.getMessage() for r in caplog.records] == said
+
+
+def test_a_training_that_went_on_on_another_device_says_so(tmp_path, caplog, monkeypatch):
+    whole = run()[0]
+    as_on_gpu = lambda device: [torch.get_rng_state(), torch.zeros(16, dtype=torch.uint8)]  # noqa: ARG005, E731
+    with monkeypatch.context() as patched:
+        patched.setattr(training_state, "random_state", as_on_gpu)
+        run(tmp_path, epochs=3)
+    with caplog.at_level(logging.WARNING):
+        assert bits(run(tmp_path)[0]) == bits(whole)
+    assert [r.getMessage() for r in caplog.records] == ["training began on a GPU and went on, after 3 epochs, on a CPU"]
 
 
 class Small(Network):
