@@ -231,7 +231,7 @@ def test_the_checkpoint_before_the_last_one_serves(damage, tmp_path, caplog, mon
 
 def test_a_training_that_went_on_on_another_device_says_so(tmp_path, caplog, monkeypatch):
     whole = run()[0]
-    as_on_gpu = lambda device: [torch.get_rng_state(), torch.zeros(16, dtype=torch.uint8)]  # noqa: ARG005, E731
+    as_on_gpu = lambda device: [torch.get_rng_state(), torch.zeros(16, dtype=torch.uint8)]  # noqa: E731
     with monkeypatch.context() as patched:
         patched.setattr(training_state, "random_state", as_on_gpu)
         run(tmp_path, epochs=3)
