@@ -54,7 +54,7 @@ class M3GNet(TorchModel):
     patience: int = 1000  # no early stopping
 
     # quick: chosen on validation sides of open-dft, where formation energy takes 38 seconds on two cores.
-    # hours: the published network; on the 23,100 crystals of mp-2018, eight epochs in half an hour of one core.
+    # hours: the published network; on the 23,100 crystals of mp-2018, two hours of one core.
     # paper: the training of the paper's code, for properties.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
