@@ -14,6 +14,7 @@ ASUGNN's network is measured against `literal.py`, its features against the auth
 from __future__ import annotations
 
 import argparse
+import csv
 import importlib.metadata
 import json
 import os
@@ -42,13 +43,11 @@ from steps import Steps, alignn_step, cgcnn_step, in_batches, matgl_step, paired
 from threadpoolctl import threadpool_limits
 
 import leaderboard
-from asugnn import Context, Crystal
+from asugnn import Crystal
 from asugnn.asugnn import ASUGNN
-from asugnn.cache import seconds_for_inputs
 from asugnn.packed_batch import pack_batch
 from asugnn.symmetry import conventional_cell
 from baselines.alignn import ALIGNN
-from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
 from baselines.megnet import MEGNet
 from leaderboard.data import Dataset, data_file, find_source, load_dataset
@@ -108,6 +107,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], stored: Sequence[Mapping[str, 
     for row in rows:
         was, date = before.get((row["work"], row["threads"]), ({}, "-"))
         span = f"{row['lowest']:.1f}-{row['highest']:.1f}" if row["ratio"] else "-"
+        span = f"{row['peak_memory_mb']:,} MB" if "peak_memory_mb" in row else span
         each = f"{1e3 * row['seconds_here'] / row['crystals']:.2f}"
         ratio, earlier = (f"{r['ratio']:.1f}" if r.get("ratio") else "-" for r in (row, was))
         table.add_row(row["work"], str(row["crystals"]), str(row["threads"]), each, ratio, span, earlier, date)
@@ -142,13 +142,20 @@ def _measure_case(case: Case, threads: int, turns: int) -> dict[str, Any]:
 
 def _long_rows() -> Iterator[dict[str, Any]]:
     """Time an epoch of each model on mp-2018, without its inputs, and all models on a task: seconds, no ratios."""
-    train, val, _ = leaderboard.task("mp-2018/formation-energy").split()
-    torch.set_num_threads(2)
-    for model in (CGCNN, MEGNet, M3GNet, ALIGNN, ASUGNN):
-        started, inputs = time.perf_counter(), seconds_for_inputs()
-        model(**{**model.presets["hours"], "epochs": 1}).fit(train, val, Context())
-        seconds = time.perf_counter() - started - (seconds_for_inputs() - inputs)
-        yield _seconds_row(f"{model.__name__}: an epoch of mp-2018, preset hours", len(train), seconds)
+    for name in ("cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"):
+        with tempfile.TemporaryDirectory() as out:
+            words = ["--task", "mp-2018/formation-energy", "--model", name, "--preset", "hours", "--device", "cpu"]
+            words += ["--set", f"{name}.epochs=1", "--allow-leaks", "--jobs", "1", "--out", out]
+            command = [sys.executable, "-m", "leaderboard.cli", "run", *words]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "2"})
+            (record,) = Path(out).rglob("run.json")
+            run = json.loads(record.read_text(encoding="utf-8"))
+            with (record.parent / "history.csv").open(encoding="utf-8") as history:
+                (epoch,) = csv.DictReader(history)
+        row = _seconds_row(
+            f"{name}: an epoch of mp-2018, preset hours", run["counts"]["train"], float(epoch["seconds"])
+        )
+        yield row | {"peak_memory_mb": run["peak_memory_mb"]}
     with tempfile.TemporaryDirectory() as out:
         task = "open-dft/bulk-modulus"
         words = ["run", "--task", task, "--model", "all", "--out", out]
