@@ -1,7 +1,8 @@
 """The code of a model, by digest: what makes an edited model another model.
 
 A model in a file is that file. A model of an installed package is its module and all modules that it imports from its
-own package and from asugnn, found by reading import statements; so an edit elsewhere in a package changes nothing.
+own package and from asugnn, found by reading import statements; so an edit elsewhere in a package, or a new number of
+its version, changes nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
 from asugnn.model_registry import find_model, is_file_model
+
+VERSION = "asugnn.version"  # which run.json names by itself
 
 
 def model_code(name: str) -> dict[str, str]:
@@ -72,7 +75,7 @@ def _closure(module: str) -> dict[str, tuple[bytes, tuple[str, ...]]]:
             continue
         source = file.read_bytes()
         sources[name] = source, tuple(_imported(source, name, file))
-        waiting += [m for m in sources[name][1] if m.partition(".")[0] in packages]
+        waiting += [m for m in sources[name][1] if m.partition(".")[0] in packages and m != VERSION]
     return sources
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from asugnn.model_registry import find_model
 from leaderboard.records.run_record import record_text
+from leaderboard.running.model_code import _closure
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TASK = "open-dft/bulk-modulus"
@@ -166,3 +168,8 @@ class Slow(Constant):
     seconds = json.loads(next((tmp_path / "runs").rglob("run.json")).read_text())["seconds"]
     assert seconds["train"] < 0.25
     assert seconds["predict"] < 0.05
+
+
+@pytest.mark.parametrize("name", ["mean", "cgcnn", "asugnn"])
+def test_the_number_of_the_version_is_not_code(name: str):
+    assert not [module for module in _closure(find_model(name).__module__) if module.endswith("version")]
