@@ -31,6 +31,11 @@ def usable_cores() -> int:
     return min(cores, int(stated)) if stated.isdecimal() and int(stated) > 0 else cores
 
 
+def processes_for(items: int) -> int:
+    """Return how many processes work on this many items."""
+    return usable_cores() if items >= FEWEST else 1
+
+
 def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R]:
     """Yield the results of a function, which takes several items and returns as many results, in order.
 
@@ -38,7 +43,7 @@ def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T
     pickled. What a process had in hand that was killed is computed here.
     """
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
-    processes = usable_cores() if len(items) >= FEWEST else 1
+    processes = processes_for(len(items))
     if processes == 1:
         for chunk in chunks:
             yield from function(chunk)

@@ -69,7 +69,7 @@ def main(words: Sequence[str]) -> None:
         for case, threads in track([(c, t) for t in options.threads for c in cases], "measuring")
     ]
     if options.long:
-        rows += [row for row in _long_rows() if options.name in row["work"]]
+        rows += [row for threads in options.threads for row in _long_rows(options.name, threads)]
     stored = json.loads(RESULTS.read_text(encoding="utf-8"))
     print_rows(rows, stored, f"crystals of {data.source.name}; {load:.1f} processes on {os.cpu_count()} cores")
     measured = {
@@ -140,33 +140,34 @@ def _measure_case(case: Case, threads: int, turns: int) -> dict[str, Any]:
             "lowest": float(ratios.min()), "highest": float(ratios.max())}  # fmt: skip
 
 
-def _long_rows() -> Iterator[dict[str, Any]]:
+def _long_rows(chosen: str, threads: int) -> Iterator[dict[str, Any]]:
     """Time an epoch of each model on mp-2018, without its inputs, and all models on a task: seconds, no ratios."""
+    command = [sys.executable, "-m", "leaderboard.cli", "run"]
+    fixed = {"threads": threads, "ratio": None}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     for name in ("cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"):
+        work = f"{name}: an epoch of mp-2018, preset hours"
+        if chosen not in work:
+            continue
         with tempfile.TemporaryDirectory() as out:
             words = ["--task", "mp-2018/formation-energy", "--model", name, "--preset", "hours", "--device", "cpu"]
             words += ["--set", f"{name}.epochs=1", "--allow-leaks", "--jobs", "1", "--out", out]
-            command = [sys.executable, "-m", "leaderboard.cli", "run", *words]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "2"})
+            subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
             (record,) = Path(out).rglob("run.json")
             run = json.loads(record.read_text(encoding="utf-8"))
             with (record.parent / "history.csv").open(encoding="utf-8") as history:
                 (epoch,) = csv.DictReader(history)
-        row = _seconds_row(
-            f"{name}: an epoch of mp-2018, preset hours", run["counts"]["train"], float(epoch["seconds"])
-        )
-        yield row | {"peak_memory_mb": run["peak_memory_mb"]}
-    with tempfile.TemporaryDirectory() as out:
-        task = "open-dft/bulk-modulus"
-        words = ["run", "--task", task, "--model", "all", "--out", out]
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "leaderboard.cli", *words], check=True, stdout=subprocess.DEVNULL)
-        trained = len(leaderboard.task(task).split().train)
-        yield _seconds_row(f"bench run --task {task} --model all", trained, time.perf_counter() - started)
-
-
-def _seconds_row(work: str, crystals: int, seconds: float) -> dict[str, Any]:
-    return {"work": work, "crystals": crystals, "threads": 2, "seconds_here": seconds, "ratio": None}
+        yield {"work": work, "crystals": run["counts"]["train"], "seconds_here": float(epoch["seconds"]), **fixed,
+               "peak_memory_mb": run["peak_memory_mb"]}  # fmt: skip
+    task = "open-dft/bulk-modulus"
+    work = f"bench run --task {task} --model all"
+    if chosen in work:
+        with tempfile.TemporaryDirectory() as out:
+            started = time.perf_counter()
+            words = ["--task", task, "--model", "all", "--out", out]
+            subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
+            seconds = time.perf_counter() - started
+        yield {"work": work, "crystals": len(leaderboard.task(task).split().train), "seconds_here": seconds, **fixed}
 
 
 def least_symmetric(crystals: Sequence[Crystal], count: int) -> list[Crystal]:

@@ -42,8 +42,9 @@ TIMEOUT = 3600.0  # seconds without progress after which a run is ended
 def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, ranks: int = 1) -> tuple[int, int | None]:
     """How many runs work at a time, and the threads of each; None leaves these to the numerical packages.
 
-    What a run computes depends on its number of threads. With `auto` that is one, or what OMP_NUM_THREADS states,
-    however many cores there are; these are shared by as many runs, or serve one run on each graphics card.
+    What a run computes on the processor depends on its number of threads. With `auto` that is one, or what
+    OMP_NUM_THREADS states, however many cores there are; these are shared by as many runs. On graphics cards there is
+    one run on each, and they share the cores.
     Where several processes (`ranks`) train one model together, each has a card, or these threads. Raises `InputError`
     where there are fewer cards.
     """
@@ -53,9 +54,10 @@ def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, rank
     cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
     given = int(stated) if stated.isdigit() and int(stated) else None
     if wanted == "auto":
+        if device == "cuda":  # threads compute inputs alone, which do not depend on their number
+            return max(1, min(runs, max(1, cards) // ranks)), given or max(1, cores // max(1, cards))
         threads = given or 1
-        wide = max(1, cards) if device == "cuda" else cores // threads
-        return max(1, min(runs, wide // ranks)), threads
+        return max(1, min(runs, cores // threads // ranks)), threads
     processes = max(1, min(runs, wanted))
     return processes, given or (None if processes * ranks == 1 else max(1, cores // (processes * ranks)))
 

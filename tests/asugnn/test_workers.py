@@ -3,9 +3,16 @@
 import os
 from functools import partial
 
+import numpy as np
 import pytest
+from test_symmetry import KNOWN
 
-from asugnn import workers
+from asugnn import Crystal, InputError, workers
+from baselines.alignn import ALIGNN
+from baselines.cgcnn import CGCNN
+from baselines.cogn import CoGN
+from baselines.m3gnet import M3GNet
+from baselines.megnet import MEGNet
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +57,26 @@ def test_cores_are_those_of_the_environment(monkeypatch, stated, cores):
     monkeypatch.undo()
     monkeypatch.setenv("OMP_NUM_THREADS", stated)
     assert workers.usable_cores() == (cores or len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("cls", [CGCNN, MEGNet, M3GNet, ALIGNN, CoGN])
+def test_the_inputs_of_a_model_are_those_of_one_process(cls, monkeypatch):
+    """An unsupported crystal among them; a class that others cannot import is left to this process."""
+    monkeypatch.setattr(workers, "FEWEST", 4)
+    monkeypatch.setattr(workers, "CHUNK", 2)
+    started, start = [], workers._start_process
+    monkeypatch.setattr(workers, "_start_process", lambda: started.append(1) or start())
+    crystals = [crystal for crystal, _, _ in KNOWN.values()][:6]
+    crystals[2] = Crystal(crystals[2].lattice, crystals[2].frac_coords, np.full_like(crystals[2].numbers, 118))
+    together = list(cls().inputs_together(crystals))
+    assert len(started) == 2
+    private = type("Private", (cls,), {"__module__": "nowhere"})
+    alone = list(private().inputs_together(crystals))
+    assert len(started) == 2
+    assert isinstance(together[2], InputError)
+    for one, other in zip(together, alone, strict=True):
+        if isinstance(other, InputError):
+            assert str(one) == str(other)
+        else:
+            assert one.keys() == other.keys()
+            assert all(np.array_equal(one[name], other[name]) for name in one)
