@@ -70,7 +70,7 @@ def run(
     ] = None,
     jobs: Annotated[
         str,
-        typer.Option("--jobs", help="Runs at a time, which share the cores; auto: as many as fit, of one thread each."),
+        typer.Option("--jobs", help="Runs at a time, of one thread each; auto: as many as fit."),
     ] = "auto",
     ranks: Annotated[
         int,

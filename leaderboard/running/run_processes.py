@@ -39,14 +39,14 @@ Watch = Callable[[Sequence[Running], Mapping[int, float | None]], None]
 TIMEOUT = 3600.0  # seconds without progress after which a run is ended
 
 
-def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, ranks: int = 1) -> tuple[int, int | None]:
-    """How many runs work at a time, and the threads of each; None leaves these to the numerical packages.
+def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, ranks: int = 1) -> tuple[int, int]:
+    """How many runs work at a time, and the threads of each.
 
-    What a run computes on the processor depends on its number of threads. With `auto` that is one, or what
-    OMP_NUM_THREADS states, however many cores there are; these are shared by as many runs. On graphics cards there is
-    one run on each, and they share the cores.
-    Where several processes (`ranks`) train one model together, each has a card, or these threads. Raises `InputError`
-    where there are fewer cards.
+    What a run computes on the processor depends on its number of threads: so that is one, or what OMP_NUM_THREADS
+    states, however many cores and runs there are. With `auto`, runs share the cores; on graphics cards there is one run
+    on each, and they share the cores for their inputs, which do not depend on threads. Where several processes
+    (`ranks`) train one model together, each has a card, or these threads. Raises `InputError` where there are fewer
+    cards.
     """
     cards = len(visible_gpus()) if device == "cuda" else 0
     if cards and cards < ranks:
@@ -54,12 +54,9 @@ def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, rank
     cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
     given = int(stated) if stated.isdigit() and int(stated) else None
     if wanted == "auto":
-        if device == "cuda":  # threads compute inputs alone, which do not depend on their number
-            return max(1, min(runs, max(1, cards) // ranks)), given or max(1, cores // max(1, cards))
-        threads = given or 1
-        return max(1, min(runs, cores // threads // ranks)), threads
+        wanted = (max(1, cards) if device == "cuda" else cores // (given or 1)) // ranks
     processes = max(1, min(runs, wanted))
-    return processes, given or (None if processes * ranks == 1 else max(1, cores // (processes * ranks)))
+    return processes, given or (max(1, cores // (processes * ranks)) if device == "cuda" else 1)
 
 
 def run_jobs(

@@ -123,8 +123,8 @@ def test_threads_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.Monkey
         monkeypatch.setattr("leaderboard.running.run_processes.usable_cores", lambda n=cores: n)
         assert choose_processes("auto", "cpu", 40) == (min(cores, 40), 1)
         assert choose_processes("auto", "cuda", 40) == (1, cores)  # they compute inputs alone
-        assert choose_processes(1, "cpu", 40) == (1, None)
-        assert choose_processes(4, "cpu", 40) == (4, max(1, cores // 4))
+        assert choose_processes(1, "cpu", 40) == (1, 1)
+        assert choose_processes(4, "cpu", 40) == (4, 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert choose_processes("auto", "cpu", 40) == (16, 4)
 
