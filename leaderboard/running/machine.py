@@ -80,7 +80,7 @@ def package_versions(model: type[Model]) -> dict[str, str]:
 
 @functools.cache  # what runs is what was loaded, whatever is committed meanwhile
 def checkout_commit() -> str | None:
-    """The commit of a checkout, `+` appended where tracked files differ from it."""
+    """The commit of a checkout, `+` appended where tracked files differ from it, but for the stored runs."""
     home = PACKAGE.parent
     if not (home / ".git").exists() or not shutil.which("git"):
         return None
@@ -89,4 +89,6 @@ def checkout_commit() -> str | None:
         return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False).stdout
 
     head = git("rev-parse", "--short=12", "HEAD").strip()
-    return (head + ("+" if git("status", "--porcelain", "-uno").strip() else "")) or None
+    return (
+        head + ("+" if git("status", "--porcelain", "-uno", "--", ".", ":!leaderboard/runs").strip() else "")
+    ) or None
