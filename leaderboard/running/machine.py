@@ -89,6 +89,5 @@ def checkout_commit() -> str | None:
         return subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False).stdout
 
     head = git("rev-parse", "--short=12", "HEAD").strip()
-    return (
-        head + ("+" if git("status", "--porcelain", "-uno", "--", ".", ":!leaderboard/runs").strip() else "")
-    ) or None
+    changed = git("status", "--porcelain", "-uno", "--", ".", ":!leaderboard/runs").strip()
+    return (head + ("+" if changed else "")) or None
