@@ -52,7 +52,7 @@ class MEGNet(TorchModel):
     # paper: the training of the paper's code.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {"epochs": 60, "updates": 12_000, "batch_size": 16, "learning_rate": 2e-3, "weight_decay": 0.5},
-        "hours": {"epochs": 80, "batch_size": 64, "learning_rate": 2e-3, "weight_decay": 0.1, "loss": "l1"},
+        "hours": {"epochs": 60, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 1000, "batch_size": 128, "learning_rate": 1e-3, "one_cycle": False, "patience": 500},
     }
     publication: ClassVar[Publication] = Publication(

@@ -36,7 +36,7 @@ HEAD = """# Results on real crystals
 
 Written by `docs/write_results.py` from the runs in `leaderboard/runs`, which `bench verify` recomputes: crystals of the
 Materials Project with the labels of 2018 (`mp-2018`), about 23,000 for training (bulk modulus: 5,554), fold 0. Preset
-`hours`: published networks, trained for up to two hours of one processor core; no test label chose a setting.
+`hours`: published networks, trained for about two hours of one processor core at most; no test label chose a setting.
 
 - In brackets: 95 % confidence interval over test formulas. Rank: from 1 + the number of models that are significantly
   better to n - the number that are significantly worse, so models with overlapping ranks may be equally good.
@@ -47,6 +47,9 @@ Materials Project with the labels of 2018 (`mp-2018`), about 23,000 for training
 The command that trains them:
 
     bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
+
+FOLDER holds `mp_subset.parquet`: [where it comes from](data.md). A row with three seeds was made with `--seed 0,1,2`, a
+variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`.
 
 ![Validation score against training time, one panel for each target](learning-curves.svg)
 """
@@ -159,12 +162,16 @@ def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
 
 
 def readme() -> str:
-    """README with its table of results between its marks: three targets, models by their place where they have one."""
+    """README with its table of results between its marks: three targets, models by their place where they have one.
+
+    Of variants of a model only those are shown that are not significantly worse than the best somewhere.
+    """
     tasks = [parse_task(f"mp-2018/{target}") for target in ("formation-energy", "bulk-modulus", "metal")]
-    rows = [row for row in rank_rows(RUNS, tasks, "hours")[0] if not row.pretrained_on and "+" not in row.model]
+    rows = [row for row in rank_rows(RUNS, tasks, "hours")[0] if not row.pretrained_on]
     heads = [f"{t.target.name.replace('-', ' ')} {t.target.metrics[0].title} {t.target.unit}".strip() for t in tasks]
     lines = [f"| model | {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     best = {task.name: best_models(row for row in rows if row.task == task.name) for task in tasks}
+    rows = [row for row in rows if "+" not in row.model or any(row.title in titles for titles in best.values())]
     places: dict[str, list[float]] = {}
     for task in tasks:
         its_rows = [row for row in rows if row.task == task.name]
