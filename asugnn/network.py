@@ -36,6 +36,7 @@ NODE, ELEMENT, EDGE, ATOM, PATTERN = 106, 92, 12, 64, 140  # widths: of a node, 
 MIDDLE = (0.5, 0.5, 0.5, 7.0, 7.0, 9.0, 90.0, 90.0, 95.0, 120.0, 20.0, 5.0, 400.0, 70.0)
 SPREAD = (0.3, 0.3, 0.3, 4.0, 4.0, 5.0, 10.0, 10.0, 15.0, 75.0, 20.0, 5.0, 500.0, 40.0)
 # fmt: on
+IGNORED = -1e9  # a score that attention ignores; not minus infinity, so that where every key is dropped, all count
 
 
 class Network(nn.Module):
@@ -297,13 +298,12 @@ class Attention(nn.Module):
         """Attend within a group: queries, keys, values (b, n, d), term (b, n, n, H), mask of keys (b, n); (b n, d)."""
         q, k, v = (t.view(*t.shape[:2], self.heads, -1).transpose(1, 2) for t in (q, k, v))  # (b, H, n or T, d/H)
         bias = term.permute(0, 3, 1, 2) if term is not None and self.factor is None else None  # (b, H, n, n)
-        # Not minus infinity, so that where every key is dropped, all of them count.
         if self.training and self.drop_key:
             shape = (*q.shape[:3], k.shape[2])
-            dropped = -1e9 * (torch.rand(shape, device=q.device) < self.drop_key).to(q.dtype)
+            dropped = IGNORED * (torch.rand(shape, device=q.device) < self.drop_key).to(q.dtype)
             bias = dropped if bias is None else bias + dropped
         if mask is not None:
-            empty = -1e9 * (1 - mask[:, None, None])  # (b, 1, 1, n)
+            empty = IGNORED * (1 - mask[:, None, None])  # (b, 1, 1, n)
             bias = empty if bias is None else bias + empty
         if self.factor is None or term is None:
             mixed = functional.scaled_dot_product_attention(q, k, v, bias)  # (b, H, n, d/H)

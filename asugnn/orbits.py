@@ -29,11 +29,9 @@ from torch.nn import functional
 
 from asugnn.device_inputs import device_of, join, repeat_rows, upload
 from asugnn.embedding import MAX_WEIGHT
-from asugnn.network import Convolution, Network, asuam_edges, gaussian_expansion
-from asugnn.packed_batch import PackedLayout, count_within, round_up
+from asugnn.network import IGNORED, Convolution, Network, asuam_edges, gaussian_expansion
+from asugnn.packed_batch import PackedLayout, arrange, atom_places
 from asugnn.weighted_norm import WeightedNorm, shares
-
-NO_EDGE = -1e9  # below every structural term
 
 
 def pack_orbits(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[str, Any]:
@@ -45,11 +43,8 @@ def pack_orbits(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict
     places is rounded up as in `pack_batch`: P are then the pairs of places.
     """
     device = device_of(inputs)
-    sizes = np.array([len(x["nodes"]) for x in inputs])
-    places = sizes if exact else np.array([round_up(n) for n in sizes.tolist()])
-    order = np.argsort(places, kind="stable")
-    sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
-    numbers, crystals = np.unique(places, return_counts=True)
+    order, sizes, places, groups = arrange(inputs, exact)
+    ordered = [inputs[i] for i in order]
     edges = np.array([len(x["pair"]) for x in ordered])
     # The first orbit and the first pair of places of each crystal.
     firsts = (np.cumsum(sizes) - sizes, np.cumsum(places**2) - places**2)
@@ -61,7 +56,7 @@ def pack_orbits(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict
     row = torch.div(pair, n, rounding_mode="floor")
     column = pair - row * n
     batch: dict[str, Any] = {
-        "groups": tuple(zip(crystals.tolist(), numbers.tolist(), strict=True)),
+        "groups": groups,
         "order": position,
         "crystal": repeat_rows(torch.arange(len(inputs), device=device), size, int(sizes.sum())),
         "pxrd": join([x["pxrd"][None] for x in ordered]),
@@ -70,8 +65,7 @@ def pack_orbits(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict
         "pair": row * w + column + of_edges[1],
     }
     if (places > sizes).any():
-        first = width.cumsum(0) - width  # (B,) the first place of each crystal
-        batch["place"] = count_within(batch["crystal"], size) + first.index_select(0, batch["crystal"])
+        batch["place"] = atom_places(batch["crystal"], size, width)
     return batch | {name: join([x[name] for x in ordered]) for name in ("nodes", "multiplicity", "distance", "weight")}
 
 
@@ -128,8 +122,8 @@ class OrbitEdges:
         """Compute what is added to the scores of pairs of orbits (P, H): `structure` maps values to terms (E, H)."""
         term = structure(self.values)
         index = self.pair[:, None].expand_as(term)
-        # Pairs of empty places have no edge: they get a number that attention ignores.
-        highest = term.detach().new_full((self.pairs, term.shape[1]), NO_EDGE)
+        # Pairs of empty places have no edge.
+        highest = term.detach().new_full((self.pairs, term.shape[1]), IGNORED)
         highest = highest.scatter_reduce(0, index, term.detach(), "amax")  # (P, H)
         share = self.weight[:, None] * torch.exp(term - highest.index_select(0, self.pair))
         total = share.new_zeros(highest.shape).index_add(0, self.pair, share)  # at least 1 where there is an edge

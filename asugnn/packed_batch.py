@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from asugnn.crystal import Ints
 from asugnn.device_inputs import device_of, join, repeat_rows, upload
 
 
@@ -103,12 +104,8 @@ def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[
     45, with 6 % more places and 15 % more pairs.
     """
     device = device_of(inputs)
-    sizes = np.array([len(x["nodes"]) for x in inputs])
-    places = sizes if exact else np.array([round_up(n) for n in sizes.tolist()])
-    order = np.argsort(places, kind="stable")
-    sizes, places, ordered = sizes[order], places[order], [inputs[i] for i in order]
-    group_places, group_crystals = np.unique(places, return_counts=True)
-    groups = tuple(zip(group_crystals.tolist(), group_places.tolist(), strict=True))
+    order, sizes, places, groups = arrange(inputs, exact)
+    ordered = [inputs[i] for i in order]
     position, size, width = upload(np.stack([np.argsort(order), sizes, places]), device)  # (B,) each
     crystal = repeat_rows(torch.arange(len(inputs), device=device), size, int(sizes.sum()))
     orbits = join([x["orbits"] for x in ordered])
@@ -117,8 +114,7 @@ def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[
     batch["pxrd"] = join([x["pxrd"][None] for x in ordered])
     pairs = {name: join([x[name].reshape(-1) for x in ordered]) for name in ("asuam", "dam")}
     if (places > sizes).any():
-        first = width.cumsum(0) - width  # (B,) the first place of each crystal
-        batch["place"] = count_within(crystal, size) + first.index_select(0, crystal)
+        batch["place"] = atom_places(crystal, size, width)
         orbits = orbits.new_full((int(places.sum()),), -1).index_copy(0, batch["place"], orbits)
         index = _pair_places(size, width, int((sizes**2).sum()))
         pairs = {k: v.new_ones(int((places**2).sum())).index_copy(0, index, v) for k, v in pairs.items()}
@@ -127,25 +123,47 @@ def pack_batch(inputs: Sequence[Mapping[str, Any]], exact: bool = True) -> dict[
     return batch | pairs | {"same_orbit": same_orbit}
 
 
+def arrange(inputs: Sequence[Mapping[str, Any]], exact: bool) -> tuple[Ints, Ints, Ints, tuple[tuple[int, int], ...]]:
+    """Sort crystals by their numbers of places, and group those with equal ones.
+
+    Returns the order (B,) of the inputs, their numbers of nodes and of places (B,), so ordered, and the groups of a
+    `PackedLayout`. Without `exact` the numbers of places are rounded up, as `pack_batch` says.
+    """
+    sizes = np.array([len(x["nodes"]) for x in inputs])
+    places = sizes if exact else np.array([_round_up(n) for n in sizes.tolist()])
+    order = np.argsort(places, kind="stable")
+    numbers, crystals = np.unique(places, return_counts=True)
+    return order, sizes[order], places[order], tuple(zip(crystals.tolist(), numbers.tolist(), strict=True))
+
+
+def atom_places(crystal: Tensor, size: Tensor, width: Tensor) -> Tensor:
+    """Return the place (A,) of each atom, in the crystal `crystal` (A,).
+
+    Crystals have `size` (B,) atoms and `width` (B,) places.
+    """
+    first = width.cumsum(0) - width  # (B,) the first place of each crystal
+    return _count_within(crystal, size) + first.index_select(0, crystal)
+
+
 def _pair_places(size: Tensor, width: Tensor, pairs: int) -> Tensor:
     """Return the position of each of the `pairs` pairs of atoms among all pairs of places.
 
     Crystals have `size` (B,) atoms and `width` (B,) places.
     """
     crystal = repeat_rows(torch.arange(len(size), device=size.device), size.square(), pairs)
-    pair, n = count_within(crystal, size.square()), size.index_select(0, crystal)
+    pair, n = _count_within(crystal, size.square()), size.index_select(0, crystal)
     row = torch.div(pair, n, rounding_mode="floor")
     first = width.square().cumsum(0) - width.square()
     return first.index_select(0, crystal) + row * width.index_select(0, crystal) + pair - row * n
 
 
-def count_within(crystal: Tensor, count: Tensor) -> Tensor:
+def _count_within(crystal: Tensor, count: Tensor) -> Tensor:
     """Number the rows of each crystal from 0: (m,), for the crystal of each row (m,), `count` (B,) rows for each."""
     start = count.cumsum(0) - count
     return torch.arange(len(crystal), device=crystal.device) - start.index_select(0, crystal)
 
 
-def round_up(n: int) -> int:
+def _round_up(n: int) -> int:
     """Round up to the next multiple of 4, of 8 above 32, of 16 above 64, ..."""
     step = 1 << max(2, (n - 1).bit_length() - 3)
     return -(-n // step) * step

@@ -36,6 +36,7 @@ from leaderboard.running import processor_name
 
 ROOT = Path(__file__).parent.parent
 MODELS = ("cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn")
+GPU_TESTS = ("tests/test_gpu.py", "tests/asugnn/test_training.py")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 FIRST, ALL = 1e-4, 0.05  # largest relative deviation of the first loss, and of any, from the CPU's in float32
 WARM = 5  # steps that are not timed
@@ -94,7 +95,7 @@ def _parse_options(words: list[str]) -> argparse.Namespace:
 
 def _run_tests() -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", "tests/test_gpu.py"], cwd=ROOT, check=False
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "gpu", *GPU_TESTS], cwd=ROOT, check=False
     )
     return "failed" if ended.returncode else "passed"
 

@@ -93,7 +93,7 @@ def _parse_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=lambda text: [int(t) for t in text.split(",")], default=[1, 2])
     parser.add_argument("--turns", type=int, default=3, help="at most")
     parser.add_argument("--crystals", type=int, default=200, help="drawn at random; a quarter as many of low symmetry")
-    parser.add_argument("--long", action="store_true", help="also what takes an hour")
+    parser.add_argument("--long", action="store_true", help="also what takes hours")
     parser.add_argument("--no-store", dest="store", action="store_false")
     return parser.parse_args(words)
 

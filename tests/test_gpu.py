@@ -150,7 +150,7 @@ def test_a_stopped_training_resumes(tmp_path):
 
 @pytest.mark.parametrize("name", ["alignn", "asugnn", "cgcnn", "cogn", "m3gnet", "megnet"])
 def test_bench_run_trains_on_the_gpu_and_says_so(name, tmp_path):
-    """A run is forked from a process that has imported the packages of its model."""
+    """The process that trains is forked, and the packages of its model may start CUDA when they are imported."""
     words = ["--task", "open-dft/band-gap", "--model", name, "--set", f"{name}.epochs=2", "--device", "cuda"]
     command = [sys.executable, "-c", "from leaderboard.cli import main; main()", "run", *words, "--runs", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -36,8 +36,10 @@ def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
     assert report["losses"]["cpu bfloat16"] == pytest.approx(report["losses"]["cpu"], rel=0.05)
     assert len(report["losses"]["cpu"]) == 2
     assert set(report["models"]) == {"cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"}
+    assert set(report["training"]) == {"float32", "bfloat16"}
+    assert all(measured["flops_of_a_step"] > 1e8 for measured in report["training"].values())
     for measured in (*report["training"].values(), *report["models"].values()):
         assert measured["steps"] == 8
-        assert measured["flops_of_a_step"] > 1e6
+        assert measured["flops_of_a_step"] > 1e6  # CGCNN's are the fewest
         assert measured["share_of_peak"] > 0
         assert measured["host_memory_mb"] > 100

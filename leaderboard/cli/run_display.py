@@ -55,14 +55,13 @@ def run_reporter(count: int) -> tuple[Report, Console]:
     return report, console
 
 
-def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes: int, threads: int | None) -> str:
+def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes: int, threads: int) -> str:
     """How many runs there are to do, and how long they take."""
     from leaderboard.running import total_seconds
 
     seconds = [s for i in left if (s := estimates[i].seconds) is not None]
     words = [f"{len(left)} {'run' if len(left) == 1 else 'runs'} to do, {processes} at a time"]
-    if threads:
-        words.append(f"{threads} {'thread' if threads == 1 else 'threads'} each")
+    words.append(f"{threads} {'thread' if threads == 1 else 'threads'} each")
     if seconds:
         words.append(f"about {duration_text(total_seconds(seconds, processes))}, from stored runs of like size")
     if unknown := len(left) - len(seconds):

@@ -410,6 +410,16 @@ def test_a_last_batch_of_one_joins_its_neighbour():
     run(batches=made(n=17), epochs=1)  # batch norm refuses a batch of one
 
 
+@pytest.mark.gpu
+def test_a_gpu_trains_the_same_network(tmp_path):
+    torch.manual_seed(0)
+    module = Network()
+    optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
+    context = Context(device="cuda", precision="bfloat16", folder=tmp_path)
+    history = train(module, made(), mse_loss, optimiser, None, context, epochs=60, patience=60)
+    assert min(row["val"] for row in history) < 0.2 * history[0]["val"]
+
+
 def test_the_next_batch_is_collated_while_the_network_works():
     """The network waits in its first step until the second batch is there."""
     batches, second, calls = made(16, 8), threading.Event(), []
