@@ -87,7 +87,7 @@ class Publication:
 class Model(Protocol):
     """The four methods that every model has. A model is a dataclass: its fields are its hyper-parameters.
 
-    Five attributes are optional:
+    Six attributes are optional:
 
     - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
       both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
@@ -96,6 +96,8 @@ class Model(Protocol):
     - `requires` (of the class): names of the packages that it imports when it works. One that is missing is named to
       the user before anything is trained.
     - `publication` (of the class): the `Publication` that it implements, shown on its card.
+    - `frozen` (of the class): the `FrozenWeights` that it builds on. They may have seen the test crystals, so its rows
+      are shown and not ranked.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
     Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,

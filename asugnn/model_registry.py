@@ -16,7 +16,7 @@ import numpy as np
 
 from asugnn.errors import BrokenModelError, InputError, did_you_mean
 from asugnn.model import HasAblation, HasWeights, Model, Publication
-from asugnn.published_weights import PublishedWeights
+from asugnn.published_weights import FrozenWeights, PublishedWeights
 
 GROUP = "bench.models"  # the entry-point group in which models are found
 
@@ -86,6 +86,12 @@ def model_presets(model: type[Model]) -> Mapping[str, Mapping[str, Any]]:
 def model_weights(model: type[Model]) -> Mapping[str, PublishedWeights]:
     """Map the names of a model's published weights to where they are; empty for a model without."""
     return model.weights if isinstance(model, HasWeights) else {}
+
+
+def model_frozen(model: type[Model]) -> FrozenWeights | None:
+    """Return the published weights inside a model that is trained here; None for one that has none."""
+    stated = getattr(model, "frozen", None)
+    return stated if isinstance(stated, FrozenWeights) else None
 
 
 def model_publication(model: type[Model]) -> Publication | None:

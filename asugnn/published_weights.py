@@ -30,6 +30,15 @@ class PublishedWeights:
     trained_on: str  # the training data, as the board describes it
 
 
+@dataclass(frozen=True)
+class FrozenWeights:
+    """Published weights inside a model that is trained here: it does not change them, and a run records them."""
+
+    name: str
+    sha256: Mapping[str, str]  # by file
+    trained_on: str  # the training data, as the board describes it
+
+
 def locate_weights(name: str, weights: PublishedWeights) -> Path:
     """Return the folder that holds the files, complete and verified; they are downloaded if needed.
 

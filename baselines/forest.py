@@ -25,7 +25,7 @@ MISSING = -9999.0  # stands in the table for a value that was never measured
 class Forest:
     """Extremely randomised trees (Geurts et al. 2006) on Magpie's composition statistics (Ward et al. 2016) and volume.
 
-    Mean, standard deviation, minimum and maximum over the atoms of 22 properties of their elements; volume per atom,
+    Mean, standard deviation, minimum and maximum over the atoms of 21 properties of their elements; volume per atom,
     and its ratio to that of the elements and to the cube of their radii. Positions of atoms are not used. Supports
     hydrogen to copernicium.
     """
@@ -107,7 +107,7 @@ def _join_trees(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
 
 
 def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
-    """Compute the features (n, 91): 4 statistics of 22 properties, volume per atom in cubic angstrom, 2 ratios of it.
+    """Compute the features (n, 87): 4 statistics of 21 properties, volume per atom in cubic angstrom, 2 ratios of it.
 
     Raises `InputError` for an element beyond copernicium.
     """
@@ -133,7 +133,7 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
 
 @cache
 def element_properties() -> tuple[Floats, tuple[str, ...]]:
-    """Return properties (113, 22) by atomic number (row 0 is unused) and their names: Magpie's, from jarvis-tools.
+    """Return properties (113, 21) by atomic number (row 0 is unused) and their names: Magpie's, from jarvis-tools.
 
     A missing value is replaced by the mean of the elements that have one.
     """

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 EXTRAS: Mapping[str, tuple[str, ...]] = {
     "figures": ("matplotlib",),
     "audit": ("pymatgen", "spglib", "moyopy", "safetensors", "ase", "matplotlib"),
+    "chgnet": ("chgnet",),
     "models": (
         "torch", "safetensors", "sklearn", "torch_geometric", "matgl", "alignn", "jarvis", "pymatgen", "spglib",
         "moyopy", "ase", "scipy",

@@ -9,7 +9,14 @@ from pathlib import Path
 
 from asugnn import InputError, Model
 from asugnn.errors import BrokenModelError, did_you_mean
-from asugnn.model_registry import ablation_variants, configure_model, is_file_model, list_models, model_presets
+from asugnn.model_registry import (
+    ablation_variants,
+    configure_model,
+    is_file_model,
+    list_models,
+    model_frozen,
+    model_presets,
+)
 from leaderboard._util import ProcessEndedError, yield_from_process
 from leaderboard.data import OFFICIAL, Task, load_dataset
 from leaderboard.records import (
@@ -159,7 +166,8 @@ def plan_pretrained(
 def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[list[str], list[str]]:
     """The models that `names` asks for, and a sentence for each that is skipped; raises `InputError`.
 
-    `all` are those that can be loaded and have the preset or, with `pretrained`, take published weights.
+    `all` are those that can be loaded and have the preset or, with `pretrained`, take published weights. Models on
+    frozen weights, which are not ranked, run when they are named.
     """
     if not names:
         raise InputError("--model names no model: `bench models` lists them")
@@ -171,8 +179,8 @@ def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[
     for entry in list_models():
         if entry.model is None:
             skipped.append(f"model '{entry.name}' ({entry.source}) cannot be loaded: {entry.reason}")
-        elif not model_presets(entry.model):
-            continue  # it comes with published weights alone
+        elif not model_presets(entry.model) or model_frozen(entry.model):
+            continue  # it comes with published weights
         elif preset not in model_presets(entry.model):
             skipped.append(f"model '{entry.name}' has no preset '{preset}'")
         else:

@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from asugnn.cache import seconds_for_inputs
 from asugnn.checkpoint import checkpoint_files, remove_checkpoints
 from asugnn.errors import TrainingStoppedError
 from asugnn.model import HasReferences
-from asugnn.model_registry import find_model, model_settings
+from asugnn.model_registry import find_model, model_frozen, model_settings
 from leaderboard._util import (
     LOCK,
     collect_warnings,
@@ -92,7 +93,7 @@ def _run_identity(job: Job, data: Dataset) -> dict[str, Any]:
         **(
             {"weights": describe_weights(job.model, job.weights)}
             if job.weights
-            else {"settings": _settings(job.configure())}
+            else {"settings": _settings(job.configure()), **_frozen_weights(job.model)}
         ),
         "fold": job.run.fold,
         "seed": job.run.seed,
@@ -293,6 +294,12 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> list[str]:
     if not resumes:
         write_text(started, text)
     return [f"checkpoint.pt is not of this run: {STARTED_AGAIN}"] if lost else []
+
+
+def _frozen_weights(model: str) -> dict[str, Any]:
+    """The published weights that a model builds on, as run.json holds them; empty for one that has none."""
+    frozen = model_frozen(find_model(model))
+    return {"weights": asdict(frozen)} if frozen else {}
 
 
 def _model_source(model: str) -> str:

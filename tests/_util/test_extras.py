@@ -46,6 +46,7 @@ def third_party_imports() -> set[tuple[str, str]]:
 
 
 def test_all_that_is_imported_is_declared():
+    pytest.importorskip("chgnet", reason="chgnet is not installed: what is imported cannot all be told")
     declared = CORE.union(*OF_EXTRA.values())
     imports = third_party_imports()
     assert {name for _, name in imports} >= {"numpy", "torch", "markupsafe"}
@@ -54,19 +55,24 @@ def test_all_that_is_imported_is_declared():
 
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_an_extra_is_known_by_what_it_installs(extra: str):
+    if extra == "chgnet":
+        pytest.importorskip("chgnet")
     assert all(PROVIDERS[package] & OF_EXTRA[extra] for package in EXTRAS[extra])
     assert all(any(dist in PROVIDERS[package] for package in EXTRAS[extra]) for dist in OF_EXTRA[extra])
     assert not OF_EXTRA[extra] & CORE
 
 
 def test_all_holds_the_other_extras():
+    """But that of CHGNet, which has no package for every Python, and is not needed to rank a model."""
     (line,) = PROJECT["optional-dependencies"]["all"]
-    assert line == f"asugnn-bench[{','.join(name for name in PROJECT['optional-dependencies'] if name in EXTRAS)}]"
+    assert (
+        line == f"asugnn-bench[{','.join(n for n in PROJECT['optional-dependencies'] if n in EXTRAS if n != 'chgnet')}]"
+    )
 
 
 def test_what_a_model_requires_is_in_the_extra_of_models():
     required = {package for entry in list_models() for package in getattr(entry.model, "requires", ())}
-    assert {"torch", "sklearn", "matgl", "alignn"} <= required <= set(EXTRAS["models"])
+    assert {"torch", "sklearn", "matgl", "alignn"} <= required <= {*EXTRAS["models"], "chgnet"}
 
 
 def test_the_smallest_extra_with_a_package_is_named_unless_another_is_asked_for():

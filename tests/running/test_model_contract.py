@@ -16,6 +16,8 @@ from leaderboard.running.model_contract import INVARIANCES, check_model, failed_
 
 @pytest.mark.parametrize("name", [m.name for m in list_models() if m.model and model_presets(m.model)])
 def test_every_model_keeps_the_contract(name: str):
+    if name == "chgnet-svr":
+        pytest.importorskip("chgnet")
     findings = list(check_model(name))
     assert failed_findings(findings) == []
     assert len(findings) >= 12

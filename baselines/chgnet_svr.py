@@ -1,0 +1,238 @@
+"""Support vectors on the frozen embedding of CHGNet, a universal potential, for any property."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.atomic_write import file_sha256
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
+from asugnn.crystal import SYMBOLS, Floats
+from asugnn.model import Publication
+from asugnn.model_registry import model_settings
+from asugnn.progress import Progress, no_progress
+from asugnn.published_weights import FrozenWeights
+from asugnn.reading import reading
+from asugnn.workers import map_chunks
+from baselines.forest import composition_features
+
+HEAVIEST = 94  # of the elements that CHGNet knows
+VERSION, WEIGHTS = "0.3.0", "chgnet_0.3.0_e29f68s314m37.pth.tar"
+FILE = "vectors.safetensors"
+CACHE = 1000  # megabytes of kernel values that libsvm keeps
+ROWS = 2000  # of crystals whose kernel values are in memory at once
+
+
+@dataclass
+class CHGNetSVR:
+    """Support-vector regression on CHGNet's frozen embedding (Deng et al. 2023) and the composition's statistics.
+
+    The embedding is the mean over atoms of CHGNet's last layer (64 numbers), beside the 87 features of the forest; the
+    kernel is Gaussian. Labels of classes are fitted as 0 and 1, and a logistic function of the result, fitted on the
+    validation crystals (Platt 1999), is the probability. Only the vectors and that function are trained here: CHGNet
+    has seen crystals of the test sets, with other labels, so rows of this model are not ranked. Supports hydrogen to
+    plutonium.
+    """
+
+    penalty: float = 10.0  # of an error, for standardised labels
+    width: float = 1.0  # of the kernel exp(-d^2 / (columns width^2)), in standard deviations of the features
+    margin: float = 0.05  # of errors that cost nothing, for standardised labels
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
+    publication: ClassVar[Publication] = Publication(
+        "Deng, Zhong, Jun, Riebesell, Han, Bartel & Ceder, Nat. Mach. Intell. 5, 1031 (2023)",
+        "10.1038/s42256-023-00716-3",
+        "https://github.com/CederGroupHub/chgnet",
+        "modified BSD",
+    )
+    frozen: ClassVar[FrozenWeights] = FrozenWeights(
+        f"CHGNet {VERSION}",
+        {WEIGHTS: "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"},
+        "energies, forces, stresses and magnetic moments of relaxations, Materials Project of September 2022 (MPtrj)",
+    )
+    requires: ClassVar[tuple[str, ...]] = ("torch", "sklearn", "safetensors", "jarvis", "pymatgen", "chgnet")
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"rotation", "translation", "atom order", "cell choice", "supercell"}
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("penalty", "width"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"chgnet-svr.{name} must be above 0, not {getattr(self, name)}")
+        if self.margin < 0:
+            raise InputError(f"chgnet-svr.margin must be 0 or more, not {self.margin}")
+
+    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
+        from sklearn.svm import SVR
+
+        features = _features_of_side(train, context.progress)
+        offset, spread = float(train.y.mean()), float(train.y.std()) or 1.0
+        scale, largest = features.std(axis=0), np.abs(features).max(axis=0)
+        self._arrays = {
+            "mean": features.mean(axis=0),
+            "scale": np.where(scale > 1e-6 * largest, scale, np.inf),  # a column that is the same for all becomes 0
+            "gamma": np.array(1 / (features.shape[1] * self.width**2)),
+            "offset": np.array(offset),
+            "spread": np.array(spread),
+        }
+        machine = SVR(C=self.penalty, gamma=float(self._arrays["gamma"]), epsilon=self.margin, cache_size=CACHE)
+        machine.fit(self._standardise(features), (train.y - offset) / spread)
+        self._arrays |= {
+            "vectors": machine.support_vectors_.astype(np.float32),  # as they were
+            "weights": machine.dual_coef_[0],
+            "constant": machine.intercept_[0:1].reshape(()),
+        }
+        if train.kind == "binary":
+            known = val if len(np.unique(val.y)) == 2 else train
+            self._arrays["link"] = _logistic_link(self._decide(_features_of_side(known, context.progress)), known.y)
+
+    def predict(self, crystals: Sequence[Crystal]) -> Floats:
+        values = self._decide(crystal_features(crystals))
+        if "link" not in self._arrays:
+            return values
+        constant, slope = self._arrays["link"]
+        probabilities: Floats = 1 / (1 + np.exp(-(constant + slope * values)))
+        return probabilities
+
+    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        """List the crystals with elements that CHGNet does not know, or without two atoms near each other."""
+        try:
+            _embeddings(crystals)  # `predict` needs them, too
+        except RefusedCrystalsError as error:
+            return error.reasons
+        return {}
+
+    def save(self, folder: Path) -> None:
+        from safetensors.numpy import save_file
+
+        save_file(self._arrays, folder / FILE, metadata={"settings": json.dumps(model_settings(self))})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from safetensors import safe_open
+
+        with reading(folder / FILE, "a saved chgnet-svr"), safe_open(folder / FILE, framework="numpy") as file:
+            model = cls(**json.loads(file.metadata()["settings"]))
+            model._arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            model._decide(np.zeros((1, len(model._arrays["mean"]))))  # whether all arrays are there
+        return model
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of support vectors, and the constant; CHGNet's 412,525 were not trained here."""
+        return len(self._arrays["weights"]) + 1
+
+    # Details -------------------------------------------------------------------------------------------------------
+
+    def _standardise(self, features: Floats) -> Floats:
+        """Standardise features (n, columns), rounded to float32 as support vectors are saved."""
+        standardised: Floats = ((features - self._arrays["mean"]) / self._arrays["scale"]).astype(np.float32)
+        return standardised.astype(np.float64)
+
+    def _decide(self, features: Floats) -> Floats:
+        """Compute the values (n,) of the regression, in the unit of the labels, from features (n, columns)."""
+        vectors, gamma = self._arrays["vectors"].astype(np.float64), self._arrays["gamma"]
+        squares = (vectors**2).sum(axis=1)
+        values: Floats = np.empty(len(features))
+        for start in range(0, len(features), ROWS):
+            x = self._standardise(features[start : start + ROWS])
+            distances = (x**2).sum(axis=1)[:, None] + squares - 2 * x @ vectors.T
+            values[start : start + len(x)] = np.exp(-gamma * distances) @ self._arrays["weights"]
+        values = (values + self._arrays["constant"]) * self._arrays["spread"] + self._arrays["offset"]
+        return values
+
+
+def _logistic_link(values: Floats, labels: Floats) -> Floats:
+    """Fit the probability of class 1 as a logistic function of the regression's values: constant and slope, (2,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(labels)) == 1:  # nothing to tell apart
+        return np.array([100.0 if labels[0] else -100.0, 0.0])
+    link = LogisticRegression(C=1e6).fit(values[:, None], labels)
+    return np.array([link.intercept_[0], link.coef_[0, 0]])
+
+
+def crystal_features(crystals: Sequence[Crystal], progress: Progress = no_progress) -> Floats:
+    """Compute the features (n, 151): the 87 of the forest, then CHGNet's embedding.
+
+    Raises `RefusedCrystalsError` with the positions of crystals that CHGNet does not support.
+    """
+    embeddings = _embeddings(crystals, progress)
+    return np.concatenate([composition_features(crystals), embeddings], axis=1, dtype=np.float64)
+
+
+def embed(crystal: Crystal) -> Inputs:
+    """Compute CHGNet's embedding of a crystal: the mean over atoms (64,) of the last layer, normalised as it is read.
+
+    Raises `InputError` for an element that CHGNet does not know, or where no two atoms are within its 6 angstrom.
+    """
+    import torch
+    from pymatgen.core import Structure
+
+    if (heaviest := int(crystal.numbers.max())) > HEAVIEST:
+        raise InputError(
+            f"CHGNet knows the elements up to {SYMBOLS[HEAVIEST - 1]}, and {crystal.formula} has "
+            f"{SYMBOLS[heaviest - 1]}: remove this crystal"
+        )
+    network = _network()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)  # of noble gases
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)  # of its volume
+        structure = Structure(crystal.lattice, crystal.numbers.tolist(), crystal.frac_coords)
+        graph = network.graph_converter(structure)
+        if not len(graph.atom_graph):
+            raise InputError(f"no two atoms of {crystal.formula} are within the 6 angstrom that CHGNet sees")
+        summed = network([graph], task="e", return_crystal_feas=True)["crystal_fea"][0]
+        mean: NDArray[np.float32] = (summed / len(crystal)).numpy()
+    return {"embedding": mean}
+
+
+def _embed_many(crystals: Sequence[Crystal]) -> list[Inputs | InputError]:
+    return [_embed_or_error(crystal) for crystal in crystals]
+
+
+def _embed_or_error(crystal: Crystal) -> Inputs | InputError:
+    try:
+        return embed(crystal)
+    except InputError as error:
+        return error
+
+
+def _embeddings(crystals: Sequence[Crystal], progress: Progress = no_progress) -> NDArray[np.float32]:
+    """Return the embeddings (n, 64) of crystals, from the cache where they are there."""
+    together = partial(map_chunks, _embed_many)
+    inputs = cached_inputs(crystals, embed, "chgnet-1", {"version": VERSION}, progress, together)
+    return np.array([x["embedding"] for x in inputs], dtype=np.float32).reshape(len(crystals), -1)
+
+
+def _features_of_side(side: Labelled, progress: Progress) -> Floats:
+    try:
+        return crystal_features(side.crystals, progress)
+    except RefusedCrystalsError as error:
+        raise InputError(f"crystal '{side.ids[min(error.reasons)]}': {error}") from None
+
+
+@cache
+def _network() -> Any:
+    """Load CHGNet from its package, whose file must be the one that a run records."""
+    import chgnet
+    from chgnet.model.model import CHGNet
+
+    file = Path(chgnet.__file__).parent / "pretrained" / VERSION / WEIGHTS
+    with reading(file, "the weights of CHGNet"):
+        if file_sha256(file) != CHGNetSVR.frozen.sha256[WEIGHTS]:
+            raise ValueError("it is not the file that was published")
+    with redirect_stdout(None):
+        network = CHGNet.load(model_name=VERSION, use_device="cpu", verbose=False).eval()
+    network.graph_converter.on_isolated_atoms = "ignore"  # an atom far from all others gets no messages
+    return network
