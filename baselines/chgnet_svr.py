@@ -45,8 +45,8 @@ class CHGNetSVR:
     """
 
     penalty: float = 10.0  # of an error, for standardised labels
-    width: float = 1.0  # of the kernel exp(-d^2 / (columns width^2)), in standard deviations of the features
-    margin: float = 0.05  # of errors that cost nothing, for standardised labels
+    width: float = 2.0  # of the kernel exp(-d^2 / (columns width^2)), in standard deviations of the features
+    margin: float = 0.01  # of errors that cost nothing, for standardised labels
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
     publication: ClassVar[Publication] = Publication(

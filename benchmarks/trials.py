@@ -2,48 +2,67 @@
 
     python benchmarks/trials.py TASK MODEL [--precision bfloat16] "learning_rate=2e-3" "learning_rate=4e-3 epochs=48" ..
 
-Each variant is one run of preset `hours`, fold 0, seed 0, in a folder that is removed afterwards. Only its validation
-scores are read: test crystals have no say in a choice. docs/trials.md shows the log.
+Each variant is one run of preset `hours`, fold 0, seed 0, in a folder that is removed afterwards. Only validation
+crystals are scored: test crystals have no say in a choice. docs/trials.md shows the log.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import numpy as np
+
+from leaderboard.data.dataset import load_dataset
+from leaderboard.records import open_run
+from leaderboard.running import load_run_model
+from leaderboard.splitting import fold_sides, read_split
 
 LOG = Path(__file__).resolve().parent / "results" / "trials.csv"
 COLUMNS = ("task", "model", "settings", "precision", "epochs", "validation", "training", "seconds")
 
 
 def try_settings(task: str, model: str, settings: str, precision: str) -> dict[str, str]:
-    """Run one variant; `validation` is the score of the chosen epoch, a mean over it and the four before."""
+    """Run one variant. `validation` is the score of the chosen epoch, a mean over it and the four before.
+
+    Of a model without epochs it is the score of the fitted model, and `seconds` are those of its fit.
+    """
     with tempfile.TemporaryDirectory() as out:
         sets = [word for setting in settings.split() for word in ("--set", f"{model}.{setting}")]
         words = ["run", "--task", task, "--model", model, "--preset", "hours", "--precision", precision, "--jobs", "1"]
         command = [sys.executable, "-m", "leaderboard.cli", *words, "--allow-leaks", "--out", out, *sets]
         subprocess.run(command, check=True, stdout=sys.stderr)
-        (history,) = Path(out).rglob("history.csv")
-        with history.open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    val = [float(row["val"]) for row in rows]
-    windows = [val[max(0, i - 4) : i + 1] for i in range(len(val))]
-    best = min(sum(window) / len(window) for window in windows)
-    seconds = sum(float(row["seconds"]) for row in rows)
-    values = (
-        task,
-        model,
-        settings,
-        precision,
-        len(rows),
-        f"{best:.4f}",
-        f"{float(rows[-1]['train']):.4f}",
-        f"{seconds:.0f}",
-    )
-    return dict(zip(COLUMNS, map(str, values), strict=True))
+        (record,) = Path(out).rglob("run.json")
+        if (history := record.with_name("history.csv")).is_file():
+            with history.open(encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            val = [float(row["val"]) for row in rows]
+            windows = [val[max(0, i - 4) : i + 1] for i in range(len(val))]
+            best, training = min(sum(window) / len(window) for window in windows), f"{float(rows[-1]['train']):.4f}"
+            epochs, seconds = str(len(rows)), sum(float(row["seconds"]) for row in rows)
+        else:
+            best, training, epochs = score_on_validation(record.parent), "-", "-"
+            seconds = json.loads(record.read_text(encoding="utf-8"))["seconds"]["train"]
+    values = (task, model, settings, precision, epochs, f"{best:.4f}", training, f"{seconds:.0f}")
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def score_on_validation(run: Path) -> float:
+    """Score a stored model on the validation crystals of its run: mean absolute error, or cross-entropy."""
+    stored, (_, model) = open_run(run), load_run_model(run)
+    task = stored.run.task
+    data = load_dataset(task.source)
+    sides = fold_sides(read_split(data, task.rule), data, task.target, stored.run.fold)
+    labelled = data.labelled(task.target, sides.validate)
+    predicted = model.predict(labelled.crystals)
+    if task.target.kind == "binary":
+        return float(-np.log(np.where(labelled.y == 1, predicted, 1 - predicted)).mean())
+    return float(np.abs(predicted - labelled.y).mean())
 
 
 def main() -> None:

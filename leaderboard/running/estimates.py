@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from asugnn import InputError
+from asugnn.model_registry import model_settings
 from leaderboard.data import load_dataset
 from leaderboard.records import PACKAGED_RUNS, StoredRun, base_name, open_run
 from leaderboard.running.plan import Job
@@ -79,7 +81,7 @@ def _stored_runs(root: Path, preset: str, row: str) -> Iterable[StoredRun]:
 
 
 def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
-    """By the stored run of the most similar size; both grow with the number of crystals."""
+    """By the stored run of the most similar size; both grow with the number of crystals, time also with the epochs."""
     trains = not job.weights and not job.run.task.target.model_of
     size = _crystals(job, trains)
     alike = [s for s in stored if (s.record.seconds.train is not None) == trains and _size(s, trains)]
@@ -87,11 +89,24 @@ def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
         return Estimate(None, None)
     nearest = min(alike, key=lambda s: abs(math.log(size / _size(s, trains))))
     factor, record = size / _size(nearest, trains), nearest.record
-    seconds = AROUND + factor * ((record.seconds.train or 0) + (record.seconds.predict or 0))
+    epochs = 1.0
+    with suppress(InputError):  # a model that cannot be made is reported when its run begins
+        epochs = _epochs(model_settings(job.configure()), size) / _epochs(record.settings, _size(nearest, trains))
+    seconds = AROUND + factor * (epochs * (record.seconds.train or 0) + (record.seconds.predict or 0))
     memory = record.peak_memory_mb
     if memory is not None:
         memory = round(memory + max(0, memory - IMPORTS) * max(0.0, factor - 1))
     return Estimate(seconds, memory)
+
+
+def _epochs(settings: Mapping[str, Any], crystals: int) -> float:
+    """Count the epochs of a training by the settings of `asugnn.torch_model`; 1 for a model of another kind."""
+    epochs, updates, batch = (settings.get(name) for name in ("epochs", "updates", "batch_size"))
+    if not isinstance(epochs, int) or epochs <= 0:
+        return 1.0
+    if isinstance(updates, int) and isinstance(batch, int) and updates > 0 and batch > 0:
+        return min(epochs, max(1, updates // math.ceil(crystals / batch)))
+    return epochs
 
 
 def _crystals(job: Job, trains: bool) -> int:

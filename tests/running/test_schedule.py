@@ -1,5 +1,6 @@
 """Which run is next, by model, need, memory; how long all of it takes."""
 
+import dataclasses
 from collections import defaultdict
 from pathlib import Path
 
@@ -101,6 +102,22 @@ def test_estimates_are_those_of_stored_runs_scaled_by_size(tmp_path: Path):
     assert 300 < energy.memory < 1000
     (tmp_path / "new.py").write_text("class New: pass\n")
     assert estimate_jobs(plan("metal", f"{tmp_path / 'new.py'}:New"), tmp_path) == [Estimate(None, None)]
+
+
+def test_estimates_follow_the_epochs_that_are_set(tmp_path: Path):
+    (job,) = plan("formation-energy", "cgcnn")
+    (usual,) = estimate_jobs([job], tmp_path)
+    epochs = vars(job.configure())["epochs"]
+    assert usual.seconds is not None
+    (longer,), (single,) = (
+        estimate_jobs([dataclasses.replace(job, overrides=overrides)], tmp_path)
+        for overrides in ({"epochs": f"{3 * epochs}"}, {"updates": "1"})
+    )
+    assert longer.seconds is not None
+    assert single.seconds is not None
+    assert longer.seconds - 1.5 == pytest.approx(3 * (usual.seconds - 1.5), rel=0.05)  # but for the time of predicting
+    assert 1.5 < single.seconds < 1.5 + (usual.seconds - 1.5) / 10
+    assert longer.memory == single.memory == usual.memory
 
 
 def test_time_left():
