@@ -4,6 +4,7 @@
     python benchmarks/speed.py ASUGNN --turns 1 only cases whose name contains this, each in one turn
     python benchmarks/speed.py --threads 1      one thread: the only ratios that count where the machine is busy
     python benchmarks/speed.py --long           also an epoch of each model on mp-2018, and `bench run --model all`
+    python benchmarks/speed.py --long --ranks 2 the epochs with two processes that train together
 
 Both sides do the same work on the same crystals, batch by batch in turns; the ratio is the median over the turns. With
 one thread it is processor time. Compare ratios only: seconds depend on the machine and its load, which is stored.
@@ -69,7 +70,7 @@ def main(words: Sequence[str]) -> None:
         for case, threads in track([(c, t) for t in options.threads for c in cases], "measuring")
     ]
     if options.long:
-        rows += [row for threads in options.threads for row in _long_rows(options.name, threads)]
+        rows += [row for threads in options.threads for row in _long_rows(options.name, threads, options.ranks)]
     stored = json.loads(RESULTS.read_text(encoding="utf-8"))
     print_rows(rows, stored, f"crystals of {data.source.name}; {load:.1f} processes on {os.cpu_count()} cores")
     measured = {
@@ -94,6 +95,7 @@ def _parse_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3, help="at most")
     parser.add_argument("--crystals", type=int, default=200, help="drawn at random; a quarter as many of low symmetry")
     parser.add_argument("--long", action="store_true", help="also what takes hours")
+    parser.add_argument("--ranks", type=int, default=1, help="processes that train one model together, of --long")
     parser.add_argument("--no-store", dest="store", action="store_false")
     return parser.parse_args(words)
 
@@ -140,18 +142,22 @@ def _measure_case(case: Case, threads: int, turns: int) -> dict[str, Any]:
             "lowest": float(ratios.min()), "highest": float(ratios.max())}  # fmt: skip
 
 
-def _long_rows(chosen: str, threads: int) -> Iterator[dict[str, Any]]:
-    """Time an epoch of each model on mp-2018, without its inputs, and all models on a task: seconds, no ratios."""
+def _long_rows(chosen: str, threads: int, ranks: int) -> Iterator[dict[str, Any]]:
+    """Time an epoch of each model on mp-2018, without its inputs, and all models on a task: seconds, no ratios.
+
+    `threads` are those of all processes that train together, `ranks`.
+    """
     command = [sys.executable, "-m", "leaderboard.cli", "run"]
     fixed = {"threads": threads, "ratio": None}
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, threads // ranks))}
+    together = f", {ranks} processes" if ranks > 1 else ""
     for name in ("cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"):
-        work = f"{name}: an epoch of mp-2018, preset hours"
+        work = f"{name}: an epoch of mp-2018, preset hours{together}"
         if chosen not in work:
             continue
         with tempfile.TemporaryDirectory() as out:
             words = ["--task", "mp-2018/formation-energy", "--model", name, "--preset", "hours", "--device", "cpu"]
-            words += ["--set", f"{name}.epochs=1", "--allow-leaks", "--jobs", "1", "--out", out]
+            words += ["--ranks", str(ranks), "--set", f"{name}.epochs=1", "--allow-leaks", "--jobs", "1", "--out", out]
             subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
             (record,) = Path(out).rglob("run.json")
             run = json.loads(record.read_text(encoding="utf-8"))
