@@ -69,8 +69,8 @@ def submit(
 ) -> None:  # fmt: skip
     """Validate and score predictions, and enter them on the board.
 
-    The board shows the last file of each name, or the best if the host chose so; the log keeps every submission but
-    a file that was handed in before.
+    The board shows the last file of each name, or the best if the host chose so;
+    the log keeps every submission but a file that was handed in before.
 
     Example:
 

@@ -61,30 +61,32 @@ def check(
 def predict(
     files: Crystals,
     target: Annotated[
-        str, typer.Option("--target", help="Of the models that come with the package: targets, or all.")
+        str, typer.Option("--target", help="Properties to predict, such as bulk-modulus; or all.")
     ] = "all",
     run: Annotated[
         Path | None,
-        typer.Option("--run", help="Folder of a run, which holds its run.json.",
+        typer.Option("--run", help="Predict with the model of this finished run: its folder.",
                      show_default=False),
     ] = None,
     weights: Annotated[
-        str, typer.Option("--pretrained", help="Published weights: a name, or a folder.", show_default=False)
+        str,
+        typer.Option("--pretrained", help="Predict with published weights: a name, or a folder.", show_default=False),
     ] = "",
     model: Annotated[
         str,
-        typer.Option("--model", help="FILE.py:CLASS of a run by a model in a file; model of a folder of weights."),
+        typer.Option("--model", help="The model, where --run is by FILE.py:CLASS, or --pretrained a folder."),
     ] = "all",
     form: Annotated[
         PredictionFormat, typer.Option("--format", help="auto: a table on a terminal, CSV elsewhere.")
     ] = "auto",
     device: Device = "auto",
 ) -> None:  # fmt: skip
-    """Predict the crystals in files.
+    """Predict the properties of crystals in files.
 
-    By the models that come with the package, with intervals that hold nine values in ten;
-    or by a stored run or published weights, as CSV with the header id,<target>. What cannot
-    be read or is unsupported is skipped and named, and the exit status is 1.
+    The models that come with the package predict them, with intervals that hold
+    nine values in ten. With --run or --pretrained, another model predicts its
+    one property, as CSV: id, value. A crystal that cannot be read or predicted
+    is skipped and named, and the exit status is then 1.
 
     Example:
 
@@ -123,8 +125,8 @@ def embed(
 ) -> None:
     """Write the inputs of ASUGNN for crystals: nodes, asuam, dam, orbits, pxrd.
 
-    The arrays of several crystals are named ID/nodes, ID/asuam and so on. What cannot
-    be read is skipped and named, and the exit status is 1.
+    The arrays of several crystals are named ID/nodes, ID/asuam and so on. What
+    cannot be read is skipped and named, and the exit status is 1.
 
     Example:
 

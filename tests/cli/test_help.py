@@ -78,6 +78,13 @@ def test_the_example_is_one_line_of_this_command(path: str):
     command(path).make_context(path, words[1 + len(path.split()) :], resilient_parsing=False)  # raises for wrong usage
 
 
+@pytest.mark.parametrize("path", command_paths())
+def test_no_line_of_help_is_broken_at_80_columns(path: str):
+    """Typer keeps the ends of lines, and breaks a line that is too long once more."""
+    paragraphs = [paragraph.splitlines() for paragraph in (command(path).help or "").strip().split("\n\n")]
+    assert not [line for lines in paragraphs if len(lines) > 1 for line in lines if len(line) > 78]
+
+
 @pytest.mark.parametrize("path", [path for path in command_paths() if path not in PARSED_ONLY])
 def test_the_example_runs(path: str, home: Path):
     words = shlex.split(example(path))[1:]
