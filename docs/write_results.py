@@ -19,6 +19,7 @@ from leaderboard.reports import (
     format_number,
     format_rank,
 )
+from leaderboard.shipped import SHIPPED_MODELS, read_card, shipped_targets
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -67,12 +68,15 @@ def page() -> str:
             if trained := [row for row in rows if not row.pretrained_on]:
                 heading = f"{task.target.name.replace('-', ' ')}" + ("" if rule == "random" else f", split by {rule}")
                 parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
-                parts += [_table(trained, task), "", _conclude(trained, task)]
+                frozen = [row for row in rows if row.pretrained_on and row.preset == "hours"]
+                parts += [_table([*trained, *frozen], task), "", _conclude(trained, task)]
+                parts += [f"\n`{row.model}` builds on weights that were trained on {row.pretrained_on}: it may have\n"
+                          "seen test crystals, and is not ranked." for row in frozen]  # fmt: skip
     return "\n".join(parts) + "\n"
 
 
 def _counts(row: Row) -> str:
-    leaks = f"; {row.leaks} of them also appear in training" if row.leaks else ""
+    leaks = f"; {row.leaks} of them also appear in training or validation" if row.leaks else ""
     return f"{row.n:,} test crystals in {row.groups:,} formulas{leaks}."
 
 
@@ -199,10 +203,33 @@ def trials_page() -> str:
     return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
 
 
+def predict_page() -> str:
+    """docs/predict.md with a table of the models that come with the package, from their cards, between its marks."""
+    lines = [
+        "| property | model | trained on | error on test crystals | test values in their 90 % interval | typical width |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for target in shipped_targets():
+        card = read_card(SHIPPED_MODELS / target)
+        measured, unit = card.measured, card.unit
+        error, width = f"{measured.get('mae', 0):.3f} {unit}", f"{measured['width']:.2g} {unit.removeprefix('log10 ')}"
+        if card.classes:
+            error, width = (
+                f"ROC-AUC {measured['roc_auc']:.3f}",
+                "one class" if measured["width"] == 1 else "two classes",
+            )
+        held = f"{100 * measured['coverage']:.1f} % of {measured['inside']:,.0f}"
+        cells = (target.replace("-", " "), f"`{card.model}`", f"{card.crystals:,} crystals", error, held, width)
+        lines.append(f"| {' | '.join(cells)} |")
+    before, mark, rest = (HERE / "predict.md").read_text(encoding="utf-8").partition("<!-- models -->\n")
+    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+
+
 def main() -> None:
-    """Write docs/results.md, the figure, and the tables of docs/trials.md and README."""
+    """Write docs/results.md, the figure, and the tables of docs/trials.md, docs/predict.md and README."""
     (HERE / "results.md").write_text(page(), encoding="utf-8")
     (HERE / "trials.md").write_text(trials_page(), encoding="utf-8")
+    (HERE / "predict.md").write_text(predict_page(), encoding="utf-8")
     (HERE.parent / "README.md").write_text(readme(), encoding="utf-8")
     draw(HERE / "learning-curves.svg")
 

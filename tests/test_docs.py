@@ -43,6 +43,10 @@ def test_trials_is_the_page_of_the_log():
     assert write_results.trials_page() == (DOCS / "trials.md").read_text(encoding="utf-8")
 
 
+def test_predict_has_the_cards_of_the_models_that_come_with_the_package():
+    assert write_results.predict_page() == (DOCS / "predict.md").read_text(encoding="utf-8")
+
+
 def test_the_page_of_the_asymmetric_unit_has_the_stored_gains():
     assert draw_merging.page() == (DOCS / "asymmetric-unit.md").read_text(encoding="utf-8")
 

@@ -8,8 +8,8 @@ calibration.py      intervals from the errors on validation crystals
 """
 
 from leaderboard.shipped.calibration import LEVEL, calibrate, calibrate_classes, describe_crystals
-from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, describe_domain, write_card
-from leaderboard.shipped.shipped_models import Prediction, describe_predictions, predict_shipped
+from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, describe_domain, read_card, write_card
+from leaderboard.shipped.shipped_models import Prediction, describe_predictions, predict_shipped, shipped_targets
 
 __all__ = [
     "LEVEL",
@@ -22,5 +22,7 @@ __all__ = [
     "describe_domain",
     "describe_predictions",
     "predict_shipped",
+    "read_card",
+    "shipped_targets",
     "write_card",
 ]
