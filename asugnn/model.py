@@ -96,7 +96,7 @@ class Model(Protocol):
     - `requires` (of the class): names of the packages that it imports when it works. One that is missing is named to
       the user before anything is trained.
     - `publication` (of the class): the `Publication` that it implements, shown on its card.
-    - `frozen` (of the class): the `FrozenWeights` that it builds on. They may have seen the test crystals, so its rows
+    - `frozen_weights` (of the class): the `FrozenWeights` that it builds on. They may know test crystals, so its rows
       are shown and not ranked.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 

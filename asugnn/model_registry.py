@@ -90,7 +90,7 @@ def model_weights(model: type[Model]) -> Mapping[str, PublishedWeights]:
 
 def model_frozen(model: type[Model]) -> FrozenWeights | None:
     """Return the published weights inside a model that is trained here; None for one that has none."""
-    stated = getattr(model, "frozen", None)
+    stated = getattr(model, "frozen_weights", None)
     return stated if isinstance(stated, FrozenWeights) else None
 
 
@@ -170,6 +170,8 @@ def _interface_fault(loaded: object) -> str:
                 inspect.signature(method).bind("self", *given.split(", "))
             except TypeError:
                 return f"its {name} must take (self, {given})"
+    if not isinstance(getattr(loaded, "frozen_weights", None), FrozenWeights | None):
+        return "its frozen_weights must be an asugnn.published_weights.FrozenWeights"
     return ""
 
 

@@ -32,11 +32,22 @@ class PublishedWeights:
 
 @dataclass(frozen=True)
 class FrozenWeights:
-    """Published weights inside a model that is trained here: it does not change them, and a run records them."""
+    """Published weights inside a model that is trained here: it does not change them, and a run records them.
+
+    Raises `InputError` where a field is empty, or is no text.
+    """
 
     name: str
     sha256: Mapping[str, str]  # by file
     trained_on: str  # the training data, as the board describes it
+
+    def __post_init__(self) -> None:
+        texts = [self.name, self.trained_on]
+        if isinstance(self.sha256, Mapping):
+            object.__setattr__(self, "sha256", dict(self.sha256))
+            texts += [*self.sha256, *self.sha256.values()]
+        if len(texts) < 4 or not all(isinstance(text, str) and text for text in texts):
+            raise InputError("FrozenWeights needs a name, {file: sha256} and trained_on, all of them texts")
 
 
 def locate_weights(name: str, weights: PublishedWeights) -> Path:

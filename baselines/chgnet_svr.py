@@ -26,8 +26,10 @@ from asugnn.reading import reading
 from asugnn.workers import map_chunks
 from baselines.forest import composition_features
 
+EMBEDDED = 64  # numbers of the embedding
 HEAVIEST = 94  # of the elements that CHGNet knows
 VERSION, WEIGHTS = "0.3.0", "chgnet_0.3.0_e29f68s314m37.pth.tar"
+SINGLE = ("gamma", "offset", "spread", "constant")  # numbers among the arrays
 FILE = "vectors.safetensors"
 CACHE = 1000  # megabytes of kernel values that libsvm keeps
 ROWS = 2000  # of crystals whose kernel values are in memory at once
@@ -39,9 +41,9 @@ class CHGNetSVR:
 
     The embedding is the mean over atoms of CHGNet's last layer (64 numbers), beside the 87 features of the forest; the
     kernel is Gaussian. Labels of classes are fitted as 0 and 1, and a logistic function of the result, fitted on the
-    validation crystals (Platt 1999), is the probability. Only the vectors and that function are trained here: CHGNet
-    has seen crystals of the test sets, with other labels, so rows of this model are not ranked. Supports hydrogen to
-    plutonium.
+    validation crystals (Platt 1999; on training crystals where these have one class), is the probability. Only the
+    vectors and that function are trained here: CHGNet has seen crystals of the test sets, with other labels, so rows of
+    this model are not ranked. Supports hydrogen to plutonium.
     """
 
     penalty: float = 10.0  # of an error, for standardised labels
@@ -55,7 +57,7 @@ class CHGNetSVR:
         "https://github.com/CederGroupHub/chgnet",
         "modified BSD",
     )
-    frozen: ClassVar[FrozenWeights] = FrozenWeights(
+    frozen_weights: ClassVar[FrozenWeights] = FrozenWeights(
         f"CHGNet {VERSION}",
         {WEIGHTS: "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"},
         "energies, forces, stresses and magnetic moments of relaxations, Materials Project of September 2022 (MPtrj)",
@@ -66,11 +68,9 @@ class CHGNetSVR:
     )
 
     def __post_init__(self) -> None:
-        for name in ("penalty", "width"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"chgnet-svr.{name} must be above 0, not {getattr(self, name)}")
-        if self.margin < 0:
-            raise InputError(f"chgnet-svr.margin must be 0 or more, not {self.margin}")
+        for name, least in (("penalty", 1e-6), ("width", 1e-6), ("margin", 0.0)):
+            if not least <= getattr(self, name) <= 1e6:
+                raise InputError(f"chgnet-svr.{name} must be from {least:g} to 1e+06, not {getattr(self, name)}")
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         from sklearn.svm import SVR
@@ -124,7 +124,7 @@ class CHGNetSVR:
         with reading(folder / FILE, "a saved chgnet-svr"), safe_open(folder / FILE, framework="numpy") as file:
             model = cls(**json.loads(file.metadata()["settings"]))
             model._arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-            model._decide(np.zeros((1, len(model._arrays["mean"]))))  # whether all arrays are there
+            model._check()
         return model
 
     @property
@@ -133,6 +133,21 @@ class CHGNetSVR:
         return len(self._arrays["weights"]) + 1
 
     # Details -------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """Raise `ValueError` or `KeyError` where an array is missing, of another shape, or not finite."""
+        arrays = self._arrays
+        vectors, columns = arrays["vectors"].shape
+        shapes = {
+            "mean": (columns,),
+            "scale": (columns,),
+            "weights": (vectors,),
+            "link": (2,),
+            "vectors": (vectors, columns),
+        }
+        for name in (*SINGLE, "mean", "scale", "vectors", "weights", *(["link"] if "link" in arrays else [])):
+            if arrays[name].shape != shapes.get(name, ()) or not (np.isfinite(arrays[name]).all() or name == "scale"):
+                raise ValueError(f"the array {name} is damaged")
 
     def _standardise(self, features: Floats) -> Floats:
         """Standardise features (n, columns), rounded to float32 as support vectors are saved."""
@@ -185,10 +200,11 @@ def embed(crystal: Crystal) -> Inputs:
             f"{SYMBOLS[heaviest - 1]}: remove this crystal"
         )
     network = _network()
+    inside = crystal.frac_coords - np.floor(crystal.frac_coords)  # a search for neighbours would reach to the farthest
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)  # of noble gases
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)  # of its volume
-        structure = Structure(crystal.lattice, crystal.numbers.tolist(), crystal.frac_coords)
+        structure = Structure(crystal.lattice, crystal.numbers.tolist(), inside)
         graph = network.graph_converter(structure)
         if not len(graph.atom_graph):
             raise InputError(f"no two atoms of {crystal.formula} are within the 6 angstrom that CHGNet sees")
@@ -198,6 +214,7 @@ def embed(crystal: Crystal) -> Inputs:
 
 
 def _embed_many(crystals: Sequence[Crystal]) -> list[Inputs | InputError]:
+    _network()  # what is wrong with it is no fault of a crystal
     return [_embed_or_error(crystal) for crystal in crystals]
 
 
@@ -212,7 +229,7 @@ def _embeddings(crystals: Sequence[Crystal], progress: Progress = no_progress) -
     """Return the embeddings (n, 64) of crystals, from the cache where they are there."""
     together = partial(map_chunks, _embed_many)
     inputs = cached_inputs(crystals, embed, "chgnet-1", {"version": VERSION}, progress, together)
-    return np.array([x["embedding"] for x in inputs], dtype=np.float32).reshape(len(crystals), -1)
+    return np.array([x["embedding"] for x in inputs], dtype=np.float32).reshape(len(crystals), EMBEDDED)
 
 
 def _features_of_side(side: Labelled, progress: Progress) -> Floats:
@@ -230,7 +247,7 @@ def _network() -> Any:
 
     file = Path(chgnet.__file__).parent / "pretrained" / VERSION / WEIGHTS
     with reading(file, "the weights of CHGNet"):
-        if file_sha256(file) != CHGNetSVR.frozen.sha256[WEIGHTS]:
+        if file_sha256(file) != CHGNetSVR.frozen_weights.sha256[WEIGHTS]:
             raise ValueError("it is not the file that was published")
     with redirect_stdout(None):
         network = CHGNet.load(model_name=VERSION, use_device="cpu", verbose=False).eval()

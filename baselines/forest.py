@@ -67,6 +67,11 @@ class Forest:
             total += value[node]
         return total / len(roots)
 
+    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        """List the crystals with an element beyond copernicium."""
+        reasons = {i: _unknown_element(crystal) for i, crystal in enumerate(crystals)}
+        return {i: reason for i, reason in reasons.items() if reason}
+
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
 
@@ -115,11 +120,8 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
     volumes, radii = names.index("GSvolume_pa"), names.index("CovalentRadius")
     features = np.empty((len(crystals), 4 * len(names) + 3), dtype=np.float32)
     for row, crystal in zip(features, crystals, strict=True):
-        if (heaviest := int(crystal.numbers.max())) >= len(table):
-            raise InputError(
-                f"the forest knows the elements up to {SYMBOLS[len(table) - 2]}, and {crystal.formula} has "
-                f"{SYMBOLS[heaviest - 1]}: remove this crystal"
-            )
+        if reason := _unknown_element(crystal):
+            raise InputError(reason)
         # Sums over elements, not atoms: rounding then does not depend on the order of atoms or the size of the cell.
         numbers, counts = np.unique(crystal.numbers, return_counts=True)
         share, values = counts / len(crystal), table[numbers]  # (e,), (e, properties)
@@ -129,6 +131,17 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
         packing = [volume, volume / mean[volumes], volume / (share @ (values[:, radii] / 100) ** 3)]  # pm to angstrom
         row[:] = np.concatenate([mean, spread, values.min(axis=0), values.max(axis=0), packing])
     return features
+
+
+def _unknown_element(crystal: Crystal) -> str:
+    """Say which element of a crystal has no properties here; empty where all have."""
+    known = len(element_properties()[0]) - 1
+    if (heaviest := int(crystal.numbers.max())) <= known:
+        return ""
+    return (
+        f"the forest knows the elements up to {SYMBOLS[known - 1]}, and {crystal.formula} has "
+        f"{SYMBOLS[heaviest - 1]}: remove this crystal"
+    )
 
 
 @cache

@@ -54,14 +54,16 @@ def try_settings(task: str, model: str, settings: str, precision: str) -> dict[s
 
 def score_on_validation(run: Path) -> float:
     """Score a stored model on the validation crystals of its run: mean absolute error, or cross-entropy."""
-    stored, (_, model) = open_run(run), load_run_model(run)
+    stored = open_run(run)
+    _, model = load_run_model(run, stored.record.entry)
     task = stored.run.task
     data = load_dataset(task.source)
     sides = fold_sides(read_split(data, task.rule), data, task.target, stored.run.fold)
     labelled = data.labelled(task.target, sides.validate)
     predicted = model.predict(labelled.crystals)
     if task.target.kind == "binary":
-        return float(-np.log(np.where(labelled.y == 1, predicted, 1 - predicted)).mean())
+        of_class = np.where(labelled.y == 1, predicted, 1 - predicted)
+        return float(-np.log(np.clip(of_class, 1e-7, 1)).mean())
     return float(np.abs(predicted - labelled.y).mean())
 
 

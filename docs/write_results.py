@@ -206,7 +206,7 @@ def trials_page() -> str:
 def predict_page() -> str:
     """docs/predict.md with a table of the models that come with the package, from their cards, between its marks."""
     lines = [
-        "| property | model | trained on | error on test crystals | test values in their 90 % interval | typical width |",
+        "| property | model | trained on | error on test crystals | in their 90 % interval | typical width |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for target in shipped_targets():

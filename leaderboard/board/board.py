@@ -166,11 +166,14 @@ def _count_tries(runs: Sequence[StoredRun], logs: dict[Path, Counter[tuple[str, 
 
 
 def _mark_front(rows: Sequence[Row], metric: str, sign: int) -> list[Row]:
-    """Mark the rows of the Pareto front of the metric and the seconds of training, as far as both are known."""
+    """Mark the rows of the Pareto front of the metric and the seconds of training, as far as both are known.
+
+    A row on published weights is not among them: most of what it learnt cost its authors.
+    """
     cost: dict[str, tuple[float, float]] = {}
     for row in rows:
         value = row.metrics[metric].value
-        if value is not None and row.seconds_train is not None:
+        if value is not None and row.seconds_train is not None and row.pretrained_on is None:
             cost[row.title] = sign * value, row.seconds_train
     titles = list(cost)
     front = {titles[i] for i in pareto_front(list(cost.values()))}

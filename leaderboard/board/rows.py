@@ -12,7 +12,7 @@ from asugnn.model import Kind
 from leaderboard.board.ground_truth import Scope, Varying
 from leaderboard.board.row_scores import MetricValue, RowScores, SystemRow, metric_value
 from leaderboard.data import Task
-from leaderboard.records import Keep, PublishedReference, StoredRun, row_title
+from leaderboard.records import PRETRAINED, Keep, PublishedReference, StoredRun, row_title
 from leaderboard.scoring import Training, describe_training
 
 NOISE = "95 % confidence interval over test"
@@ -133,11 +133,11 @@ def make_row(
         trained=first.counts.train if first.seconds.train is not None else 0,
         epochs=max((c.epochs for c in curves), default=None),
         flat=all(c.flat for c in curves) if curves else None,
-        pretrained_on=first.weights.trained_on if first.weights else None,
+        pretrained_on=next((r.record.weights.trained_on for r in runs if r.record.weights), None),
         outside=sum(len(r.record.outside) for r in runs),
         systems=scores.systems,
         data={"name": first.data.name, "sha256": first.data.sha256, **provenance},
-        leaks=None if first.weights else _count_leaks(runs, leaked),
+        leaks=None if runs[0].run.preset == PRETRAINED else _count_leaks(runs, leaked),
         published=_mean_published([r.record.published for r in runs]),
     )
 

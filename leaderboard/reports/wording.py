@@ -8,6 +8,7 @@ from datetime import datetime
 from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
+from leaderboard.records import PRETRAINED
 from leaderboard.reports.published_notes import published_notes
 from leaderboard.scoring import TOO_FAR, Estimate, Training
 from leaderboard.shipped import Prediction
@@ -220,7 +221,8 @@ def _pretrained_notes(rows: Sequence[Row]) -> list[str]:
         if row.pretrained_on:
             target = row.task.partition("/")[2]
             skipped = f", {count_unsupported(row.outside)}" if row.outside else ""
-            targets_of.setdefault((row.title, row.pretrained_on), []).append(target + skipped)
+            title = row.title if row.preset == PRETRAINED else f"{row.title}, pretrained in part,"
+            targets_of.setdefault((title, row.pretrained_on), []).append(target + skipped)
     lines = [f"{title} on {data} ({'; '.join(targets)})" for (title, data), targets in targets_of.items()]
     return [*lines, PRETRAINED_NOTE] if lines else []
 

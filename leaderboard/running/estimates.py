@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn import InputError
-from asugnn.model_registry import model_settings
+from asugnn.model_registry import find_model, is_file_model, model_presets
 from leaderboard.data import load_dataset
 from leaderboard.records import PACKAGED_RUNS, StoredRun, base_name, open_run
 from leaderboard.running.plan import Job
@@ -22,6 +22,7 @@ from leaderboard.splitting import fold_sides, read_split
 
 AROUND = 1.5  # seconds of a run beside training and predicting: it reads crystals, labels and inputs
 IMPORTS = 300  # megabytes of the packages of a model, which do not grow with the data
+EPOCHS = ("epochs", "updates", "batch_size")  # settings of `asugnn.torch_model`
 LOOKED_AT = 3  # stored runs of a model and a task
 
 
@@ -89,9 +90,8 @@ def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
         return Estimate(None, None)
     nearest = min(alike, key=lambda s: abs(math.log(size / _size(s, trains))))
     factor, record = size / _size(nearest, trains), nearest.record
-    epochs = 1.0
-    with suppress(InputError):  # a model that cannot be made is reported when its run begins
-        epochs = _epochs(model_settings(job.configure()), size) / _epochs(record.settings, _size(nearest, trains))
+    planned = _planned_settings(job)
+    epochs = _epochs(planned, size) / _epochs(record.settings, _size(nearest, trains)) if planned else 1.0
     seconds = AROUND + factor * (epochs * (record.seconds.train or 0) + (record.seconds.predict or 0))
     memory = record.peak_memory_mb
     if memory is not None:
@@ -99,10 +99,23 @@ def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
     return Estimate(seconds, memory)
 
 
+def _planned_settings(job: Job) -> dict[str, Any]:
+    """Read the settings of a job that tell its epochs; none where it does not train, or its model is in a file.
+
+    Nothing of a file is executed here, and no model is made: either may end the process.
+    """
+    if job.weights or is_file_model(job.model):
+        return {}
+    cls = find_model(job.model)
+    preset = model_presets(cls).get(job.run.preset, {})
+    settings = {name: preset.get(name, getattr(cls, name, None)) for name in EPOCHS}
+    return settings | {name: int(text) for name, text in job.overrides.items() if name in EPOCHS and text.isdecimal()}
+
+
 def _epochs(settings: Mapping[str, Any], crystals: int) -> float:
     """Count the epochs of a training by the settings of `asugnn.torch_model`; 1 for a model of another kind."""
-    epochs, updates, batch = (settings.get(name) for name in ("epochs", "updates", "batch_size"))
-    if not isinstance(epochs, int) or epochs <= 0:
+    epochs, updates, batch = (settings.get(name) for name in EPOCHS)
+    if not isinstance(epochs, int) or not 0 < epochs < 1_000_000:
         return 1.0
     if isinstance(updates, int) and isinstance(batch, int) and updates > 0 and batch > 0:
         return min(epochs, max(1, updates // math.ceil(crystals / batch)))

@@ -109,7 +109,7 @@ def _settings(model: Model) -> dict[str, Any]:
     return plain
 
 
-FOLLOWS_CODE = {"code", "settings", "source"}  # what an edit of a model may change
+FOLLOWS_CODE = {"code", "settings", "source", "weights"}  # what an edit of a model may change
 
 
 def changed_since(job: Job, out: Path) -> list[str] | None:

@@ -10,7 +10,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.crystal import Floats
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import HasDomain
+from asugnn.model import HasDomain, Model
 from asugnn.model_registry import find_model
 from leaderboard._util import move_to_device, require_model_packages
 from leaderboard.shipped.calibration import describe_crystals
@@ -60,7 +60,7 @@ def predict_shipped(
         if name not in known:
             hint = did_you_mean(name, known)
             raise InputError(f"no model for '{name}' comes with the package{hint}; `bench run` trains one, for --run")
-    found: list[list[Prediction]] = []
+    models: list[tuple[Card, Model]] = []
     skipped: dict[str, str] = {}
     for name in targets or known:
         card = read_card(SHIPPED_MODELS / name)
@@ -70,9 +70,11 @@ def predict_shipped(
         if isinstance(model, HasDomain):
             ids = list(crystals)
             skipped |= {ids[i]: reason for i, reason in model.outside(list(crystals.values())).items()}
-        inside = {i: c for i, c in crystals.items() if i not in skipped}
-        if inside:
-            found.append(describe_predictions(card, inside, model.predict(list(inside.values()))))
+        models.append((card, model))
+    inside = {i: c for i, c in crystals.items() if i not in skipped}
+    if not inside:
+        return [], skipped
+    found = [describe_predictions(card, inside, model.predict(list(inside.values()))) for card, model in models]
     return [prediction for of_crystal in zip(*found, strict=True) for prediction in of_crystal], skipped
 
 

@@ -102,7 +102,9 @@ def cost_figure(rows: Sequence[Row], metric: Metric, cost: str) -> Markup | None
     across = "training, s" if cost == "train" else "prediction, ms per crystal"
     parts = [axes_frame(x, y, across, f"{metric.title}{unit}")]
     sign = -1 if metric.higher_is_better else 1
-    front = pareto_front([(sign * v, s) for _, s, v in shown])
+    # Of a row on published weights most of the training is not known.
+    of_front = [i for i, (row, _, _) in enumerate(shown) if cost != "train" or not row.pretrained_on]
+    front = [of_front[k] for k in pareto_front([(sign * shown[i][2], shown[i][1]) for i in of_front])]
     front.sort(key=lambda i: shown[i][1])
     xs, ys = x(spent), y(values)
     if len(front) > 1:
@@ -116,7 +118,7 @@ def cost_figure(rows: Sequence[Row], metric: Metric, cost: str) -> Markup | None
         place = svg_number(xs[i]), svg_number(ys[i])
         parts.append(Markup('<circle class="{}" cx="{}" cy="{}" r="4.5" data-tip="{}"/>').format(kind, *place, said))
     if len(shown) <= LABELLED:
-        parts.append(_draw_names([row.title for row, _, _ in shown], xs, ys, width))
+        parts.append(_draw_names([_short_name(row) for row, _, _ in shown], xs, ys, width))
     best = ", ".join(shown[i][0].title for i in front)
     about = (
         f"{metric.title} over {across.partition(',')[0]} of {len(shown)} models; none both better and cheaper: {best}"
@@ -223,13 +225,17 @@ def _step_path(xs: Floats, ys: Floats) -> str:
     return start + "".join(f"H{svg_number(x)}V{svg_number(y)}" for x, y in zip(xs[1:], ys[1:], strict=True))
 
 
+def _short_name(row: Row) -> str:
+    """The title of a row; a star stands for published weights."""
+    return f"{row.title.removesuffix(', pretrained')}*" if row.pretrained_on else row.title
+
+
 def _draw_names(names: Sequence[str], xs: Floats, ys: Floats, width: int) -> Markup:
     """Write names beside their points, except where one would cover a point or another name."""
     taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in zip(xs, ys, strict=True)]
     parts = []
     for name, x, y in zip(names, xs.tolist(), ys.tolist(), strict=True):
-        shown = name.replace(", pretrained", "*")
-        shown = shown if len(shown) <= 18 else shown[:17] + "…"
+        shown = name if len(name) <= 18 else name[:17] + "…"
         long = 6.2 * len(shown)
         for dx, dy, kind in PLACES:
             left = x + dx - (long if "end" in kind else long / 2 if "middle" in kind else 0)

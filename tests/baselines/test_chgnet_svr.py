@@ -95,7 +95,34 @@ def test_values_that_mean_nothing_are_refused(field: str, value: float):
 
 
 def test_other_weights_than_the_recorded_ones_are_not_used(monkeypatch: pytest.MonkeyPatch):
+    """Nor are they taken for a fault of the crystals, which the cache would keep."""
+    salt = rocksalt(11, 17, 5.68)
     chgnet_svr._network.cache_clear()
-    monkeypatch.setitem(CHGNetSVR.frozen.sha256, chgnet_svr.WEIGHTS, "0" * 64)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="it is not the file that was published"):
-        embed(rocksalt(11, 17, 5.6))
+    with monkeypatch.context() as patch:
+        patch.setitem(CHGNetSVR.frozen_weights.sha256, chgnet_svr.WEIGHTS, "0" * 64)  # type: ignore[arg-type]
+        with pytest.raises(InputError, match="it is not the file that was published"):
+            CHGNetSVR().outside([salt])
+    assert CHGNetSVR().outside([salt]) == {}
+
+
+def test_coordinates_may_be_many_cells_away():
+    salt = rocksalt(11, 17, 5.6)
+    far = Crystal(salt.lattice, salt.frac_coords + np.array([[-20_000.0, 0, 7], [0, 300_000, 0]]), salt.numbers)
+    assert np.abs(embed(far)["embedding"] - embed(salt)["embedding"]).max() < 1e-4
+
+
+def test_of_no_crystals_there_are_no_predictions(fitted: CHGNetSVR):
+    assert fitted.predict([]).shape == (0,)
+    assert fitted.outside([]) == {}
+
+
+@pytest.mark.parametrize("name", ["vectors", "weights", "mean", "gamma", "constant"])
+def test_a_damaged_model_is_not_loaded(name: str, fitted: CHGNetSVR, tmp_path: Path):
+    for wrong in (None, np.full_like(fitted._arrays[name], np.nan), np.zeros(3)):
+        broken = CHGNetSVR()
+        broken._arrays = {k: v for k, v in fitted._arrays.items() if k != name or wrong is not None}
+        if wrong is not None:
+            broken._arrays[name] = wrong
+        broken.save(tmp_path)
+        with pytest.raises(InputError, match="cannot be read as a saved chgnet-svr"):
+            CHGNetSVR.load(tmp_path)

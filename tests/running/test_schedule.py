@@ -116,6 +116,8 @@ def test_estimates_follow_the_epochs_that_are_set(tmp_path: Path):
     assert thirty.seconds - 1.5 == pytest.approx(3 * (ten.seconds - 1.5), rel=0.05)  # but for the time of predicting
     assert single.seconds - 1.5 == pytest.approx((ten.seconds - 1.5) / 10, rel=0.5)
     assert ten.memory == thirty.memory == single.memory
+    (endless,) = estimate_jobs([dataclasses.replace(job, overrides={"epochs": f"1{320 * '0'}"})], tmp_path)
+    assert endless.seconds is not None
 
 
 def test_time_left():

@@ -94,6 +94,15 @@ def test_csv_and_json_hold_the_same_numbers():
     assert [row["unit"] for row in rows] == [units[name] for name in shipped_targets()]
 
 
+def test_a_crystal_that_one_model_does_not_support_is_skipped_by_all():
+    crystals = {"OgO": rocksalt(5.0, 118, 8), "NaCl": KNOWN["NaCl"][0]}
+    for targets in ([], ["metal"]):
+        predictions, skipped = predict_shipped(crystals, targets)
+        assert skipped.keys() == {"OgO"}
+        assert [p.id for p in predictions] == ["NaCl"] * len(targets or shipped_targets())
+    assert predict_shipped({"OgO": crystals["OgO"]})[0] == []
+
+
 def test_a_target_without_a_model_is_refused():
     with pytest.raises(InputError, match="no model for 'bulk-moduli' comes with the package"):
         predict_shipped({"NaCl": KNOWN["NaCl"][0]}, ["bulk-moduli"])
