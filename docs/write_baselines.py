@@ -90,7 +90,7 @@ that the last 10 % of epochs still improved the validation score by more than 1 
 
 Rows with a `+` in their name were trained with the named fields changed (`--set`), chosen on validation crystals.
 
-"""
+"""  # noqa: E501
 PRETRAINED = """
 ## Published weights
 
