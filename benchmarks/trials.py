@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard.data.dataset import load_dataset
+from leaderboard.data import load_dataset
 from leaderboard.records import open_run
 from leaderboard.running import load_run_model
 from leaderboard.splitting import fold_sides, read_split
