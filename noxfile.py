@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nox
 
-from asugnn.model_registry import list_models, model_presets
+from asugnn.model_registry import list_models, model_frozen, model_presets
 
 nox.options.sessions = ["lint", "types", "tests", "evaluate"]
 # One environment holds everything (./install made it): a second one would cost 2 GB.
@@ -54,7 +54,9 @@ def evaluate(session: nox.Session) -> None:
         run_tool(session, "bench", "run", *tasks, "--out", out)
         board = [str(TOOLS / "bench"), "leaderboard", *tasks, "--runs", out, "--format", "json"]
         rows = json.loads(session.run(*board, external=True, silent=True, stderr=None) or "[]")
-    names = {model.name for model in list_models() if model.model and "quick" in model_presets(model.model)}
+    names = {
+        m.name for m in list_models() if m.model and "quick" in model_presets(m.model) and not model_frozen(m.model)
+    }
     for task, metric, sign in (("open-dft/bulk-modulus", "mae", -1), ("open-dft/metal", "roc_auc", 1)):
         values = {row["model"]: sign * row["metrics"][metric]["value"] for row in rows if row["task"] == task}
         no_better = sorted(name for name in names - {"mean"} if values.get(name, -9.0) <= values["mean"])
