@@ -25,7 +25,15 @@ from asugnn.errors import InputError
 from asugnn.input_shards import DamagedError, Inputs, Shard, list_shards, open_shard, write_shard
 from asugnn.progress import PREPARATION, Progress, no_progress
 
-__all__ = ["CachedInputs", "Inputs", "RefusedCrystalsError", "cache_folder", "cached_inputs", "seconds_for_inputs"]
+__all__ = [
+    "CachedInputs",
+    "Inputs",
+    "RefusedCrystalsError",
+    "cache_folder",
+    "cached_inputs",
+    "inputs_or_error",
+    "seconds_for_inputs",
+]
 
 SHARD, SHARD_BYTES = 2000, 2**27  # crystals and bytes per file, at most
 KEPT_BYTES = 2**29  # of inputs in memory, where they need not be read again; more are read each time
@@ -43,6 +51,11 @@ class RefusedCrystalsError(InputError):
     def __init__(self, reasons: Mapping[int, str]) -> None:
         self.reasons = dict(reasons)
         super().__init__(next(iter(reasons.values())))
+
+    def naming(self, ids: Sequence[str]) -> InputError:
+        """Make an error that names the first refused crystal by its id, and says how many more there are."""
+        more = f" (and {len(self.reasons) - 1:,} more)" if len(self.reasons) > 1 else ""
+        return InputError(f"crystal '{ids[min(self.reasons)]}': {self}{more}")
 
     def __reduce__(self) -> tuple[type[RefusedCrystalsError], tuple[dict[int, str]]]:
         """Sent to another process whole: an exception is made again from its message otherwise."""
@@ -89,6 +102,14 @@ def cached_inputs(
         return CachedInputs(crystals, store)
     finally:
         _spent["seconds"] += time.monotonic() - started
+
+
+def inputs_or_error(featurise: Callable[[Crystal], Inputs], crystal: Crystal) -> Inputs | InputError:
+    """Compute the inputs of a crystal, or return the `InputError` that says why there are none."""
+    try:
+        return featurise(crystal)
+    except InputError as error:
+        return error
 
 
 class CachedInputs(Sequence[Inputs]):
@@ -178,15 +199,9 @@ class _Store:
                 return inputs
 
     def _compute(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | str]:
-        for result in self._together(crystals) if self._together else self._one_by_one(crystals):
+        results = (inputs_or_error(self._featurise, crystal) for crystal in crystals)
+        for result in self._together(crystals) if self._together else results:
             yield str(result) if isinstance(result, InputError) else result
-
-    def _one_by_one(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | InputError]:
-        for crystal in crystals:
-            try:
-                yield self._featurise(crystal)
-            except InputError as error:
-                yield error
 
     def _open_shards(self, wanted: Mapping[str, Crystal]) -> None:
         for path in list_shards(self.folder):

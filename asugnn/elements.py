@@ -28,10 +28,17 @@ def element_values() -> Floats:
     return values
 
 
-def check_elements(crystal: Crystal, model: str) -> None:
-    """Raise `InputError`, which names `model`, for an element beyond the table."""
-    if (heaviest := int(crystal.numbers.max())) > HEAVIEST:
-        raise InputError(
-            f"{model} knows the elements up to {SYMBOLS[HEAVIEST - 1]}, and {crystal.formula} has "
-            f"{SYMBOLS[heaviest - 1]}: remove this crystal"
-        )
+def unknown_element(crystal: Crystal, model: str, last: int = HEAVIEST) -> InputError | None:
+    """Return an error, which names `model`, for an element beyond atomic number `last`; None where there is none."""
+    if (heaviest := int(crystal.numbers.max())) <= last:
+        return None
+    return InputError(
+        f"{model} knows the elements up to {SYMBOLS[last - 1]}, and {crystal.formula} has "
+        f"{SYMBOLS[heaviest - 1]}: remove this crystal"
+    )
+
+
+def check_elements(crystal: Crystal, model: str, last: int = HEAVIEST) -> None:
+    """Raise the error of `unknown_element`."""
+    if error := unknown_element(crystal, model, last):
+        raise error

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.diffraction import TOGETHER, Profile, powder_patterns
-from asugnn.elements import check_elements, element_values
+from asugnn.elements import element_values, unknown_element
 from asugnn.errors import InputError
 from asugnn.neighbours import SHELL
 from asugnn.symmetry import ConventionalCell, Origin, conventional_cells
@@ -93,7 +93,7 @@ def embed_crystals(
 
     No embedding depends on the other crystals.
     """
-    found: list[Any] = [_unknown_element(crystal) for crystal in crystals]
+    found: list[Any] = [unknown_element(crystal, "ASUGNN") for crystal in crystals]
     known = [i for i, error in enumerate(found) if error is None]
     for start in range(0, len(known), TOGETHER):
         few = known[start : start + TOGETHER]
@@ -117,14 +117,6 @@ def _orbit_weights(orbits: Ints, distances: Floats) -> Floats:
     """Compute the ASUAM (N, N)."""
     weights = np.where(orbits[:, None] == orbits, 1, distances)
     return np.minimum(np.divide(1, weights, out=weights), MAX_WEIGHT, out=weights)
-
-
-def _unknown_element(crystal: Crystal) -> InputError | None:
-    try:
-        check_elements(crystal, "ASUGNN")
-    except InputError as error:
-        return error
-    return None
 
 
 def _compute_nodes(cells: Sequence[ConventionalCell], mass: Mass) -> list[Floats]:

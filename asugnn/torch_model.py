@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from asugnn.atomic_write import write_text
-from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Context, Kind, Labelled
@@ -82,7 +82,7 @@ class TorchModel:
         package = type(self).__module__.partition(".")[0]
         if processes_for(len(crystals)) > 1 and PathFinder.find_spec(package):
             return map_chunks(partial(_inputs_of, type(self), model_settings(self)), crystals)
-        return (_inputs_or_error(self, crystal) for crystal in crystals)
+        return (inputs_or_error(self.inputs, crystal) for crystal in crystals)
 
     def batch(self, inputs: Sequence[Inputs]) -> Batch:
         """Collate the inputs of some crystals to the input of the network; see `flat_batch`."""
@@ -237,8 +237,7 @@ class TorchModel:
         try:
             return self._cached_inputs(side.crystals, progress)
         except RefusedCrystalsError as error:
-            more = f" (and {len(error.reasons) - 1:,} more)" if len(error.reasons) > 1 else ""
-            raise InputError(f"crystal '{side.ids[min(error.reasons)]}': {error}{more}") from None
+            raise error.naming(side.ids) from None
 
     def _compute_loss(self, output: Tensor, target: Tensor) -> Tensor:
         from torch.nn import functional
@@ -258,14 +257,7 @@ def _inputs_of(
     cls: type[TorchModel], settings: Mapping[str, Any], crystals: Sequence[Crystal]
 ) -> list[Inputs | InputError]:
     model = cls(**settings)
-    return [_inputs_or_error(model, crystal) for crystal in crystals]
-
-
-def _inputs_or_error(model: TorchModel, crystal: Crystal) -> Inputs | InputError:
-    try:
-        return model.inputs(crystal)
-    except InputError as error:
-        return error
+    return [inputs_or_error(model.inputs, crystal) for crystal in crystals]
 
 
 def flat_batch(inputs: Sequence[Inputs], nodes: str, index: Sequence[str] | Mapping[str, str] = ()) -> dict[str, Any]:

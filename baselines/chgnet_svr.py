@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import file_sha256
-from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
-from asugnn.crystal import SYMBOLS, Floats
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error
+from asugnn.crystal import Floats
+from asugnn.elements import check_elements
 from asugnn.model import Publication
 from asugnn.model_registry import model_settings
 from asugnn.progress import Progress, no_progress
@@ -29,7 +30,6 @@ from baselines.forest import composition_features
 EMBEDDED = 64  # numbers of the embedding
 HEAVIEST = 94  # of the elements that CHGNet knows
 VERSION, WEIGHTS = "0.3.0", "chgnet_0.3.0_e29f68s314m37.pth.tar"
-SINGLE = ("gamma", "offset", "spread", "constant")  # numbers among the arrays
 FILE = "vectors.safetensors"
 CACHE = 1000  # megabytes of kernel values that libsvm keeps
 ROWS = 2000  # of crystals whose kernel values are in memory at once
@@ -138,15 +138,12 @@ class CHGNetSVR:
         """Raise `ValueError` or `KeyError` where an array is missing, of another shape, or not finite."""
         arrays = self._arrays
         vectors, columns = arrays["vectors"].shape
-        shapes = {
-            "mean": (columns,),
-            "scale": (columns,),
-            "weights": (vectors,),
-            "link": (2,),
-            "vectors": (vectors, columns),
-        }
-        for name in (*SINGLE, "mean", "scale", "vectors", "weights", *(["link"] if "link" in arrays else [])):
-            if arrays[name].shape != shapes.get(name, ()) or not (np.isfinite(arrays[name]).all() or name == "scale"):
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("gamma", "offset", "spread", "constant"), ())
+        shapes |= {"mean": (columns,), "scale": (columns,), "weights": (vectors,), "vectors": (vectors, columns)}
+        if "link" in arrays:  # of classes
+            shapes["link"] = (2,)
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape or not (np.isfinite(arrays[name]).all() or name == "scale"):
                 raise ValueError(f"the array {name} is damaged")
 
     def _standardise(self, features: Floats) -> Floats:
@@ -194,11 +191,7 @@ def embed(crystal: Crystal) -> Inputs:
     import torch
     from pymatgen.core import Structure
 
-    if (heaviest := int(crystal.numbers.max())) > HEAVIEST:
-        raise InputError(
-            f"CHGNet knows the elements up to {SYMBOLS[HEAVIEST - 1]}, and {crystal.formula} has "
-            f"{SYMBOLS[heaviest - 1]}: remove this crystal"
-        )
+    check_elements(crystal, "CHGNet", HEAVIEST)
     network = _network()
     inside = crystal.frac_coords - np.floor(crystal.frac_coords)  # a search for neighbours would reach to the farthest
     with warnings.catch_warnings(), torch.inference_mode():
@@ -215,14 +208,7 @@ def embed(crystal: Crystal) -> Inputs:
 
 def _embed_many(crystals: Sequence[Crystal]) -> list[Inputs | InputError]:
     _network()  # what is wrong with it is no fault of a crystal
-    return [_embed_or_error(crystal) for crystal in crystals]
-
-
-def _embed_or_error(crystal: Crystal) -> Inputs | InputError:
-    try:
-        return embed(crystal)
-    except InputError as error:
-        return error
+    return [inputs_or_error(embed, crystal) for crystal in crystals]
 
 
 def _embeddings(crystals: Sequence[Crystal], progress: Progress = no_progress) -> NDArray[np.float32]:
@@ -236,7 +222,7 @@ def _features_of_side(side: Labelled, progress: Progress) -> Floats:
     try:
         return crystal_features(side.crystals, progress)
     except RefusedCrystalsError as error:
-        raise InputError(f"crystal '{side.ids[min(error.reasons)]}': {error}") from None
+        raise error.naming(side.ids) from None
 
 
 @cache

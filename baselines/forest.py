@@ -12,12 +12,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn import Context, Crystal, InputError, Labelled
+from asugnn import Context, Crystal, Labelled
 from asugnn.crystal import SYMBOLS, Floats
+from asugnn.elements import check_elements, unknown_element
 from asugnn.model import Publication
 from asugnn.model_registry import model_settings
 from asugnn.reading import reading
 
+NAME = "the forest"  # in what users read
 MISSING = -9999.0  # stands in the table for a value that was never measured
 
 
@@ -69,8 +71,9 @@ class Forest:
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals with an element beyond copernicium."""
-        reasons = {i: _unknown_element(crystal) for i, crystal in enumerate(crystals)}
-        return {i: reason for i, reason in reasons.items() if reason}
+        last = len(element_properties()[0]) - 1
+        errors = {i: unknown_element(crystal, NAME, last) for i, crystal in enumerate(crystals)}
+        return {i: str(error) for i, error in errors.items() if error}
 
     def save(self, folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -120,8 +123,7 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
     volumes, radii = names.index("GSvolume_pa"), names.index("CovalentRadius")
     features = np.empty((len(crystals), 4 * len(names) + 3), dtype=np.float32)
     for row, crystal in zip(features, crystals, strict=True):
-        if reason := _unknown_element(crystal):
-            raise InputError(reason)
+        check_elements(crystal, NAME, len(table) - 1)
         # Sums over elements, not atoms: rounding then does not depend on the order of atoms or the size of the cell.
         numbers, counts = np.unique(crystal.numbers, return_counts=True)
         share, values = counts / len(crystal), table[numbers]  # (e,), (e, properties)
@@ -131,17 +133,6 @@ def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:
         packing = [volume, volume / mean[volumes], volume / (share @ (values[:, radii] / 100) ** 3)]  # pm to angstrom
         row[:] = np.concatenate([mean, spread, values.min(axis=0), values.max(axis=0), packing])
     return features
-
-
-def _unknown_element(crystal: Crystal) -> str:
-    """Say which element of a crystal has no properties here; empty where all have."""
-    known = len(element_properties()[0]) - 1
-    if (heaviest := int(crystal.numbers.max())) <= known:
-        return ""
-    return (
-        f"the forest knows the elements up to {SYMBOLS[known - 1]}, and {crystal.formula} has "
-        f"{SYMBOLS[heaviest - 1]}: remove this crystal"
-    )
 
 
 @cache

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from leaderboard.data import load_dataset
-from leaderboard.records import open_run
+from leaderboard.records import StoredRun, open_run
 from leaderboard.running import load_run_model
 from leaderboard.splitting import fold_sides, read_split
 
@@ -38,24 +37,22 @@ def try_settings(task: str, model: str, settings: str, precision: str) -> dict[s
         command = [sys.executable, "-m", "leaderboard.cli", *words, "--allow-leaks", "--out", out, *sets]
         subprocess.run(command, check=True, stdout=sys.stderr)
         (record,) = Path(out).rglob("run.json")
-        if (history := record.with_name("history.csv")).is_file():
-            with history.open(encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            val = [float(row["val"]) for row in rows]
+        stored = open_run(record.parent)
+        if history := stored.read_history():
+            val = history["val"]
             windows = [val[max(0, i - 4) : i + 1] for i in range(len(val))]
-            best, training = min(sum(window) / len(window) for window in windows), f"{float(rows[-1]['train']):.4f}"
-            epochs, seconds = str(len(rows)), sum(float(row["seconds"]) for row in rows)
+            best, training = min(sum(window) / len(window) for window in windows), f"{history['train'][-1]:.4f}"
+            epochs, seconds = str(len(val)), sum(history["seconds"])
         else:
-            best, training, epochs = score_on_validation(record.parent), "-", "-"
-            seconds = json.loads(record.read_text(encoding="utf-8"))["seconds"]["train"]
+            best, training, epochs = score_on_validation(stored), "-", "-"
+            seconds = stored.record.seconds.train or 0.0
     values = (task, model, settings, precision, epochs, f"{best:.4f}", training, f"{seconds:.0f}")
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def score_on_validation(run: Path) -> float:
+def score_on_validation(stored: StoredRun) -> float:
     """Score a stored model on the validation crystals of its run: mean absolute error, or cross-entropy."""
-    stored = open_run(run)
-    _, model = load_run_model(run, stored.record.entry)
+    _, model = load_run_model(stored.folder, stored.record.entry)
     task = stored.run.task
     data = load_dataset(task.source)
     sides = fold_sides(read_split(data, task.rule), data, task.target, stored.run.fold)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from leaderboard.board import MetricValue, Row, rank_rows
 from leaderboard.data import parse_task, suite_tasks
+from leaderboard.records import PRETRAINED
 from leaderboard.reports import format_interval, format_number
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +92,7 @@ that the last 10 % of epochs still improved the validation score by more than 1 
 Rows with a `+` in their name were trained with the named fields changed (`--set`), chosen on validation crystals.
 
 """  # noqa: E501
-PRETRAINED = """
+PUBLISHED_WEIGHTS = """
 ## Published weights
 
 Nothing is trained here. These weights were trained on the Materials Project of the same years, so nearly all test
@@ -156,13 +157,13 @@ def page() -> str:
         counts = ", ".join(f"{target} {count}" for target, count in leaks.items())
         lines += ["", f"Test structures that also appear in training or validation: {counts};"]
         lines.append("[how much that changes](../splits/README.md).")
-    pretrained = [r for r in rows if r.preset == "pretrained"]
-    pretrained += [r for r in rank_rows(runs, list(suite_tasks("open-dft")), "quick")[0] if r.preset == "pretrained"]
+    pretrained = [r for r in rows if r.preset == PRETRAINED]
+    pretrained += [r for r in rank_rows(runs, list(suite_tasks("open-dft")), "quick")[0] if r.preset == PRETRAINED]
     table = ["| weights of | task | here | test crystals | skipped | trained on |", "|---|---|---:|---:|---:|---|"]
     for row in pretrained:
         cells = (row.model, row.task, _value(row), f"{row.n:,}", str(row.outside), row.pretrained_on)
         table.append("| " + " | ".join(map(str, cells)) + " |")
-    return HEAD + "\n".join(lines) + "\n" + PRETRAINED + "\n".join(table) + "\n" + NOTES
+    return HEAD + "\n".join(lines) + "\n" + PUBLISHED_WEIGHTS + "\n".join(table) + "\n" + NOTES
 
 
 def _line(model: str, target: str, value: float | None, published: str, row: Row | None, why: str) -> str:

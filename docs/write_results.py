@@ -11,7 +11,7 @@ import matplotlib as mpl
 
 from leaderboard.board import Row, rank_rows
 from leaderboard.data import Task, parse_task
-from leaderboard.records import StoredRun, list_runs
+from leaderboard.records import PRETRAINED, StoredRun, list_runs
 from leaderboard.reports import (
     best_models,
     format_count,
@@ -68,7 +68,7 @@ def page() -> str:
             if trained := [row for row in rows if not row.pretrained_on]:
                 heading = f"{task.target.name.replace('-', ' ')}" + ("" if rule == "random" else f", split by {rule}")
                 parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
-                frozen = [row for row in rows if row.pretrained_on and row.preset == "hours"]
+                frozen = [row for row in rows if row.pretrained_on and row.preset != PRETRAINED]
                 parts += [_table([*trained, *frozen], task), "", _conclude(trained, task)]
                 parts += [f"\n`{row.model}` builds on weights that were trained on {row.pretrained_on}: it may have\n"
                           "seen test crystals, and is not ranked." for row in frozen]  # fmt: skip
@@ -165,6 +165,12 @@ def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
     return [s / 60 for s in accumulate(history["seconds"])], history["val"]
 
 
+def _fill(file: Path, name: str, lines: Sequence[str]) -> str:
+    """The text of a page with these lines between its mark of this name and the next end."""
+    before, mark, rest = file.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+
+
 def readme() -> str:
     """README with its table of results between its marks: three targets, models by their place where they have one.
 
@@ -190,8 +196,7 @@ def readme() -> str:
             mark = " ★" if title in best[task.name] else ""
             cells.append(f"{format_number(value.value)}{mark}{interval}" if value else "-")
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    before, mark, rest = (HERE.parent / "README.md").read_text(encoding="utf-8").partition("<!-- results -->\n")
-    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+    return _fill(HERE.parent / "README.md", "results", lines)
 
 
 def trials_page() -> str:
@@ -199,8 +204,7 @@ def trials_page() -> str:
     with (HERE.parent / "benchmarks" / "results" / "trials.csv").open(encoding="utf-8") as file:
         head, *rows = csv.reader(file)
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    before, mark, rest = (HERE / "trials.md").read_text(encoding="utf-8").partition("<!-- trials -->\n")
-    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+    return _fill(HERE / "trials.md", "trials", lines)
 
 
 def predict_page() -> str:
@@ -221,8 +225,7 @@ def predict_page() -> str:
         held = f"{100 * measured['coverage']:.1f} % of {measured['inside']:,.0f}"
         cells = (target.replace("-", " "), f"`{card.model}`", f"{card.crystals:,} crystals", error, held, width)
         lines.append(f"| {' | '.join(cells)} |")
-    before, mark, rest = (HERE / "predict.md").read_text(encoding="utf-8").partition("<!-- models -->\n")
-    return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
+    return _fill(HERE / "predict.md", "models", lines)
 
 
 def main() -> None:

@@ -43,6 +43,7 @@ from leaderboard.splitting import (
     element_split,
     folds_in_turn,
     make_splits,
+    name_structure_type,
     store_comparison,
     ten_parts,
     write_split,
@@ -113,32 +114,26 @@ def write_mp_2018(data: Dataset, home: Path, names: tuple[str, ...] = RULES) -> 
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
     energies = dict(zip(data.ids, data.labels(data.source.targets[0]).tolist(), strict=True))
     clusters = cluster_duplicates(crystals, energies, same=())
-    others = tuple(name for name in names if name != "prototype")
-    make_splits(home, "mp-2018", crystals, energies, clusters, MP_2018, BY, others)
-    if "prototype" in names:
-        parts = ten_parts("mp-2018", "prototype", {i: structure_type_by_spglib(c) for i, c in crystals.items()})
-        joined = {i: parts[clusters.first[i]] for i in crystals}
-        about = "ten parts by space group, anonymous formula and orbits"
-        write_split(home, "mp-2018", "prototype", 1, about, joined, BY)
+    make_splits(home, "mp-2018", crystals, energies, clusters, MP_2018, BY, names, structure_types_by_spglib)
 
 
-def structure_type_by_spglib(crystal: Crystal) -> str:
-    """The structure type as `leaderboard.splitting` has it, but by spglib.
+def structure_types_by_spglib(crystals: Mapping[str, Crystal]) -> dict[str, str]:
+    """The structure types as `leaderboard.splitting` has them, but by spglib.
 
     The split was published when the library still asked spglib, which finds another symmetry than moyo in 51 of the
     33,032 crystals, whose atoms lie at the edge of the tolerance.
     """
     import spglib
 
+    types = {}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Set OLD_ERROR_HANDLING", DeprecationWarning)
-        cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
-        standard = spglib.standardize_cell(cell, symprec=SYMPREC, no_idealize=True)
-        found = spglib.get_symmetry_dataset(standard, symprec=SYMPREC)
-    sizes: dict[int, list[int]] = {}
-    for atom, size in zip(*np.unique(found.equivalent_atoms, return_counts=True), strict=True):
-        sizes.setdefault(int(standard[2][atom]), []).append(int(size))
-    return f"{found.number}:{sorted(sorted(s) for s in sizes.values())}"
+        for name, crystal in crystals.items():
+            cell = (crystal.lattice, crystal.frac_coords, crystal.numbers)
+            standard = spglib.standardize_cell(cell, symprec=SYMPREC, no_idealize=True)
+            found = spglib.get_symmetry_dataset(standard, symprec=SYMPREC)
+            types[name] = name_structure_type(found.number, found.equivalent_atoms, standard[2])
+    return types
 
 
 def write_duplicates(data: Dataset, home: Path) -> None:

@@ -10,7 +10,7 @@ The file is one JSON object. Its fields, in the order in which they are written:
     code                 of the model: package and version, or file, and sha256
     preset               named hyper-parameters; `pretrained`, `submitted` or `published` for rows not trained here
     settings             hyper-parameters by name
-    weights              published weights: name, sha256 by file, trained_on
+    weights              published weights, of the run or inside its model: name, sha256 by file, trained_on
     fold, seed           whole numbers
     precision            of matrix products in training
     split                rule, version, sha256

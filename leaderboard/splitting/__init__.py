@@ -41,6 +41,7 @@ from leaderboard.splitting.split_rules import (
     element_split,
     folds_in_turn,
     make_splits,
+    name_structure_type,
     ten_parts,
 )
 from leaderboard.splitting.structure_match import ComparedPair, compare_structures
@@ -75,6 +76,7 @@ __all__ = [
     "make_splits",
     "matbench_fold_parts",
     "matbench_parts",
+    "name_structure_type",
     "part_of_group",
     "read_split",
     "shared_between_sides",

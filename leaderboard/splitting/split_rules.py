@@ -15,13 +15,13 @@ By every rule all near-duplicates of a cluster are in the part of its first crys
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from asugnn.crystal import SYMBOLS, Crystal
+from asugnn.crystal import SYMBOLS, Crystal, Ints
 from asugnn.errors import InputError
 from asugnn.symmetry import conventional_cell
 from leaderboard._util import parallel_map, show_progress
@@ -104,11 +104,13 @@ def make_splits(
     bounds: ExtrapolationBounds,
     written_by: str,
     rules: Sequence[str] = RULES,
+    name_types: Callable[[Mapping[str, Crystal]], Mapping[str, str]] | None = None,
 ) -> list[str]:
     """Write the splits of a data set into `home`, and return the rules of those written.
 
     `random` and `formula` are always written, the others where every fold has enough crystals on each side. `crystals`
-    and `energies` (eV/atom) are by id; a crystal without an energy is in no part of `high-energy`.
+    and `energies` (eV/atom) are by id; a crystal without an energy is in no part of `high-energy`. `name_types`
+    names structure types by id, instead of `structure_types`.
     """
     formulas = {name: crystal.formula for name, crystal in crystals.items()}
     low, high = bounds.cell_sizes
@@ -121,7 +123,9 @@ def make_splits(
             drafts.append(SplitDraft(rule, "ten parts by reduced formula", ten_parts(dataset, rule, formulas)))
         elif rule == "prototype":
             description = "ten parts by space group, anonymous formula and orbits"
-            drafts.append(SplitDraft(rule, description, ten_parts(dataset, rule, structure_types(crystals))))
+            drafts.append(
+                SplitDraft(rule, description, ten_parts(dataset, rule, (name_types or structure_types)(crystals)))
+            )
         elif rule == "element":
             drafts.append(
                 element_split(dataset, {i: c.numbers for i, c in crystals.items()}, formulas, bounds.elements)
@@ -228,9 +232,12 @@ def structure_type(crystal: Crystal) -> str:
         cell = conventional_cell(crystal)
     except InputError:
         return f"none:{crystal.key}"
-    z = cell.crystal.numbers
+    return name_structure_type(cell.space_group, cell.orbits, cell.crystal.numbers)
+
+
+def name_structure_type(space_group: int, orbits: Ints, numbers: Ints) -> str:
+    """Name a structure type by its space group and the sizes of each element's orbits; `orbits` and `numbers` (n,)."""
     sizes: dict[int, list[int]] = {}
-    for orbit in np.unique(cell.orbits):
-        atoms = np.flatnonzero(cell.orbits == orbit)
-        sizes.setdefault(int(z[atoms[0]]), []).append(len(atoms))
-    return f"{cell.space_group}:{sorted(sorted(s) for s in sizes.values())}"
+    for atom, size in zip(*np.unique(orbits, return_index=True, return_counts=True)[1:], strict=True):
+        sizes.setdefault(int(numbers[atom]), []).append(int(size))
+    return f"{space_group}:{sorted(sorted(s) for s in sizes.values())}"
