@@ -7,8 +7,9 @@ node j to node i,
     h_i = sum_e s(m_e) V x_j / (sum_e s(m_e) + 1e-6)        x_i' = x_i + silu(norm(U x_i + h_i))
 
 with the sigmoid s, and batch norms over all edges and all nodes. Here an edge stands for equivalent ones: `weight` says
-how many of them end at one node, and the norms count it as often as it occurs. Of all edges only m and y are kept; what
-lies between is computed block by block, and again in the backward pass, whose formulas are written out below.
+how many of them end at one node, and the norms count it as often as it occurs. Of all edges only m and y are kept, in
+the precision of matrix products; what lies between is computed block by block in that of the weights, and again in the
+backward pass, whose formulas are written out below.
 """
 
 from __future__ import annotations
@@ -61,9 +62,12 @@ def edge_gated_convolution(
     sender, value = layer.src_gate(x), layer.dst_update(x)
     receiver = layer.dst_gate(x) + layer.edge_gate.bias
     norm: WeightedNorm = layer.bn_edges
-    gated, gates, new = _GatedSums.apply(  # type: ignore[no-untyped-call]
-        sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, row, last
-    )
+    device = x.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else y.dtype
+    with torch.autocast(device, enabled=False):  # sums over many edges are never in half precision
+        gated, gates, new = _GatedSums.apply(  # type: ignore[no-untyped-call]
+            sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, row, last, low
+        )
     x = x + functional.silu(
         layer.bn_nodes(layer.src_update(x) + gated / (gates + SMALL), graph.node_share, graph.nodes)
     )
@@ -81,29 +85,31 @@ class _GatedSums(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor | None]:
-        sender, receiver, value, y, matrix, scale, shift, norm, graph, row, last = inputs
-        sender, receiver, value = (t.to(y.dtype) for t in (sender, receiver, value))
+        sender, receiver, value, y, matrix, scale, shift, norm, graph, row, last, low = inputs
+        high = matrix.dtype
+        sender, receiver, value, y = sender.to(high), receiver.to(high), value.to(high), y.to(low)
+        product = matrix.to(low)
         m = y.new_empty(len(graph.source), y.shape[1])
         blocks = list(_blocks(m))
-        mapped = None if row is None else functional.linear(y, matrix)
+        mapped = None if row is None else functional.linear(y, product)
         gated, gates = torch.zeros_like(receiver), torch.zeros_like(receiver)
         moments: list[tuple[Tensor, Tensor, Tensor]] = []
         for block in blocks:
             source, target = graph.source[block], graph.target[block]
-            part = m[block]
-            part.copy_(functional.linear(y[block], matrix) if mapped is None else mapped.index_select(0, row[block]))
-            part += sender.index_select(0, source)
+            part = sender.index_select(0, source)
             part += receiver.index_select(0, target)
+            part += functional.linear(y[block], product) if mapped is None else mapped.index_select(0, row[block])
+            m[block] = part
             if norm.training:
                 moments.append(_block_moments(part, graph.edge_share[block]))
-            gate = torch.sigmoid(part).mul_(graph.weight[block, None])
+            gate = part.sigmoid_().mul_(graph.weight[block, None])
             gates.index_add_(0, target, gate)
             gated.index_add_(0, target, gate.mul_(value.index_select(0, source)))
         mean, variance = norm.running_mean, norm.running_var
         if norm.training and not moments and count_ranks() > 1:  # other processes may have edges
-            moments.append((y.new_zeros(()), torch.zeros_like(mean), torch.zeros_like(mean)))
+            moments.append((gates.new_zeros(()), torch.zeros_like(mean), torch.zeros_like(mean)))
         if moments:
-            mean, variance = (values.to(y.dtype) for values in _join_moments(moments))
+            mean, variance = (values.to(high) for values in _join_moments(moments))
             norm.track(mean, variance, graph.edges)
         spread = torch.rsqrt(variance + norm.eps)
         new = None
@@ -111,10 +117,9 @@ class _GatedSums(torch.autograd.Function):
             new, slope = torch.empty_like(m), scale * spread
             offset = shift - mean * slope
             for block in blocks:
-                torch.addcmul(offset, m[block], slope, out=new[block])
-                functional.silu(new[block], inplace=True).add_(
-                    y[block] if row is None else y.index_select(0, row[block])
-                )
+                inner = functional.silu(torch.addcmul(offset, m[block].to(high), slope), inplace=True)
+                inner += y[block] if row is None else y.index_select(0, row[block])
+                new[block] = inner
         ctx.save_for_backward(value, y, m, matrix, scale, shift, mean, spread)
         ctx.graph, ctx.row, ctx.training = graph, row, norm.training
         ctx.set_materialize_grads(False)
@@ -123,36 +128,38 @@ class _GatedSums(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         value, y, m, matrix, scale, shift, mean, spread = ctx.saved_tensors
-        graph, row, blocks = ctx.graph, ctx.row, list(_blocks(m))
+        graph, row, blocks, high, low = ctx.graph, ctx.row, list(_blocks(m)), matrix.dtype, m.dtype
+        product = matrix.to(low)
         d_gated, d_gates = (torch.zeros_like(value) if g is None else g for g in grads[:2])
         d_new = grads[2]
         d_sender, d_receiver, d_value = (torch.zeros_like(value) for _ in range(3))
         d_matrix, d_inner = torch.zeros_like(matrix), torch.empty_like(m)
-        d_y = d_inner if row is None else torch.zeros_like(y)  # of a block, written after its d_inner was read
-        d_mapped = torch.zeros_like(y) if row is not None else None
+        d_mapped = None if row is None else torch.zeros_like(y, dtype=high)
+        d_y = d_inner if row is None else torch.zeros_like(y, dtype=high)  # a block's d_inner is read before
         slope = scale * spread
         d_scale = d_shift = None
         if d_new is not None:
             offset = shift - mean * slope
             sums = torch.zeros(2, len(scale), dtype=torch.float64, device=y.device)
             for block in blocks:  # of the gradient by norm(m), kept
-                inner = torch.addcmul(offset, m[block], slope)
-                inner = torch.ops.aten.silu_backward(d_new[block], inner)
+                part = m[block].to(high)
+                inner = torch.addcmul(offset, part, slope)
+                inner = torch.ops.aten.silu_backward(d_new[block].to(high), inner)
                 d_inner[block] = inner
                 sums[0] += inner.sum(0)
-                sums[1] += inner.mul_((m[block] - mean).mul_(spread)).sum(0)
-            d_shift, d_scale = sums.to(y.dtype)
-            whole_shift, whole_scale = sum_over_ranks(sums).to(y.dtype)
+                sums[1] += inner.mul_((part - mean).mul_(spread)).sum(0)
+            d_shift, d_scale = sums.to(high)
+            whole_shift, whole_scale = sum_over_ranks(sums).to(high)
         for block in blocks:
             source, target = graph.source[block], graph.target[block]
-            part = m[block]
+            part = m[block].to(high)
             gate = torch.sigmoid(part)
             d_sum = d_gated.index_select(0, target)
             d_value.index_add_(0, source, (d_sum * gate).mul_(graph.weight[block, None]))
             d_m = d_sum.mul_(value.index_select(0, source)).add_(d_gates.index_select(0, target))
             d_m = torch.ops.aten.sigmoid_backward(d_m, gate).mul_(graph.weight[block, None])
             if d_new is not None:
-                d_m.addcmul_(d_inner[block], slope)
+                d_m.addcmul_(d_inner[block].to(high), slope)
                 if ctx.training:  # through mean and variance
                     common = (part - mean).mul_(spread * whole_scale).add_(whole_shift)
                     d_m.addcmul_(common.mul_(slope), graph.edge_share[block, None], value=-1)
@@ -161,16 +168,18 @@ class _GatedSums(torch.autograd.Function):
             if d_mapped is not None:
                 d_mapped.index_add_(0, row[block], d_m)
                 if d_new is not None:
-                    d_y.index_add_(0, row[block], d_new[block])
+                    d_y.index_add_(0, row[block], d_new[block].to(high))
                 continue
-            d_matrix.addmm_(d_m.T, y[block])
+            d_m = d_m.to(low)
+            d_matrix += d_m.T @ y[block]
             if d_new is None:
-                torch.mm(d_m, matrix, out=d_y[block])
+                torch.mm(d_m, product, out=d_y[block])
             else:
-                torch.addmm(d_new[block], d_m, matrix, out=d_y[block])
+                torch.addmm(d_new[block], d_m, product, out=d_y[block])
         if d_mapped is not None:
-            d_matrix, d_y = d_mapped.T @ y, d_y.addmm_(d_mapped, matrix)
-        return d_sender, d_receiver, d_value, d_y, d_matrix, d_scale, d_shift, None, None, None, None
+            d_mapped = d_mapped.to(low)
+            d_matrix, d_y = d_matrix + d_mapped.T @ y, d_y + d_mapped @ product
+        return d_sender, d_receiver, d_value, d_y, d_matrix, d_scale, d_shift, None, None, None, None, None
 
 
 def _block_moments(rows: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
