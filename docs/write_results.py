@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -50,7 +50,7 @@ The command that trains them:
     bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
 
 FOLDER holds `mp_subset.parquet`: [where it comes from](data.md). A row with three seeds was made with `--seed 0,1,2`, a
-variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and `cogn` with `--precision bfloat16`.
+variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and a training marked † with `--precision bfloat16`.
 
 ![Validation score against training time, one panel for each target](learning-curves.svg)
 """
@@ -58,6 +58,7 @@ variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and `cogn` with `--p
 
 def page() -> str:
     """The page as Markdown."""
+    half = {run.row for run in list_runs(RUNS)[0] if run.record.precision == "bfloat16"}
     parts = [HEAD]
     for target in TARGETS:
         for rule, meaning in RULES.items():
@@ -69,7 +70,7 @@ def page() -> str:
                 heading = f"{task.target.name.replace('-', ' ')}" + ("" if rule == "random" else f", split by {rule}")
                 parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
                 frozen = [row for row in rows if row.pretrained_on and row.preset != PRETRAINED]
-                parts += [_table([*trained, *frozen], task), "", _conclude(trained, task)]
+                parts += [_table([*trained, *frozen], task, half), "", _conclude(trained, task)]
                 parts += [f"\n`{row.model}` builds on weights that were trained on {row.pretrained_on}: it may have\n"
                           "seen test crystals, and is not ranked." for row in frozen]  # fmt: skip
     return "\n".join(parts) + "\n"
@@ -80,7 +81,7 @@ def _counts(row: Row) -> str:
     return f"{row.n:,} test crystals in {row.groups:,} formulas{leaks}."
 
 
-def _table(rows: Sequence[Row], task: Task) -> str:
+def _table(rows: Sequence[Row], task: Task, half: Collection[tuple[str, str, str]]) -> str:
     metric = task.target.metrics[0]
     unit = f" ({task.target.unit})" if metric.has_unit else ""
     lines = [
@@ -98,7 +99,7 @@ def _table(rows: Sequence[Row], task: Task) -> str:
             f"{format_number(value.value)}{interval}",
             epochs,
             format_count(row.parameters),
-            _minutes(row),
+            _minutes(row) + (" †" if row.key in half and row.epochs else ""),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -137,22 +138,26 @@ def _join(rows: Sequence[Row]) -> str:
 
 
 def draw(path: Path) -> None:
-    """Draw validation scores against time, as wide as two columns of a journal."""
+    """Draw validation scores against time; a variant has the colour of its model, dashed."""
     plt.rcParams.update({"font.size": 8, "svg.fonttype": "none", "svg.hashsalt": "curves", "axes.linewidth": 0.6})
-    figure, axes = plt.subplots(1, len(TARGETS), figsize=(7.0, 2.4), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(7.0, 5.0), layout="constrained")
     stored = [run for run in list_runs(RUNS)[0] if run.run.preset == "hours" and run.run.seed == 0]
-    names = sorted({run.run.model for run in stored if _curve(run)})
-    colours = {name: plt.get_cmap("viridis")(i / max(1, len(names) - 1)) for i, name in enumerate(names)}
-    for axis, target in zip(axes, TARGETS, strict=True):
+    names = sorted({run.run.model.split("+")[0] for run in stored if _curve(run)})
+    for axis, target in zip(axes.flat, TARGETS, strict=True):
         task = parse_task(f"mp-2018/{target}")
         for run in stored:
             if run.run.task == task and (curve := _curve(run)):
-                axis.plot(*curve, color=colours[run.run.model], linewidth=1)
+                base, _, variant = run.run.model.partition("+")
+                axis.plot(*curve, color=f"C{names.index(base)}", linestyle="--" if variant else "-", linewidth=1)
         unit = f"MAE, {task.target.unit}" if task.target.unit else "cross-entropy"
-        axis.set(title=target.replace("-", " "), xlabel="minutes", xscale="log", yscale="log", ylabel=unit)
+        axis.set(title=target.replace("-", " "), xlabel="minutes of one core", xscale="log", yscale="log", ylabel=unit)
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:.0e}"[0] in "2346" else "")
         axis.spines[["top", "right"]].set_visible(False)
-    handles = [plt.Line2D([], [], color=colours[name], label=name) for name in names]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=7)
+    handles = [plt.Line2D([], [], color=f"C{i}", label=name) for i, name in enumerate(names)]
+    handles.append(plt.Line2D([], [], color="grey", linestyle="--", label="other settings"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=200)
     plt.close(figure)
 
@@ -165,7 +170,7 @@ def _curve(run: StoredRun) -> tuple[list[float], list[float]] | None:
     return [s / 60 for s in accumulate(history["seconds"])], history["val"]
 
 
-def _fill(file: Path, name: str, lines: Sequence[str]) -> str:
+def fill_page(file: Path, name: str, lines: Sequence[str]) -> str:
     """The text of a page with these lines between its mark of this name and the next end."""
     before, mark, rest = file.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
     return before + mark + "\n" + "\n".join(lines) + "\n\n" + rest[rest.index("<!-- end -->") :]
@@ -196,7 +201,7 @@ def readme() -> str:
             mark = " ★" if title in best[task.name] else ""
             cells.append(f"{format_number(value.value)}{mark}{interval}" if value else "-")
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    return _fill(HERE.parent / "README.md", "results", lines)
+    return fill_page(HERE.parent / "README.md", "results", lines)
 
 
 def trials_page() -> str:
@@ -204,7 +209,7 @@ def trials_page() -> str:
     with (HERE.parent / "benchmarks" / "results" / "trials.csv").open(encoding="utf-8") as file:
         head, *rows = csv.reader(file)
     lines = [f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]]
-    return _fill(HERE / "trials.md", "trials", lines)
+    return fill_page(HERE / "trials.md", "trials", lines)
 
 
 def predict_page() -> str:
@@ -225,7 +230,7 @@ def predict_page() -> str:
         held = f"{100 * measured['coverage']:.1f} % of {measured['inside']:,.0f}"
         cells = (target.replace("-", " "), f"`{card.model}`", f"{card.crystals:,} crystals", error, held, width)
         lines.append(f"| {' | '.join(cells)} |")
-    return _fill(HERE / "predict.md", "models", lines)
+    return fill_page(HERE / "predict.md", "models", lines)
 
 
 def main() -> None:
