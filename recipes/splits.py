@@ -14,6 +14,8 @@ mp-2018: near-duplicates are those by formula, volume within 0.5 % and energy wi
 leaderboard/splitting/structure_match.py, by which 54 of the 6,701 test structures of fold 0 of
 `random` also appear in training or validation.
 
+fe-gap22: one part, `zero-shot`.
+
 Beside the splits, `duplicates.json` lists the crystals that are the same structure, for the data with its digest.
 `SHA256SUMS` lists the digests of all files.
 """
@@ -136,6 +138,13 @@ def structure_types_by_spglib(crystals: Mapping[str, Crystal]) -> dict[str, str]
     return types
 
 
+def write_fe_gap22(data: Dataset, home: Path) -> None:
+    """Write the split of fe-gap22 into `home`: nothing trains, the models are those of mp-2018 of the same fold."""
+    part = "zero-shot"
+    about = "every fold tests all: nothing here trains, the models are those of mp-2018 of the same fold"
+    write_split(home, "fe-gap22", "random", 1, about, dict.fromkeys(data.ids, part), BY, [((), (), (part,))] * 5)
+
+
 def write_duplicates(data: Dataset, home: Path) -> None:
     """Write what leaderboard/splitting/structure_match.py finds in a data set into `home`."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
@@ -164,4 +173,5 @@ if __name__ == "__main__":
         mp_2018 = load_dataset(find_source("mp-2018"))
         write_mp_2018(mp_2018, HERE / "mp-2018")
         write_duplicates(mp_2018, HERE / "mp-2018")
+        write_fe_gap22(load_dataset(find_source("fe-gap22")), HERE / "fe-gap22")
     write_digests(HERE)

@@ -187,6 +187,8 @@ def pareto_front(costs: Sequence[tuple[float, float]]) -> list[int]:
 
 def _count_leaked(task: Task, folds: Iterable[int]) -> dict[int, int] | None:
     """How many test structures of each fold also train or validate; None where no duplicates are known."""
+    if task.training_task.source != task.source:
+        return dict.fromkeys(folds, 0)
     data = load_dataset(task.source)
     duplicates = known_duplicates(data)
     # Ids that a published split lists on two sides are leaks, whether or not structures were compared.

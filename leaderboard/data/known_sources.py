@@ -125,6 +125,26 @@ SOURCES = (
         command="bench data fetch hm",
     ),
     Source(
+        name="fe-gap22",
+        title="ferromagnetic iron, strained, cracked and with surfaces: what the potential Fe-GAP22 was fitted to",
+        file="fe_gap22.parquet",
+        embedded=False,
+        licence="MIT",
+        citation="Zhang, Csanyi, van der Giessen & Maresca, npj Comput. Mater. 9, 217 (2023)",
+        url="https://github.com/leiapple/Fe-GAP22",
+        targets=(
+            Target(
+                "zero-shot",
+                "regression",
+                "eV/atom",
+                "energy above the lowest bcc iron, Quantum ESPRESSO, by the model of mp-2018/formation-energy",
+                values_of("formation_energy_per_atom"),
+                model_of="mp-2018/formation-energy",
+                by_system=True,
+            ),
+        ),
+    ),
+    Source(
         name="nomad2018",
         title="Kaggle's NOMAD2018: (Al,Ga,In)2O3, 2,400 crystals to train and 600 to test",
         file="data.parquet",

@@ -26,7 +26,7 @@ from leaderboard.records import (
     row_name,
 )
 from leaderboard.running.pretrained import models_with_weights, published_weights, weights_owner
-from leaderboard.splitting import SIDE_NAMES, find_duplicates, find_empty_sides, fold_leakage, fold_sides, read_split
+from leaderboard.splitting import SIDE_NAMES, find_empty_sides, fold_leakage, fold_sides, read_split
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _refuse_leaks(folds: Iterable[tuple[int, Task]], allow_leaks: bool) -> None:
     """Raise `InputError` where a test structure also occurs in training or validation."""
     for fold, task in folds:
         data = load_dataset(task.source)
-        leakage = fold_leakage(task, fold, data, find_duplicates(data))
+        leakage = fold_leakage(task, fold, data)
         if leakage.shared and not allow_leaks:
             tested, learned = next(iter(leakage.shared.items()))
             raise InputError(

@@ -47,7 +47,7 @@ from leaderboard.running.predict_files import load_fitted_model, outside_domain
 from leaderboard.running.predicted_values import check_predictions
 from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.running.team import training_team, trains_together
-from leaderboard.splitting import Sides, find_duplicates, fold_leakage, fold_sides, read_split
+from leaderboard.splitting import Sides, fold_leakage, fold_sides, read_split
 
 STARTED_AGAIN = "training started again"
 
@@ -180,7 +180,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         workspace.should_stop,
     )
     if not job.weights:
-        fields["leaks"] = len(fold_leakage(run.task, run.fold, data, find_duplicates(data)).shared)
+        fields["leaks"] = len(fold_leakage(run.task, run.fold, data).shared)
     with measure_memory(fields):
         if job.weights:
             model = load_pretrained(job.model, job.weights)

@@ -128,16 +128,19 @@ def shared_between_sides(pairs: DuplicatePairs, sides: Sides) -> dict[str, str]:
     return {x: y for x, y in ordered if x in tested and y in seen} | {x: x for x in sides.test if x in seen}
 
 
-def fold_leakage(task: Task, fold: int, data: Dataset, pairs: DuplicatePairs) -> FoldLeakage:
+def fold_leakage(task: Task, fold: int, data: Dataset, pairs: DuplicatePairs | None = None) -> FoldLeakage:
     """The leakage of one fold of a task, from the `pairs` of ids of `data` that are the same structure.
 
-    For a zero-shot task, training and validation are those of the model that predicts it. Structures of two data sets
-    are not compared: a zero-shot task on another data set than its model's has no leakage.
+    Without `pairs` they are found where they are needed. For a zero-shot task, training and validation are those of the
+    model that predicts it. Structures of two data sets are not compared: a zero-shot task on another data set than its
+    model's has no leakage.
     """
     split = read_split(data, task.rule)
     tested = fold_sides(split, data, task.target, fold).test
     if task.training_task.source.name != task.source.name:
         return FoldLeakage(task, fold, len(tested), {})
+    if pairs is None:
+        pairs = find_duplicates(data)
     trained = fold_sides(split, data, task.training_task.target, fold)
     return FoldLeakage(
         task, fold, len(tested), shared_between_sides(pairs, Sides(trained.train, trained.validate, tested))

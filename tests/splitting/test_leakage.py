@@ -160,6 +160,16 @@ def test_a_zero_shot_task_on_another_data_set_leaks_nothing(leaky: Dataset, tmp_
         assert {x: y for x, y in leakage.shared.items() if x == "again"} == shared
 
 
+def test_nothing_is_compared_for_a_task_whose_models_train_on_other_data(
+    leaky: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """2,292 structures of iron are two million pairs."""
+    monkeypatch.setattr(leakage, "find_duplicates", lambda data: pytest.fail("compared"))
+    elsewhere = replace(leaky.source.targets[0], model_of="open-dft/formation-energy")
+    task = Task(replace(leaky.source, targets=(elsewhere,)), elsewhere)
+    assert fold_leakage(task, 0, leaky).shared == {}
+
+
 def test_what_is_stored_of_open_dft_is_what_is_found():
     data = load_dataset(find_source("open-dft"))
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
