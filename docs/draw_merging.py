@@ -73,11 +73,11 @@ def table() -> str:
     """Write the table of gains in Markdown."""
     result = json.loads(RESULT.read_text(encoding="utf-8"))
     lines = [
-        f"First members of a class, on {result['counted']:,} crystals of {result['data']}: the number in all crystals "
-        "of a row divided by the number of their classes. Then how many times faster a training step is: the "
-        f"package's time for all of {result['timed']} crystals of the system divided by ours, the median of three "
-        f"turns (one thread, {result['machine']}; CGCNN against itself on every atom). `python benchmarks/merging.py` "
-        "measures both.",
+        "Columns atoms, bonds and angles: the mean number of members of a class, over "
+        f"{result['counted']:,} crystals of {result['data']}. Columns with the name of a model: the speed-up of a "
+        f"training step, the package's time for {result['timed']} crystals of the system divided by ours, the median "
+        f"of three repetitions (one thread, {result['machine']}; CGCNN against itself on every atom). "
+        "`python benchmarks/merging.py` measures both.",
         "",
         "| crystal system | crystals | atoms | bonds | angles | " + " | ".join(MODELS) + " |",
         "|---|" + "---:|" * (4 + len(MODELS)),

@@ -33,6 +33,7 @@ and a model of your own in them, and to write its predictions in the form that M
 
     bench published matbench
     bench leaderboard matbench
+    bench data fetch matbench_jdft2d
     bench run --task matbench_jdft2d/exfoliation-energy --model forest --allow-leaks
     bench export --to matbench --task matbench_jdft2d/exfoliation-energy --model forest --out entry
 
@@ -145,7 +146,7 @@ def _task_table(task: Task, rows: Sequence[Row]) -> list[str]:
     counted = f"{runs} {'fold' if runs == 1 else 'folds'}"
     grouped = f"{groups:,} formulas" if any(load_dataset(task.source).table["formula"]) else "no compositions"
     heads = ["rank", "model", *(f"{m.title}{unit if m.has_unit else ''}" for m in metrics), "± over folds"]
-    heads += [*([f"stated {first.title}"] if stated else []), "not told apart from"]
+    heads += [*([f"stated {first.title}"] if stated else []), "not significantly different from"]
     lines = [
         f"### `{task.name}`",
         "",

@@ -16,7 +16,6 @@ from leaderboard.cli.options import (
     Fold,
     StoredRuns,
     TaskName,
-    TaskNames,
     parse_columns,
     parse_list,
     parse_tasks,
@@ -70,7 +69,7 @@ def submit(
     """Validate and score predictions, and enter them on the board.
 
     The board shows the last file of each name, or the best if the host chose so;
-    the log keeps every submission but a file that was handed in before.
+    the log keeps every submission, except a file identical to the one on the board.
 
     Example:
 
@@ -116,10 +115,17 @@ def _print_place(scored: dict[str, Any], task: str, runs: Path) -> None:
 
 def export(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.", show_default=False)],
-    task: TaskNames = "",
+    task: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            help="Task of the competition; with --to: tasks of the board, separated by commas.",
+            show_default=False,
+        ),
+    ] = "",
     to: Annotated[
         Literal["matbench", "jarvis"] | None,
-        typer.Option("--to", help="Write own runs as an entry of a public board instead.", show_default=False),
+        typer.Option("--to", help="Write your runs as an entry for a public board instead.", show_default=False),
     ] = None,
     model: Annotated[
         str, typer.Option("--model", help="With --to: models, separated by commas.", show_default="all")
@@ -156,7 +162,7 @@ def export(
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Write the files of a competition, or own runs as an entry of a public board.
+    """Write the files of a competition, or your runs as an entry for a public board.
 
     Participants get labelled rows, structures, and the ids to predict.
 

@@ -74,7 +74,7 @@ def predict(
     ] = "",
     model: Annotated[
         str,
-        typer.Option("--model", help="The model, where --run is by FILE.py:CLASS, or --pretrained a folder."),
+        typer.Option("--model", help="Model of a run made with FILE.py:CLASS, or of a folder of weights."),
     ] = "all",
     form: Annotated[
         PredictionFormat, typer.Option("--format", help="auto: a table on a terminal, CSV elsewhere.")

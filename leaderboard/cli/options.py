@@ -48,6 +48,7 @@ TaskName = Annotated[str, typer.Option("--task", help="Task, such as open-dft/me
 TaskNames = Annotated[
     str, typer.Option("--task", help="Tasks, separated by commas, instead of a suite.", show_default=False)
 ]
+BoardTasks = Annotated[str, typer.Option("--task", help="Tasks of the board, separated by commas.", show_default="all")]
 Suite = Annotated[str, typer.Argument(help="Suite of tasks: the name of a data set, paper, matbench or jarvis.")]
 Fold = Annotated[int, typer.Option("--fold", min=0, help="Fold whose test set is predicted.")]
 Columns = Annotated[

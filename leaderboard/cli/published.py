@@ -8,12 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 from asugnn.errors import InputError
-from leaderboard.cli.options import DataDir, TaskNames, parse_tasks, print_notes, progress_bars
+from leaderboard.cli.options import BoardTasks, DataDir, parse_tasks, print_notes, progress_bars
 
 
 def published(
     board: Annotated[Literal["matbench", "jarvis"], typer.Argument(help="Public board.", show_default=False)],
-    task: TaskNames = "",
+    task: BoardTasks = "",
     given: Annotated[
         Path | None,
         typer.Option("--from", help="Checkout of the board's repository, instead of a download.", show_default=False),

@@ -40,7 +40,8 @@ def run(
     ] = "open-dft",
     task: TaskNames = "",
     model: Annotated[
-        str, typer.Option("--model", help="Models, separated by commas, or all; FILE.py:CLASS for a class in a file.")
+        str,
+        typer.Option("--model", help="Models or FILE.py:CLASS, separated by commas; all: without published weights."),
     ] = "all",
     preset: Preset = "quick",
     fold: Annotated[
@@ -74,7 +75,7 @@ def run(
     ] = "auto",
     ranks: Annotated[
         int,
-        typer.Option("--ranks", min=1, help="Processes that train one model together, each on a graphics card."),
+        typer.Option("--ranks", min=1, help="Processes that train one model together, each on its own GPU or core."),
     ] = 1,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds without progress after which a run fails; 0: no limit.")

@@ -75,7 +75,7 @@ MATBENCH = {
             "926409a52d441ca433ca61904e931f3fbe852ccd818fa5f593b901992e8a5d51",
         ),
         MatbenchTask(
-            "matbench_dielectric", "n", "refractive-index", "1", "of the electronic dielectric tensor's mean", 4764,
+            "matbench_dielectric", "n", "refractive-index", "1", "from the mean electronic dielectric constant", 4764,
             "83befa09bc2ec2f4b6143afc413157827a90e5e2e42c1eb507ccfa01bf26a1d6",
             "828b3c40e350e146177e86fdf5812d409688fbedee29c84dea6aacb146a31d37",
             "9bf30996c4e4cb98633f3b15d9f1a44b48fbaddcda5461b4c8ac516230642f13",

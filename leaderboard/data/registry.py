@@ -111,7 +111,7 @@ def data_file(source: Source) -> Path | None:
 
 def how_to_get(source: Source) -> str:
     """How to get a data set that is not available, as the end of a sentence."""
-    return f"`{source.command}` makes it" if source.command else HINT.format(source.file)
+    return f"get it with `{source.command}`" if source.command else HINT.format(source.file)
 
 
 def crystals_hint(source: Source) -> str:

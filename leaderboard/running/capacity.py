@@ -1,4 +1,4 @@
-"""What a machine has for runs: cores, graphics cards and memory, by the kernel and the limits of a batch system."""
+"""What a machine has for runs: cores, GPUs and memory, by the kernel and the limits of a batch system."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def available_memory() -> int | None:
 
 
 def visible_gpus() -> list[str]:
-    """The graphics cards that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
     if (stated := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return [name.strip() for name in stated.split(",") if name.strip()]
     with suppress(OSError, subprocess.SubprocessError):

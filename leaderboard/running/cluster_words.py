@@ -80,7 +80,7 @@ def parse_cluster_words(texts: Sequence[str], local: bool, ranks: int = 1) -> Cl
                 found[key] = [value]  # lines of the shell before the program
     runs = found.pop("runs_per_job", 0)
     at_once = found.pop("array_parallelism", MOST_JOBS)
-    if local:  # where all share the cores, or the graphics cards
+    if local:  # where all share the cores, or the GPUs
         at_once = 1 if found.get("gpus_per_node") else max(1, min(at_once, usable_cores() // ranks))
     parameters = {"timeout_min": WEEK if local else HOURS, "signal_delay_s": 90, **found}
     if parameters["signal_delay_s"] >= 60 * parameters["timeout_min"]:

@@ -43,18 +43,18 @@ def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, rank
     """How many runs work at a time, and the threads of each.
 
     What a run computes on the processor depends on its number of threads: so that is one, or what OMP_NUM_THREADS
-    states, however many cores and runs there are. With `auto`, runs share the cores; on graphics cards there is one run
+    states, however many cores and runs there are. With `auto`, runs share the cores; on GPUs there is one run
     on each, and they share the cores for their inputs, which do not depend on threads. Where several processes
-    (`ranks`) train one model together, each has a card, or these threads. Raises `InputError` where there are fewer
-    cards.
+    (`ranks`) train one model together, each has a GPU, or these threads. Raises `InputError` where there are fewer
+    GPUs.
     """
-    cards = len(visible_gpus()) if device == "cuda" else 0
-    if cards and cards < ranks:
-        raise InputError(f"--ranks {ranks} needs as many graphics cards; here {'is' if cards == 1 else 'are'} {cards}")
+    gpus = len(visible_gpus()) if device == "cuda" else 0
+    if gpus and gpus < ranks:
+        raise InputError(f"--ranks {ranks} needs as many GPUs; here {'is' if gpus == 1 else 'are'} {gpus}")
     cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
     given = int(stated) if stated.isdigit() and int(stated) else None
     if wanted == "auto":
-        wanted = (max(1, cards) if device == "cuda" else cores // (given or 1)) // ranks
+        wanted = (max(1, gpus) if device == "cuda" else cores // (given or 1)) // ranks
     processes = max(1, min(runs, wanted))
     return processes, given or (max(1, cores // (processes * ranks)) if device == "cuda" else 1)
 
@@ -87,8 +87,8 @@ def run_jobs(
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
     workspace = current_workspace()
-    cards, ranks = visible_gpus() if workspace.device == "cuda" else [], workspace.ranks
-    gpus = [",".join(cards[k : k + ranks]) for k in range(0, len(cards) - ranks + 1, ranks)]
+    gpus, ranks = visible_gpus() if workspace.device == "cuda" else [], workspace.ranks
+    gpus = [",".join(gpus[k : k + ranks]) for k in range(0, len(gpus) - ranks + 1, ranks)]
 
     def new_slot(model: str) -> Slot:
         taken = [slot.gpu for slot in slots]

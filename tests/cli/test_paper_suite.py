@@ -196,11 +196,11 @@ if __name__ == "__main__":
 
 def test_what_is_not_there_yet_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("BENCH_DATA", str(tmp_path))
-    with pytest.raises(InputError, match="mp-2024-1 is not available yet: `bench data build mp-2024-1` makes it"):
+    with pytest.raises(InputError, match="mp-2024-1 is not available yet: get it with `bench data build mp-2024-1`"):
         plan_runs(suite_tasks("paper"), ["mean"], "quick", [0], [0], {})
     shown = render_datasets()
-    assert "not available: `bench data build mp-2024-1` makes it" in shown
-    assert "not available: `bench data fetch hm` makes it" in shown
+    assert "not available: get it with `bench data build mp-2024-1`" in shown
+    assert "not available: get it with `bench data fetch hm`" in shown
     with pytest.raises(InputError, match="no suite 'papers'; did you mean 'paper'"):
         suite_tasks("papers")
 

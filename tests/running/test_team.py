@@ -41,5 +41,5 @@ def test_cards_and_cores_are_shared_by_teams(monkeypatch: pytest.MonkeyPatch):
     assert choose_processes("auto", "cuda", 40) == (4, 1)
     assert choose_processes("auto", "cuda", 40, ranks=2) == (2, 1)
     assert choose_processes("auto", "cpu", 40, ranks=os.cpu_count() or 1) == (1, 1)
-    with pytest.raises(InputError, match="--ranks 8 needs as many graphics cards; here are 4"):
+    with pytest.raises(InputError, match="--ranks 8 needs as many GPUs; here are 4"):
         choose_processes("auto", "cuda", 40, ranks=8)
