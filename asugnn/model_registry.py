@@ -61,7 +61,9 @@ def find_model(name: str) -> type[Model]:
     cannot be loaded.
     """
     if is_file_model(name):
-        return _model_from_file(name)
+        return _model_from_file(name.replace(".py::", ".py:"))  # as pytest writes it
+    if name.endswith(".py") and Path(name).is_file():
+        raise InputError(f"'{name}' is a file: write {name}:CLASS, with the name of a class in it")
     if not (entries := list_models([name])):
         installed = [p.name for p in importlib.metadata.entry_points(group=GROUP)]
         file, colon, cls = name.partition(":")

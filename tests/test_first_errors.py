@@ -22,8 +22,7 @@ import pytest
 from asugnn import InputError, download
 from asugnn.model_registry import find_model
 from leaderboard.cli.app import _run_command
-from leaderboard.data import PACKAGE, parse_task
-from leaderboard.records import Run
+from leaderboard.data import PACKAGE
 from leaderboard.running.predicted_values import check_predictions
 
 WIDTH = 80
@@ -108,7 +107,15 @@ MISTAKES = [
     # words in the wrong place
     ("run bandgap", 1, "there is no suite 'bandgap'", "for a task write --task open-dft/band-gap"),
     ("leaderboard gap", 1, "there is no suite 'gap'", "for a task write --task open-dft/band-gap"),
-    ("run cgcnn", 1, "there is no suite 'cgcnn': it is a model", "write --model cgcnn"),
+    ("run cgcnn", 1, "there is no suite 'cgcnn': it is a model", "`bench run --model cgcnn` trains it"),
+    ("leaderboard cgcnn", 1, "there is no suite 'cgcnn': it is a model", "boards show all models"),
+    (f"run --model mean, forest {TASK}", 1, "'forest' stands alone", "write the list without spaces"),
+    (f"run --model mean --seed 0 1 {TASK}", 1, "'1' stands alone", "write the list without spaces"),
+    (f"leaderboard open_dft {TASK}", 1, "'open_dft' stands alone, and --task takes the place", "leave it out"),
+    ("run --task open-dft", 1, "'open-dft' is a suite, not a task", "one of them is open-dft/formation-energy"),
+    ("leaderboard --preset qick", 1, "there is no preset 'qick'", "did you mean 'quick'?"),
+    ("run --model my_model.py", 1, "'my_model.py' is a file", "write my_model.py:CLASS"),
+    ("check my_model.py::NoPredict", 1, "my_model.py:NoPredict", "it lacks predict"),
     ("run crystals", 1, "there is no suite 'crystals'", "name the folder of data sets with --data-dir or BENCH_DATA"),
     ("run --task bandgap", 1, "there is no task 'bandgap': write DATASET/TARGET", "did you mean 'open-dft/band-gap'?"),
     ("run --task voltage", 1, "there is no task 'voltage': write DATASET/TARGET", "`bench data list` lists them"),
@@ -143,6 +150,7 @@ MISTAKES = [
     ("data fetch mp-2024-1", 1, "mp-2024-1 cannot be fetched", "get it with `bench data build mp-2024-1`"),
     ("data fetch open-dft", 1, "data set open-dft is there", "nothing has to be fetched"),
     ("data fetch matbench", 1, "'matbench' is a suite of several data sets", "fetch one at a time, such as matbench_"),
+    ("data fetch mp2018", 1, "there is no data set 'mp2018' to fetch", "did you mean 'mp-2018'?"),
     ("data fetch jdft2d", 1, "there is no data set 'jdft2d' to fetch", "did you mean 'matbench_jdft2d'?"),
     ("data import no-cifs --target gap:eV", 1, "no-cifs has 0 CSV files", "one must hold the labels"),
     ("leaderboard --runs no-cifs", 1, "no run of preset 'quick' can be shown", "`bench run` makes some"),
@@ -228,9 +236,8 @@ def test_a_file_that_holds_no_model_is_told_what_one_is(model: str, sentence: st
     ],
 )
 def test_predictions_of_another_form_are_told_the_right_one(values: object, sentence: str):
-    run = Run(parse_task("open-dft/metal"), "quick", "mine", 0, 0)
     with pytest.raises(InputError, match=re.escape(sentence)):
-        check_predictions(run, ["a", "b", "c"], values)  # type: ignore[arg-type]
+        check_predictions(["a", "b", "c"], values, is_probability=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.usefixtures("newcomer")

@@ -38,6 +38,7 @@ class CheckedRun:
     title: str
     faults: tuple[str, ...]
     notes: tuple[str, ...] = ()  # what could not be checked, and why that is no fault
+    no_data: str = ""  # why its scores were not recomputed, where its data set is not at hand: what to do
     without_model: bool = False  # whether files of its model are not kept, as in the package
 
 
@@ -69,7 +70,7 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
     file, record = stored.folder / "run.json", stored.record
     faults: list[str] = []
     notes: list[str] = []
-    without_model = False
+    without_model, no_data = False, ""
     digests: Mapping[str, str] = {}
     try:
         digests = file_digests(stored.folder)
@@ -90,8 +91,11 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
     try:
         _check_scores(stored, entry, load_truth, faults, notes)
     except InputError as error:
-        (notes if data_file(stored.run.task.source) is None else faults).append(str(error))
-    return CheckedRun(stored.run.title, tuple(dict.fromkeys(faults)), tuple(notes), without_model)
+        if data_file(stored.run.task.source) is None:
+            no_data = str(error)
+        else:
+            faults.append(str(error))
+    return CheckedRun(stored.run.title, tuple(dict.fromkeys(faults)), tuple(notes), no_data, without_model)
 
 
 def _check_files(stored: StoredRun, digests: Mapping[str, str], faults: list[str]) -> bool:

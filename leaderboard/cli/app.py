@@ -89,7 +89,8 @@ def _run_command() -> None:
         number = stop_signal()
         how = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
         with suppress(OSError):  # the terminal has gone
-            typer.echo(f"\n{how}. Repeat the command to resume.", err=True)
+            resumes = "run" in words or "data" in words  # the commands that keep what they have done
+            typer.echo(f"\n{how}.{' Repeat the command to resume.' if resumes else ''}", err=True)
         sys.exit(128 + number)
     except (InputError, ImportError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough

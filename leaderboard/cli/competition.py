@@ -69,7 +69,7 @@ def submit(
     """Validate and score predictions, and enter them on the board.
 
     The board shows the last file of each name, or the best if the host chose so;
-    the log keeps every submission, except a file identical to the one on the board.
+    the log keeps every submission but a file equal to that on the board.
 
     Example:
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # start-up is a feature: what a command needs is imported in 
     from leaderboard.records import ColumnNames
 
 ABLATION = "ablation"  # a suite of variants instead of tasks: Table 1 of ASUGNN's paper, on any task
+SUITE = "open-dft"  # the suite of a command that names none
 
 
 def _use_data_folder(ctx: typer.Context, folder: Path | None) -> Path | None:
@@ -128,6 +129,19 @@ def parse_tasks(suite: str, task: str) -> list[Task]:
     if task and not parse_list(task):
         raise InputError(f"--task '{task}' names no task: `bench data list` lists them")
     return [parse_task(name) for name in parse_list(task)] if task else list(suite_tasks(suite, [ABLATION]))
+
+
+def chosen_tasks(suite: str, task: str) -> list[Task]:
+    """`parse_tasks`, for a command whose first word is a suite; raises `InputError` for a suite beside `--task`.
+
+    That is seldom a suite: after a space instead of a comma in a list, a shell takes the rest for a word of its own.
+    """
+    if task and suite not in (SUITE, ABLATION):
+        raise InputError(
+            f"'{suite}' stands alone, and --task takes the place of a suite: leave it out; "
+            "if it belongs to a list, write the list without spaces, such as --model mean,forest"
+        )
+    return parse_tasks(suite, task)
 
 
 def stored_runs(runs: Path | None) -> Path | None:

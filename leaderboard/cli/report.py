@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from asugnn.errors import InputError
+from asugnn.errors import InputError, did_you_mean
 from leaderboard.cli.options import (
+    SUITE,
     DataDir,
     Preset,
     StoredRuns,
@@ -16,8 +18,8 @@ from leaderboard.cli.options import (
     TableFormat,
     TaskName,
     TaskNames,
+    chosen_tasks,
     parse_list,
-    parse_tasks,
     print_notes,
     print_words,
     progress_bars,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def leaderboard(
-    suite: Suite = "open-dft",
+    suite: Suite = SUITE,
     task: TaskNames = "",
     preset: Preset = "quick",
     format_: Annotated[TableFormat, typer.Option("--format", help="Output format.")] = "table",
@@ -51,7 +53,7 @@ def leaderboard(
     bench leaderboard --task open-dft/metal --format markdown
     """
     root = stored_runs(runs)
-    print_board(root, parse_tasks(suite, task), format_, preset, bool(task), private, overall)
+    print_board(root, chosen_tasks(suite, task), format_, preset, bool(task), private, overall)
 
 
 def print_board(
@@ -68,6 +70,8 @@ def print_board(
     from leaderboard.reports import preset_warning, render_board, render_overview
 
     rows, notes = rank_rows(root, tasks, preset, private)
+    if not any(row.preset == preset for row in rows):
+        _check_preset(preset, root)
     if overall:
         text = render_overview(overview(rows, tasks), format_, preset_warning(rows, preset))
         empty = "an overall ranking takes two tasks or more, each with two ranked models or more"
@@ -81,6 +85,17 @@ def print_board(
     print_notes(notes)
     if not text:
         raise InputError(empty)
+
+
+def _check_preset(preset: str, root: Path | None) -> None:
+    """Raise `InputError` for a preset that neither a run nor a model has."""
+    from asugnn.model_registry import list_models, model_presets
+    from leaderboard.records import UNPRESET, list_runs
+
+    known = {stored.run.preset for stored in list_runs(root)[0]} - UNPRESET
+    known |= {name for entry in list_models() if entry.model for name in model_presets(entry.model)}
+    if preset not in known:
+        raise InputError(f"there is no preset '{preset}'{did_you_mean(preset, known)}")
 
 
 def errors(
@@ -209,14 +224,16 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
     bench verify --runs runs
     """
     from leaderboard.board import verify_runs
-    from leaderboard.records import default_runs_folder
+    from leaderboard.records import OWN_RUNS, default_runs_folder
 
     counts, wrong, without_model = 0, 0, 0
+    no_data: Counter[str] = Counter()
     root = stored_runs(runs) or default_runs_folder()
     for checked in verify_runs(root):
         counts += 1
         wrong += bool(checked.faults)
         without_model += checked.without_model
+        no_data.update([checked.no_data] if checked.no_data else [])
         for fault in checked.faults:
             print_words(f"FAULT {fault}")
         print_notes([f"{checked.title}: {note}" for note in checked.notes])
@@ -224,6 +241,11 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
         raise InputError(f"{wrong} of {counts} do not match their files: see above")
     if not counts:
         raise InputError(f"there are no runs in '{root}': `bench run` makes some, or name another folder with --runs")
+    if not runs and root != OWN_RUNS:
+        print_notes([f"there are no runs in '{OWN_RUNS}': these are those of the package"])
     if without_model:
-        print_notes([f"{without_model} of them are stored without their models, which scores do not need"])
-    typer.echo(f"{counts} runs and logs match their files: every row can be recomputed")
+        print_notes([f"stored without their models, which scores do not need: {without_model}"])
+    print_notes([f"not scored: {n}; {reason}" for reason, n in no_data.items()])
+    match = "1 run or log matches its" if counts == 1 else f"{counts:,} runs and logs match their"
+    recomputed = f"{counts - no_data.total():,} of them" if no_data else "every row"
+    typer.echo(f"{match} files: {recomputed} can be recomputed")

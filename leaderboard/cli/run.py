@@ -11,14 +11,15 @@ import typer
 from asugnn.errors import InputError
 from leaderboard.cli.options import (
     ABLATION,
+    SUITE,
     DataDir,
     Device,
     Preset,
     TaskNames,
+    chosen_tasks,
     parse_jobs,
     parse_list,
     parse_numbers,
-    parse_tasks,
     print_words,
     progress_bars,
 )
@@ -37,7 +38,7 @@ def run(
         typer.Argument(
             help="Suite of tasks: a data set, paper, matbench or jarvis; or ablation, for variants of ASUGNN."
         ),
-    ] = "open-dft",
+    ] = SUITE,
     task: TaskNames = "",
     model: Annotated[
         str,
@@ -126,7 +127,7 @@ def run(
     if slurm and on == "local":
         raise typer.BadParameter("--slurm is for jobs of a cluster: add --on slurm, or --on local-cluster")
     words = parse_cluster_words(slurm or [], on != "slurm", ranks)
-    tasks = _trainable(parse_tasks(suite, task))
+    tasks = _trainable(chosen_tasks(suite, task))
     if model == "all" and suite == ABLATION:
         model = "asugnn"
     models, skipped = chosen_models(parse_list(model), preset, bool(weights))

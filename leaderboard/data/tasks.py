@@ -56,6 +56,11 @@ def parse_task(text: str) -> Task:
     dataset, slash, target = name.partition("/")
     if not slash:
         similar = _similar_tasks(name)
+        if name in SUITES or name in sources_by_name():
+            raise InputError(
+                f"'{name}' is a suite, not a task: `bench run {name}` and `bench leaderboard {name}` take all of its "
+                f"tasks; one of them is {suite_tasks(name)[0].name}"
+            )
         listed = f"did you mean '{similar[0]}'? There is: {', '.join(similar)}" if similar else LISTING
         raise InputError(f"there is no task '{name}': write DATASET/TARGET; {listed}")
     source = find_source(dataset)
@@ -90,7 +95,7 @@ def _similar_tasks(word: str) -> list[str]:
 def _suite_hint(word: str, suites: Sequence[str]) -> str:
     """The end of the sentence about a word that is no suite, and may name something else."""
     if is_installed_model(word):
-        return f": it is a model; write --model {word}"
+        return f": it is a model; `bench run --model {word}` trains it, and boards show all models"
     if nearest_name(word, suites, cutoff=CLEAR) is None and (similar := _similar_tasks(word)):
         return f"; for a task write --task {similar[0]}"
     return unknown_dataset_hint(word, suites)

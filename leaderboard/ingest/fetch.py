@@ -54,7 +54,8 @@ def _not_fetched(name: str) -> str:
         return f"'{name}' is a suite of several data sets: fetch one at a time, such as {SUITES[name][0]}"
     source = next((source for source in list_sources() if source.name == name), None)
     if source is None:
-        return f"there is no data set '{name}' to fetch{did_you_mean(name, FETCHED, command='bench data list')}"
+        known = [*FETCHED, *(source.name for source in list_sources())]
+        return f"there is no data set '{name}' to fetch{did_you_mean(name, known, command='bench data list')}"
     if data_file(source):
         return f"data set {name} is there: nothing has to be fetched"
     return f"data set {name} cannot be fetched: {how_to_get(source)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from leaderboard.records import (
 )
 from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.model_code import model_code
+from leaderboard.running.predicted_values import check_predictions
 from leaderboard.running.pretrained import (
     load_pretrained,
     models_with_weights,
@@ -38,9 +40,22 @@ def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float]
     crystals, skipped = read_crystal_files(files)
     reasons = outside_domain(model, tuple(crystals), list(crystals.values()))
     inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
-    values = model.predict(list(inside.values())).tolist() if inside else []
+    values = _predicted_values(model, inside) if inside else []
     skipped += [f"{name}: {reason}" for name, reason in reasons.items()]
     return dict(zip(inside, values, strict=True)), skipped
+
+
+def _predicted_values(model: Model, crystals: Mapping[str, Crystal]) -> list[float]:
+    """The predictions for crystals (by id); raises `InputError` where the model fails, or returns something else."""
+    name = type(model).__name__
+    try:
+        values = model.predict(list(crystals.values()))
+        check_predictions(list(crystals), values, is_probability=False)
+    except InputError as error:
+        raise InputError(f"{name} failed: {error}") from error
+    except Exception as error:  # of somebody's model
+        raise InputError(f"{name} failed in predict: {type(error).__name__}: {error}; --debug shows where") from error
+    return [float(value) for value in values]
 
 
 def load_run_model(folder: Path, named: str = "") -> tuple[str, Model]:
@@ -70,6 +85,10 @@ def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
             raise InputError(
                 f"{stored.folder} is stored with the package, without its model: `bench run` trains it anew in ./runs"
             )
+        if stored.run.task.training_task != stored.run.task:
+            origin = replace(stored.run, task=stored.run.task.training_task)
+            root = stored.folder.parents[4]
+            raise InputError(f"a zero-shot run has no model of its own: name that of {origin.folder(root)}")
         raise InputError(f"{stored.folder} has no folder 'model': delete its run.json and repeat `bench run`")
     stored.check_files("model")
     entry, code = stored.record.entry, stored.record.code
@@ -85,7 +104,16 @@ def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
         entry = named
     model = find_model(entry)
     require_model_packages(model)
-    return move_to_device(model.load(stored.folder / "model"))
+    try:
+        loaded = model.load(stored.folder / "model")
+    except InputError:
+        raise
+    except Exception as error:  # of somebody's model
+        raise InputError(f"{entry} failed in load: {type(error).__name__}: {error}; --debug shows where") from error
+    if not isinstance(loaded, Model):
+        kind = type(loaded).__name__
+        raise InputError(f"{entry}: load returned {kind}, not a model; does it end with `return model`?")
+    return move_to_device(loaded)
 
 
 def load_predictor(run: Path | None, weights: str, models: Sequence[str]) -> tuple[str, Model]:

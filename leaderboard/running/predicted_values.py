@@ -8,10 +8,9 @@ import numpy as np
 
 from asugnn import InputError
 from asugnn.crystal import Floats
-from leaderboard.records import Run
 
 
-def check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
+def check_predictions(ids: Sequence[str], values: Floats, is_probability: bool) -> None:
     """Raise `InputError` for predictions of the wrong shape, or that are no finite numbers or no probabilities."""
     wanted = f"predict must return an array of {len(ids)} numbers, one for each crystal"
     if values is None:
@@ -25,10 +24,10 @@ def check_predictions(run: Run, ids: Sequence[str], values: Floats) -> None:
         flat = ", such as values.ravel()" if values.size == len(ids) else ""
         raise InputError(f"it predicted an array of shape {np.shape(values)}: {wanted}{flat}")
     bad = ~np.isfinite(values)
-    if run.task.target.kind == "binary":
+    if is_probability:
         bad |= (values < 0) | (values > 1)
     if bad.any():
         i = int(np.argmax(bad))
-        needed = "a finite number" if run.task.target.kind == "regression" else "a probability, from 0 to 1"
+        needed = "a probability, from 0 to 1" if is_probability else "a finite number"
         many = f"{bad.sum()} crystals, the first of them" if bad.sum() > 1 else "crystal"
         raise InputError(f"it predicted {values[i]} for {many} '{ids[i]}': each prediction must be {needed}")

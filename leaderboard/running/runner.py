@@ -203,7 +203,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
         values = model.predict(test)
         hold_standard_streams()  # a model may have closed them
         fields["seconds"]["predict"] = round(clock.seconds(), 3)
-    check_predictions(run, ids, values)
+    check_predictions(ids, values, run.task.target.kind == "binary")
     fields["parameters"] = _count_parameters(model)
     write_predictions(folder / "predictions.csv", ids, run.task.target.name, values)
     if not run.task.target.model_of:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from leaderboard.board.verify import verify_runs
+from leaderboard.cli.report import verify
 from leaderboard.data import PACKAGE
 from leaderboard.records.run_folder import open_run
 from leaderboard.records.run_record import record_text
@@ -43,3 +44,15 @@ def test_a_record_of_another_run_is_named(folder: Path, field: str):
     text = record_text({**json.loads((folder / "run.json").read_text()), field: other})
     (folder / "run.json").write_text(text)
     assert any(f"says {field} {other}, and lies where" in fault for fault in faults(folder))
+
+
+def test_a_row_whose_data_are_missing_is_not_called_recomputed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+    row = Path("mp-2018/metal@random/hours/mean/0-0")
+    shutil.copytree(PACKAGE / "runs" / row, tmp_path / row)
+    verify(tmp_path)
+    said = capsys.readouterr()
+    assert said.out == "1 run or log matches its files: 0 of them can be recomputed\n"
+    assert "not scored: 1; data set mp-2018 is not in the package: name the folder of" in " ".join(said.err.split())
