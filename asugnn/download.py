@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import logging
 import os
 import re
 import time
@@ -24,6 +25,8 @@ from asugnn.errors import InputError
 from asugnn.file_lock import lock_file, tidy_folders
 from asugnn.limits import ANSWER_BYTES, DOWNLOAD_BYTES
 from asugnn.version import __version__
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds without a byte
 MAX_ATTEMPTS = 6  # in a row that bring nothing new
@@ -248,7 +251,9 @@ def _retry(url: str, attempt: Callable[[], T], hint: str, received: Callable[[],
             often = f", {tries} times in a row" if tries > 1 else ""
             network = "" if answers else "; is there a network? A proxy is named by https_proxy"
             raise InputError(f"{url} cannot be downloaded: {reason}{often}{network}; {hint}")
-        time.sleep(min(max(asked, PAUSE * 2 ** (tries - 1)), MAX_PAUSE))
+        pause = min(max(asked, PAUSE * 2 ** (tries - 1)), MAX_PAUSE)
+        logger.warning("%s: %s; trying again in %.0f s (%d of %d)", server, reason, pause, tries + 1, most)
+        time.sleep(pause)
 
 
 def _refusal_message(url: str, error: urllib.error.HTTPError) -> str:

@@ -70,7 +70,7 @@ class Card:
             reasons.append(f"{size} atoms in the primitive cell, at most {self.largest} in training")
         if not self.volume[0] <= volume <= self.volume[1]:
             low, high = self.volume
-            reasons.append(f"{volume:.1f} cubic angstrom per atom, {low:.1f} to {high:.1f} in training")
+            reasons.append(f"{volume:.3g} cubic angstrom per atom, {low:.3g} to {high:.3g} in training")
         return ", ".join(reasons)
 
 

@@ -95,7 +95,9 @@ def test_what_passes_is_asked_again(fault: Fault, server: StandIn, tmp_path: Pat
     assert left(tmp_path) == ["a"]
 
 
-def test_the_pause_is_as_long_as_the_server_asks(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_pause_is_as_long_as_the_server_asks(
+    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     monkeypatch.setattr(download, "PAUSE", 1.0)
@@ -106,6 +108,7 @@ def test_the_pause_is_as_long_as_the_server_asks(server: StandIn, tmp_path: Path
     server.faults["/file"] = Fault("500", 4)
     download_file(f"{server.url}/file", tmp_path / "c")
     assert pauses == [7, 60, 60, 60, 60, 1, 2, 4, 8]
+    assert "trying again in 7 s (2 of 6)" in caplog.text  # a user sees that it waits
 
 
 @pytest.mark.parametrize(
