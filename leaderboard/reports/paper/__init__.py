@@ -6,6 +6,7 @@ figures.py      Figures 3 to 5, from the drawings in panels.py
 """
 
 from leaderboard.reports.paper.figures import FIGURE_FORMATS, FIGURES, draw_figure
+from leaderboard.reports.paper.stored_runs import paper_values
 from leaderboard.reports.paper.tables import TABLES
 
-__all__ = ["FIGURES", "FIGURE_FORMATS", "TABLES", "draw_figure"]
+__all__ = ["FIGURES", "FIGURE_FORMATS", "TABLES", "draw_figure", "paper_values"]
