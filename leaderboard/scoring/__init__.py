@@ -7,7 +7,7 @@ student_t.py         Student's t distribution
 chemical_systems.py  scores by chemical system, for zero-shot tasks
 """
 
-from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, chemical_system, score_by_system
+from leaderboard.scoring.chemical_systems import ALL_SYSTEMS, score_by_system, system_names
 from leaderboard.scoring.inference import (
     TOO_FAR,
     Estimate,
@@ -29,7 +29,6 @@ __all__ = [
     "Metric",
     "PredictedFold",
     "Training",
-    "chemical_system",
     "describe_training",
     "estimate_metrics",
     "group_variance",
@@ -39,4 +38,5 @@ __all__ = [
     "roc_curve",
     "score_by_system",
     "student_interval",
+    "system_names",
 ]

@@ -20,12 +20,7 @@ from asugnn.model import Kind
 from leaderboard.scoring.inference import Estimate, PredictedFold, estimate_metrics
 
 ALL_SYSTEMS = "all"
-SYSTEM_NAMES = {
-    frozenset({"Ag"}): "Ag",
-    frozenset({"Fe", "C"}): "Fe-C",
-    frozenset({"Fe"}): "Fe-C",
-    frozenset({"C"}): "Fe-C",
-}
+IRON_CARBON = "Fe-C"  # as the paper writes it
 
 
 @dataclass(frozen=True)
@@ -38,11 +33,21 @@ class SystemEstimates:
     offset: float | None  # in the unit of the label, the mean over runs; None for all systems together
 
 
+def system_names(formulas: Sequence[str]) -> NDArray[np.str_]:
+    """The chemical systems (n,) of formulas (n,), such as `Fe-C` for `CFe3`.
+
+    Iron alone and carbon alone belong to Fe-C where there are compounds of both, as in HMdataset.
+    """
+    names = np.array([_system_of(formula) for formula in formulas])
+    if IRON_CARBON in names:
+        names[np.isin(names, ["Fe", "C"])] = IRON_CARBON
+    return names
+
+
 @cache  # tests of many models have the same formulas
-def chemical_system(formula: str) -> str:
-    """The chemical system of a formula, such as `Fe-C` for `CFe3`, for iron alone and for carbon alone."""
-    elements = frozenset(re.findall(r"[A-Z][a-z]?", formula))
-    return SYSTEM_NAMES.get(elements, "-".join(sorted(elements)))
+def _system_of(formula: str) -> str:
+    elements = sorted(set(re.findall(r"[A-Z][a-z]?", formula)))
+    return IRON_CARBON if elements == ["C", "Fe"] else "-".join(elements)
 
 
 def add_system_offsets(y: Floats, p: Floats, formulas: Sequence[str]) -> Floats:
@@ -78,7 +83,7 @@ def score_by_system(
 
 
 def _system_masks(formulas: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
-    names = np.array([chemical_system(formula) for formula in formulas])
+    names = system_names(formulas)
     return {str(name): names == name for name in np.unique(names)}
 
 

@@ -26,7 +26,7 @@ from leaderboard.ingest.materials_project import build_dataset
 from leaderboard.records.predictions_csv import ColumnNames
 from leaderboard.reports.terminal import render_board, render_datasets, render_score
 from leaderboard.running.plan import plan_runs
-from leaderboard.scoring.chemical_systems import chemical_system
+from leaderboard.scoring.chemical_systems import system_names
 from leaderboard.splitting.split import fold_sides, read_split
 from leaderboard.submissions.competition import export_competition
 
@@ -239,14 +239,14 @@ def test_scores_of_systems_are_those_of_hand(tmp_path: Path):
     task = parse_task("open-dft/zero-shot")
     held = load_ground_truth(task, 0)
     scatter = np.random.default_rng(0).normal(0, 0.1, len(held.ids))
-    shift = np.where(np.array([chemical_system(f) for f in held.formulas]) == "Ag", -1.0, 2.0)
+    shift = np.where(system_names(held.formulas) == "Ag", -1.0, 2.0)
     p = held.y + shift + scatter
     lines = ["id,zero-shot", *(f"{i},{v!r}" for i, v in zip(held.ids, p.tolist(), strict=True))]
     (tmp_path / "p.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     scored = score_file(tmp_path / "p.csv", task, 0)
     assert list(scored["systems"]) == ["all", "Ag", "Fe-C"]
     for name, offset in (("Ag", 1.0), ("Fe-C", -2.0)):
-        mine = np.array([chemical_system(f) for f in held.formulas]) == name
+        mine = system_names(held.formulas) == name
         s = scored["systems"][name]
         error = scatter[mine] + shift[mine]
         assert s["n"] == mine.sum()

@@ -32,7 +32,7 @@ from leaderboard.reports.paper.panels import (
 )
 from leaderboard.reports.paper.stored_runs import DATA, ZERO_SHOT, PaperRuns, load_paper_runs, row_target
 from leaderboard.reports.wording import preset_warning
-from leaderboard.scoring import chemical_system
+from leaderboard.scoring import system_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,7 +69,7 @@ def figure_3(dataset: str, preset: str, models: Sequence[str], root: Path | None
         labelled = np.isfinite(labels)
         parts = {"": labels[labelled]}
         if target.model_of:
-            systems = np.array([chemical_system(formula) for formula in data.groups(np.array(data.ids)[labelled])])
+            systems = system_names(data.groups(np.array(data.ids)[labelled]))
             parts = {name: labels[labelled][systems == name] for name in COLOURS}
         draw_histogram(axis, list(parts.values()), list(parts))
         axis.set(xlabel=f"formation energy ({figure_words(target.unit)})")

@@ -18,7 +18,7 @@ from leaderboard._util import figure_words
 from leaderboard.board import MetricValue, Row
 from leaderboard.reports.panel_data import MANY, PanelData
 from leaderboard.reports.wording import format_interval, format_number
-from leaderboard.scoring import chemical_system
+from leaderboard.scoring import system_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ class ModelPanel:
         """The names of the systems that are told apart, and whether each crystal belongs to them, (n,)."""
         if not self.by_system:
             return [("", np.ones(len(self.formulas), dtype=bool))]
-        names = np.array([chemical_system(formula) for formula in self.formulas])
+        names = system_names(self.formulas)
         return [(name, names == name) for name in COLOURS]
 
 
