@@ -23,8 +23,9 @@ from asugnn import InputError, download
 from asugnn.model_registry import find_model
 from leaderboard.cli.app import _run_command
 from leaderboard.data import PACKAGE, parse_task
-from leaderboard.records import Run
+from leaderboard.records import ColumnNames, Run
 from leaderboard.running.predicted_values import check_predictions
+from leaderboard.submissions import export_competition
 
 WIDTH = 80
 FOREST = PACKAGE / "runs" / "open-dft" / "{}@random" / "quick" / "forest" / "0-0" / "predictions.csv"
@@ -72,6 +73,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / name).write_text("".join(line + "\n" for line in lines))
     (home / "book.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
     (home / "no-cifs").mkdir()
+    export_competition(parse_task("open-dft/metal"), 0, home / "held", True, ColumnNames("id", "metal"), "")
+    export_competition(parse_task("open-dft/metal"), 0, home / "shown", False, ColumnNames("id", "metal"), "")
     return home
 
 
@@ -123,6 +126,25 @@ MISTAKES = [
     ("run --model mean --set epochs=3", 1, "not 'epochs=3'", "MODEL.FIELD=VALUE, such as mean.epochs=3"),
     ("run --model forest --set cgcn.epochs=3", 1, "model 'cgcn' is not among those to run", "there is: forest"),
     ("export --task open-dft/metal --out new --metric auc", 1, "--metric cannot be 'auc'", "did you mean 'roc_auc'?"),
+    ("run --set cgcnn.epochs=5 --set cgcnn.epochs=6", 1, "cgcnn.epochs is set twice", "leave one of the two out"),
+    # what is given in vain, or not at all
+    (["run", "--model", "mean", "--task", ""], 2, "--task names no task", "`bench data list` lists them"),
+    ("leaderboard --task=", 2, "--task names no task", "`bench data list` lists them"),
+    (["run", "--model", ""], 2, "--model names no model", "`bench models` lists them"),
+    (["submit", "gap.csv", *TASK.split(), "--name", ""], 2, "--name is empty", "give it a value, or leave --name out"),
+    (f"export {TASK} --out new --model forest", 2, "--model is for --to, the entry for a public board", "leave --m"),
+    (f"export {TASK} --out new --preset hours", 2, "--preset is for --to", "add --to, or leave --preset out"),
+    (f"export {TASK} --out new --runs no-cifs", 2, "--runs is for --to", "add --to, or leave --runs out"),
+    ("export --to matbench --out new --metric mae", 2, "--metric is for a competition", "leave one of them out"),
+    ("export --task a,b --out new", 2, "a competition has one task", "name one; several go with --to"),
+    (f"export {TASK} --out new --host --deadline 2020-01-01T00:00Z", 1, "00Z is in the past", "write a later date"),
+    # folders that are taken
+    (f"export {TASK} --out held", 1, "'held' holds the competition of open-dft/metal:", "another folder with --out"),
+    (f"export {TASK} --out shown", 1, "'shown' holds the competition of open-dft/metal:", "another folder with --out"),
+    ("export --task open-dft/metal --fold 1 --out held", 1, "open-dft/metal, fold 0", "another folder with --out"),
+    (f"export {TASK} --out gap.csv", 1, "'gap.csv' is a file", "name a folder with --out"),
+    ("site --out gap.csv", 1, "'gap.csv' is a file", "name a folder with --out"),
+    (f"submit gap.csv {TASK} --runs gap.csv", 1, "'gap.csv' is a file", "name a folder with --runs"),
     # options and commands of other programs
     ("train", 2, "No such command 'train'", "Did you mean 'run'?"),
     ("data get hm", 2, "No such command 'get'", "Did you mean 'fetch'?"),
