@@ -23,11 +23,13 @@ from leaderboard.cli.options import (
     print_notes,
     print_words,
     stored_runs,
+    was_typed,
 )
 from leaderboard.cli.submission_hints import explain_refusal
 
 
 def score(
+    ctx: typer.Context,
     file: Annotated[
         Path, typer.Argument(help="Predictions: a CSV with the header id,<target>.", show_default=False)
     ],
@@ -51,12 +53,13 @@ def score(
     from leaderboard.reports import render_score
 
     chosen, names = parse_task(task), parse_columns(columns)
-    with explain_refusal(file, chosen, fold, names):
+    with explain_refusal(file, chosen, fold, names, was_typed(ctx, "fold")):
         scored = score_file(file, chosen, fold, names)
     typer.echo(json.dumps(scored) if as_json or format_ == "json" else render_score(scored, chosen))
 
 
 def submit(
+    ctx: typer.Context,
     files: Annotated[
         list[Path], typer.Argument(help="Predictions: CSVs with the header id,<target>.", show_default=False)
     ],
@@ -87,7 +90,7 @@ def submit(
     refused, chosen, names = 0, parse_task(task), parse_columns(columns)
     for file in files:
         try:
-            with explain_refusal(file, chosen, fold, names):
+            with explain_refusal(file, chosen, fold, names, was_typed(ctx, "fold")):
                 scored = enter_submission(file, chosen, file.stem if name is None else name, fold, runs, names)
         except InputError as error:
             if len(files) == 1:
