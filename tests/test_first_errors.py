@@ -207,7 +207,7 @@ MISTAKES = [
     (f"submit empty.csv {TASK}", 1, "it is empty", "the first line must be 'id,band-gap'"),
     (f"score header.csv {TASK}", 1, "it has a header and no rows", "writes a file with a row for each test crystal"),
     (f"score gap.json {TASK}", 1, "this looks like JSON, not CSV", "write it as CSV"),
-    (f"score words.csv {TASK}", 1, "'n/a' is not a number", "'1.9 eV' is not a number: write a number, without a"),
+    (f"score words.csv {TASK}", 1, "81: '1.9 eV' is not a number", "write a number, without a unit"),
     (f"score book.xlsx {TASK}", 1, "it is a workbook or a zip archive", "save it as 'CSV UTF-8'"),
     ("submit percent.csv --task open-dft/metal", 1, "is not a probability", "predict the probability of class 1"),
     (f"submit gap.csv {TASK} --name my/model", 1, "'my/model' cannot be a name", "use up to 60 letters, digits"),

@@ -19,6 +19,8 @@ REMEDIES = (
     ("again, first on", "leave one row for each id"),
     ("is not a finite number", "every test crystal needs a finite number"),
     ("the value is empty", "every test crystal needs a finite number"),
+    ("write a decimal point", ""),
+    ("is not a number", "write a number, without a unit"),
     ("is not a probability", "predict the probability of class 1, such as 0.93"),
 )
 

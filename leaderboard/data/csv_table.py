@@ -212,9 +212,8 @@ def parse_number(text: str) -> tuple[float, Fault | None]:
         return np.nan, ("values that are not finite", f"'{short_text(text)}' is too large for a floating-point number")
     if value is not None and not np.isfinite(value):
         return np.nan, ("values that are not finite", f"'{short_text(text)}' is not a finite number")
-    comma = _DECIMAL_COMMA.fullmatch(text)
-    remedy = "write a decimal point, not a comma" if comma else "write a number, without a unit"
-    return np.nan, ("values that are not numbers", f"'{short_text(text)}' is not a number: {remedy}")
+    hint = ": write a decimal point, not a comma" if _DECIMAL_COMMA.fullmatch(text) else ""
+    return np.nan, ("values that are not numbers", f"'{short_text(text)}' is not a number{hint}")
 
 
 def csv_cell(name: str) -> str:
