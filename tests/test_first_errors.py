@@ -22,8 +22,10 @@ import pytest
 from asugnn import InputError, download
 from asugnn.model_registry import find_model
 from leaderboard.cli.app import _run_command
-from leaderboard.data import PACKAGE
+from leaderboard.data import PACKAGE, parse_task
+from leaderboard.records import ColumnNames
 from leaderboard.running.predicted_values import check_predictions
+from leaderboard.submissions import export_competition
 
 WIDTH = 80
 FOREST = PACKAGE / "runs" / "open-dft" / "{}@random" / "quick" / "forest" / "0-0" / "predictions.csv"
@@ -56,6 +58,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "extra.csv": [*gap, "my-crystal,1.0"],
         "twice.csv": [*gap, gap[5]],
         "numbered.csv": [gap[0], *(f"{i},{row.split(',')[1]}" for i, row in enumerate(gap_rows))],
+        "bulk.csv": ["id,bulk-modulus", *gap_rows],
+        "renamed.csv": ["material_id,prediction", *gap_rows],
+        "renamed-index.csv": [",material_id,prediction", *(f"{i},{row}" for i, row in enumerate(gap_rows))],
+        "series.csv": [",band-gap", *gap_rows],
+        "three.csv": ["crystal,gap,error", *(f"{row},0.1" for row in gap_rows)],
+        "backwards.csv": ["prediction,material_id", *(",".join(row.split(",")[::-1]) for row in gap_rows)],
+        "exchanged.csv": [gap[0], *(",".join(row.split(",")[::-1]) for row in gap_rows)],
+        "header.csv": [gap[0]],
+        "gap.json": ["{", ' "rocksalt-NaCl:3.8383": 5.09', "}"],
+        "words.csv": [*gap[:-2], gap[-2].split(",")[0] + ",n/a", gap[-1].split(",")[0] + ",1.9 eV"],
         "nan.csv": [gap[0], *(f"{row.split(',')[0]},nan" for row in gap_rows)],
         "blank.csv": [*gap[:-1], gap[-1].split(",")[0] + ","],
         "semicolons.csv": [line.replace(",", ";").replace(".", ",") for line in gap],
@@ -71,6 +83,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (home / name).write_text("".join(line + "\n" for line in lines))
     (home / "book.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
     (home / "no-cifs").mkdir()
+    export_competition(parse_task("open-dft/metal"), 0, home / "held", True, ColumnNames("id", "metal"), "")
+    export_competition(parse_task("open-dft/metal"), 1, home / "shown", False, ColumnNames("id", "metal"), "")
     return home
 
 
@@ -130,6 +144,25 @@ MISTAKES = [
     ("run --model mean --set epochs=3", 1, "not 'epochs=3'", "MODEL.FIELD=VALUE, such as mean.epochs=3"),
     ("run --model forest --set cgcn.epochs=3", 1, "model 'cgcn' is not among those to run", "there is: forest"),
     ("export --task open-dft/metal --out new --metric auc", 1, "--metric cannot be 'auc'", "did you mean 'roc_auc'?"),
+    ("run --set cgcnn.epochs=5 --set cgcnn.epochs=6", 1, "cgcnn.epochs is set twice", "leave one of the two out"),
+    # what is given in vain, or not at all
+    (["run", "--model", "mean", "--task", ""], 2, "--task names no task", "`bench data list` lists them"),
+    ("leaderboard --task=", 2, "--task names no task", "`bench data list` lists them"),
+    (["run", "--model", ""], 2, "--model names no model", "`bench models` lists them"),
+    (["submit", "gap.csv", *TASK.split(), "--name", ""], 2, "--name is empty", "give it a value, or leave --name out"),
+    (f"export {TASK} --out new --model forest", 2, "--model is for --to, the entry for a public board", "leave --m"),
+    (f"export {TASK} --out new --preset hours", 2, "--preset is for --to", "add --to, or leave --preset out"),
+    (f"export {TASK} --out new --runs no-cifs", 2, "--runs is for --to", "add --to, or leave --runs out"),
+    ("export --to matbench --out new --metric mae", 2, "--metric is for a competition", "leave one of them out"),
+    ("export --task a,b --out new", 2, "a competition has one task", "name one; several go with --to"),
+    (f"export {TASK} --out new --host --deadline 2020-01-01T00:00Z", 1, "00Z is in the past", "write a later date"),
+    # folders that are taken
+    (f"export {TASK} --out held", 1, "'held' holds the competition of open-dft/metal:", "another folder with --out"),
+    (f"export {TASK} --out shown", 1, "'shown' holds the competition of open-dft/metal:", "another folder with --out"),
+    ("export --task open-dft/metal --fold 1 --out held", 1, "open-dft/metal, fold 0", "another folder with --out"),
+    (f"export {TASK} --out gap.csv", 1, "'gap.csv' is a file", "name a folder with --out"),
+    ("site --out gap.csv", 1, "'gap.csv' is a file", "name a folder with --out"),
+    (f"submit gap.csv {TASK} --runs gap.csv", 1, "'gap.csv' is a file", "name a folder with --runs"),
     # options and commands of other programs
     ("train", 2, "No such command 'train'", "Did you mean 'run'?"),
     ("data get hm", 2, "No such command 'get'", "Did you mean 'fetch'?"),
@@ -157,19 +190,33 @@ MISTAKES = [
     ("errors --task open-dft/metal --runs no-cifs", 1, "no runs for open-dft/metal", "`bench run` makes some"),
     ("leaderboard --overall --runs no-cifs", 1, "an overall ranking takes", "two tasks or more"),
     # predictions
-    (f"score wrong-column.csv {TASK}", 1, "the header is 'id,gap'", "name them with --columns ID,TARGET"),
+    (f"score wrong-column.csv {TASK}", 1, "the header is 'id,gap'", "name them with --columns id,gap"),
+    (f"score renamed.csv {TASK}", 1, "the header is 'material_id,prediction'", "--columns material_id,prediction"),
+    (f"score backwards.csv {TASK}", 1, "the header is 'prediction,material_id'", "--columns material_id,prediction"),
+    (f"score renamed.csv {TASK} --columns id,prediction", 1, "'id,prediction'", "--columns material_id,prediction"),
+    (f"score three.csv {TASK}", 1, "the header is 'crystal,gap,error'", "write two columns, 'id' and 'band-gap'"),
+    (f"score bulk.csv {TASK}", 1, "like a file of open-dft/bulk-modulus", "mean --task open-dft/bulk-modulus?"),
+    (f"score exchanged.csv {TASK}", 1, "scored: the ids are in the second column", "exchange the columns"),
+    (f"score renamed.csv {TASK} --columns prediction,material_id", 1, "the ids are in the first column, 'material_id'",
+     "exchange the names of the columns or write --columns material_id,prediction"),
     (f"score capitals.csv {TASK}", 1, "'ID' should be 'id'", "rename the columns"),
     (f"score no-header.csv {TASK}", 1, "the header is missing", "the first line must be 'id,band-gap'"),
-    (f"score index.csv {TASK}", 1, "there are more columns than two ('')", "leave only 'id' and 'band-gap'"),
+    (f"score index.csv {TASK}", 1, "the first column has no name", "with pandas write to_csv(index=False)"),
+    (f"score renamed-index.csv {TASK}", 1, "the first column has no name", "with pandas write to_csv(index=False)"),
+    (f"score series.csv {TASK}", 1, "the first column has no name", "with pandas write to_csv(index_label='id')"),
     (f"score missing.csv {TASK}", 1, "has no row", f"`bench export {TASK} --out DIR` writes a file with a row"),
     (f"score extra.csv {TASK}", 1, "line 82: id 'my-crystal' is not in this task", "`bench export --task"),
     (f"score numbered.csv {TASK}", 1, "and 75 more unknown ids", "`bench export --task"),
-    (f"score gap.csv {TASK} --fold 3", 1, "and 75 more unknown ids", "the test crystals of fold 0: add --fold 0"),
+    (f"score gap.csv {TASK} --fold 3", 1, "and 75 more unknown ids", "of fold 0: write --fold 0 instead of --fold 3"),
+    ("score shown/participants/sample_submission.csv --task open-dft/metal", 1, "unknown ids", "1: add --fold 1"),
     (f"score twice.csv {TASK}", 1, "again, first on line 6", "leave one row for each id"),
     (f"score nan.csv {TASK}", 1, "'nan' is not a finite number", "every test crystal needs a finite number"),
     (f"submit blank.csv {TASK}", 1, "line 81: the value is empty", "every test crystal needs a finite number"),
     (f"score semicolons.csv {TASK}", 1, "separated by semicolons", "separate them by commas, and write decimal points"),
     (f"submit empty.csv {TASK}", 1, "it is empty", "the first line must be 'id,band-gap'"),
+    (f"score header.csv {TASK}", 1, "it has a header and no rows", "writes a file with a row for each test crystal"),
+    (f"score gap.json {TASK}", 1, "this looks like JSON, not CSV", "write it as CSV"),
+    (f"score words.csv {TASK}", 1, "81: '1.9 eV' is not a number", "write a number, without a unit"),
     (f"score book.xlsx {TASK}", 1, "it is a workbook or a zip archive", "save it as 'CSV UTF-8'"),
     ("submit percent.csv --task open-dft/metal", 1, "is not a probability", "predict the probability of class 1"),
     (f"submit gap.csv {TASK} --name my/model", 1, "'my/model' cannot be a name", "use up to 60 letters, digits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from asugnn.errors import InputError
 from leaderboard._util import end_on_stop_signals, missing_extra, raise_on_stop_signals, stop_signal
 from leaderboard.cli import competition, data, models, published, report, run
 from leaderboard.cli.options import print_words
-from leaderboard.cli.usage import output_option, usage_message
+from leaderboard.cli.usage import output_option, refuse_empty_options, usage_message
 
 app = typer.Typer(name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # of the click that typer uses, its own or the installed one
@@ -77,6 +78,7 @@ def _run_command() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1  # at any place on the command line
     try:
+        refuse_empty_options(app, words)
         status = app(words, prog_name="bench", standalone_mode=False) or 0
         if status == 130:  # typer's word for an interrupt
             raise typer.Abort
@@ -113,10 +115,24 @@ def _sentence(error: Exception, words: Sequence[str]) -> str | None:
     if full := disk_full_sentence(error):
         return full
     if isinstance(error, UnwritableError):
-        cached = Path(error.filename).is_relative_to(cache_folder())
-        named = "BENCH_CACHE" if cached else output_option(app, words)
-        hint = f"; {named} names another folder" if named else ""
-        return f"{error.filename} cannot be written: {error.strerror}{hint}"
+        return _unwritable_sentence(error, words)
     if isinstance(error, OSError) and error.filename:
         return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return None
+
+
+def _unwritable_sentence(error: UnwritableError, words: Sequence[str]) -> str:
+    """What cannot be written and why, and the option or variable by which to choose another folder."""
+    cached = Path(error.filename).is_relative_to(cache_folder())
+    named = "BENCH_CACHE" if cached else output_option(app, words)
+    if file := _file_instead_of_folder(error):
+        return f"'{file}' is a file: name a folder{f' with {named}' if named else ''}"
+    hint = f"; choose another folder with {named}" if named else ""
+    return f"{error.filename} cannot be written: {error.strerror}{hint}"
+
+
+def _file_instead_of_folder(error: UnwritableError) -> Path | None:
+    """The file that stands where a folder is needed to write into; None where the reason is another one."""
+    path = Path(error.filename)
+    tried = [path, *path.parents] if error.errno in {errno.ENOTDIR, errno.EEXIST} else []
+    return next((p for p in tried if p.is_file()), None)

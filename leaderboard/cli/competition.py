@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,11 +23,13 @@ from leaderboard.cli.options import (
     print_notes,
     print_words,
     stored_runs,
+    was_typed,
 )
 from leaderboard.cli.submission_hints import explain_refusal
 
 
 def score(
+    ctx: typer.Context,
     file: Annotated[
         Path, typer.Argument(help="Predictions: a CSV with the header id,<target>.", show_default=False)
     ],
@@ -50,17 +53,20 @@ def score(
     from leaderboard.reports import render_score
 
     chosen, names = parse_task(task), parse_columns(columns)
-    with explain_refusal(file, chosen, fold, names):
+    with explain_refusal(file, chosen, fold, names, was_typed(ctx, "fold")):
         scored = score_file(file, chosen, fold, names)
     typer.echo(json.dumps(scored) if as_json or format_ == "json" else render_score(scored, chosen))
 
 
 def submit(
+    ctx: typer.Context,
     files: Annotated[
         list[Path], typer.Argument(help="Predictions: CSVs with the header id,<target>.", show_default=False)
     ],
     task: TaskName,
-    name: Annotated[str, typer.Option("--name", help="Name on the board.", show_default="that of the file")] = "",
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name on the board.", show_default="that of the file")
+    ] = None,
     fold: Fold = 0,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs.")] = Path("runs"),
     columns: Columns = "",
@@ -79,13 +85,13 @@ def submit(
     from leaderboard.reports import render_entry
     from leaderboard.submissions import enter_submission
 
-    if name and len(files) > 1:
+    if name is not None and len(files) > 1:
         raise typer.BadParameter("--name takes one file; several files are named after themselves")
     refused, chosen, names = 0, parse_task(task), parse_columns(columns)
     for file in files:
         try:
-            with explain_refusal(file, chosen, fold, names):
-                scored = enter_submission(file, chosen, name or file.stem, fold, runs, names)
+            with explain_refusal(file, chosen, fold, names, was_typed(ctx, "fold")):
+                scored = enter_submission(file, chosen, file.stem if name is None else name, fold, runs, names)
         except InputError as error:
             if len(files) == 1:
                 raise
@@ -170,24 +176,39 @@ def export(
 
     bench export --task open-dft/metal --out competition --host
     """
+    host_options = {"--keep": keep, "--limit": limit, "--deadline": deadline}
     if to:
+        others = {"--host": host, "--fold": fold, "--columns": columns, "--metric": metric, **host_options}
+        _refuse_options(others, "{0} is for a competition, and --to writes none: leave one of them out")
         return _export_entries(to, task, model, preset, runs, out)
+    options = {"--model": model, "--preset": preset, "--runs": runs}
+    _refuse_options(options, "{0} is for --to, the entry for a public board: add --to, or leave {0} out")
     if not task:
         raise typer.BadParameter("--task names the task of the competition, or --to a public board")
+    if "," in task:
+        raise typer.BadParameter("a competition has one task: name one; several go with --to")
+    if not host:
+        _refuse_options(host_options, "{0} is for the host, whose files are written with --host")
     from leaderboard.data import parse_task
     from leaderboard.records import ColumnNames, competition_rules
     from leaderboard.submissions import export_competition
 
-    for option, value in (("--keep", keep), ("--limit", limit), ("--deadline", deadline)):
-        if value and not host:
-            raise typer.BadParameter(f"{option} is for the host, whose files are written with --host")
     rules = competition_rules(keep or "last", limit, deadline)
+    if rules.is_over:
+        raise InputError(f"--deadline {deadline} is in the past: write a later date")
     parsed = parse_task(task)
     names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
     files, notes = export_competition(parsed, fold, out, host, names, metric, rules)
     for file in files:
         typer.echo(str(file))
     print_notes(notes)
+
+
+def _refuse_options(options: Mapping[str, object], sentence: str) -> None:
+    """Raise `typer.BadParameter` for the first option that was given; `{0}` in the sentence stands for its name."""
+    for option, value in options.items():
+        if value:
+            raise typer.BadParameter(sentence.format(option))
 
 
 def _export_entries(board: str, task: str, model: str, preset: str, runs: Path | None, out: Path) -> None:

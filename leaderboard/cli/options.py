@@ -21,12 +21,17 @@ ABLATION = "ablation"  # a suite of variants instead of tasks: Table 1 of ASUGNN
 SUITE = "open-dft"  # the suite of a command that names none
 
 
+def was_typed(ctx: typer.Context, name: str) -> bool:
+    """Whether a parameter of a command was given on the command line, not by a default or a variable."""
+    source = ctx.get_parameter_source(name)
+    return bool(source and source.name == "COMMANDLINE")
+
+
 def _use_data_folder(ctx: typer.Context, folder: Path | None) -> Path | None:
     """Use the folder of --data-dir until the command ends; that of BENCH_DATA is used without this."""
     if folder and folder.exists() and not folder.is_dir():
         raise InputError(f"'{folder}' is a file: --data-dir or BENCH_DATA names a folder of data sets")
-    source = ctx.get_parameter_source("data_dir")
-    if folder and source and source.name == "COMMANDLINE":
+    if folder and was_typed(ctx, "data_dir"):
         ctx.with_resource(use_workspace(data=folder))
     return folder
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -27,6 +28,10 @@ MEANT = {  # words of other programs, and those of this one
     "--lr": "--set MODEL.learning_rate=NUMBER",
     "--output": "--out",
     "--dataset": "--task",
+}
+LISTED = {  # what an option without a value does not name, and where it stands
+    "--task": "names no task: `bench data list` lists them",
+    "--model": "names no model: `bench models` lists them",
 }
 
 
@@ -75,12 +80,35 @@ def _refused_value(error: Any) -> str | None:
 
 
 def output_option(app: typer.Typer, words: Sequence[str]) -> str:
-    """The option by which a command takes the folder that it writes into; empty for a command without one."""
+    """The option by which a command takes the folder that it writes into; empty for a command without one.
+
+    Of an option with two names, it is the one that was typed.
+    """
+    params = _find_command(app, words).params
+    names: list[str] = next(
+        (p.opts for name in ("--out", "--runs", "--data-dir") for p in params if name in p.opts), []
+    )
+    typed = {word.partition("=")[0] for word in words}
+    return next((name for name in names if name in typed), names[0] if names else "")
+
+
+def refuse_empty_options(app: typer.Typer, words: Sequence[str]) -> None:
+    """Raise `typer.BadParameter` for an option that was typed with an empty value, as that of an unset variable is."""
+    typed = [name for name, value in pairwise(words) if not value] + [w[:-1] for w in words if w.endswith("=")]
+    if not typed:  # else the command would be looked up at every start
+        return
+    options = {name for p in _find_command(app, words).params if not getattr(p, "is_flag", False) for name in p.opts}
+    for name in typed:
+        if name in options:
+            raise typer.BadParameter(f"{name} {LISTED.get(name, f'is empty: give it a value, or leave {name} out')}")
+
+
+def _find_command(app: typer.Typer, words: Sequence[str]) -> Any:
+    """The command that words name, as the parser holds it; the group itself where they name none."""
     command: Any = typer.main.get_command(app)
     for word in _command_words(app, words):
         command = command.commands[word]
-    names = {name: param.opts[0] for param in command.params for name in param.opts}
-    return next((names[name] for name in ("--out", "--runs", "--data-dir") if name in names), "")
+    return command
 
 
 def _command_words(app: typer.Typer, words: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ never changes a value. Everything else is a fault: a sentence, told by line.
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,10 @@ _FOREIGN = {  # first bytes of what is no text in UTF-8
     b"\x1f\x8b": "it is compressed: unpack it first",
     b"PAR1": "it is a Parquet file: write it as CSV",
 }
+_OTHER_TEXT = {  # how text begins that is no CSV
+    "JSON": re.compile(rb"\s*(\{|\[\s*[\[{\"\].\d-])"),
+    "a web page or XML": re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE),
+}
 
 
 class TableError(Exception):
@@ -49,10 +54,13 @@ def read_lines(path: Path, report: Report) -> Lines:
         if (size := path.stat().st_size) > CSV_BYTES:
             raise TableError(f"it has {size:,} bytes, more than {CSV_BYTES:,}")
         with path.open("rb") as binary:
-            start = binary.read(4)
+            start = binary.read(100)
         for magic, sentence in _FOREIGN.items():
             if start.startswith(magic):
                 raise TableError(sentence)
+        for word, beginning in _OTHER_TEXT.items():
+            if beginning.match(start.removeprefix(codecs.BOM_UTF8)):
+                raise TableError(f"this looks like {word}, not CSV: write it as CSV")
         yield from _text_lines(path, report)
     except OSError as error:
         raise TableError(f"it cannot be read: {error.strerror}") from error

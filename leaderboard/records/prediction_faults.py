@@ -33,6 +33,10 @@ class Faults:
         if self.count[sort] <= SHOWN:
             self.shown.setdefault(sort, []).append(f"line {line}: {sentence}" if line else sentence)
 
+    def clear(self) -> None:
+        self.shown.clear()
+        self.count.clear()
+
     @property
     def total(self) -> int:
         return sum(self.count.values())

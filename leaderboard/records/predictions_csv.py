@@ -102,7 +102,9 @@ def _fill_values(
     place = {name: i for i, name in enumerate(ids)}
     loose: dict[str, str] = {}
     line_of = np.zeros(len(ids), dtype=np.int64)  # where each id was met
+    rows = exchanged = 0
     for number, cells, misshapen in read_rows(lines, 2, lambda: faults.total):
+        rows += 1
         if misshapen:
             faults.add(misshapen, number)
             if cells and (i := place.get(cells[0 if id_first else -1], -1)) >= 0:
@@ -110,6 +112,7 @@ def _fill_values(
             continue
         name, text = cells if id_first else reversed(cells)
         i = place.get(name, -1)
+        exchanged += i < 0 and text in place
         if fault := id_fault(name, f"line {line_of[i]}" if i >= 0 and line_of[i] else ""):
             faults.add(fault, number)
         elif i < 0:
@@ -122,6 +125,14 @@ def _fill_values(
             faults.add(wrong, number)
         elif i >= 0:
             values[i] = value
+    if not (rows or faults.total):
+        raise TableError("it has a header and no rows")
+    if exchanged > rows / 2 and not line_of.any():
+        faults.clear()  # they all follow from this one
+        where = "second column" if id_first else f"first column, '{columns.target}'"
+        raise TableError(
+            f"the ids are in the {where}: exchange the {'columns' if id_first else 'names of the columns'}"
+        )
     for i in np.flatnonzero(line_of == 0).tolist():
         faults.add(("missing ids", f"id '{short_text(ids[i])}' has no row"))
 

@@ -210,5 +210,8 @@ def parse_overrides(texts: Sequence[str], models: Sequence[str]) -> dict[str, di
             raise InputError(f"--set {text}: model '{name}' is not among those to run{did_you_mean(name, models)}")
         if len(meant) > 1:
             raise InputError(f"--set {text}: '{name}' could be {' or '.join(map(base_name, meant))}: say which")
-        out.setdefault(meant[0], {})[field] = value
+        fields = out.setdefault(meant[0], {})
+        if field in fields:
+            raise InputError(f"--set {text}: {name}.{field} is set twice: leave one of the two out")
+        fields[field] = value
     return out

@@ -35,7 +35,7 @@ from leaderboard.scoring.student_t import t_quantile
 Training = Literal["once", "seeds", "folds"]  # one run; several seeds of some fold; one seed of each of several folds
 
 DIVERGED = 10  # times the largest label: a mean error beyond is no prediction, as one of nothing but zeros is better
-TOO_FAR = f"its mean error is more than {DIVERGED} times the largest label: it has no interval, and no rank"
+TOO_FAR = f"the mean error of the predictions is more than {DIVERGED} times the largest label: no interval, and no rank"
 LEVEL = 0.95  # of every confidence interval
 FEWEST_GROUPS = 30  # for an interval
 BLOCKS = 10_000  # groups are merged into at most this many blocks: a board compares many models in memory
@@ -240,7 +240,7 @@ def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
         variances.append(fold_variance(estimate.runs))
     ends = [found for v in variances if (found := student_interval(estimate.value, v, metric.scale))]
     if not np.isfinite([v.value for v in variances]).all():
-        return replace(estimate, reason="its errors are too large for an interval")
+        return replace(estimate, reason="the errors are too large for an interval")
     if not ends:
-        return replace(estimate, reason="its test crystals do not vary enough for an interval")
+        return replace(estimate, reason="the test crystals do not vary enough for an interval")
     return replace(estimate, low=min(low for low, _ in ends), high=max(high for _, high in ends))

@@ -38,6 +38,8 @@ def build_site(root: Path | None, out: Path) -> tuple[int, tuple[str, ...]]:
     Returns the number of pages, and sentences on runs that could not be used. An older site in `out` is replaced.
     Raises `InputError` if `out` holds anything else, or if there is no run.
     """
+    if out.is_file():
+        raise InputError(f"'{out}' is a file: name a folder with --out")
     if out.exists() and not _replaceable(out):
         raise InputError(f"'{out}' holds files that are not a site: empty it, or choose another folder with --out")
     stored = load_site_data(root)

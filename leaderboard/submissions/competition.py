@@ -12,6 +12,7 @@ import numpy as np
 from asugnn.atomic_write import atomic_write, write_text
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.errors import InputError, did_you_mean
+from asugnn.reading import read_json
 from leaderboard.board import load_ground_truth
 from leaderboard.data import (
     CROISSANT_FILE,
@@ -50,9 +51,10 @@ def export_competition(
     submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
     task and fold of the solution with the rules for handing in, which the participants get too. `metric`
     names one of the target's metrics, and is empty for the first of them. Raises `InputError` for an unknown metric or
-    fold.
+    fold, and where `out` holds another competition.
     """
     measure = _find_metric(task, metric)
+    _check_folder(out, task, fold)
     data = load_dataset(task.source)
     training = load_dataset(task.training_task.source)  # a zero-shot task may train on another data set
     sides = fold_sides(read_split(training, task.rule), training, task.training_task.target, fold)
@@ -84,6 +86,21 @@ def export_competition(
         write_text(identity, json.dumps({"task": task.name, "fold": fold, **rules.stated()}) + "\n")
         written += [out / "host" / "metric.py", identity]
     return written, notes
+
+
+def _check_folder(out: Path, task: Task, fold: int) -> None:
+    """Raise `InputError` where a folder holds the competition of another task or fold: their files would be mixed."""
+    identity, croissant = out / "host" / COMPETITION_FILE, out / "participants" / CROISSANT_FILE
+    held: tuple[object, object] = task.name, fold
+    if identity.is_file():
+        stated = read_json(identity, "the description of a solution")
+        held = stated.get("task"), stated.get("fold")
+    elif croissant.is_file():  # without a host's files nothing can be mixed, but other files would be lost
+        title = read_json(croissant, "the description of a competition").get("description", "")
+        held = str(title).partition(", fold ")[0], fold
+    if held != (task.name, fold):
+        which = held[0] if held[0] != task.name else f"{held[0]}, fold {held[1]}"
+        raise InputError(f"'{out}' holds the competition of {which}: choose another folder with --out")
 
 
 def _find_metric(task: Task, name: str) -> Metric:

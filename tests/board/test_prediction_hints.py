@@ -62,6 +62,40 @@ def test_classes_in_place_of_probabilities_are_named():
     assert prediction_hints(metal, PredictedFold(y, 0.9 * y, list("abcdef"))) == []
 
 
+def test_probabilities_of_the_other_class_are_named():
+    metal, rng = parse_task("open-dft/metal").target, np.random.default_rng(0)
+    y = (np.arange(40) % 2).astype(float)
+    p = 0.5 + 0.3 * (y - 0.5) + rng.normal(0, 0.05, 40)
+    groups = [f"g{i}" for i in range(40)]
+    assert prediction_hints(metal, PredictedFold(y, p, groups)) == []
+    (hint,) = prediction_hints(metal, PredictedFold(y, 1 - p, groups))
+    assert re.match(
+        r"hint: ROC-AUC 0\.0\d is far below 0\.5: does the file hold the probability of class 0 \(non-m", hint
+    )
+    assert re.search(r"With 1 - p it would be (1\.00|0\.9\d); nothing was changed$", hint)
+    assert len(prediction_hints(metal, PredictedFold(y, 1 - y, groups))) == 2  # and they are classes
+
+
+@pytest.mark.parametrize("rows", [6, 200])
+def test_a_model_that_guesses_is_not_said_to_predict_the_other_class(rows: int):
+    metal, rng = parse_task("open-dft/metal").target, np.random.default_rng(0)
+    y, groups = (np.arange(rows) % 2).astype(float), [str(i) for i in range(rows)]
+    for _ in range(200):
+        assert prediction_hints(metal, PredictedFold(y, rng.uniform(0.1, 0.9, rows), groups)) == []
+    assert prediction_hints(metal, PredictedFold(np.ones(rows), np.linspace(0.1, 0.9, rows), groups)) == []
+
+
+def test_bad_predictions_that_cannot_be_logarithms_are_asked_for_their_unit():
+    truth = load_ground_truth(BULK, 0)
+    largest = truth.y.max()
+    p = 10 ** np.random.default_rng(0).uniform(1.0, 2.0, len(truth.y))  # GPa, of a model that knows nothing
+    words = f"hint: all values are above the largest label ({largest:.3g} log10 GPa): are they GPa? Nothing was changed"
+    assert prediction_hints(BULK.target, truth.pair_scored(p)) == [words]
+    assert prediction_hints(BULK.target, truth.pair_scored(np.full(len(p), 10.0 ** truth.y.mean()))) == [words]
+    for other in (np.r_[largest, p[1:]], np.r_[-1, p[1:]], p + 1e6):
+        assert words not in prediction_hints(BULK.target, truth.pair_scored(other))
+
+
 def test_bench_score_and_submit_say_it_and_refuse_nothing(tmp_path):
     truth = load_ground_truth(BULK, 0)
     write_predictions(tmp_path / "a.csv", truth.ids, "bulk-modulus", 10**truth.y * 1.01)

@@ -64,7 +64,7 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run --model ,", "--model names no model: `bench models` lists them"),
         ("run --model mean --task ,", "--task ',' names no task: `bench data list` lists them"),
         ("run mp-2018 --data-dir a.csv", "'a.csv' is a file: --data-dir or BENCH_DATA names a folder of data sets"),
-        ("run --model mean --runs a.csv", "a.csv cannot be written: Not a directory; --runs names another folder"),
+        ("run --model mean --runs a.csv", "a.csv' is a file: name a folder with --runs"),
         ("embed a.csv --out x.npz", "a.csv"),
         ("score runs --task open-dft/metal", "it is a folder, not a file"),
         ("score a.csv --task open-dft/metal", "it is empty: the first line must be 'id,metal'"),

@@ -32,7 +32,7 @@ def bench(*words: str, cwd: Path = LOCKED, **env: str) -> subprocess.CompletedPr
     ("words", "path", "option"),
     [
         ("run --model mean --task open-dft/metal", "/sys/runs", "--runs"),
-        ("run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine", "/sys/mine", "--runs"),
+        ("run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine", "/sys/mine", "--out"),
         (f"submit {PREDICTIONS} --task open-dft/metal --name me", "runs", "--runs"),
         ("export --task open-dft/metal --out new", "new/participants/train.csv", "--out"),
         ("site --out new", "new", "--out"),
@@ -51,7 +51,7 @@ def test_what_writes_says_in_a_sentence_that_it_cannot(words: str, path: str, op
     result = bench(*words.format(tmp_path).split())
     assert result.returncode == 1, result.stderr
     assert result.stderr.startswith(f"Error: {path} cannot be written: ")
-    assert result.stderr.endswith(f"; {option} names another folder\n")
+    assert result.stderr.endswith(f"; choose another folder with {option}\n")
     assert result.stderr.count("\n") == 1
 
 

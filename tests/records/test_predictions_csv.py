@@ -57,7 +57,16 @@ HOSTILE = {
     "empty": ("", ["it is empty: the first line must be 'id,gap'"]),
     "blank": ("\n\n  \n", ["it is empty"]),
     "only a byte order mark": (b"\xef\xbb\xbf", ["it is empty"]),
-    "header only": ("id,gap\n", ["'0012' has no", "'mp-1' has no", "'mp-2' has no", "'NaCl,a' has no"]),
+    "header only": ("id,gap\n", ["it has a header and no rows"]),
+    "header and blank lines": ("id,gap\n\n,\n", ["it has a header and no rows"]),
+    "header and a line that is no text": (b"id,gap\n\xe9\n", ["line 2: it is not UTF-8", *["has no row"] * 4]),
+    "exchanged contents": ("id,gap\n1,mp-1\n2,mp-2\n", ["the ids are in the second column: exchange the columns"]),
+    "exchanged names": ("gap,id\nmp-1,1\nmp-2,2\n", ["the ids are in the first column, 'gap': exchange the names"]),
+    "one exchanged row": (text(**{"mp-1": None}) + "1,mp-1\n", ["id '1' is not in", "is not a number", "no row"]),
+    "ids in both columns": ("id,gap\n0012,mp-1\n", ["line 2: 'mp-1' is not", *["has no row"] * 3]),
+    "JSON": ('{"mp-1": 1}', ["this looks like JSON, not CSV: write it as CSV"]),
+    "JSON of rows": ('\ufeff[\n {"id": "mp-1"}]', ["this looks like JSON, not CSV: write it as CSV"]),
+    "brackets in a header": ("[id],gap\nmp-1,1\n", ["line 1: the header is '[id],gap'"]),
     "no header": (R.removeprefix("id,gap\n"), ["the header is '0012,0.25'; the first line must be 'id,gap'; it"]),
     "misspelt header": (text(header="id,gpa"), ["'gpa' should be 'gap'"]),
     "capital header": (text(header="ID,Gap"), ["'ID' should be 'id'; 'Gap' should be 'gap'"]),
@@ -108,7 +117,7 @@ HOSTILE = {
     "Parquet": (b"PAR1" + bytes(100), ["it is a Parquet file"]),
     "huge cell": (R + "x" * (CSV_LINE_CHARACTERS + 1) + ",1\n", ["line 6: more than 10,000 characters"]),
     "one endless line": ("id,gap " * 200_000, ["line 1: more than 10,000 characters"]),
-    "web page": ("<!DOCTYPE html>\n<html>\n", ["line 1: the header is '<!DOCTYPE html>'"]),
+    "web page": ("<!DOCTYPE html>\n<html>\n", ["this looks like a web page or XML, not CSV"]),
     "two at once": (text(**{"mp-1": "x", "mp-2": "inf"}) + "z,1\n", ["line 3: 'x'", "line 4: 'inf'", "line 6: id 'z'"]),
 }  # fmt: skip
 
@@ -154,7 +163,10 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
 def test_many_faults_are_counted(tmp_path):
     rows = {f"x{i}": "1" for i in range(1239)}
     found = faults(tmp_path, text({**GOOD, "mp-1": None, "mp-2": "?", **rows}))
-    assert found[:2] == ["line 3: '?' is not a number", "line 5: id 'x0' is not in this task"]
+    assert found[:2] == [
+        "line 3: '?' is not a number",
+        "line 5: id 'x0' is not in this task",
+    ]
     assert found[6:] == ["and 1,234 more unknown ids", "id 'mp-1' has no row"]
 
 

@@ -203,7 +203,7 @@ def test_no_interval_has_a_reason():
         f"fewer than {n} groups of test crystals have no interval",
     )
     assert why("regression", "rmse", y, p, names(n)) == (True, DOMINATED)
-    assert why("regression", "mae", y, y, names(n)) == (True, "its test crystals do not vary enough for an interval")
+    assert why("regression", "mae", y, y, names(n)) == (True, "the test crystals do not vary enough for an interval")
     classes = (np.arange(n) % 2).astype(float)
     assert why("binary", "roc_auc", classes, classes, names(n))[0]  # an area of 1
     assert why("binary", "roc_auc", classes, np.full(n, 0.5), names(n))[0]
@@ -309,6 +309,7 @@ def test_a_prediction_of_a_diverged_model_has_a_value(seeds: int, size: float):
     assert alone.value == pytest.approx(size / 60)
     for estimate in (alone, far["mae"]):
         assert (estimate.low, estimate.high, estimate.reason, estimate.ranked) == (None, None, TOO_FAR, False)
+        assert estimate.reason.startswith("the mean error of the predictions is more than 10 times")
     assert rank_models({"close": close["mae"], "far": far["mae"]}, False) == {"close": Rank(1, 1, ())}
 
 

@@ -232,7 +232,7 @@ def test_what_is_no_site_is_not_replaced(root: Path, tmp_path: Path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="not a site"):
         build_site(root, tmp_path)
-    with pytest.raises(InputError, match="not a site"):
+    with pytest.raises(InputError, match="is a file: name a folder with --out"):
         build_site(root, tmp_path / "thesis.tex")
     (tmp_path / "index.html").write_bytes("Übersicht".encode("latin-1"))
     with pytest.raises(InputError, match="not a site"):

@@ -259,3 +259,11 @@ def test_what_is_for_the_host_needs_host(tmp_path: Path, monkeypatch: pytest.Mon
     assert left.value.code == 2
     assert "--keep is for the host" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_takes_the_same_competition_again(tmp_path: Path):
+    task, names = parse_task("open-dft/metal"), ColumnNames("id", "metal")
+    for host in (False, True, False, True):
+        export_competition(task, 0, tmp_path / "out", host, names, "")
+    with pytest.raises(InputError, match=r"holds the competition of open-dft/metal, fold 0: choose another folder"):
+        export_competition(task, 1, tmp_path / "out", False, names, "")
