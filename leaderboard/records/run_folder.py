@@ -69,7 +69,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Convergence:
-    """Convergence of training: `gain` is the share of the validation score that the last 10 % of epochs took off."""
+    """Convergence of training: `gain` is the share of the validation score that the last 10 % of epochs took off.
+
+    They are one epoch at least; a training of a single one has everything to gain.
+    """
 
     epochs: int
     gain: float
@@ -95,9 +98,10 @@ class StoredRun:
         """
         if not (val := self.read_history().get("val")):
             return None
-        before, last = (
-            min(filter(math.isfinite, part), default=0.0) for part in (val[: max(1, round(0.9 * len(val)))], val)
-        )
+        if len(val) == 1:
+            return Convergence(1, 1.0)
+        earlier = val[: min(round(0.9 * len(val)), len(val) - 1)]
+        before, last = (min(filter(math.isfinite, part), default=0.0) for part in (earlier, val))
         return Convergence(len(val), min(1.0, max(0.0, 1 - last / before)) if before > 0 else 0.0)
 
     @property

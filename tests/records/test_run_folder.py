@@ -107,6 +107,18 @@ def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: 
     assert convergence.gain == pytest.approx(max(0, 1 - last))
 
 
+@pytest.mark.parametrize(
+    ("val", "flat"), [([1.0], False), ([1.0, 0.5], False), ([1.0, 1.1], True), ([1.0, 0.5, 0.4, 0.3], False)]
+)
+def test_of_few_epochs_the_last_one_counts(val: list[float], flat: bool, tmp_path: Path):
+    RUN.folder(tmp_path).mkdir(parents=True)
+    (RUN.folder(tmp_path) / "history.csv").write_text("\n".join(["val", *map(str, val)]) + "\n")
+    write_record(RUN.folder(tmp_path), record_fields(RUN))
+    convergence = list_runs(tmp_path)[0][0].read_convergence()
+    assert convergence is not None
+    assert convergence.flat is flat
+
+
 @pytest.mark.parametrize("field", ["seed", "parameters", "peak_memory_mb", "leaks"])
 def test_a_number_beyond_all_others_is_named(field: str, tmp_path: Path):
     """It cannot be converted to a float, so that whatever formats it would fail."""
