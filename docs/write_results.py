@@ -72,8 +72,7 @@ def page() -> str:
                 parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
                 frozen = [row for row in rows if row.pretrained_on and row.preset != PRETRAINED]
                 parts += [_table([*trained, *frozen], task, half), "", _conclude(trained, task)]
-                parts += [f"\n`{row.model}` builds on weights that were trained on {row.pretrained_on}: it may have\n"
-                          "seen test crystals, and is not ranked." for row in frozen]  # fmt: skip
+                parts += [_tell_frozen(frozen)] if frozen else []
     return "\n".join([*parts, *_zero_shot()]) + "\n"
 
 
@@ -131,6 +130,15 @@ def _table(rows: Sequence[Row], task: Task, half: Collection[tuple[str, str, str
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _tell_frozen(rows: Sequence[Row]) -> str:
+    """What the weights know on which rows build."""
+    one = len(rows) == 1
+    return (
+        f"\n{_join(rows)} {'builds' if one else 'build'} on weights that were trained on {rows[0].pretrained_on}:\n"
+        f"{'it' if one else 'they'} may have seen test crystals, and {'is' if one else 'are'} not ranked."
+    )
 
 
 def _minutes(row: Row) -> str:
