@@ -127,7 +127,7 @@ MISTAKES = [
     (f"run --model mean --seed 0 1 {TASK}", 1, "'1' stands alone", "write the list without spaces"),
     (f"leaderboard open_dft {TASK}", 1, "'open_dft' stands alone, and --task takes the place", "leave it out"),
     ("run --task open-dft", 1, "'open-dft' is a suite, not a task", "one of them is open-dft/formation-energy"),
-    ("leaderboard --preset qick", 1, "there is no preset 'qick'", "did you mean 'quick'?"),
+    ("leaderboard --preset fast", 1, "there is no preset 'fast'", "there is: hours, paper, quick"),
     ("run --model my_model.py", 1, "'my_model.py' is a file", "write my_model.py:CLASS"),
     ("check my_model.py::NoPredict", 1, "my_model.py:NoPredict", "it lacks predict"),
     ("run crystals", 1, "there is no suite 'crystals'", "name the folder of data sets with --data-dir or BENCH_DATA"),
