@@ -112,6 +112,7 @@ def docs(session: nox.Session) -> None:
     """Write the pages of docs that hold figures (some need BENCH_DATA), run the notebook, draw pictures."""
     run_tool(session, "python", "docs/write_baselines.py")
     run_tool(session, "python", "docs/write_results.py")
+    run_tool(session, "python", "docs/write_ablation.py")
     run_tool(session, "python", "docs/run_notebook.py")
     run_tool(session, "python", "docs/write_reliability.py")
     run_tool(session, "python", "docs/draw_asugnn.py")

@@ -10,6 +10,7 @@ import draw_architecture
 import draw_merging
 import pytest
 import typer
+import write_ablation
 import write_baselines
 import write_boards
 import write_reliability
@@ -33,6 +34,10 @@ def test_baselines_is_the_page_of_the_stored_runs(data: Path):
 
 def test_results_is_the_page_of_the_stored_runs(data: Path):
     assert write_results.page() == (DOCS / "results.md").read_text(encoding="utf-8")
+
+
+def test_the_ablation_is_that_of_the_stored_runs(data: Path):
+    assert write_ablation.page() == (DOCS / "asugnn.md").read_text(encoding="utf-8")
 
 
 def test_the_results_of_the_readme_are_those_of_the_stored_runs(data: Path):
