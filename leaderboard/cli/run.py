@@ -83,7 +83,11 @@ def run(
     ] = 3600.0,
     on: Annotated[
         Literal["local", "slurm", "local-cluster"],
-        typer.Option("--on", help="Where runs are trained: here, or by jobs of Slurm, or of this machine."),
+        typer.Option(
+            "--on",
+            metavar="PLACE",
+            help="local: here; slurm: by jobs of Slurm; local-cluster: by such jobs on this machine.",
+        ),
     ] = "local",
     slurm: Annotated[
         list[str] | None,
