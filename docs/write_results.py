@@ -31,7 +31,8 @@ RULES = {
     "random": "Test crystals are drawn at random: most have relatives in training.",
     "formula": "No formula of a test crystal is in training.",
     "prototype": "No structure type of a test crystal is in training.",
-    "element": "Test crystals hold an element that no training crystal has.",
+    "element": "Test crystals hold an element that no training crystal has: a network that learns a vector for each "
+    "element, as MEGNet, has none for it.",
 }
 HEAD = """# Results on real crystals
 
