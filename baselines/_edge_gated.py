@@ -63,7 +63,8 @@ def edge_gated_convolution(
     receiver = layer.dst_gate(x) + layer.edge_gate.bias
     norm: WeightedNorm = layer.bn_edges
     device = x.device.type
-    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else y.dtype
+    half = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    low = torch.get_autocast_dtype(device) if half else y.dtype
     with torch.autocast(device, enabled=False):  # sums over many edges are never in half precision
         gated, gates, new = _GatedSums.apply(  # type: ignore[no-untyped-call]
             sender, receiver, value, y, layer.edge_gate.weight, norm.weight, norm.bias, norm, graph, row, last, low

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -81,8 +80,7 @@ def test_the_wheel_holds_data_splits_stored_runs_and_templates(wheel: Path):
 
 def test_the_sdist_builds_the_same_wheel(built: Path, wheel: Path, tmp_path: Path):
     (sdist,) = (built / "dist").glob("*.tar.gz")
-    with tarfile.open(sdist) as file:
-        file.extractall(tmp_path, filter="data")
+    subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path], check=True)  # tarfile has no safe way before Python 3.11.4
     (tree,) = tmp_path.iterdir()
     assert {"install", "constraints.txt", "noxfile.py", "tests", "docs", "LICENSE"} <= {p.name for p in tree.iterdir()}
     assert not [path for name in NOT_SHIPPED for path in tree.rglob(f"*/{name}")]
@@ -153,7 +151,8 @@ def test_what_works_with_the_core_alone(words: str, printed: str, core: Path, fo
     done = bench(core, folder, *words.split())
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
-    assert all("rows stored with the package" in line or "mp_subset" in line for line in done.stderr.splitlines())
+    expected = ("rows stored with the package", "mp_subset", "fe_gap22")
+    assert all(any(word in line for word in expected) for line in done.stderr.splitlines())
 
 
 @pytest.mark.parametrize(

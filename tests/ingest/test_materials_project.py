@@ -252,7 +252,7 @@ def test_what_is_done_is_not_done_again(
     build_dataset()
     asked = [(path, part) for path, part in server.asked if path.startswith(SUMMARY)]
     assert all(part == "bytes=10-" for path, part in asked if path == other)
-    assert len(asked) == 2 - len(done)
+    assert 1 <= len(asked) <= 2 - len(done)  # a file may have come whole, and not yet be read, when the other broke off
 
 
 def test_a_file_that_changed_is_made_anew(some: materials.Documents, home: Path, server: StandIn):
