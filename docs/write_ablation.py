@@ -7,6 +7,7 @@ from write_results import HERE, fill_page
 from asugnn.model_registry import ablation_variants
 from leaderboard.board import rank_rows
 from leaderboard.data import parse_task
+from leaderboard.records import row_name
 from leaderboard.reports import format_count, format_interval, format_number
 from leaderboard.reports.paper import paper_values
 
@@ -24,7 +25,7 @@ def page() -> str:
     orders, widths, (masked,) = (block["rows"] for block in paper_values()["table-1"])
     base, lines = rows["asugnn"], list(HEAD)
     for variant in ablation_variants("asugnn", "quick"):
-        row = rows["".join(["asugnn", *(f"+{name}={value}" for name, value in variant.items())])]
+        row = rows[row_name("asugnn", variant)]
         first, second, width = (row.settings[name] for name in ("first", "second", "width"))
         quoted = next(o["mae"] for o in orders if (o["first"], o["second"]) == (first, second))
         if width != base.settings["width"]:

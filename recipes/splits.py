@@ -49,6 +49,7 @@ from leaderboard.splitting import (
     store_comparison,
     ten_parts,
     write_split,
+    write_zero_shot_split,
 )
 
 HERE = Path(__file__).resolve().parent.parent / "splits"
@@ -138,13 +139,6 @@ def structure_types_by_spglib(crystals: Mapping[str, Crystal]) -> dict[str, str]
     return types
 
 
-def write_fe_gap22(data: Dataset, home: Path) -> None:
-    """Write the split of fe-gap22 into `home`: nothing trains, the models are those of mp-2018 of the same fold."""
-    part = "zero-shot"
-    about = "every fold tests all: nothing here trains, the models are those of mp-2018 of the same fold"
-    write_split(home, "fe-gap22", "random", 1, about, dict.fromkeys(data.ids, part), BY, [((), (), (part,))] * 5)
-
-
 def write_duplicates(data: Dataset, home: Path) -> None:
     """Write what leaderboard/splitting/structure_match.py finds in a data set into `home`."""
     crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
@@ -173,5 +167,6 @@ if __name__ == "__main__":
         mp_2018 = load_dataset(find_source("mp-2018"))
         write_mp_2018(mp_2018, HERE / "mp-2018")
         write_duplicates(mp_2018, HERE / "mp-2018")
-        write_fe_gap22(load_dataset(find_source("fe-gap22")), HERE / "fe-gap22")
+        fe_gap22 = load_dataset(find_source("fe-gap22"))
+        write_zero_shot_split(HERE / "fe-gap22", "fe-gap22", fe_gap22.ids, "mp-2018", BY)
     write_digests(HERE)

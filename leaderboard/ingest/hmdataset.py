@@ -21,11 +21,10 @@ from asugnn.reading import reading
 from leaderboard._util import byte_progress
 from leaderboard.ingest.labelled_rows import parse_label
 from leaderboard.ingest.write import Excluded, NewDataset, Rows, write_dataset
-from leaderboard.splitting import write_split
+from leaderboard.splitting import write_zero_shot_split
 
 REPOSITORY = "caobin/ASUGNN"
 FILE = "HMdataset.db"
-PART = "zero-shot"  # the only part: no crystal of this data set trains
 TARGETS = (
     {"name": "zero-shot", "column": "formation_energy", "unit": "eV/atom", "kind": "regression"},
     {"name": "metal", "column": "band_gap", "unit": "", "kind": "binary", "positive": "metal", "label": "zero"},
@@ -53,9 +52,7 @@ def make_hm(home: Path) -> None:
     description = {"source": url, "version": version, "origin_sha256": sha256, "excluded": len(excluded)}
 
     def write_own_splits(folder: Path) -> None:
-        words = "every fold tests all: nothing here trains, the models are those of mp-2024-1 of the same fold"
-        every = dict.fromkeys(rows, PART)
-        write_split(folder, "hm", "random", 1, words, every, "bench data fetch", [((), (), (PART,))] * 5)
+        write_zero_shot_split(folder, "hm", rows, "mp-2024-1", "bench data fetch")
 
     write_dataset(
         NewDataset(

@@ -18,7 +18,7 @@ from leaderboard.splitting.leakage import (
     shared_between_sides,
     store_comparison,
 )
-from leaderboard.splitting.make import FoldParts, part_of_group, split_table, write_split
+from leaderboard.splitting.make import FoldParts, part_of_group, split_table, write_split, write_zero_shot_split
 from leaderboard.splitting.official import JARVIS_FOLD, jarvis_parts, matbench_fold_parts, matbench_parts
 from leaderboard.splitting.split import (
     PARTS,
@@ -83,4 +83,5 @@ __all__ = [
     "store_comparison",
     "ten_parts",
     "write_split",
+    "write_zero_shot_split",
 ]

@@ -14,6 +14,8 @@ from leaderboard._util import join_pairs
 from leaderboard.data import csv_cell
 from leaderboard.splitting.split import PARTS
 
+ZERO_SHOT_PART = "zero-shot"
+
 
 def part_of_group(dataset: str, rule: str, salt: int, group: str) -> str:
     """The part `0` to `9` of a group, from its name alone: the same on every machine, whatever other rows there are."""
@@ -119,3 +121,10 @@ def split_table(rows: Mapping[str, tuple[str, ...]], columns: Sequence[str]) -> 
 
 def _toml_list(values: Iterable[object]) -> str:
     return "[" + ", ".join(f'"{v}"' for v in values) + "]"
+
+
+def write_zero_shot_split(folder: Path, dataset: str, ids: Iterable[str], trained_on: str, written_by: str) -> None:
+    """Write the split `random` of a data set that models of another one predict, with all ids in one part."""
+    about = f"every fold tests all: nothing here trains, the models are those of {trained_on} of the same fold"
+    parts, folds = dict.fromkeys(ids, ZERO_SHOT_PART), [((), (), (ZERO_SHOT_PART,))] * 5
+    write_split(folder, dataset, "random", 1, about, parts, written_by, folds)
