@@ -130,7 +130,7 @@ def docs_site(session: nox.Session) -> None:
 
 @nox.session
 def boards(session: nox.Session) -> None:
-    """Write docs/boards.md, the public boards scored again, which needs BENCH_BOARDS."""
+    """Write docs/boards.md, the public boards scored again, which needs BENCH_BOARDS and BENCH_DATA."""
     run_tool(session, "python", "docs/write_boards.py")
 
 

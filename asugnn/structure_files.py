@@ -110,9 +110,27 @@ def _unpacked_name(path: Path) -> Path:
 
 
 def _read_cif(path: Path) -> Iterator[IndexedCrystal]:
-    for index, block in enumerate(split_cif(read_structure_text(path)), 1):
+    text, index = read_structure_text(path), 0
+    for index, block in enumerate(split_cif(text), 1):
         with prefix_errors(f"structure {index} (data_{block.name[:40]}, line {block.line})"):
             yield str(index), crystal_from_cif(block)
+    if not index:
+        raise InputError(_explain_cif_without_atoms(text))
+
+
+def _explain_cif_without_atoms(text: str) -> str:
+    """Say what a file named .cif is, where it lists no atoms, and what to do."""
+    if text.startswith("%PDF"):
+        return "it is a PDF: of an article's crystal, take the CIF from its supplement or from a database"
+    if "\0" in text:
+        return "it is no text file, and so no CIF: copy or export it again"
+    if re.search(r"^\s*data_", text, re.MULTILINE | re.IGNORECASE):
+        return "it lists no atoms: a CIF does so by _atom_site_label and _atom_site_fract_x, _y and _z"
+    try:
+        crystal_from_poscar(text)
+    except (InputError, ValueError):
+        return "it is no CIF: no line begins with data_"
+    return "it is a POSCAR, not a CIF: let its name end in .vasp"
 
 
 def _read_poscar(path: Path) -> Iterator[IndexedCrystal]:

@@ -1,4 +1,7 @@
-"""Write docs/boards.md from the files of the public boards that BENCH_BOARDS names: `nox -s boards`."""
+"""Write docs/boards.md from the files of the public boards that BENCH_BOARDS names: `nox -s boards`.
+
+Models trained here stand beside them; for their labels, BENCH_DATA must name the folder of `mp-2018`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import head_to_head
 
 from leaderboard._util import use_workspace
 from leaderboard.board import MetricValue, Row, load_ground_truth, rank_rows
@@ -56,7 +61,8 @@ def main() -> None:
 
 def page(boards: Path) -> str:
     """The page as Markdown."""
-    parts, files, counts = [], ["## Files", ""], []
+    parts, beside, files, counts = [], [], ["## Files", ""], []
+    ours = head_to_head.read_ours()
     with tempfile.TemporaryDirectory() as scratch, use_workspace(data=Path(scratch) / "data"):
         for board, (folder, repository, commit) in CHECKOUTS.items():
             root = Path(scratch) / board
@@ -72,8 +78,10 @@ def page(boards: Path) -> str:
             for task in tasks:
                 if of_task := [row for row in rows if row.task == task.name]:
                     parts += [*_task_table(task, of_task), ""]
+            if board == "jarvis":
+                beside = head_to_head.section(ours, root)
             files += _file_table(board, boards / folder, repository, commit)
-    return HEAD.format(entries=" and ".join(counts)) + "\n".join(parts) + "\n" + "\n".join(files) + "\n"
+    return HEAD.format(entries=" and ".join(counts)) + "\n".join([*parts, *beside, *files]) + "\n"
 
 
 def _summary(board: str, rows: Sequence[Row], root: Path) -> list[str]:

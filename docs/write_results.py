@@ -54,6 +54,9 @@ The command that trains them, except `chgnet-svr` (`--model chgnet-svr`):
 FOLDER holds `mp_subset.parquet`: [where it comes from](data.md). A row with three seeds was made with `--seed 0,1,2`, a
 variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and a training marked † with `--precision bfloat16`.
 
+These models beside published ones of the JARVIS-Leaderboard, on the same crystals:
+[public boards](boards.md#models-trained-here-beside-published-predictions).
+
 ![Validation score against training time, one panel for each target](learning-curves.svg)
 """
 

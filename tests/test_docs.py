@@ -8,6 +8,8 @@ from pathlib import Path
 
 import draw_architecture
 import draw_merging
+import head_to_head
+import numpy as np
 import pytest
 import typer
 import write_ablation
@@ -20,7 +22,7 @@ from read_imports import list_modules, list_rooms
 from test_house import MAY_IMPORT
 
 from leaderboard.cli import app
-from leaderboard.data import PACKAGE
+from leaderboard.data import PACKAGE, parse_task
 from leaderboard.reports.paper import draw_figure
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,8 +65,23 @@ def test_speed_is_that_of_the_stored_runs(name: str):
     assert write_speed.page(name) == text
 
 
+def test_models_beside_published_ones_are_scored_by_their_own_labels_where_both_agree():
+    """By hand: of five crystals three are shared, of which two have labels that agree within 0.01 eV/atom."""
+    task = parse_task("mp-2018/formation-energy")
+    ours = head_to_head.Side(
+        task, "abcd", np.array([1.0, 2.0, 3.0, 9.0]), "WXYZ", {"here": np.array([1.0, 2.1, 0.0, 0.0])}, frozenset(), 23
+    )
+    theirs = head_to_head.Side(
+        task, "cbae", np.array([4.0, 2.008, 0.998, 0.0]), ["?"] * 4, {"there": np.zeros(4)}, frozenset(), 60
+    )
+    text = "\n".join(head_to_head.compare(ours, theirs))
+    assert "2 of the 3 shared test crystals, in 2 formulas" in text
+    assert "| here | 23 | 0.050 (-) |" in text  # (0 + 0.1) / 2
+    assert "| there, published | 60 | 1.503 (-) |" in text  # (2.008 + 0.998) / 2
+
+
 @pytest.mark.slow
-def test_boards_is_the_page_of_the_stored_predictions():
+def test_boards_is_the_page_of_the_stored_predictions(data: Path):
     if not (named := os.environ.get("BENCH_BOARDS")):
         pytest.skip("BENCH_BOARDS names no folder of real boards: docs/boards.md was not compared")
     page = write_boards.page(Path(named))

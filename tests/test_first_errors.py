@@ -224,7 +224,7 @@ MISTAKES = [
     ("predict notes.pdf", 1, "notes.pdf has no known file ending", "crystals are read from CIF (.cif, .mcif), POSCAR"),
     ("predict no-cifs", 1, "no-cifs is a folder", "name the files in it"),
     ("predict no-cifs/*.cif", 1, "there is no file no-cifs/*.cif", ""),
-    ("predict bare.cif", 1, "bare.cif: the file holds no structure", ""),
+    ("predict bare.cif", 1, "bare.cif: it lists no atoms", "by _atom_site_label"),
     ("predict bare.cif --run runs/0-0", 1, "there is no folder 'runs/0-0'", "--run names that of a finished run"),
     ("predict bare.cif --model cgcnn", 2, "--model belongs to --run or --pretrained", "leave --model out"),
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +97,7 @@ def check_model(name: str, preset: str = "quick", seed: int = 0) -> Iterator[Fin
         except Exception as error:  # whatever a method of the model raises
             if isinstance(error, ImportError) and missing_extra(error):
                 raise
-            yield Finding(f"{kind}: no method raises", False, f"{type(error).__name__}: {error}")
+            yield Finding(f"{kind}: no method raises", False, _describe_exception(error))
 
 
 def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Finding]:
@@ -109,7 +110,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
     except Exception as error:  # the finding of all findings
         if isinstance(error, ImportError) and missing_extra(error):
             raise
-        yield Finding(f"{kind}: fits and predicts", False, f"{type(error).__name__}: {error}")
+        yield Finding(f"{kind}: fits and predicts", False, _describe_exception(error))
         return
     right = isinstance(values, np.ndarray) and values.shape == (len(tested),)
     yield Finding(f"{kind}: an array of (n,)", right, _describe_values(values, len(tested)))
@@ -139,12 +140,22 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         try:
             changed = model.predict(moved)
         except Exception as error:
-            yield Finding(point, False, f"{type(error).__name__}: {error}")
+            yield Finding(point, False, _describe_exception(error))
             continue
         twice = np.repeat(values, 2)
         yield Finding(point, _same(twice, changed) if point in claimed else None, _change(twice, changed))
     if unknown := set(claimed) - set(INVARIANCES):
         yield Finding("invariances", False, f"unknown: {', '.join(sorted(unknown))}")
+
+
+def _describe_exception(error: Exception) -> str:
+    """The method of the model that raised, the exception, and the last line of the model's file that was reached."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    said = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if not frames:  # the call itself failed, as where a method takes other arguments
+        return said
+    last = [f for f in frames if f.filename == frames[0].filename][-1]
+    return f"{frames[0].name} raised {said} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _describe_values(values: Any, n: int) -> str:

@@ -247,9 +247,11 @@ P1 = "Na1 0 0 0"
 CL = "Cl1 0.5 0.5 0.5"
 REFUSED = {
     "empty": ("a.cif", "", "the file is empty"),
-    "no structure": ("a.cif", "hello\nworld\n", "the file holds no structure"),
-    "no atoms": ("a.cif", f"data_x\n{CELL}", "the file holds no structure"),
-    "binary": ("a.cif", bytes(range(256)), "the file holds no structure"),
+    "no structure": ("a.cif", "hello\nworld\n", "it is no CIF: no line begins with data_"),
+    "no atoms": ("a.cif", f"data_x\n{CELL}", "it lists no atoms: a CIF does so by _atom_site_label"),
+    "binary": ("a.cif", bytes(range(256)), "it is no text file, and so no CIF"),
+    "PDF": ("a.cif", b"%PDF-1.7\n\0\1", "it is a PDF: of an article's crystal, take the CIF"),
+    "POSCAR as CIF": ("a.cif", poscar(), "it is a POSCAR, not a CIF: let its name end in .vasp"),
     "half occupied": ("a.cif", cif("Na1 Na 0.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 0.5: every site must"),
     "shared": ("a.cif", cif("Na1 Na 0.5 0 0 0", "K1 K 0.5 0 0 0", keys=FULL), "site 1 (Na1) has occupancy 0.5"),
     "unoccupied": ("a.cif", cif("O1 O 1 0 0 0", "Na1 Na 0 .5 0 0", keys=FULL), "site 2 (Na1) has occupancy 0"),

@@ -97,7 +97,13 @@ class Boastful(Good):
     invariances: ClassVar[frozenset[str]] = frozenset({"time reversal"})
 
 
+class Raising(Good):
+    def save(self, folder):
+        raise KeyError("weights")
+
+
 HINTS = {
+    "Raising": "save raised KeyError: 'weights' (test_model_contract.py, line ",
     "Listed": "numpy array of shape (12,), one number per crystal; try np.array(values)",
     "Column": "try values.ravel()",
 }
@@ -117,6 +123,7 @@ HINTS = {
         ("Oriented", {"rotation"}),
         ("Extensive", {"supercell"}),
         ("Boastful", {"invariances"}),
+        ("Raising", {"regression: no method raises"}),
     ],
 )
 def test_what_breaks_the_contract_is_found(model: str, points: set[str]):

@@ -1,0 +1,129 @@
+"""Models trained here beside predictions of the JARVIS-Leaderboard, on crystals that both hold out: for docs/boards.md.
+
+The structures of `jarvis_megnet` and `mp-2018` are both from the Materials Project of 2018 and have its ids, but the
+two lists of labels are of different days, and some energies were computed again in between. So a crystal counts where
+its two labels agree, and each model is scored by the label of the list that it was trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from asugnn.crystal import Floats
+from leaderboard.board import load_ground_truth
+from leaderboard.data import Task, load_dataset, parse_task
+from leaderboard.records import list_runs
+from leaderboard.reports import format_count, format_interval, format_number
+from leaderboard.scoring import Estimate, PredictedFold, estimate_metrics, rank_models
+from leaderboard.splitting import fold_sides, read_split
+
+TARGETS = ("formation-energy", "band-gap")
+AGREEMENT = 0.01  # eV/atom or eV, of the two labels of a crystal
+RUNS = Path(__file__).resolve().parent.parent / "leaderboard" / "runs"
+
+HEAD = """## Models trained here, beside published predictions
+
+None of the models below was trained on these crystals, which are in the test sets of both `jarvis_megnet` and
+`mp-2018`. The published models were trained on 60,000 crystals, those from here on about 23,000 (preset `hours`, fold
+0: [results](results.md)); the tables do not tell what a network contributes and what its training set. The two lists of
+labels are of different days, and some crystals were computed again in between. A crystal counts where its two labels
+agree within 0.01 eV/atom or eV, and each model is scored by the label of the list that it was trained on. Crystals that
+were never computed again may be easier than others; they are the same for all models. `chgnet-svr` builds on weights
+that may have seen them, and is not ranked.
+"""
+
+
+@dataclass(frozen=True)
+class Side:
+    """Test crystals of one list: ids, labels, reduced formulas, and the predictions (n,) of each model."""
+
+    task: Task
+    ids: Sequence[str]
+    labels: Floats  # (n,)
+    formulas: Sequence[str]
+    predictions: dict[str, Floats]
+    pretrained: frozenset[str]  # models that may have seen test crystals
+    trained_on: int  # crystals
+
+    def select(self, rows: Sequence[int]) -> Side:
+        """The side with these rows alone."""
+        return replace(
+            self,
+            ids=[self.ids[i] for i in rows],
+            labels=self.labels[list(rows)],
+            formulas=[self.formulas[i] for i in rows],
+            predictions={name: values[list(rows)] for name, values in self.predictions.items()},
+        )
+
+
+def read_side(task: Task, root: Path) -> Side:
+    """The runs of fold 0, seed 0 below `root` that were trained with preset `hours`, or published."""
+    truth = load_ground_truth(task, 0)
+    found, notes = list_runs(root)
+    if notes:
+        raise SystemExit("\n".join(notes))
+    of_task = [s for s in found if s.run.task == task and (s.run.preset == "hours" or s.record.published)]
+    runs = {stored.run.model: stored for stored in of_task if stored.run.fold == stored.run.seed == 0}
+    data = load_dataset(task.source)
+    sides = fold_sides(read_split(data, task.rule), data, task.target, 0)
+    return Side(
+        task,
+        truth.ids,
+        truth.y,
+        truth.groups,
+        {name: stored.read_predictions(truth.ids) for name, stored in runs.items()},
+        frozenset(name for name, stored in runs.items() if stored.record.weights),
+        len(sides.train),
+    )
+
+
+def compare(ours: Side, theirs: Side) -> list[str]:
+    """The table of one target, as Markdown."""
+    position = {name: i for i, name in enumerate(theirs.ids)}
+    shared = [i for i, name in enumerate(ours.ids) if name in position]
+    agree = [i for i in shared if abs(ours.labels[i] - theirs.labels[position[ours.ids[i]]]) <= AGREEMENT]
+    theirs = theirs.select([position[ours.ids[i]] for i in agree])
+    ours = ours.select(agree)
+    estimates: dict[str, tuple[Estimate, int]] = {}
+    for side in (ours, theirs):
+        for name, values in side.predictions.items():
+            fold = PredictedFold(side.labels, values, ours.formulas)
+            estimates[name] = estimate_metrics("regression", [fold])["mae"], side.trained_on
+    ranks = rank_models({name: e for name, (e, _) in estimates.items() if name not in ours.pretrained}, False)
+    unit = ours.task.target.unit
+    heading = ours.task.target.name.replace("-", " ").capitalize()
+    lines = [
+        f"### {heading}",
+        "",
+        f"{len(agree)} of the {len(shared)} shared test crystals, in {len(set(ours.formulas))} formulas; "
+        "95 % confidence interval over test formulas.",
+        "",
+        f"| rank | model | trained on | MAE, {unit} |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    order = sorted(estimates, key=lambda name: (name not in ranks, estimates[name][0].value or np.inf))
+    for name in order:
+        estimate, crystals = estimates[name]
+        rank = ranks.get(name)
+        place = "-" if rank is None else f"{rank.low}" if rank.low == rank.high else f"{rank.low}-{rank.high}"
+        title = f"{name}, published" if name in theirs.predictions else name
+        value = f"{format_number(estimate.value or 0.0)} ({format_interval(estimate)})"
+        lines.append(f"| {place} | {title} | {format_count(crystals)} | {value} |")
+    return lines
+
+
+def read_ours() -> dict[str, Side]:
+    """Our models by target; needs BENCH_DATA."""
+    return {target: read_side(parse_task(f"mp-2018/{target}"), RUNS) for target in TARGETS}
+
+
+def section(ours: dict[str, Side], published: Path) -> list[str]:
+    """The section as Markdown, from our models and the runs entered from the published predictions."""
+    lines = [HEAD]
+    for target, side in ours.items():
+        lines += [*compare(side, read_side(parse_task(f"jarvis_megnet/{target}"), published)), ""]
+    return lines
