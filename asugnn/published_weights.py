@@ -1,7 +1,7 @@
 """Find the files of published weights, download them where needed, and verify them.
 
-Files are looked for in the folder that BENCH_WEIGHTS names, then in the cache; else they are downloaded from where
-their authors publish them. In each case their sha256 is verified.
+Files are looked for in the folder that BENCH_WEIGHTS names, in the package of their authors if it is installed, then in
+the cache; else they are downloaded from where their authors publish them. In each case their sha256 is verified.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from asugnn.atomic_write import file_sha256
@@ -23,11 +24,12 @@ logger = logging.getLogger(__name__)
 class PublishedWeights:
     """One set of published weights."""
 
-    folder: str  # below the folder that BENCH_WEIGHTS names
+    folder: str  # below the folder that BENCH_WEIGHTS names, and below that of packages
     files: Mapping[str, str]  # name to sha256
     url: str  # of the folder that holds the files
     target: str  # name of the target that they predict, such as `formation-energy`
     trained_on: str  # the training data, as the board describes it
+    package: str = ""  # whose installed files they are among
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,18 @@ def locate_weights(name: str, weights: PublishedWeights) -> Path:
     `name` is the name that the user typed, for the message. Raises `InputError` for a file that cannot be downloaded or
     has another sha256.
     """
-    roots = [Path(os.environ["BENCH_WEIGHTS"])] if os.environ.get("BENCH_WEIGHTS") else []
+    named = [Path(os.environ["BENCH_WEIGHTS"])] if os.environ.get("BENCH_WEIGHTS") else []
+    spec = find_spec(weights.package) if weights.package else None
+    installed = [Path(spec.origin).parent.parent] if spec and spec.origin else []
     cached = cache_folder() / "weights"
-    for root in (*roots, cached):
+    for root in (*named, *installed, cached):
         folder = root / weights.folder
         if all((folder / file).is_file() for file in weights.files):
             changed = [file for file, sha256 in weights.files.items() if file_sha256(folder / file) != sha256]
             if not changed:
                 return folder
+            if root in installed:  # of another version
+                continue
             if root != cached:
                 raise InputError(
                     f"{folder / changed[0]} is not the published file of '{name}': remove it, and run again"

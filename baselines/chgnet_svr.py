@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,18 +16,26 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import file_sha256
 from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error
 from asugnn.crystal import Floats
-from asugnn.elements import check_elements
 from asugnn.model import Publication
 from asugnn.model_registry import model_settings
 from asugnn.progress import Progress, no_progress
 from asugnn.published_weights import FrozenWeights
 from asugnn.reading import reading
 from asugnn.workers import map_chunks
+from baselines._chgnet import (
+    FOLDER,
+    PUBLICATION,
+    TRAINED_ON,
+    VERSION,
+    WEIGHTS,
+    WEIGHTS_SHA256,
+    build_graph,
+    build_network,
+    without_its_warnings,
+)
 from baselines.forest import composition_features
 
 EMBEDDED = 64  # numbers of the embedding
-HEAVIEST = 94  # of the elements that CHGNet knows
-VERSION, WEIGHTS = "0.3.0", "chgnet_0.3.0_e29f68s314m37.pth.tar"
 FILE = "vectors.safetensors"
 CACHE = 1000  # megabytes of kernel values that libsvm keeps
 ROWS = 2000  # of crystals whose kernel values are in memory at once
@@ -51,17 +57,8 @@ class CHGNetSVR:
     margin: float = 0.01  # of errors that cost nothing, for standardised labels
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
-    publication: ClassVar[Publication] = Publication(
-        "Deng, Zhong, Jun, Riebesell, Han, Bartel & Ceder, Nat. Mach. Intell. 5, 1031 (2023)",
-        "10.1038/s42256-023-00716-3",
-        "https://github.com/CederGroupHub/chgnet",
-        "modified BSD",
-    )
-    frozen_weights: ClassVar[FrozenWeights] = FrozenWeights(
-        f"CHGNet {VERSION}",
-        {WEIGHTS: "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"},
-        "energies, forces, stresses and magnetic moments of relaxations, Materials Project of September 2022 (MPtrj)",
-    )
+    publication: ClassVar[Publication] = PUBLICATION
+    frozen_weights: ClassVar[FrozenWeights] = FrozenWeights(f"CHGNet {VERSION}", {WEIGHTS: WEIGHTS_SHA256}, TRAINED_ON)
     requires: ClassVar[tuple[str, ...]] = ("torch", "sklearn", "safetensors", "jarvis", "pymatgen", "chgnet")
     invariances: ClassVar[frozenset[str]] = frozenset(
         {"rotation", "translation", "atom order", "cell choice", "supercell"}
@@ -189,18 +186,10 @@ def embed(crystal: Crystal) -> Inputs:
     Raises `InputError` for an element that CHGNet does not know, or where no two atoms are within its 6 angstrom.
     """
     import torch
-    from pymatgen.core import Structure
 
-    check_elements(crystal, "CHGNet", HEAVIEST)
     network = _network()
-    inside = crystal.frac_coords - np.floor(crystal.frac_coords)  # a search for neighbours would reach to the farthest
-    with warnings.catch_warnings(), torch.inference_mode():
-        warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)  # of noble gases
-        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)  # of its volume
-        structure = Structure(crystal.lattice, crystal.numbers.tolist(), inside)
-        graph = network.graph_converter(structure)
-        if not len(graph.atom_graph):
-            raise InputError(f"no two atoms of {crystal.formula} are within the 6 angstrom that CHGNet sees")
+    with without_its_warnings(), torch.inference_mode():
+        graph = build_graph(network, crystal)
         summed = network([graph], task="e", return_crystal_feas=True)["crystal_fea"][0]
         mean: NDArray[np.float32] = (summed / len(crystal)).numpy()
     return {"embedding": mean}
@@ -229,13 +218,11 @@ def _features_of_side(side: Labelled, progress: Progress) -> Floats:
 def _network() -> Any:
     """Load CHGNet from its package, whose file must be the one that a run records."""
     import chgnet
-    from chgnet.model.model import CHGNet
+    import torch
 
-    file = Path(chgnet.__file__).parent / "pretrained" / VERSION / WEIGHTS
+    file = Path(chgnet.__file__).parent.parent / FOLDER / WEIGHTS
     with reading(file, "the weights of CHGNet"):
         if file_sha256(file) != CHGNetSVR.frozen_weights.sha256[WEIGHTS]:
             raise ValueError("it is not the file that was published")
-    with redirect_stdout(None):
-        network = CHGNet.load(model_name=VERSION, use_device="cpu", verbose=False).eval()
-    network.graph_converter.on_isolated_atoms = "ignore"  # an atom far from all others gets no messages
-    return network
+        state = torch.load(file, map_location="cpu", weights_only=True)["model"]
+        return build_network(state["model_args"], state["state_dict"])

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from asugnn import Context, Crystal, InputError, Labelled
+from asugnn import Crystal
 from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs
-from asugnn.crystal import SYMBOLS, Floats
+from asugnn.crystal import Floats
 from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import read_json, reading
 from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
+from baselines._potential import Potential
 from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class M3GNetPotential:
+class M3GNetPotential(Potential):
     """M3GNet universal potential (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022): its energy minus that of the elements.
 
     Nothing is fitted. The formation energy per atom is the potential's energy minus those of the elements by the same
@@ -52,9 +53,6 @@ class M3GNetPotential:
         )
     }
 
-    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
-        raise InputError("m3gnet-potential is not trained here: run it with --pretrained NAME or FOLDER")
-
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
         """Load an M3GNet potential in matgl's format; raises `InputError` where it cannot be read."""
@@ -78,33 +76,28 @@ class M3GNetPotential:
             about = {"made": made, "old": old, "mean": mean, "scale": scale, "offsets": offsets.tolist()}
             return cls()._with_weights(weights, about)
 
-    def refer(self, crystals: Sequence[Crystal]) -> None:
-        """Compute the energy per atom of each element from its lowest-energy crystal among these."""
-        pure = [c for c in crystals if len(set(c.numbers.tolist())) == 1]
-        unsupported = self._graph.outside(pure)
-        pure = [c for i, c in enumerate(pure) if i not in unsupported]
-        self._elements.clear()
-        for crystal, energy in zip(pure, self._energies(pure), strict=True):
-            z = int(crystal.numbers[0])
-            self._elements[z] = min(float(energy), self._elements.get(z, np.inf))
+    def energies(self, crystals: Sequence[Crystal]) -> Floats:
+        import torch
 
-    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
-        """List the crystals with unsupported elements, or with elements of which no reference is known."""
-        reasons = self._graph.outside(crystals)
-        for i, crystal in enumerate(crystals):
-            if missing := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
-                symbols = ", ".join(SYMBOLS[z - 1] for z in missing)
-                reasons.setdefault(
-                    i, f"{crystal.formula}: no crystal of pure {symbols} to refer to on the training side"
-                )
-        return reasons
+        from asugnn.training import move_batch
 
-    def predict(self, crystals: Sequence[Crystal]) -> Floats:
-        for reason in self.outside(crystals).values():
-            raise InputError(reason)
-        elements = np.array([np.mean([self._elements[z] for z in c.numbers.tolist()]) for c in crystals])
-        values: Floats = self._energies(crystals) - elements
-        return values
+        offsets = torch.tensor(self._about["offsets"], dtype=torch.float64)
+        energies = np.empty(len(crystals))
+        for start in range(0, len(crystals), self.batch_size):
+            inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
+            batch = self._graph.batch(inputs)
+            with torch.inference_mode():
+                moved = move_batch(batch, torch.device(self._device))
+                total = network_outputs(self._network, moved, self._about["old"]).double().cpu()
+            total = total * self._about["scale"] + self._about["mean"]
+            atoms = batch["multiplicity"].double()
+            total = total.index_add(0, batch["crystal"], atoms * offsets[batch["elements"].long()])
+            count = torch.zeros_like(total).index_add(0, batch["crystal"], atoms)
+            energies[start : start + len(inputs)] = (total / count).numpy()
+        return energies
+
+    def unsupported(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        return self._graph.outside(crystals)
 
     def save(self, folder: Path) -> None:
         from safetensors.torch import save_file
@@ -141,31 +134,10 @@ class M3GNetPotential:
     def _with_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
         """Give the model a network with these weights; `about` holds its settings, as `model.json` stores them."""
         self._about = about
-        self._elements: dict[int, float] = {}  # atomic number to eV/atom
+        self._elements = {}
         made = about["made"]
         self._graph: M3GNet = M3GNet(cutoff=made["cutoff"], threebody_cutoff=made["threebody_cutoff"], bind=False)
         network: nn.Module = import_matgl_models().M3GNet(**made)
         network.load_state_dict({**cutoff_constants(network), **weights})
         self._network = network.eval()
         return self.to("cpu")
-
-    def _energies(self, crystals: Sequence[Crystal]) -> Floats:
-        """Compute the potential's total energies (n,) in eV/atom."""
-        import torch
-
-        from asugnn.training import move_batch
-
-        offsets = torch.tensor(self._about["offsets"], dtype=torch.float64)
-        energies = np.empty(len(crystals))
-        for start in range(0, len(crystals), self.batch_size):
-            inputs: list[Inputs] = [self._graph.inputs(c) for c in crystals[start : start + self.batch_size]]
-            batch = self._graph.batch(inputs)
-            with torch.inference_mode():
-                moved = move_batch(batch, torch.device(self._device))
-                total = network_outputs(self._network, moved, self._about["old"]).double().cpu()
-            total = total * self._about["scale"] + self._about["mean"]
-            atoms = batch["multiplicity"].double()
-            total = total.index_add(0, batch["crystal"], atoms * offsets[batch["elements"].long()])
-            count = torch.zeros_like(total).index_add(0, batch["crystal"], atoms)
-            energies[start : start + len(inputs)] = (total / count).numpy()
-        return energies

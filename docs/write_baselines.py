@@ -119,8 +119,10 @@ What published weights need today, found by comparison with their authors' value
   shell instead, so that they support every crystal.
 - `MEGNet-MP-2019.4.1-BandGap-mfi` is not offered: loaded the same way it predicts 0.3 eV for MgO, and we have not found
   how its training differed.
-- The universal potential reproduces the lattice constants that its authors list (Si, Fe, Ag, GaAs, NaCl, KCl, MgO, TiC,
-  CsCl) to 0.05 %. Formation energies are those of the given structures, without relaxation.
+- The universal potential of M3GNet reproduces the lattice constants that its authors list (Si, Fe, Ag, GaAs, NaCl, KCl,
+  MgO, TiC, CsCl) to 0.05 %. Formation energies are those of the given structures, without relaxation.
+- CHGNet was trained on energies with the Materials Project's corrections for anions, and those of `open-dft` have none:
+  it gives too low formation energies there, most of all for oxides.
 """
 
 

@@ -61,6 +61,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
         unit=target.unit,
         classes=target.class_names if target.kind == "binary" else (),
         model=stored.record.entry,
+        row=stored.run.model,
         run=f"{task.name}, preset {stored.run.preset}, {stored.run.model}, fold {stored.run.fold}, seed {seed}",
         data=task.source.title,
         licence=task.source.licence,

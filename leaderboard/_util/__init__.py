@@ -5,7 +5,7 @@ Any room may import from here; this room imports none.
 
 from leaderboard._util.clusters import join_pairs
 from leaderboard._util.descendants import adopt_orphans, end_descendants, end_with_parent, list_children
-from leaderboard._util.extras import missing_extra, require_model_packages, require_packages
+from leaderboard._util.extras import lacks_package, missing_extra, require_model_packages, require_packages
 from leaderboard._util.interrupts import (
     STOP_SIGNALS,
     end_on_stop_signals,
@@ -64,6 +64,7 @@ __all__ = [
     "hold_standard_streams",
     "ignore_stop_signals",
     "join_pairs",
+    "lacks_package",
     "list_children",
     "lock_folder",
     "make_once",

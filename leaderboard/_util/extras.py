@@ -34,6 +34,15 @@ def require_model_packages(model: type) -> None:
     require_packages(getattr(model, "requires", ()), "models")
 
 
+def lacks_package(model: type) -> str | None:
+    """The sentence about a declared package of a model that is not installed; None where all are."""
+    try:
+        require_model_packages(model)
+    except MissingPackageError as error:
+        return str(error)
+    return None
+
+
 def missing_sentence(package: str, extra: str = "") -> str:
     """Say which package is missing and how to install it: by that extra, else by the smallest one that has it."""
     extras = [name for name, packages in EXTRAS.items() if package in packages]

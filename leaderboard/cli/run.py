@@ -134,7 +134,7 @@ def run(
     tasks = _trainable(chosen_tasks(suite, task))
     if model == "all" and suite == ABLATION:
         model = "asugnn"
-    models, skipped = chosen_models(parse_list(model), preset, bool(weights))
+    models, skipped = chosen_models(parse_list(model), preset, weights)
     for sentence in skipped:
         print_words(f"skipped: {sentence}", err=True)
     jobs_wanted = parse_jobs(jobs)

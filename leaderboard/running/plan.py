@@ -12,12 +12,13 @@ from asugnn.errors import BrokenModelError, did_you_mean
 from asugnn.model_registry import (
     ablation_variants,
     configure_model,
+    find_model,
     is_file_model,
     list_models,
     model_frozen,
     model_presets,
 )
-from leaderboard._util import ProcessEndedError, yield_from_process
+from leaderboard._util import ProcessEndedError, lacks_package, yield_from_process
 from leaderboard.data import OFFICIAL, Task, load_dataset
 from leaderboard.records import (
     PRETRAINED,
@@ -163,19 +164,26 @@ def plan_pretrained(
     ]
 
 
-def chosen_models(names: Sequence[str], preset: str, pretrained: bool) -> tuple[list[str], list[str]]:
+def chosen_models(names: Sequence[str], preset: str, weights: str = "") -> tuple[list[str], list[str]]:
     """The models that `names` asks for, and a sentence for each that is skipped; raises `InputError`.
 
-    `all` are those that can be loaded and have the preset or, with `pretrained`, take published weights. Models on
-    frozen weights, which are not ranked, run when they are named.
+    `all` are those that can be loaded and have the preset or, where `weights` are named, take published ones. Models on
+    frozen weights, which are not ranked, run when they are named; so do, of all published weights, those whose model
+    needs a package that is not installed.
     """
     if not names:
         raise InputError("--model names no model: `bench models` lists them")
     if list(names) != ["all"]:
         return list(names), []
-    if pretrained:
-        return models_with_weights(), []
     models, skipped = [], []
+    if weights:
+        for name in models_with_weights():
+            lacking = lacks_package(find_model(name)) if weights == "all" else None
+            skipped += [f"model '{name}': {lacking}"] if lacking else []
+            models += [] if lacking else [name]
+        if not models:
+            raise InputError("; ".join(skipped))
+        return models, skipped
     for entry in list_models():
         if entry.model is None:
             skipped.append(f"model '{entry.name}' ({entry.source}) cannot be loaded: {entry.reason}")

@@ -25,8 +25,8 @@ class Card:
 
     target, kind, unit, classes
         What it predicts; `classes` are the names of class 0 and class 1 of a binary target, else empty.
-    model, run
-        The entry point of its class, and the name of the run that trained it.
+    model, row, run
+        The entry point of its class, its name on the board, and the run that trained it.
     data, licence, citation
         What it was trained on.
     crystals
@@ -49,6 +49,7 @@ class Card:
     unit: str
     classes: tuple[str, ...]
     model: str
+    row: str
     run: str
     data: str
     licence: str

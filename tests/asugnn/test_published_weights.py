@@ -1,5 +1,8 @@
 import hashlib
 
+import pytest
+
+from asugnn import InputError
 from asugnn.published_weights import PublishedWeights, locate_weights
 
 
@@ -17,3 +20,19 @@ def test_the_users_folder_comes_before_the_cache(tmp_path, monkeypatch):
     assert locate_weights("net", weights) == tmp_path / "mine" / "net"
     monkeypatch.delenv("BENCH_WEIGHTS")
     assert locate_weights("net", weights) == cached
+
+
+def test_weights_that_a_package_installed_are_taken_from_there_and_no_other_version(tmp_path, monkeypatch):
+    home = tmp_path / "site" / "their_net"
+    (home / "saved").mkdir(parents=True)
+    (home / "__init__.py").touch()
+    (home / "saved" / "a.pt").write_bytes(b"weights")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("BENCH_WEIGHTS", raising=False)
+    sha256 = {"a.pt": hashlib.sha256(b"weights").hexdigest()}
+    weights = PublishedWeights("their_net/saved", sha256, "http://127.0.0.1:1", "metal", "data", package="their_net")
+    assert locate_weights("net", weights) == home / "saved"
+    (home / "saved" / "a.pt").write_bytes(b"of a later version")
+    with pytest.raises(InputError, match=r"a\.pt"):
+        locate_weights("net", weights)

@@ -9,6 +9,7 @@ from test_model_code import bench
 from asugnn import InputError
 from asugnn.model_registry import find_model, list_models, model_frozen
 from leaderboard.running.plan import chosen_models
+from leaderboard.running.pretrained import models_with_weights
 
 TASK = "open-dft/bulk-modulus"
 MODEL = """
@@ -89,9 +90,18 @@ def test_a_model_in_a_file_is_not_made_to_estimate_its_time(tmp_path: Path):
 
 @pytest.mark.parametrize("preset", ["quick", "hours", "paper"])
 def test_all_models_are_those_that_learn_from_the_training_side_alone(preset: str):
-    chosen, skipped = chosen_models(["all"], preset, pretrained=False)
+    chosen, skipped = chosen_models(["all"], preset)
     assert {"mean", "forest", "cgcnn"} <= set(chosen)
     assert not [name for name in chosen if model_frozen(find_model(name))]
     assert "chgnet-svr" not in " ".join(skipped)
     assert "chgnet-svr" in [entry.name for entry in list_models() if entry.model and model_frozen(entry.model)]
-    assert chosen_models(["chgnet-svr"], preset, pretrained=False) == (["chgnet-svr"], [])
+    assert chosen_models(["chgnet-svr"], preset) == (["chgnet-svr"], [])
+
+
+def test_of_all_published_weights_those_run_whose_packages_are_installed(monkeypatch: pytest.MonkeyPatch):
+    names = models_with_weights()
+    monkeypatch.setattr(find_model("chgnet-potential"), "requires", ("no_such_package",))
+    chosen, skipped = chosen_models(["all"], "quick", "all")
+    assert chosen == [name for name in names if name != "chgnet-potential"]
+    assert skipped == ["model 'chgnet-potential': this needs the package no_such_package: pip install no_such_package"]
+    assert "chgnet-potential" in chosen_models(["all"], "quick", "CHGNet-0.3.0")[0]  # which a user named

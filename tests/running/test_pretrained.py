@@ -288,7 +288,7 @@ def test_the_published_potential_gives_its_lattice_constants():
     model = load_pretrained("m3gnet-potential", name)
     for cell, frac, numbers, expected in LATTICE_CONSTANTS:
         a = expected * np.linspace(0.99, 1.01, 9)
-        energy = model._energies([Crystal(x * cell, frac, numbers) for x in a])
+        energy = model.energies([Crystal(x * cell, frac, numbers) for x in a])
         fit = np.polynomial.Polynomial.fit(a, energy, 3)
         lowest = min((r.real for r in fit.deriv().roots() if a[0] <= r.real <= a[-1]), key=fit)
         assert lowest == pytest.approx(expected, rel=7e-4), numbers

@@ -1,0 +1,127 @@
+"""CHGNet as a model of formation energy, against its own package."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from asugnn import Crystal, InputError
+from asugnn.published_weights import locate_weights
+from baselines.chgnet_potential import CHGNetPotential
+from leaderboard.board import rank_rows
+from leaderboard.data import parse_task
+from leaderboard.running import plan_pretrained, run_jobs
+from leaderboard.running.pretrained import load_pretrained
+
+pytest.importorskip("chgnet", reason="chgnet is not installed: chgnet-potential was not tested")
+NAME = "CHGNet-0.3.0"
+FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
+BCC = np.array([[-1, 1, 1], [1, -1, 1], [1, 1, -1]]) / 2
+ALUMINIUM, NICKEL, IRON = (4.04 * FCC, 13), (3.5 * FCC, 28), (2.85 * BCC, 26)
+
+
+def metals() -> list[Crystal]:
+    """Three metals, each at three volumes."""
+    return [Crystal(x * a, [[0, 0, 0]], [z]) for a, z in (ALUMINIUM, NICKEL, IRON) for x in (0.97, 1, 1.04)]
+
+
+def alloys() -> list[Crystal]:
+    corners = [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]
+    return [Crystal(a * np.eye(3), corners, [x, y, y, y]) for x, y, a in ((13, 28, 3.57), (28, 13, 3.9), (26, 28, 3.6))]
+
+
+@pytest.fixture
+def model() -> CHGNetPotential:
+    loaded = load_pretrained("chgnet-potential", NAME)
+    assert isinstance(loaded, CHGNetPotential)
+    return loaded
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+def test_its_formation_energies_are_those_of_its_package(model: CHGNetPotential, tmp_path: Path):
+    """Energies by CHGNet's own prediction, minus those of the lowest metals by hand."""
+    from chgnet.model import CHGNet
+    from pymatgen.core import Structure
+
+    theirs = CHGNet.load(model_name="0.3.0", use_device="cpu", verbose=False)
+
+    def energy(crystal: Crystal) -> float:
+        structure = Structure(crystal.lattice, crystal.numbers, crystal.frac_coords)
+        return float(theirs.predict_structure(structure, task="e")["e"])
+
+    lowest = {z: min(energy(c) for c in metals() if c.numbers[0] == z) for z in (13, 28, 26)}
+    expected = [energy(c) - np.mean([lowest[z] for z in c.numbers.tolist()]) for c in alloys()]
+    model.refer(metals())
+    assert np.allclose(model.predict(alloys()), expected, atol=2e-5)
+    assert expected[0] < -0.2  # Ni3Al is stable
+    assert min(abs(model.predict([c])[0]) for c in metals()) < 1e-6
+    model.save(tmp_path)
+    assert np.array_equal(CHGNetPotential.load(tmp_path).predict(alloys()), model.predict(alloys()))
+
+
+def test_it_does_not_depend_on_how_a_crystal_is_written(model: CHGNetPotential):
+    model.refer(metals())
+    (crystal,) = alloys()[:1]
+    q, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    turned = Crystal(crystal.lattice @ q, crystal.frac_coords + 0.3, crystal.numbers)
+    doubled = Crystal(
+        crystal.lattice * [[2], [1], [1]],
+        np.vstack([crystal.frac_coords, crystal.frac_coords + np.eye(3)[0]]) / [2, 1, 1],
+        np.tile(crystal.numbers, 2),
+    )
+    assert np.ptp(model.predict([crystal, turned, doubled])) < 1e-4
+
+
+def test_what_it_cannot_compute_is_left_out_with_a_reason(model: CHGNetPotential):
+    americium = Crystal(3.5 * FCC, [[0, 0, 0]], [95])
+    apart = Crystal(9.0 * np.eye(3), [[0, 0, 0]], [13])
+    model.refer([*metals(), americium, apart])  # which are no reference
+    titanium = Crystal(2.9 * BCC, [[0, 0, 0]], [22])
+    reasons = model.outside([americium, apart, titanium, *alloys()])
+    assert sorted(reasons) == [0, 1, 2]
+    assert "Am" in reasons[0]
+    assert "within the 6 angstrom" in reasons[1]
+    assert "no crystal of pure Ti" in reasons[2]
+    with pytest.raises(InputError, match="no crystal of pure Ti"):
+        model.predict([titanium])
+
+
+def test_a_folder_of_the_users_is_read_as_plain_data(tmp_path: Path):
+    (weights,) = CHGNetPotential.weights.values()
+    folder = locate_weights(NAME, weights)
+    for file in weights.files:
+        shutil.copy(folder / file, tmp_path)
+    read = CHGNetPotential.pretrained({path.name: path for path in tmp_path.iterdir()})
+    assert read.parameters == 412_525
+    with pytest.raises(InputError, match="there are 0"):
+        CHGNetPotential.pretrained({})
+    harmful = tmp_path / "b.pth.tar"
+    torch.save({"model": Harmful(tmp_path / "harmed")}, harmful)
+    with pytest.raises(InputError, match="cannot be read as a CHGNet"):
+        CHGNetPotential.pretrained({"b.pth.tar": harmful})
+    assert not (tmp_path / "harmed").exists()
+
+
+class Harmful:
+    """Would make a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.slow
+def test_on_the_board_it_holds_no_rank(tmp_path: Path):
+    tasks = [parse_task("open-dft/zero-shot")]
+    run_jobs(plan_pretrained(tasks, ["chgnet-potential"], NAME, [0]), tmp_path, lambda *_: None)
+    (row,), notes = rank_rows(tmp_path, tasks, "quick")
+    assert not notes
+    assert row.rank is None
+    assert row.outside == 0
+    value = row.metrics["mae"].value
+    assert value is not None
+    assert value < 0.15  # eV/atom; the mean of the labels is off by more
