@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from leaderboard.data import Task
     from leaderboard.running import Estimate, Job, Outcome
 
+SLOW_BFLOAT16 = (
+    "warning: this processor has no AVX-512, and computes bfloat16 several times more slowly than float32: "
+    "leave --precision out"
+)
+
 
 def run(
     suite: Annotated[
@@ -116,6 +121,7 @@ def run(
     from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
         NodeSettings,
+        bfloat16_is_slow,
         choose_device,
         chosen_models,
         estimate_jobs,
@@ -151,6 +157,8 @@ def run(
         out = (runs or OWN_RUNS).absolute()
         estimates = estimate_jobs(planned, out)
         if on == "local":
+            if precision == "bfloat16" and current_workspace().device == "cpu" and bfloat16_is_slow():
+                print_words(SLOW_BFLOAT16, err=True)
             counts = _run_here(planned, out, estimates, jobs_wanted, timeout, dry_run)
         else:
             data = current_workspace().data

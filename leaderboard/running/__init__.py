@@ -15,7 +15,7 @@ from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.endings import Outcome, Report
 from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.follow_runs import follow_runs
-from leaderboard.running.machine import checkout_commit, choose_device, processor_name
+from leaderboard.running.machine import bfloat16_is_slow, checkout_commit, choose_device, processor_name
 from leaderboard.running.model_contract import check_model, failed_findings
 from leaderboard.running.node_work import NodeSettings
 from leaderboard.running.plan import Job, chosen_models, parse_overrides, plan_pretrained, plan_runs
@@ -32,6 +32,7 @@ __all__ = [
     "Report",
     "Running",
     "Sent",
+    "bfloat16_is_slow",
     "check_model",
     "checkout_commit",
     "choose_device",

@@ -17,6 +17,8 @@ from typing import Any
 from asugnn import InputError, Model
 from leaderboard.data import PACKAGE
 
+PROCESSORS = Path("/proc/cpuinfo")
+
 
 @contextmanager
 def measure_memory(fields: dict[str, Any]) -> Iterator[None]:
@@ -61,9 +63,22 @@ def choose_device(name: str) -> str:
 
 def processor_name() -> str:
     """The name of the processor, for people."""
-    info = Path("/proc/cpuinfo")
-    names = [x for x in info.read_text().splitlines() if x.startswith("model name")] if info.exists() else []
-    return names[0].partition(":")[2].strip() if names else platform.processor() or platform.machine()
+    return _read_processor("model name") or platform.processor() or platform.machine()
+
+
+def bfloat16_is_slow() -> bool:
+    """Whether this is an x86 processor without AVX-512, where PyTorch computes bfloat16 number by number.
+
+    A training step of ALIGNN takes eight times as long there as with float32.
+    """
+    flags = _read_processor("flags").split()
+    return bool(flags) and "avx512bw" not in flags
+
+
+def _read_processor(entry: str) -> str:
+    """What Linux says of the first processor; empty where it says nothing."""
+    lines = PROCESSORS.read_text().splitlines() if PROCESSORS.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0] == entry), "")
 
 
 def package_versions(model: type[Model]) -> dict[str, str]:
