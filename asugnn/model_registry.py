@@ -72,6 +72,8 @@ def find_model(name: str) -> type[Model]:
         in_file = colon or name.endswith(".py")
         hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
         several = "; separate models by commas" if len(name.split()) > 1 else ""
+        owners = [m.name for m in list_models() if m.model and name in model_weights(m.model)]
+        several = several or (f": it is the name of published weights, --pretrained {name}" if owners else "")
         raise InputError(f"there is no model '{name}'{hint if in_file else several or did_you_mean(name, installed)}")
     (entry,) = entries
     if entry.model is None:

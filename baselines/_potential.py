@@ -14,8 +14,8 @@ from asugnn.crystal import SYMBOLS, Floats
 class Potential(ABC):
     """A potential as a model of formation energy: its energy per atom minus that of the elements by itself.
 
-    Nothing is fitted. The energy of an element is that of its lowest-energy crystal on the training side; no label is
-    read. Structures are not relaxed.
+    Nothing is fitted. The energy of an element is that of its lowest-energy crystal on the training side, or among the
+    files of `bench predict`; no label is read. Structures are not relaxed.
     """
 
     _elements: dict[int, float]  # atomic number to eV/atom
@@ -47,9 +47,7 @@ class Potential(ABC):
         for i, crystal in enumerate(crystals):
             if missing := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
                 symbols = ", ".join(SYMBOLS[z - 1] for z in missing)
-                reasons.setdefault(
-                    i, f"{crystal.formula}: no crystal of pure {symbols} to refer to on the training side"
-                )
+                reasons.setdefault(i, f"{crystal.formula}: no crystal of pure {symbols} is there to refer to")
         return reasons
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:

@@ -52,8 +52,8 @@ The command that trains them, except `chgnet-svr` (`--model chgnet-svr`):
     bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
 
 FOLDER holds `mp_subset.parquet`: [where it comes from](data.md). A row with three seeds was made with `--seed 0,1,2`, a
-variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and a training marked † with `--precision bfloat16`, which is
-faster only where the processor has AVX-512.
+variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and a training marked † with `--precision bfloat16`, which
+is faster only where the processor has AVX-512.
 
 These models beside published ones of the JARVIS-Leaderboard, on the same crystals:
 [public boards](boards.md#models-trained-here-beside-published-predictions).

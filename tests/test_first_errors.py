@@ -226,6 +226,8 @@ MISTAKES = [
     ("predict no-cifs/*.cif", 1, "there is no file no-cifs/*.cif", ""),
     ("predict bare.cif", 1, "bare.cif: it lists no atoms", "by _atom_site_label"),
     ("predict bare.cif --run runs/0-0", 1, "there is no folder 'runs/0-0'", "--run names that of a finished run"),
+    ("run --pretrained cgcnn", 1, "there are no published weights 'cgcnn'", "it is a model, and those for it are"),
+    ("run --model CHGNet-0.3.0", 1, "there is no model 'CHGNet-0.3.0'", "published weights, --pretrained CHGNet-0.3.0"),
     ("predict bare.cif --model cgcnn", 2, "--model belongs to --run or --pretrained", "leave --model out"),
 ]  # fmt: skip
 

@@ -114,7 +114,7 @@ def predict(
         raise typer.BadParameter("--target and --format belong to the models that come with the package")
     with use_workspace(device=choose_device(device)):
         name, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
-    values, skipped = predict_files(fitted, files)
+    values, skipped = predict_files(fitted, files, refer=run is None)
     typer.echo(predictions_text(list(values), name, list(values.values())), nl=False)
     _tell_skipped(skipped, len(values))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
-from asugnn.model import HasDomain
+from asugnn.model import HasDomain, HasReferences
 from asugnn.model_registry import find_model, is_file_model
 from leaderboard._util import move_to_device, require_model_packages, show_progress
 from leaderboard.records import (
@@ -32,12 +32,15 @@ from leaderboard.running.pretrained import (
 EXAMPLE = "runs/open-dft/band-gap@random/quick/forest/0-0"
 
 
-def predict_files(model: Model, files: Sequence[Path]) -> tuple[dict[str, float], list[str]]:
+def predict_files(model: Model, files: Sequence[Path], refer: bool = False) -> tuple[dict[str, float], list[str]]:
     """Predict the crystals in some files: values by id, and a sentence for each skipped file or crystal.
 
-    Skipped is what cannot be read, and what the model does not support. Raises `InputError` where nothing can be read.
+    With `refer`, a potential takes the energies of elements from the crystals of pure elements in these files. Skipped
+    is what cannot be read, and what the model does not support. Raises `InputError` where nothing can be read.
     """
     crystals, skipped = read_crystal_files(files)
+    if refer and isinstance(model, HasReferences):
+        model.refer(list(crystals.values()))
     reasons = outside_domain(model, tuple(crystals), list(crystals.values()))
     inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
     values = _predicted_values(model, inside) if inside else []

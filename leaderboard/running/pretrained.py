@@ -30,6 +30,10 @@ def weights_owner(models: Sequence[str], weights: str) -> str:
     if named := [m for m in able if weights in published_weights(m)]:
         return named[0]
     if not Path(weights).exists():
+        if known := list(published_weights(weights)) if weights in models_with_weights() else []:
+            raise InputError(
+                f"there are no published weights '{weights}': it is a model, and those for it are {', '.join(known)}"
+            )
         names = [name for m in able for name in published_weights(m)]
         raise InputError(
             f"there are no published weights '{weights}', and no such folder{did_you_mean(weights, names)}"

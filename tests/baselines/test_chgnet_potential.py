@@ -13,6 +13,7 @@ from baselines.chgnet_potential import CHGNetPotential
 from leaderboard.board import rank_rows
 from leaderboard.data import parse_task
 from leaderboard.running import plan_pretrained, run_jobs
+from leaderboard.running.predict_files import predict_files
 from leaderboard.running.pretrained import load_pretrained
 
 pytest.importorskip("chgnet", reason="chgnet is not installed: chgnet-potential was not tested")
@@ -86,6 +87,20 @@ def test_what_it_cannot_compute_is_left_out_with_a_reason(model: CHGNetPotential
     assert "no crystal of pure Ti" in reasons[2]
     with pytest.raises(InputError, match="no crystal of pure Ti"):
         model.predict([titanium])
+
+
+def test_in_files_the_crystals_of_elements_are_the_references(model: CHGNetPotential, tmp_path: Path):
+    from pymatgen.core import Structure
+
+    for i, crystal in enumerate([*metals()[:6], *alloys()]):
+        file = tmp_path / f"{i}.cif"
+        Structure(crystal.lattice, crystal.numbers, crystal.frac_coords).to(filename=str(file))
+    values, skipped = predict_files(model, sorted(tmp_path.iterdir()), refer=True)
+    model.refer(metals()[:6])
+    assert np.allclose([values["6"], values["7"]], model.predict(alloys()[:2]), atol=1e-4)
+    assert len(skipped) == 1
+    assert skipped[0].startswith("8: ")
+    assert skipped[0].endswith("no crystal of pure Fe is there to refer to")
 
 
 def test_a_folder_of_the_users_is_read_as_plain_data(tmp_path: Path):
