@@ -27,13 +27,13 @@ RUNS = Path(__file__).resolve().parent.parent / "leaderboard" / "runs"
 
 HEAD = """## Models trained here, beside published predictions
 
-None of the models below was trained on these crystals, which are in the test sets of both `jarvis_megnet` and
-`mp-2018`. The published models were trained on 60,000 crystals, those from here on about 23,000 (preset `hours`, fold
-0: [results](results.md)); the tables do not tell what a network contributes and what its training set. The two lists of
-labels are of different days, and some crystals were computed again in between. A crystal counts where its two labels
-agree within 0.01 eV/atom or eV, and each model is scored by the label of the list that it was trained on. Crystals that
-were never computed again may be easier than others; they are the same for all models. `chgnet-svr` builds on weights
-that may have seen them, and is not ranked.
+None of the models below but perhaps `chgnet-svr` knows these crystals, which are in the test sets of both
+`jarvis_megnet` and `mp-2018`. The published models were trained on 60,000 crystals, those from here on about 23,000
+(preset `hours`, fold 0: [results](results.md)); the tables cannot separate the effect of the model from that of its
+training set. The two lists of labels are of different days, and some crystals were computed again in between. A crystal
+counts where its two labels agree within 0.01 eV/atom or eV, and each model is scored by the label of the list that it
+was trained on. Crystals that were never computed again may be easier than others; they are the same for all models.
+`chgnet-svr` builds on weights that may have seen them, and is not ranked.
 """
 
 

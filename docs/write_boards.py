@@ -28,7 +28,7 @@ CHECKOUTS = {  # by board: its folder in BENCH_BOARDS, its repository, the commi
 }
 TITLES = {"matbench": "Matbench v0.1", "jarvis": "JARVIS-Leaderboard"}
 
-HEAD = """# The field's own boards, scored again
+HEAD = """# Matbench and the JARVIS-Leaderboard, scored again
 
 Written by `docs/write_boards.py` (`nox -s boards`) from the predictions that
 [Matbench](https://github.com/materialsproject/matbench) and the
@@ -42,12 +42,14 @@ and a model of your own in them, and to write its predictions in the form that M
     bench run --task matbench_jdft2d/exfoliation-energy --model forest --allow-leaks
     bench export --to matbench --task matbench_jdft2d/exfoliation-energy --model forest --out entry
 
+The download was tested with local copies of these services, not with the services themselves: [data](data.md).
+
 **How to read them.** A value is the mean over the folds of the task; in brackets is its 95 % confidence interval, and
 each table says what that contains. Ranks follow from paired tests, corrected for all pairs of a table: over test
 formulas and, where a task has five folds, also over folds, whose training sets and networks differ. A model of rank
 "2-4" is not significantly different from those that the last column names. Each entry has one training a fold: **where
-a task has one fold, the noise of training is in no number**, and another seed can change places. Only the entries whose
-[files](#files) are listed are here, {entries}; others may be better.
+a task has one fold, no interval contains the noise of training**, and another seed can change places. Only the entries
+whose [files](#files) are listed are here, {entries}; others may be better.
 
 """
 

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from leaderboard.board import Folds, MetricValue, Score
+from leaderboard.board import Folds, MetricValue, Score, group_words
 from leaderboard.scoring import Estimate, Metric, paired_p_value, rank_models
 
 
@@ -58,7 +58,7 @@ class Comparison:
     pairs: tuple[PairedTest, ...]
 
     def __str__(self) -> str:
-        lines = [f"{self.task}, fold {self.fold}: {self.n} test crystals in {self.groups} groups"]
+        lines = [f"{self.task}, fold {self.fold}: {self.n} test crystals in {group_words(self.groups)}"]
         for name, model in self.models.items():
             ties = f", tied with {', '.join(model.tied_with)}" if model.tied_with else ""
             lines.append(f"  {name}: {self.metric} {model.metrics[self.metric]} {self.unit}".rstrip() + ties)

@@ -18,7 +18,7 @@ from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.overview import Overview, OverviewLine, TaskRank, overview
 from leaderboard.board.row_records import row_columns, row_records
 from leaderboard.board.row_scores import MetricValue, SystemRow, check_origin, estimate_runs, metric_value
-from leaderboard.board.rows import NOISE, OTHERS, WIDER, Row, runs_by_row
+from leaderboard.board.rows import NOISE, OTHERS, WIDER, Row, group_words, runs_by_row
 from leaderboard.board.score_file import Folds, Score, score_file, score_predictions
 from leaderboard.board.verify import verify_runs
 
@@ -41,6 +41,7 @@ __all__ = [
     "break_down_errors",
     "check_origin",
     "estimate_runs",
+    "group_words",
     "load_ground_truth",
     "metric_value",
     "overview",

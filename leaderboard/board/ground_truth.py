@@ -93,9 +93,9 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     if not ids:
         raise InputError(f"{task.name} has nothing to score: fold {fold} has no test crystal")
     y = data.labels(task.target)[list(map(data.rows.__getitem__, ids))]
-    # The structures of a zero-shot task were drawn independently, from few systems that stay as they are; elsewhere
+    # Structures of most zero-shot tasks were drawn independently, from few systems that stay as they are; elsewhere
     # formulas were drawn, and the rows of one stay together.
-    groups = ids if task.target.model_of else data.groups(ids)
+    groups = ids if task.target.model_of and not task.target.dependent else data.groups(ids)
     scored = np.ones(len(ids), dtype=bool)
     solution = find_solution(task.name, fold, task.target.name, ids)
     if solution:

@@ -86,6 +86,11 @@ def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[st
     return out
 
 
+def group_words(groups: int) -> str:
+    """How many groups there are, for people."""
+    return f"{groups} group{'s' * (groups != 1)}"
+
+
 def interval_words(varying: Varying, training: Training) -> str:
     """What an interval shows: "95 % confidence interval over test formulas and training seeds"."""
     return f"{NOISE} {varying}{WIDER[training]}"

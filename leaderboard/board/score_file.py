@@ -11,7 +11,7 @@ from asugnn.crystal import Floats
 from leaderboard.board.ground_truth import GroundTruth, Scope, load_ground_truth
 from leaderboard.board.prediction_hints import prediction_hints
 from leaderboard.board.row_scores import MetricValue, SystemRow, metric_value, system_rows
-from leaderboard.board.rows import interval_words
+from leaderboard.board.rows import group_words, interval_words
 from leaderboard.data import Task
 from leaderboard.records import ColumnNames, read_predictions
 from leaderboard.scoring import Estimate, describe_training, estimate_metrics
@@ -42,7 +42,7 @@ class Score:
 
     def __str__(self) -> str:
         scope = f"{self.scope} " if self.scope else ""
-        head = f"{self.task}, fold {self.fold}: {self.n} {scope}test crystals in {self.groups} groups"
+        head = f"{self.task}, fold {self.fold}: {self.n} {scope}test crystals in {group_words(self.groups)}"
         return "\n".join([head, *(f"  {name}: {value}" for name, value in self.metrics.items()), f"  {self.noise}"])
 
 

@@ -75,7 +75,7 @@ def submit(
     """Validate and score predictions, and enter them on the board.
 
     The board shows the last file of each name, or the best if the host chose so;
-    the log keeps every submission but a file equal to that on the board.
+    every submission is logged, but for a file equal to that on the board.
 
     Example:
 

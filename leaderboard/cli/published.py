@@ -25,7 +25,7 @@ def published(
 ) -> None:  # fmt: skip
     """Enter the predictions that Matbench or the JARVIS-Leaderboard stores, as rows of the preset published.
 
-    Labels and splits are fetched with them. What is entered already is kept.
+    Labels and splits are fetched with them. Existing entries are kept.
 
     Example:
 

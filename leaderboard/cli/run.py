@@ -91,14 +91,14 @@ def run(
         typer.Option(
             "--on",
             metavar="PLACE",
-            help="local: here; slurm: by jobs of Slurm; local-cluster: by such jobs on this machine.",
+            help="local: here; slurm: as jobs of Slurm; local-cluster: as such jobs on this machine.",
         ),
     ] = "local",
     slurm: Annotated[
         list[str] | None,
         typer.Option(
             "--slurm",
-            help="What a job asks for: KEY=VALUE pairs, separated by commas; docs/cluster.md lists the keys.",
+            help="Resources of a job: KEY=VALUE pairs, separated by commas; docs/cluster.md lists the keys.",
             show_default=False,
         ),
     ] = None,

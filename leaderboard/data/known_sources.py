@@ -140,6 +140,7 @@ SOURCES = (
                 "energy above the lowest bcc iron, Quantum ESPRESSO, by the model of mp-2018/formation-energy",
                 values_of("formation_energy_per_atom"),
                 model_of="mp-2018/formation-energy",
+                dependent=True,
                 by_system=True,
             ),
         ),

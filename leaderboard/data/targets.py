@@ -38,6 +38,9 @@ class Target:
         From the table of a data set to the labels (n,), nan where there is none.
     model_of
         `[dataset/]target` whose models predict this one, which is never trained on (zero-shot); empty for its own.
+    dependent
+        Of a zero-shot target, whether its structures are series, such as strains of one crystal, and so no independent
+        draws: then they count by formula, like other crystals.
     ranked_by
         The metric that ranks, if it is not the first of the kind.
     by_system
@@ -52,6 +55,7 @@ class Target:
     meaning: str
     column: Column
     model_of: str = ""
+    dependent: bool = False
     ranked_by: str = ""
     by_system: bool = False
     positive: str = ""

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from asugnn.model_registry import ModelEntry, model_presets, model_publication, model_weights
 from leaderboard._util import one_line, require_model_packages, spreadsheet_text, wrap_lines
-from leaderboard.board import MetricValue, Row, SystemRow, overview, row_columns, row_records
+from leaderboard.board import MetricValue, Row, SystemRow, group_words, overview, row_columns, row_records
 from leaderboard.data import (
     Task,
     crystals_hint,
@@ -73,7 +73,8 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
         return finish("\n".join([*parts, notes, *_overall(rows, tasks, form)]))
     for task in tasks:
         if its_rows := [r for r in rows if r.task == task.name]:
-            counts = f"{its_rows[0].n} {scope_prefix(its_rows)}test crystals in {its_rows[0].groups} groups"
+            first = its_rows[0]
+            counts = f"{first.n} {scope_prefix(its_rows)}test crystals in {group_words(first.groups)}"
             parts += [
                 plain_words(f"{task.name}: {task.target.meaning}; {counts}", form),
                 draw(_task_table(its_rows, task, form)),
@@ -99,7 +100,7 @@ def render_score(scored: dict[str, Any], task: Task) -> str:
         unit = words_cell(task.target.unit) if metric.has_unit else ""
         table.add_row(scope + metric.title, f"{format_number(value.value)} {unit}".strip(), format_interval(value))
     lines = [
-        f"{task.name}, fold {scored['fold']}: {scored['n']} {scope}test crystals in {scored['groups']} groups",
+        f"{task.name}, fold {scored['fold']}: {scored['n']} {scope}test crystals in {group_words(scored['groups'])}",
         draw_terminal(table),
     ]
     if "systems" in scored:
