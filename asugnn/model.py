@@ -145,7 +145,8 @@ class HasReferences(Protocol):
     def refer(self, crystals: Sequence[Crystal]) -> None:
         """Take the references from these crystals, which come without labels.
 
-        Called once before `outside` and `predict`, with the crystals of the training side of the fold.
+        Called once before `outside` and `predict`, with the crystals of the training side of the fold, or with all
+        that `bench predict` was given.
         """
 
 

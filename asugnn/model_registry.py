@@ -73,7 +73,7 @@ def find_model(name: str) -> type[Model]:
         hint = f"; for a class in a file write {file.removesuffix('.py')}.py:{cls or 'CLASS'}"
         several = "; separate models by commas" if len(name.split()) > 1 else ""
         owners = [m.name for m in list_models() if m.model and name in model_weights(m.model)]
-        several = several or (f": it is the name of published weights, --pretrained {name}" if owners else "")
+        several = several or (f": it names published weights, `bench run --pretrained {name}`" if owners else "")
         raise InputError(f"there is no model '{name}'{hint if in_file else several or did_you_mean(name, installed)}")
     (entry,) = entries
     if entry.model is None:
@@ -123,7 +123,9 @@ def configure_model(name: str, preset: str, overrides: Mapping[str, str]) -> Mod
     """
     cls = find_model(name)
     if not model_presets(cls):
-        raise InputError(f"model '{name}' is not trained here: it comes with published weights, --pretrained")
+        raise InputError(
+            f"model '{name}' is not trained here: it comes with published weights, `bench run --pretrained`"
+        )
     _check_preset(name, cls, preset)
     values = dict(model_presets(cls)[preset])
     if overrides and not dataclasses.is_dataclass(cls):

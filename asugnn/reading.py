@@ -129,6 +129,8 @@ def read_structure_text(path: Path) -> str:
     A byte-order mark is dropped, and bytes that are not UTF-8 are replaced: names of authors come in any encoding.
     """
     content = _unpack(path) if path.suffix.lower() == ".gz" else read_bounded_bytes(path, STRUCTURE_FILE_BYTES)
+    if content.startswith(b"%PDF"):
+        raise InputError("it is a PDF: of an article's crystal, take the CIF from its supplement or from a database")
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     return content.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -120,8 +120,8 @@ def _read_cif(path: Path) -> Iterator[IndexedCrystal]:
 
 def _explain_cif_without_atoms(text: str) -> str:
     """Say what a file named .cif is, where it lists no atoms, and what to do."""
-    if text.startswith("%PDF"):
-        return "it is a PDF: of an article's crystal, take the CIF from its supplement or from a database"
+    if not text.strip():
+        return "it is empty"
     if "\0" in text:
         return "it is no text file, and so no CIF: copy or export it again"
     if re.search(r"^\s*data_", text, re.MULTILINE | re.IGNORECASE):
@@ -134,7 +134,10 @@ def _explain_cif_without_atoms(text: str) -> str:
 
 
 def _read_poscar(path: Path) -> Iterator[IndexedCrystal]:
-    yield "1", crystal_from_poscar(read_structure_text(path))
+    text = read_structure_text(path)
+    if next(split_cif(text), None) is not None:
+        raise InputError("it is a CIF, not a POSCAR: let its name end in .cif")
+    yield "1", crystal_from_poscar(text)
 
 
 def _read_extxyz(path: Path) -> Iterator[IndexedCrystal]:

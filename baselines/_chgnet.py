@@ -36,8 +36,8 @@ def build_network(settings: Mapping[str, Any], weights: Mapping[str, Any]) -> An
     from chgnet.model.model import CHGNet
 
     with redirect_stdout(None):
-        # Its authors load this version without a bias in the last layer.
-        network = CHGNet(**settings, mlp_out_bias=False, version=VERSION)
+        # Its authors load this version without a bias in the last layer; networks that were saved later say both.
+        network = CHGNet(**{"mlp_out_bias": False, "version": VERSION, **settings})
     network.load_state_dict(weights)
     network.graph_converter.on_isolated_atoms = "ignore"
     return network.eval()
@@ -46,7 +46,7 @@ def build_network(settings: Mapping[str, Any], weights: Mapping[str, Any]) -> An
 def build_graph(network: Any, crystal: Crystal) -> Any:
     """Build CHGNet's graph of a crystal.
 
-    Raises `InputError` for an element that CHGNet does not know, or where no two atoms are within its 6 angstrom.
+    Raises `InputError` for an element that CHGNet does not know, or where no two atoms are within its cut-off.
     """
     from pymatgen.core import Structure
 
@@ -54,7 +54,8 @@ def build_graph(network: Any, crystal: Crystal) -> Any:
     inside = crystal.frac_coords - np.floor(crystal.frac_coords)  # a search for neighbours would reach to the farthest
     graph = network.graph_converter(Structure(crystal.lattice, crystal.numbers.tolist(), inside))
     if not len(graph.atom_graph):
-        raise InputError(f"no two atoms of {crystal.formula} are within the 6 angstrom that CHGNet sees")
+        cutoff = network.graph_converter.atom_graph_cutoff
+        raise InputError(f"no two atoms of {crystal.formula} are within the {cutoff:g} angstrom that CHGNet sees")
     return graph
 
 

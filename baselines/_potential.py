@@ -47,7 +47,9 @@ class Potential(ABC):
         for i, crystal in enumerate(crystals):
             if missing := sorted(set(crystal.numbers.tolist()) - self._elements.keys()):
                 symbols = ", ".join(SYMBOLS[z - 1] for z in missing)
-                reasons.setdefault(i, f"{crystal.formula}: no crystal of pure {symbols} is there to refer to")
+                reasons.setdefault(
+                    i, f"{crystal.formula}: its energy is relative to pure {symbols}, of which no crystal is there"
+                )
         return reasons
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 
 from asugnn import Crystal, InputError
 from asugnn.atomic_write import write_text
-from asugnn.crystal import Floats
+from asugnn.crystal import SYMBOLS, Floats
 from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import read_json, reading
@@ -29,6 +29,7 @@ from baselines._chgnet import (
 from baselines._potential import Potential
 
 FILE = "weights.safetensors"
+UNTRAINED = {84, 85, 86, 87, 88}  # polonium to radium
 
 
 @dataclass
@@ -36,8 +37,8 @@ class CHGNetPotential(Potential):
     """CHGNet universal potential (Deng et al., Nat. Mach. Intell. 5, 1031, 2023): its energy minus the elements'.
 
     Nothing is fitted. The formation energy per atom is the potential's energy minus those of the elements by the same
-    potential, each taken from its lowest-energy crystal on the training side; no label is read. Structures are not
-    relaxed. Supports hydrogen to plutonium.
+    potential, each taken from its lowest-energy crystal on the training side, or among the files of `bench predict`; no
+    label is read. Structures are not relaxed. Supports hydrogen to bismuth, and actinium to plutonium.
     """
 
     batch_size: int = 16
@@ -78,7 +79,9 @@ class CHGNetPotential(Potential):
         with without_its_warnings(), torch.inference_mode():
             for start in range(0, len(crystals), self.batch_size):
                 graphs = [build_graph(self._network, c).to(self._device) for c in crystals[start:][: self.batch_size]]
-                energies[start : start + len(graphs)] = self._network(graphs, task="e")["e"].cpu().numpy()
+                found = self._network(graphs, task="e")["e"].cpu().numpy()
+                atoms = 1 if self._network.is_intensive else [len(graph.atomic_number) for graph in graphs]
+                energies[start : start + len(graphs)] = found / atoms
         return energies
 
     def unsupported(self, crystals: Sequence[Crystal]) -> dict[int, str]:
@@ -86,6 +89,8 @@ class CHGNetPotential(Potential):
         with without_its_warnings():
             for i, crystal in enumerate(crystals):
                 try:
+                    if strange := [SYMBOLS[z - 1] for z in sorted(set(crystal.numbers.tolist()) & UNTRAINED)]:
+                        raise InputError(f"no training crystal of CHGNet had {', '.join(strange)}")
                     build_graph(self._network, crystal)
                 except InputError as error:
                     reasons[i] = str(error)

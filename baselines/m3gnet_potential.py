@@ -30,8 +30,8 @@ class M3GNetPotential(Potential):
     """M3GNet universal potential (Chen & Ong, Nat. Comput. Sci. 2, 718, 2022): its energy minus that of the elements.
 
     Nothing is fitted. The formation energy per atom is the potential's energy minus those of the elements by the same
-    potential, each taken from its lowest-energy crystal on the training side; no label is read. Structures are not
-    relaxed. Supports the elements of M3GNet.
+    potential, each taken from its lowest-energy crystal on the training side, or among the files of `bench predict`; no
+    label is read. Structures are not relaxed. Supports the elements of M3GNet.
     """
 
     batch_size: int = 64

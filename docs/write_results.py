@@ -51,9 +51,9 @@ its width), trained for at most about two hours on one CPU core.
   [differed by their seeds alone](statistics.md#the-noise-of-training). `*`: the last tenth of the epochs still improved
   the validation score by more than 1 %, so longer training would help.
 - The models had unequal care. Settings were tried for coGN, CGCNN and MEGNet ([trials](trials.md)), on validation
-  crystals of the split `random`, and no test label of it chose anything. The other splits reuse these settings, and some
-  of their test crystals are among those validation crystals. coGN and the variants with `loss=l1` minimise absolute
-  errors, all other networks squared ones; networks trained for 2 to 123 minutes.
+  crystals of the split `random`, and no test label of it chose anything. The other splits reuse these settings, and
+  some of their test crystals are among those validation crystals. coGN and the variants with `loss=l1` minimise
+  absolute errors, all other networks squared ones; networks trained for 2 to 123 minutes.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
 - Runs are kept when the code improves: the three seeds of `cogn` on the bulk modulus are from before gradients were
@@ -66,7 +66,7 @@ The commands that train them, except `chgnet-svr` (`--model chgnet-svr`):
 
 and so `@prototype` and `@element`. FOLDER holds `mp_subset.parquet`, which is not published: [what is in it](data.md).
 A row with three seeds was made with `--seed 0,1,2`, a variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and
-a training marked † with `--precision bfloat16`, which is faster only where the processor has AVX-512.
+a training marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
 
 These models beside published ones of the JARVIS-Leaderboard, on the same crystals:
 [public boards](boards.md#models-trained-here-beside-published-predictions).
@@ -114,8 +114,8 @@ SEEN = """
 structures out of equilibrium: it alone has them in order. Models of the energies of relaxed crystals are hardly better
 than one number, and those that are best there can be worst here: coGN and M3GNet, as trained here, order these
 structures the wrong way round. The published M3GNet potential, whose weights were not at hand, is not among them. On
-the smaller distortions of Ag and Fe-C in `open-dft`, two potentials have an R2 of 0.95, published models of relaxed
-crystals 0.2 to 0.8, and those trained there 0.2 or less: [quick board](quick-board.md)."""
+the smaller distortions of Ag and Fe-C in `open-dft`, both potentials are best, too, with an R2 of 0.95; the next is the
+published M3GNet of relaxed crystals with 0.76: [quick board](quick-board.md)."""
 
 
 def _zero_shot() -> list[str]:

@@ -227,7 +227,10 @@ MISTAKES = [
     ("predict bare.cif", 1, "bare.cif: it lists no atoms", "by _atom_site_label"),
     ("predict bare.cif --run runs/0-0", 1, "there is no folder 'runs/0-0'", "--run names that of a finished run"),
     ("run --pretrained cgcnn", 1, "there are no published weights 'cgcnn'", "it is a model, and those for it are"),
-    ("run --model CHGNet-0.3.0", 1, "there is no model 'CHGNet-0.3.0'", "published weights, --pretrained CHGNet-0.3.0"),
+    ("run --pretrained chgnet-svr", 1, "no published weights 'chgnet-svr'", "it is a model, and it has none"),
+    ("run --pretrained CHGNet-0.3.0 --model cgcnn", 1, "'CHGNet-0.3.0' are weights of chgnet-pot", "leave --model out"),
+    ("run --pretrained no --model mean", 1, "there are no published weights 'no'", "--model mean takes none"),
+    ("run --model CHGNet-0.3.0", 1, "it names published weights", "`bench run --pretrained CHGNet-0.3.0`"),
     ("predict bare.cif --model cgcnn", 2, "--model belongs to --run or --pretrained", "leave --model out"),
 ]  # fmt: skip
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from leaderboard.running import Estimate, Job, Outcome
 
 SLOW_BFLOAT16 = (
-    "warning: this processor has no AVX-512, and computes bfloat16 several times more slowly than float32: "
+    "warning: this processor has no instructions for bfloat16, and is several times slower with it than with float32: "
     "leave --precision out"
 )
 
@@ -121,7 +121,6 @@ def run(
     from leaderboard.records import OWN_RUNS
     from leaderboard.running import (
         NodeSettings,
-        bfloat16_is_slow,
         choose_device,
         chosen_models,
         estimate_jobs,
@@ -154,11 +153,11 @@ def run(
             planned = plan_pretrained(tasks, models, weights, folds, again)
         else:
             planned = plan_runs(tasks, models, preset, folds, seeds, overrides, allow_leaks, suite == ABLATION, again)
+        if precision == "bfloat16" and on != "slurm":
+            _warn_of_bfloat16([] if weights else planned, choose_device(device))
         out = (runs or OWN_RUNS).absolute()
         estimates = estimate_jobs(planned, out)
         if on == "local":
-            if precision == "bfloat16" and current_workspace().device == "cpu" and bfloat16_is_slow():
-                print_words(SLOW_BFLOAT16, err=True)
             counts = _run_here(planned, out, estimates, jobs_wanted, timeout, dry_run)
         else:
             data = current_workspace().data
@@ -173,6 +172,16 @@ def run(
     if counts["failed"]:
         kept = "; the others are kept" if counts["failed"] < len(planned) else ""
         raise InputError(f"{counts['failed']} of {len(planned)} runs failed: see above{kept}")
+
+
+def _warn_of_bfloat16(planned: Sequence[Job], device: str) -> None:
+    """Warn where networks would train with a precision that this machine's processor has no instructions for."""
+    from asugnn.model_registry import find_model
+    from leaderboard.running import bfloat16_is_slow
+
+    networks = [j for j in planned if "torch" in getattr(find_model(j.model), "requires", ("torch",))]
+    if networks and device == "cpu" and bfloat16_is_slow():
+        print_words(SLOW_BFLOAT16, err=True)
 
 
 def _trainable(tasks: list[Task]) -> list[Task]:

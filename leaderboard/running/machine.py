@@ -84,7 +84,7 @@ def _read_processor(entry: str) -> str:
 def package_versions(model: type[Model]) -> dict[str, str]:
     """Python, this package, the package that brings the model, and the numerical packages that were loaded."""
     loaded = {"numpy": "numpy", "torch": "torch", "torch_geometric": "torch-geometric", "sklearn": "scikit-learn"}
-    loaded |= {name: name for name in ("matgl", "alignn", "pymatgen", "spglib")}
+    loaded |= {name: name for name in ("matgl", "alignn", "chgnet", "pymatgen", "spglib")}
     names = ["asugnn-bench", *(package for module, package in loaded.items() if module in sys.modules)]
     out = {"python": platform.python_version()}
     top = model.__module__.partition(".")[0]

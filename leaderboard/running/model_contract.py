@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -91,13 +92,13 @@ def check_model(name: str, preset: str = "quick", seed: int = 0) -> Iterator[Fin
     """
     require_model_packages(find_model(name))
     for kind in ("regression", "binary"):
-        _brief_model(name, preset)  # which raises `InputError` for a model that cannot be made
+        model = _brief_model(name, preset)  # which raises `InputError` for a model that cannot be made
         try:
             yield from _check_kind(name, preset, seed, kind)
         except Exception as error:  # whatever a method of the model raises
             if isinstance(error, ImportError) and missing_extra(error):
                 raise
-            yield Finding(f"{kind}: no method raises", False, _describe_exception(error))
+            yield Finding(f"{kind}: no method raises", False, _describe_exception(error, model))
 
 
 def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Finding]:
@@ -110,7 +111,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
     except Exception as error:  # the finding of all findings
         if isinstance(error, ImportError) and missing_extra(error):
             raise
-        yield Finding(f"{kind}: fits and predicts", False, _describe_exception(error))
+        yield Finding(f"{kind}: fits and predicts", False, _describe_exception(error, fresh))
         return
     right = isinstance(values, np.ndarray) and values.shape == (len(tested),)
     yield Finding(f"{kind}: an array of (n,)", right, _describe_values(values, len(tested)))
@@ -131,7 +132,12 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         loaded = type(model).load(Path(folder)).predict(tested)
     yield Finding("saved and loaded, same bits", bool(np.array_equal(values, loaded)), _change(values, loaded))
     yield Finding("hyper-parameters unchanged by fit", model_settings(model) == before, "")
-    single = np.concatenate([model.predict([c]) for c in tested])
+    singles = [model.predict([c]) for c in tested]
+    wrong = [v for v in singles if not isinstance(v, np.ndarray) or v.shape != (1,)]
+    if wrong:
+        yield Finding("one at a time as in a batch", False, _describe_values(wrong[0], 1))
+        return
+    single = np.concatenate(singles)
     yield Finding("one at a time as in a batch", _same(values, single), _change(values, single))
     rng = np.random.default_rng(seed)
     claimed: Any = getattr(model, "invariances", frozenset())
@@ -140,7 +146,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         try:
             changed = model.predict(moved)
         except Exception as error:
-            yield Finding(point, False, _describe_exception(error))
+            yield Finding(point, False, _describe_exception(error, model))
             continue
         twice = np.repeat(values, 2)
         yield Finding(point, _same(twice, changed) if point in claimed else None, _change(twice, changed))
@@ -148,14 +154,14 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
         yield Finding("invariances", False, f"unknown: {', '.join(sorted(unknown))}")
 
 
-def _describe_exception(error: Exception) -> str:
+def _describe_exception(error: Exception, model: Model) -> str:
     """The method of the model that raised, the exception, and the last line of the model's file that was reached."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+    files = {getattr(sys.modules.get(cls.__module__), "__file__", None) for cls in type(model).__mro__}
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename in files]
     said = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if not frames:  # the call itself failed, as where a method takes other arguments
+    if not frames:  # the call itself failed, as where a method takes other arguments, or another file's code
         return said
-    last = [f for f in frames if f.filename == frames[0].filename][-1]
-    return f"{frames[0].name} raised {said} ({Path(last.filename).name}, line {last.lineno})"
+    return f"{frames[0].name} raised {said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"
 
 
 def _describe_values(values: Any, n: int) -> str:

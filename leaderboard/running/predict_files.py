@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,9 +40,12 @@ def predict_files(model: Model, files: Sequence[Path], refer: bool = False) -> t
     is what cannot be read, and what the model does not support. Raises `InputError` where nothing can be read.
     """
     crystals, skipped = read_crystal_files(files)
+    given = list(crystals.values())
     if refer and isinstance(model, HasReferences):
-        model.refer(list(crystals.values()))
-    reasons = outside_domain(model, tuple(crystals), list(crystals.values()))
+        with _failing(model, "refer"):
+            model.refer(given)
+    with _failing(model, "outside"):
+        reasons = outside_domain(model, tuple(crystals), given)
     inside = {name: crystal for name, crystal in crystals.items() if name not in reasons}
     values = _predicted_values(model, inside) if inside else []
     skipped += [f"{name}: {reason}" for name, reason in reasons.items()]
@@ -50,15 +54,22 @@ def predict_files(model: Model, files: Sequence[Path], refer: bool = False) -> t
 
 def _predicted_values(model: Model, crystals: Mapping[str, Crystal]) -> list[float]:
     """The predictions for crystals (by id); raises `InputError` where the model fails, or returns something else."""
-    name = type(model).__name__
-    try:
+    with _failing(model, "predict"):
         values = model.predict(list(crystals.values()))
         check_predictions(list(crystals), values, is_probability=False)
+    return [float(value) for value in values]
+
+
+@contextmanager
+def _failing(model: Model, method: str) -> Iterator[None]:
+    """Turn whatever a method of somebody's model raises into an `InputError` that names both."""
+    name = type(model).__name__
+    try:
+        yield
     except InputError as error:
         raise InputError(f"{name} failed: {error}") from error
-    except Exception as error:  # of somebody's model
-        raise InputError(f"{name} failed in predict: {type(error).__name__}: {error}; --debug shows where") from error
-    return [float(value) for value in values]
+    except Exception as error:
+        raise InputError(f"{name} failed in {method}: {type(error).__name__}: {error}; --debug shows where") from error
 
 
 def load_run_model(folder: Path, named: str = "") -> tuple[str, Model]:

@@ -9,7 +9,7 @@ from typing import Any
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError, did_you_mean
 from asugnn.model import HasPretrained, Model
-from asugnn.model_registry import find_model, list_models, model_weights
+from asugnn.model_registry import find_model, is_installed_model, list_models, model_weights
 from asugnn.published_weights import PublishedWeights, locate_weights
 from leaderboard._util import move_to_device, require_model_packages, show_progress
 
@@ -30,14 +30,15 @@ def weights_owner(models: Sequence[str], weights: str) -> str:
     if named := [m for m in able if weights in published_weights(m)]:
         return named[0]
     if not Path(weights).exists():
-        if known := list(published_weights(weights)) if weights in models_with_weights() else []:
-            raise InputError(
-                f"there are no published weights '{weights}': it is a model, and those for it are {', '.join(known)}"
-            )
-        names = [name for m in able for name in published_weights(m)]
-        raise InputError(
-            f"there are no published weights '{weights}', and no such folder{did_you_mean(weights, names)}"
-        )
+        known = {m: list(published_weights(m)) for m in models_with_weights()}
+        if owners := [m for m in known if weights in known[m]]:
+            raise InputError(f"'{weights}' are weights of {owners[0]}: leave --model out, or write --model {owners[0]}")
+        if is_installed_model(weights):
+            those = f"those for it are {', '.join(known[weights])}" if weights in known else "it has none"
+            raise InputError(f"there are no published weights '{weights}': it is a model, and {those}")
+        names = [name for m in able for name in known[m]]
+        hint = did_you_mean(weights, names) if names else f"; --model {', '.join(models)} takes none"
+        raise InputError(f"there are no published weights '{weights}', and no such folder{hint}")
     if len(able) != 1:
         raise InputError(f"--pretrained {weights} needs --model with one of {', '.join(able or models_with_weights())}")
     return able[0]

@@ -9,6 +9,7 @@ import torch
 
 from asugnn import Crystal, InputError
 from asugnn.published_weights import locate_weights
+from baselines._chgnet import build_graph
 from baselines.chgnet_potential import CHGNetPotential
 from leaderboard.board import rank_rows
 from leaderboard.data import parse_task
@@ -79,13 +80,14 @@ def test_what_it_cannot_compute_is_left_out_with_a_reason(model: CHGNetPotential
     americium = Crystal(3.5 * FCC, [[0, 0, 0]], [95])
     apart = Crystal(9.0 * np.eye(3), [[0, 0, 0]], [13])
     model.refer([*metals(), americium, apart])  # which are no reference
-    titanium = Crystal(2.9 * BCC, [[0, 0, 0]], [22])
-    reasons = model.outside([americium, apart, titanium, *alloys()])
-    assert sorted(reasons) == [0, 1, 2]
+    titanium, polonium = Crystal(2.9 * BCC, [[0, 0, 0]], [22]), Crystal(3.35 * np.eye(3), [[0, 0, 0]], [84])
+    reasons = model.outside([americium, apart, titanium, polonium, *alloys()])
+    assert sorted(reasons) == [0, 1, 2, 3]
+    assert "no training crystal of CHGNet had Po" in reasons[3]
     assert "Am" in reasons[0]
     assert "within the 6 angstrom" in reasons[1]
-    assert "no crystal of pure Ti" in reasons[2]
-    with pytest.raises(InputError, match="no crystal of pure Ti"):
+    assert "relative to pure Ti, of which no crystal is there" in reasons[2]
+    with pytest.raises(InputError, match="relative to pure Ti"):
         model.predict([titanium])
 
 
@@ -100,7 +102,7 @@ def test_in_files_the_crystals_of_elements_are_the_references(model: CHGNetPoten
     assert np.allclose([values["6"], values["7"]], model.predict(alloys()[:2]), atol=1e-4)
     assert len(skipped) == 1
     assert skipped[0].startswith("8: ")
-    assert skipped[0].endswith("no crystal of pure Fe is there to refer to")
+    assert skipped[0].endswith("its energy is relative to pure Fe, of which no crystal is there")
 
 
 def test_a_folder_of_the_users_is_read_as_plain_data(tmp_path: Path):
@@ -112,11 +114,23 @@ def test_a_folder_of_the_users_is_read_as_plain_data(tmp_path: Path):
     assert read.parameters == 412_525
     with pytest.raises(InputError, match="there are 0"):
         CHGNetPotential.pretrained({})
+    own = read._network
+    torch.save({"model": own.as_dict()}, tmp_path / "own.pth.tar")  # as its package saves a network that was trained on
+    again = CHGNetPotential.pretrained({"own.pth.tar": tmp_path / "own.pth.tar"})
+    assert np.array_equal(again.energies(alloys()), read.energies(alloys()))
+    whole = own.as_dict() | {"model_args": {**own.as_dict()["model_args"], "is_intensive": False}}
+    torch.save({"model": whole}, tmp_path / "own.pth.tar")  # gives the energy of the cell
+    of_cells = CHGNetPotential.pretrained({"own.pth.tar": tmp_path / "own.pth.tar"})
+    assert np.allclose(of_cells.energies(alloys()) * 4, of_cells._network(graphs(of_cells), task="e")["e"].detach())
     harmful = tmp_path / "b.pth.tar"
     torch.save({"model": Harmful(tmp_path / "harmed")}, harmful)
     with pytest.raises(InputError, match="cannot be read as a CHGNet"):
         CHGNetPotential.pretrained({"b.pth.tar": harmful})
     assert not (tmp_path / "harmed").exists()
+
+
+def graphs(model: CHGNetPotential) -> list:
+    return [build_graph(model._network, crystal) for crystal in alloys()]
 
 
 class Harmful:

@@ -43,3 +43,5 @@ def test_bfloat16_without_instructions_for_it_is_warned_of(
     assert done.exit_code == 0
     assert ("leave --precision out" in " ".join(done.stderr.split())) == warned
     assert "leave --precision out" not in CliRunner().invoke(app, words).output
+    forest = [*words, "--precision", "bfloat16", "--model", "forest"]  # no network, whose precision it would be
+    assert "leave --precision out" not in CliRunner().invoke(app, forest).output

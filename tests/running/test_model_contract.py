@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from asugnn import Crystal
 from asugnn.model_registry import list_models, model_presets
@@ -102,8 +103,21 @@ class Raising(Good):
         raise KeyError("weights")
 
 
+class Decorated(Good):
+    @torch.no_grad()
+    def predict(self, crystals):
+        raise RuntimeError("shape mismatch")
+
+
+class Squeezed(Good):
+    def predict(self, crystals):
+        return np.squeeze(super().predict(crystals))
+
+
 HINTS = {
     "Raising": "save raised KeyError: 'weights' (test_model_contract.py, line ",
+    "Decorated": "predict raised RuntimeError: shape mismatch (test_model_contract.py, line ",
+    "Squeezed": "predict must return a numpy array of shape (1,), one number per crystal; try values.ravel()",
     "Listed": "numpy array of shape (12,), one number per crystal; try np.array(values)",
     "Column": "try values.ravel()",
 }
@@ -124,6 +138,8 @@ HINTS = {
         ("Extensive", {"supercell"}),
         ("Boastful", {"invariances"}),
         ("Raising", {"regression: no method raises"}),
+        ("Decorated", {"regression: fits and predicts", "binary: fits and predicts"}),
+        ("Squeezed", {"one at a time as in a batch"}),
     ],
 )
 def test_what_breaks_the_contract_is_found(model: str, points: set[str]):

@@ -64,6 +64,24 @@ class Half:
         return self.result
 
 
+class Lost(Half):
+    """Fails in the method that it names."""
+
+    def outside(self, crystals: object) -> dict[int, str]:
+        if self.result == "outside":
+            raise KeyError("element")
+        return {}
+
+    def refer(self, crystals: object) -> None:
+        raise KeyError("element")
+
+
+@pytest.mark.parametrize("method", ["refer", "outside"])
+def test_whatever_method_of_a_model_fails_it_is_named(method: str, copper: Path):
+    with pytest.raises(InputError, match=f"Lost failed in {method}: KeyError: 'element'; --debug shows where"):
+        predict_files(Lost(method), [copper], refer=method == "refer")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("result", "sentence"),
     [

@@ -298,7 +298,7 @@ def test_a_potential_needs_crystals_of_the_elements(potential: Path):
     model = M3GNetPotential.pretrained({p.name: p for p in potential.iterdir()})
     pure, alloys = metals()
     model.refer(pure[3:])
-    with pytest.raises(InputError, match="no crystal of pure Al is there to refer to"):
+    with pytest.raises(InputError, match="relative to pure Al, of which no crystal is there"):
         model.predict(alloys)
     assert len(model.outside(alloys)) == 4
 
