@@ -46,7 +46,7 @@ PUBLISHED = (
     ("m3gnet", "formation-energy", 0.019, "62,315", CO, "a third of the crystals, 8 epochs, 22 minutes of one core"),
     ("m3gnet", "bulk-modulus", None, "-", CO, "we know of no published value on this database"),
     ("alignn", "formation-energy", 0.022, "60,000", CD, "two fifths of the crystals, 2 of 300 epochs"),
-    ("alignn", "band-gap", 0.218, "60,000", CD, "not run"),
+    ("alignn", "band-gap", 0.218, "60,000", CD, "two fifths of the crystals, 1 of 300 epochs"),
     (
         "alignn",
         "bulk-modulus",
@@ -55,6 +55,7 @@ PUBLISHED = (
         "Matformer's table",
         "8 epochs, 11 minutes of one core",
     ),
+    ("alignn", "metal", None, "-", CD, "we know of no published value on this database; 1 epoch"),
     (
         "cogn",
         "formation-energy",
