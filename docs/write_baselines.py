@@ -176,7 +176,7 @@ def _line(model: str, target: str, value: float | None, published: str, row: Row
     assert metric is not None
     assert row.seconds_train is not None
     difference = "-" if value is None else f"{metric - value:+.3f}"
-    epochs = f"{row.epochs} epochs{'' if row.flat else ', not converged'}"
+    epochs = f"{row.epochs} epoch{'s' * (row.epochs != 1)}{'' if row.flat else ', not converged'}"
     spent = f"{row.trained:,} crystals, {epochs}, {row.seconds_train / 60:,.0f} min"
     return f"{head} | {_value(row)} | {spent} | {difference} | {why} |"
 
