@@ -122,23 +122,26 @@ def import_matgl_models() -> ModuleType:
 def set2set(reader: Any, x: Tensor, weight: Tensor, index: Tensor, size: int) -> Tensor:
     """Read (size, 2F) out of rows x (m, F) by matgl's Set2Set; its softmax counts a row as often as its weight says.
 
-    `index` (m,) are the crystals of the rows; `size` is the number of crystals.
+    `index` (m,) are the crystals of the rows; `size` is the number of crystals. It counts in the precision of its
+    weights: with bfloat16, PyTorch has no LSTM on processors without AVX-512.
     """
     import torch
 
     lstm = reader.lstm
-    shape = (lstm.num_layers, size, lstm.hidden_size)
-    hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
-    for _ in range(reader.n_iters):
-        q, hidden = lstm(star[None], hidden)
-        q = q[0]  # (size, F)
-        score = (x * q[index]).sum(dim=1) + weight.log()
-        top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
-        share = (score - top[index]).exp()
-        share = share / share.new_zeros(size).index_add(0, index, share)[index]
-        weighted = share[:, None] * x
-        read = weighted.new_zeros(size, x.shape[1]).index_add(0, index, weighted)
-        star = torch.cat([q, read], dim=1)
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(lstm.weight_ih_l0.dtype)
+        shape = (lstm.num_layers, size, lstm.hidden_size)
+        hidden, star = (x.new_zeros(shape), x.new_zeros(shape)), x.new_zeros(size, 2 * lstm.hidden_size)
+        for _ in range(reader.n_iters):
+            q, hidden = lstm(star[None], hidden)
+            q = q[0]  # (size, F)
+            score = (x * q[index]).sum(dim=1) + weight.log()
+            top = score.new_full((size,), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
+            share = (score - top[index]).exp()
+            share = share / share.new_zeros(size).index_add(0, index, share)[index]
+            weighted = share[:, None] * x
+            read = weighted.new_zeros(size, x.shape[1]).index_add(0, index, weighted)
+            star = torch.cat([q, read], dim=1)
     return star
 
 
