@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.atomic_write import write_text
 from asugnn.crystal import SYMBOLS, Floats
+from asugnn.reading import read_json, reading
+
+FILE = "weights.safetensors"
 
 
 class Potential(ABC):
@@ -18,7 +25,16 @@ class Potential(ABC):
     files of `bench predict`; no label is read. Structures are not relaxed.
     """
 
+    saved: ClassVar[str]  # what `save` writes, for people
+    batch_size: int
+
+    _about: Mapping[str, Any]  # settings of the network, as `model.json` stores them
     _elements: dict[int, float]  # atomic number to eV/atom
+    _network: Any  # of torch
+
+    @abstractmethod
+    def _with_weights(self, weights: Mapping[str, Any], about: Mapping[str, Any]) -> Self:
+        """Give the model a network with these weights and settings, and no references; on the CPU, see `to`."""
 
     @abstractmethod
     def energies(self, crystals: Sequence[Crystal]) -> Floats:
@@ -58,3 +74,33 @@ class Potential(ABC):
         elements = np.array([np.mean([self._elements[z] for z in c.numbers.tolist()]) for c in crystals])
         values: Floats = self.energies(crystals) - elements
         return values
+
+    def save(self, folder: Path) -> None:
+        from safetensors.torch import save_file
+
+        weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
+        save_file(weights, folder / FILE)
+        content = {"about": self._about, "elements": self._elements, "batch_size": self.batch_size}
+        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        from safetensors.torch import load_file
+
+        with reading(folder, cls.saved):
+            content = read_json(folder / "model.json", cls.saved)
+            model = cls()._with_weights(load_file(folder / FILE), content["about"])
+            model.batch_size = content["batch_size"]
+            model._elements = {int(z): energy for z, energy in content["elements"].items()}
+        return model
+
+    def to(self, device: str) -> Self:
+        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
+        self._device = device
+        self._network.to(device)
+        return self
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(p.numel() for p in self._network.parameters())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from asugnn import Crystal, InputError
-from asugnn.atomic_write import write_text
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
-from asugnn.reading import read_json, reading
+from asugnn.reading import reading
 from baselines._chgnet import (
     FOLDER,
     PUBLICATION,
@@ -28,7 +26,6 @@ from baselines._chgnet import (
 )
 from baselines._potential import Potential
 
-FILE = "weights.safetensors"
 UNTRAINED = {84, 85, 86, 87, 88}  # polonium to radium
 
 
@@ -43,6 +40,7 @@ class CHGNetPotential(Potential):
 
     batch_size: int = 16
 
+    saved: ClassVar[str] = "a saved CHGNet potential"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     publication: ClassVar[Publication] = PUBLICATION
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "pymatgen", "chgnet")
@@ -70,7 +68,7 @@ class CHGNetPotential(Potential):
             raise InputError(f"a CHGNet is one file that ends in .pth.tar, and there are {len(saved)}")
         with reading(saved[0], "a CHGNet as its package saves it"):
             state = torch.load(saved[0], map_location="cpu", weights_only=True)["model"]
-            return cls()._with_network(state["model_args"], state["state_dict"])
+            return cls()._with_weights(state["state_dict"], state["model_args"])
 
     def energies(self, crystals: Sequence[Crystal]) -> Floats:
         import torch
@@ -96,40 +94,7 @@ class CHGNetPotential(Potential):
                     reasons[i] = str(error)
         return reasons
 
-    def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
-        save_file(weights, folder / FILE)
-        content = {"made": self._made, "elements": self._elements, "batch_size": self.batch_size}
-        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        from safetensors.torch import load_file
-
-        with reading(folder, "a saved CHGNet potential"):
-            content = read_json(folder / "model.json", "a saved CHGNet potential")
-            model = cls(content["batch_size"])._with_network(content["made"], load_file(folder / FILE))
-            model._elements = {int(z): energy for z, energy in content["elements"].items()}
-        return model
-
-    def to(self, device: str) -> Self:
-        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
-        self._device = device
-        self._network.to(device)
-        return self
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of the network."""
-        return sum(p.numel() for p in self._network.parameters())
-
-    # Details -------------------------------------------------------------------------------------------------------
-
-    def _with_network(self, made: Mapping[str, Any], weights: Mapping[str, Any]) -> Self:
-        """Give the model a network with these settings and weights."""
-        self._made = dict(made)
-        self._elements = {}
-        self._network = build_network(self._made, weights)
+    def _with_weights(self, weights: Mapping[str, Any], about: Mapping[str, Any]) -> Self:
+        self._about, self._elements = about, {}
+        self._network = build_network(about, weights)
         return self.to("cpu")

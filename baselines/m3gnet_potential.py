@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from asugnn import Crystal
-from asugnn.atomic_write import write_text
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
-from asugnn.reading import read_json, reading
+from asugnn.reading import reading
 from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
 from baselines._potential import Potential
 from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights
@@ -36,6 +34,7 @@ class M3GNetPotential(Potential):
 
     batch_size: int = 64
 
+    saved: ClassVar[str] = "a saved M3GNet potential"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     publication: ClassVar[Publication] = M3GNet.publication
     requires: ClassVar[tuple[str, ...]] = M3GNet.requires
@@ -99,40 +98,7 @@ class M3GNetPotential(Potential):
     def unsupported(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         return self._graph.outside(crystals)
 
-    def save(self, folder: Path) -> None:
-        from safetensors.torch import save_file
-
-        weights = {k: v.detach().cpu().contiguous() for k, v in self._network.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
-        content = {"about": self._about, "elements": self._elements, "batch_size": self.batch_size}
-        write_text(folder / "model.json", json.dumps(content, indent=1) + "\n")
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        from safetensors.torch import load_file
-
-        with reading(folder, "a saved M3GNet potential"):
-            content = read_json(folder / "model.json", "a saved M3GNet potential")
-            model = cls(content["batch_size"])
-            model._with_weights(load_file(folder / "weights.safetensors"), content["about"])
-            model._elements = {int(z): energy for z, energy in content["elements"].items()}
-        return model
-
-    def to(self, device: str) -> Self:
-        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
-        self._device = device
-        self._network.to(device)
-        return self
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters of the network."""
-        return sum(p.numel() for p in self._network.parameters())
-
-    # Details -------------------------------------------------------------------------------------------------------
-
     def _with_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> Self:
-        """Give the model a network with these weights; `about` holds its settings, as `model.json` stores them."""
         self._about = about
         self._elements = {}
         made = about["made"]
