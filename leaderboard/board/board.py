@@ -23,7 +23,6 @@ from leaderboard.records import (
     StoredRun,
     SubmissionLog,
     comparable_runs,
-    default_runs_folder,
     list_failures,
     list_runs,
     packaged_note,
@@ -47,8 +46,8 @@ def _failure_notes(root: Path | None, tasks: Sequence[Task], preset: str) -> lis
     """A sentence for each run that failed and would have a place among the rows."""
     names, presets = {t.name for t in tasks}, {preset, *UNPRESET}
     return [
-        f"{run.title} failed: {reason}; `bench run` repeats it, or delete {run.folder(root or default_runs_folder())}"
-        for run, reason in list_failures(root)
+        f"{run.title} failed: {reason}; `bench run` repeats it, or delete {folder}"
+        for run, folder, reason in list_failures(root)
         if run.task.name in names and run.preset in presets
     ]
 

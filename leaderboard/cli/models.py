@@ -115,7 +115,8 @@ def predict(
     with use_workspace(device=choose_device(device)):
         name, fitted = load_predictor(run, weights, [] if model == "all" else parse_list(model))
     values, skipped = predict_files(fitted, files, refer=run is None)
-    typer.echo(predictions_text(list(values), name, list(values.values())), nl=False)
+    seven_digits = [float(f"{value:.7g}") for value in values.values()]  # the networks compute with no more
+    typer.echo(predictions_text(list(values), name, seven_digits), nl=False)
     _tell_skipped(skipped, len(values))
 
 

@@ -273,8 +273,8 @@ def keep_failure(folder: Path, sentence: str, details: str = "") -> None:
         write_text(folder / "error.txt", text.decode("utf-8"))
 
 
-def list_failures(root: Path | None) -> list[tuple[Run, str]]:
-    """The runs that failed and were not repeated, each with the sentence that says why.
+def list_failures(root: Path | None) -> list[tuple[Run, Path, str]]:
+    """The runs that failed and were not repeated, each with its folder and the sentence that says why.
 
     They are those under `root`, or without it in the folder that `list_runs` takes first.
     """
@@ -284,7 +284,7 @@ def list_failures(root: Path | None) -> list[tuple[Run, str]]:
         with suppress(InputError, OSError):
             if not os.path.lexists(folder / "run.json") and (folder / "error.txt").is_file():
                 with (folder / "error.txt").open(encoding="utf-8", errors="replace") as file:
-                    failures.append((run_of_folder(folder), file.readline(LONGEST_REASON).strip()))
+                    failures.append((run_of_folder(folder), folder, file.readline(LONGEST_REASON).strip()))
     return failures
 
 

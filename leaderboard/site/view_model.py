@@ -126,7 +126,7 @@ def load_site_data(root: Path | None) -> SiteData:
             notes += [note for note in board_notes if OTHERS not in note]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
-    notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, reason in list_failures(root)]
+    notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, _, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))
 

@@ -144,4 +144,4 @@ def test_a_forged_log_is_read_by_type(change: dict[str, object], tmp_path: Path)
 
 def test_a_reason_with_half_a_character_is_kept(tmp_path: Path):
     keep_failure(RUN.folder(tmp_path), "ValueError: boom \ud800")
-    assert list_failures(tmp_path) == [(RUN, "ValueError: boom \\ud800")]
+    assert list_failures(tmp_path) == [(RUN, RUN.folder(tmp_path), "ValueError: boom \\ud800")]

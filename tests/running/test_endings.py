@@ -91,7 +91,7 @@ def test_a_run_without_progress_fails_and_tells_where_it_was(tmp_path: Path):
     seen = run(tmp_path, "Hangs Slow Good", processes=2, timeout=4.0)
     assert seen["Hangs"] == ("failed", "it made no progress for 4 s, and was ended; --timeout allows more")
     assert (seen["Slow"][0], seen["Good"][0]) == ("done", "done")
-    ((failed, reason),) = list_failures(tmp_path / "runs")
+    ((failed, _, reason),) = list_failures(tmp_path / "runs")
     assert reason == seen["Hangs"][1]
     assert "in act" in (failed.folder(tmp_path / "runs") / "error.txt").read_text()
 
@@ -127,7 +127,7 @@ def test_a_run_out_of_memory_fails_with_its_reason(tmp_path: Path):
     assert seen["Good"][0] == "done"
     assert seen["Eats"][0] == "failed"
     assert seen["Eats"][1].startswith("memory ran out: MemoryError: Unable to allocate")
-    assert list_failures(tmp_path / "runs")[0][1].startswith("memory ran out: ")
+    assert list_failures(tmp_path / "runs")[0][2].startswith("memory ran out: ")
 
 
 def test_a_run_out_of_memory_beside_others_is_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
