@@ -16,6 +16,7 @@ from leaderboard.data import Source, Task, data_file, list_sources, load_dataset
 from leaderboard.records import OWN_RUNS, UNPRESET, Run, StoredRun, list_failures, list_runs, packaged_note
 from leaderboard.site.formatting import five_digits
 from leaderboard.site.formulas import html_formula
+from leaderboard.splitting import RULES
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class SiteData:
 def load_site_data(root: Path | None) -> SiteData:
     """Rank all stored runs: a board for every preset of every data set and split; raises `InputError` without any.
 
+    Those of the preset quick come last: nobody is to cite them. Of a data set, the easiest split comes first.
     Without `root` they are those of ./runs and of the package.
     """
     runs, notes = list_runs(root)
@@ -113,9 +115,10 @@ def load_site_data(root: Path | None) -> SiteData:
         raise InputError(
             f"there is no finished run in '{root or OWN_RUNS}': `bench run` makes some; {'; '.join(notes)}".rstrip("; ")
         )
-    order = [source.name for source in list_sources()]
+    sources = [source.name for source in list_sources()]
     boards, absent = [], []
-    for (_, rule), of_split in sorted(by_split.items(), key=lambda item: (order.index(item[0][0]), item[0][1])):
+    for data, rule in sorted(by_split, key=lambda s: (sources.index(s[0]), *[s[1] != name for name in RULES], s[1])):
+        of_split = by_split[data, rule]
         source = of_split[0].run.task.source
         all_tasks = [Task(source, target, rule) for target in source.targets]
         present = {stored.run.task for stored in of_split}
@@ -126,6 +129,7 @@ def load_site_data(root: Path | None) -> SiteData:
             notes += [note for note in board_notes if OTHERS not in note]
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
                 boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
+    boards.sort(key=lambda board: board.preset == "quick")
     notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, _, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
     return SiteData(tuple(boards), tuple(absent), tuple(notes), tuple(runs))

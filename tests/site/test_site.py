@@ -29,7 +29,7 @@ from leaderboard.data.registry import PACKAGE
 from leaderboard.data.tasks import parse_task, suite_tasks
 from leaderboard.ingest import import_dataset, parse_target
 from leaderboard.records.predictions_csv import ColumnNames, read_predictions
-from leaderboard.records.run_folder import Run, find_run, keep_failure, list_runs
+from leaderboard.records.run_folder import PACKAGED_RUNS, Run, find_run, keep_failure, list_runs
 from leaderboard.records.write_run import write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
@@ -41,6 +41,7 @@ from leaderboard.site.formulas import PLACE, html_formula
 from leaderboard.site.pages import build_site
 from leaderboard.site.provenance import find_repository, provenance_values, publication_links
 from leaderboard.site.svg_axes import Axis
+from leaderboard.site.view_model import load_site_data
 from leaderboard.submissions.competition import export_competition
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
@@ -158,6 +159,13 @@ def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: P
     assert "http" not in (site / "site.css").read_text()
     scripts = (site / "site.js").read_text() + (site / "tables.js").read_text()
     assert re.findall(r"https?:[^\"']*", scripts) == ["http://www.w3.org/2000/svg"]
+
+
+def test_boards_to_cite_come_first_and_the_easiest_split_of_a_data_set(data: Path):
+    boards = load_site_data(PACKAGED_RUNS).boards
+    of_mp = ["random", "formula", "prototype", "element"]
+    assert [board.rule for board in boards if board.source.name == "mp-2018"] == of_mp, data
+    assert [board.preset == "quick" for board in boards] == sorted(board.preset == "quick" for board in boards)
 
 
 def test_what_a_stranger_names_is_text(site: Path):
