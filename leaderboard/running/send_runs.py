@@ -36,6 +36,9 @@ from leaderboard.running.node_work import NodeSettings, NodeWork
 from leaderboard.running.plan import Job
 from leaderboard.running.unfinished import list_unfinished
 
+# What sbatch says where it knows no controller, or reaches none.
+NO_CONTROLLER = ("Could not establish a configuration source", "Unable to contact slurm controller")
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -166,8 +169,10 @@ def _submit_apart(
         ids = [str(job.job_id) for job in executor.submit_array(works)]
         answer = [ids[0].partition("_")[0]] if settings.cluster == "slurm" else ids
     except (FailedSubmissionError, UncompletedJobError, OSError) as error:
-        said = " ".join(str(error).split())
-        answer = InputError(f"--on {settings.cluster}: the jobs are refused: {said or type(error).__name__}")
+        said = " ".join(str(error).split()) or type(error).__name__
+        lost = any(words in said for words in NO_CONTROLLER)
+        reason = "no cluster answers here: type the command on its login node" if lost else "the jobs are refused"
+        answer = InputError(f"--on {settings.cluster}: {reason}: {said}")
     connection.send(answer)
 
 

@@ -150,6 +150,14 @@ def test_what_slurm_refuses_is_a_sentence(slurm, tmp_path: Path):
     assert not [*tmp_path.glob("runs/.cluster/bench-*")], "nothing is remembered as sent"
 
 
+def test_where_no_cluster_answers_the_login_node_is_named(slurm, tmp_path: Path):
+    """As on a computer of one's own, on which the programs of Slurm are installed and nothing else."""
+    alone = {name: value for name, value in slurm.items() if name != "SLURM_CONF"}
+    done = bench(tmp_path, alone, "run", *TASK, "--model", "mean", "--on", "slurm")
+    assert done.returncode == 1
+    assert "no cluster answers here: type the command on its login node: sbatch: " in done.stderr
+
+
 @pytest.mark.slow
 def test_two_of_three_nodes_are_killed_on_the_way(folder: Path, slurm, tmp_path: Path):
     """Slurm puts their jobs back into the queue; each run is done, and the predictions are those of one machine."""
