@@ -58,7 +58,7 @@ class RefusedCrystalsError(InputError):
         return InputError(f"crystal '{ids[min(self.reasons)]}': {self}{more}")
 
     def __reduce__(self) -> tuple[type[RefusedCrystalsError], tuple[dict[int, str]]]:
-        """Sent to another process whole: an exception is made again from its message otherwise."""
+        """Pickle the exception with its reasons: by default it would be rebuilt from its message alone."""
         return type(self), (self.reasons,)
 
 

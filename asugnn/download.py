@@ -178,7 +178,7 @@ class _Attempt:
                 while chunk := _read_chunk(answer):
                     if have + len(chunk) > most:
                         part.unlink()
-                        raise InputError(f"{self.url} does not end after the {most:,} bytes that are taken from it")
+                        raise InputError(f"{self.url} sends more than {most:,} bytes, the most that are accepted")
                     file.write(chunk)
                     have += len(chunk)
                     self.advance(len(chunk))

@@ -153,7 +153,7 @@ def _check_end(lines: Lines, n: int, number: int) -> None:
     while more < n and lines.is_position(start + more):
         more += 1
     if more and (start == number or more < n):
-        raise InputError(f"it announces {n:,} atoms, and a position more follows in line {start}")
+        raise InputError(f"it announces {n:,} atoms, but line {start} is one position more")
 
 
 def _drop_flags(words: list[str], selective: bool) -> list[str]:

@@ -68,8 +68,8 @@ def check_fit_for_ranks(module: nn.Module, smallest: int) -> None:
         alone = isinstance(part, nn.modules.batchnorm._BatchNorm) and not isinstance(part, BatchNorm | WeightedNorm)
         if alone:
             raise InputError(
-                f"{type(part).__name__} '{name}' would see a part of each batch: one process must train this network, "
-                "or take asugnn.weighted_norm.BatchNorm"
+                f"{type(part).__name__} '{name}' would see only a part of each batch: train this network with one "
+                "process, or use asugnn.weighted_norm.BatchNorm in its place"
             )
     if smallest < count_ranks():
         raise InputError(f"a batch of {smallest} crystals cannot be shared by {count_ranks()} processes")

@@ -130,7 +130,7 @@ def read_structure_text(path: Path) -> str:
     """
     content = _unpack(path) if path.suffix.lower() == ".gz" else read_bounded_bytes(path, STRUCTURE_FILE_BYTES)
     if content.startswith(b"%PDF"):
-        raise InputError("it is a PDF: of an article's crystal, take the CIF from its supplement or from a database")
+        raise InputError("it is a PDF: for a crystal from an article, use the CIF in its supplement or in a database")
     encoding = "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     return content.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
 

@@ -14,7 +14,7 @@ _alone = False
 
 @contextmanager
 def each_alone() -> Iterator[None]:
-    """For a block in which each process works on other crystals than the rest, and does not wait for them."""
+    """Let each process work alone inside the block, on crystals of its own, without waiting for the others."""
     global _alone  # noqa: PLW0603, as torch.distributed keeps its group
     _alone = True
     try:

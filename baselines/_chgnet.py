@@ -61,7 +61,7 @@ def build_graph(network: Any, crystal: Crystal) -> Any:
 
 @contextmanager
 def without_its_warnings() -> Iterator[None]:
-    """Within, CHGNet does not warn of noble gases, nor of how it computes a volume."""
+    """Silence CHGNet's warnings about noble gases and about how it computes a volume, inside the block."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No Pauling electronegativity", UserWarning)
         warnings.filterwarnings("ignore", "Converting a tensor with requires_grad=True", UserWarning)

@@ -27,11 +27,11 @@ RUNS = Path(__file__).resolve().parent.parent / "leaderboard" / "runs"
 
 HEAD = """## Models trained here, beside published predictions
 
-None of the models below but perhaps `chgnet-svr` knows these crystals, which are in the test sets of both
-`jarvis_megnet` and `mp-2018`, without the duplicates of training crystals of `mp-2018`. The published models were
-trained on 60,000 crystals, those from here on about 23,000 (preset `hours`, fold 0: [results](results.md)); they
-trained longer, too: ALIGNN and M3GNet had at most two and eight epochs here. So the tables do not compare methods but
-trained networks, which one could use. The two lists of labels are of different days, and some crystals were computed
+The crystals in these tables are in the test sets of both `jarvis_megnet` and `mp-2018`, without duplicates of training
+crystals of `mp-2018`. No model below was trained on them, except perhaps `chgnet-svr`. The published models were
+trained on 60,000 crystals, ours on about 23,000 (preset `hours`, fold 0: [results](results.md)). The published models
+were also trained longer: here, ALIGNN had at most two epochs and M3GNet eight. So the tables compare trained networks
+that one could use, not methods. The two lists of labels date from different days, and some crystals were computed
 again in between. A crystal counts where its two labels agree within 0.01 eV/atom or eV, and each model is scored by
 the label of the list that it was trained on. Crystals that were never computed again may be easier than others; they
 are the same for all models. `chgnet-svr` builds on weights that may have seen them, and is not ranked.

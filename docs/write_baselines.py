@@ -78,7 +78,7 @@ HEAD = """# Baselines compared with their publications
 
 Written by `docs/write_baselines.py` from the runs in `leaderboard/runs`: every value is computed anew from predictions,
 labels and split. Tasks: those of `mp-2018`, split `random`, fold 0: 20 % test, 10 % validation and 70 %
-training crystals. In brackets: 95 % confidence interval over test formulas, of zero-shot over test structures.
+training crystals. In brackets: 95 % confidence interval over test formulas (for zero-shot tasks, over test structures).
 
 ## Trained here
 
@@ -94,9 +94,9 @@ PUBLISHED_WEIGHTS = """
 ## Published weights
 
 Nothing is trained here. These weights were trained on the Materials Project of the same years, and most of them on
-most of our test crystals: the table shows that our adapters work, and ranks nothing. CGCNN's weights of the bulk
-modulus knew 2,041 crystals, a quarter of those with a label here. Potentials skip a crystal where the training side
-has no crystal of the pure elements in it, to whose energies its energy is related.
+most of our test crystals: the table shows that our code runs them correctly, and is not a ranking. CGCNN's weights for
+the bulk modulus were trained on 2,041 crystals, a quarter of those with a label here. A potential skips a crystal if,
+for one of its elements, the training set has no crystal of the pure element: formation energies are relative to these.
 
     bench run mp-2018 --pretrained all --data-dir FOLDER
     bench run open-dft --pretrained all

@@ -75,7 +75,7 @@ def submit(
     """Validate and score predictions, and enter them on the board.
 
     The board shows the last file of each name, or the best if the host chose so;
-    every submission is logged, but for a file equal to that on the board.
+    every submission is logged, except a file identical to the one on the board.
 
     Example:
 
@@ -148,7 +148,9 @@ def export(
     ] = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="With --host: files each participant may hand in.", show_default="any"),
+        typer.Option(
+            "--limit", min=1, help="With --host: files each participant may hand in.", show_default="no limit"
+        ),
     ] = None,
     deadline: Annotated[
         str,
@@ -162,7 +164,7 @@ def export(
         Literal["best", "last"] | None,
         typer.Option(
             "--keep",
-            help="With --host: which file of a participant counts, by its public score.",
+            help="With --host: which file of a participant counts: the last, or the best by public score.",
             show_default="last",
         ),
     ] = None,
@@ -184,7 +186,7 @@ def export(
     options = {"--model": model, "--preset": preset, "--runs": runs}
     _refuse_options(options, "{0} is for --to, the entry for a public board: add --to, or leave {0} out")
     if not task:
-        raise typer.BadParameter("--task names the task of the competition, or --to a public board")
+        raise typer.BadParameter("give --task, the task of the competition, or --to, a public board")
     if "," in task:
         raise typer.BadParameter("a competition has one task: name one; several go with --to")
     if not host:

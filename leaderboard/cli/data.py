@@ -71,7 +71,11 @@ def fetch(
     name: Annotated[str, typer.Argument(help="Data set: hm, nomad2018, matbench_*, jarvis_*.", show_default=False)],
     given: Annotated[
         Path | None,
-        typer.Option("--from", help="Checkout, or folder of downloaded files, to take them from.", show_default=False),
+        typer.Option(
+            "--from",
+            help="Read a checkout of the board, or a folder of its files, instead of downloading.",
+            show_default=False,
+        ),
     ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Labels and splits alone, which are enough to score predictions.")
@@ -108,7 +112,7 @@ def audit(
 ) -> None:
     """Audit a data set and a split: duplicates, implausible labels, leakage.
 
-    The exit status is 1 if a structure is on two sides of a fold.
+    The exit status is 1 if test structures also appear in training or validation.
 
     Example:
 
@@ -129,7 +133,8 @@ def audit(
         typer.echo(str(file))
     if leaking := [str(fold) for fold, shared in report.leaks.items() if shared]:
         raise InputError(
-            f"split {report.parts.rule} of {name} leaks: a structure is on two sides of fold {', '.join(leaking)}"
+            f"split {report.parts.rule} of {name} leaks: test structures also appear in training or validation, "
+            f"in fold {', '.join(leaking)}"
         )
 
 
@@ -191,7 +196,8 @@ def _print_source(source: Source) -> None:
         print_words(f"note: {name}: {', '.join(folds.values())}: such a fold cannot be run", err=True)
     if not load_dataset(source).has_crystals:
         print_words(
-            "There are labels without crystals: `bench score` and `bench published` work, no model can be trained"
+            "The data set has labels but no crystals: `bench score` and `bench published` work, but no model can be "
+            "trained"
         )
     elif not any(0 in folds for name, folds in empty.items() if "@" not in name):
         named = f" --data-dir {folder}" if (folder := current_workspace().data) else ""

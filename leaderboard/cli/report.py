@@ -74,7 +74,7 @@ def print_board(
         _check_preset(preset, root)
     if overall:
         text = render_overview(overview(rows, tasks), format_, preset_warning(rows, preset))
-        empty = "an overall ranking takes two tasks or more, each with two ranked models or more"
+        empty = "an overall ranking needs at least two tasks, each with at least two ranked models"
     else:
         text = render_board(rows, tasks, preset, format_, detailed)
         empty = f"no run of preset '{preset}' can be shown for {', '.join(task.name for task in tasks)}: " + (
@@ -111,7 +111,7 @@ def errors(
 ) -> None:
     """Break errors down by element, space group, size or label.
 
-    Cells show mean absolute errors, for binary targets accuracies.
+    Cells show mean absolute errors or, for binary targets, accuracies.
 
     Example:
 
@@ -167,7 +167,7 @@ def paper(
         str, typer.Option("--data", help="Data set for the measured columns.", show_default="the paper's")
     ] = "",
     preset: Annotated[
-        str, typer.Option("--preset", help="Preset of the measured runs.", show_default="the longest-trained stored")
+        str, typer.Option("--preset", help="Preset of the measured runs.", show_default="the longest-trained one")
     ] = "",
     model: Annotated[
         str, typer.Option("--model", help="Models, separated by commas, each NAME or NAME:PRESET; figure-4 takes one, "
@@ -180,7 +180,7 @@ def paper(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write into; without it tables are printed, figures written here.",
+        typer.Option("--out", help="Folder to write into; else tables are printed, figures written here.",
                      show_default=False),
     ] = None,
     runs: StoredRuns = None,
@@ -238,7 +238,7 @@ def verify(runs: StoredRuns = None, data_dir: DataDir = None) -> None:
             print_words(f"FAULT {fault}")
         print_notes([f"{checked.title}: {note}" for note in checked.notes])
     if wrong:
-        raise InputError(f"{wrong} of {counts} do not match their files: see above")
+        raise InputError(f"{wrong} of {counts} runs and logs do not match their files: see above")
     if not counts:
         raise InputError(f"there are no runs in '{root}': `bench run` makes some, or name another folder with --runs")
     if not runs and root != OWN_RUNS:

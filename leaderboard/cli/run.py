@@ -47,13 +47,13 @@ def run(
     task: TaskNames = "",
     model: Annotated[
         str,
-        typer.Option("--model", help="Models or FILE.py:CLASS, separated by commas; all: without published weights."),
+        typer.Option("--model", help="Models or FILE.py:CLASS, separated by commas; all: all but pretrained ones."),
     ] = "all",
     preset: Preset = "quick",
     fold: Annotated[
         str,
         typer.Option("--fold", help="Folds of the split, separated by commas, or all.",
-                     show_default="0; all of an official split"),
+                     show_default="0, or all for an official split"),
     ] = "",
     seed: Annotated[str, typer.Option("--seed", help="Seeds, separated by commas.")] = "0",
     set_: Annotated[
@@ -77,11 +77,11 @@ def run(
     ] = None,
     jobs: Annotated[
         str,
-        typer.Option("--jobs", help="Runs at a time, of one thread each; auto: as many as fit."),
+        typer.Option("--jobs", help="Number of runs at a time, one thread each; auto: as cores and memory allow."),
     ] = "auto",
     ranks: Annotated[
         int,
-        typer.Option("--ranks", min=1, help="Processes that train one model together, each on its own GPU or core."),
+        typer.Option("--ranks", min=1, help="Number of processes that train a model together, each on a GPU or core."),
     ] = 1,
     timeout: Annotated[
         float, typer.Option("--timeout", min=0, help="Seconds without progress after which a run fails; 0: no limit.")
@@ -91,7 +91,7 @@ def run(
         typer.Option(
             "--on",
             metavar="PLACE",
-            help="local: here; slurm: as jobs of Slurm; local-cluster: as such jobs on this machine.",
+            help="local: in this command; slurm: as Slurm jobs; local-cluster: as background jobs on this machine.",
         ),
     ] = "local",
     slurm: Annotated[
@@ -189,7 +189,8 @@ def _trainable(tasks: list[Task]) -> list[Task]:
     compositions = [t.name for t in tasks if t.source.compositions]
     if compositions:
         print_words(
-            f"skipped: {', '.join(compositions)}: compositions without crystals, which are only scored", err=True
+            f"skipped: {', '.join(compositions)}: compositions without crystals can be scored, not trained on",
+            err=True,
         )
     if len(compositions) == len(tasks):
         raise InputError("no task is left that has crystals to train on: score predictions with `bench score`")

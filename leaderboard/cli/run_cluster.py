@@ -44,7 +44,9 @@ def run_on_cluster(
         with LiveLine(console) as line:
             return follow_runs(jobs, settings.out, sent, report, watch)
     except KeyboardInterrupt:
-        print_words(f"\nThe jobs go on. Repeat the command to follow them; {cancel_words(sent)} ends them.", err=True)
+        print_words(
+            f"\nThe jobs keep running. Repeat the command to follow them; {cancel_words(sent)} ends them.", err=True
+        )
         raise
 
 
@@ -65,7 +67,7 @@ def sent_sentence(sent: Sent, estimates: Sequence[Estimate], settings: NodeSetti
             words.append(f"{at_once} at a time" if at_once == jobs else f"at most {at_once} at a time")
         if seconds:
             shared = at_once * settings.words.side_by_side
-            words.append(f"then about {duration_text(total_seconds(seconds, shared))}")
+            words.append(f"about {duration_text(total_seconds(seconds, shared))} once they start")
         if unknown := len(new) - len(seconds):
             words.append(f"{unknown} of {'them' if seconds else 'which'} of unknown length")
     if old:

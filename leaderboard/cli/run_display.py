@@ -63,7 +63,9 @@ def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes:
     words = [f"{len(left)} {'run' if len(left) == 1 else 'runs'} to do, {processes} at a time"]
     words.append(f"{threads} {'thread' if threads == 1 else 'threads'} each")
     if seconds:
-        words.append(f"about {duration_text(total_seconds(seconds, processes))}, from stored runs of like size")
+        words.append(
+            f"about {duration_text(total_seconds(seconds, processes))}, estimated from stored runs of similar size"
+        )
     if unknown := len(left) - len(seconds):
         words.append(f"{unknown} of {'them' if seconds else 'which'} of unknown length")
     return ", ".join(words)

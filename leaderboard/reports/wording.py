@@ -31,7 +31,7 @@ BEST_NOTE = f"{BEST}: the best, or not significantly worse than the best"
 TRAINING_NOTES: dict[Training, str] = {
     "once": (
         "one training run per model: ranks and intervals compare these trained networks, not the methods; they do not "
-        "contain the noise of training, and another seed can change places (bench run --seed 0,1,2)"
+        "contain the noise of training, and another seed can change the order (bench run --seed 0,1,2)"
     ),
     "seeds": "several seeds: ranks and intervals contain the noise of training",
     "folds": (

@@ -137,7 +137,7 @@ def test_all_stop_at_one_step_and_resume_as_if_nothing_had_been(tmp_path: Path):
 def test_statistics_of_a_part_of_a_batch_are_refused(tmp_path: Path):
     reasons = together(tmp_path, 2, fields={"own_norm": False})
     assert len({*reasons}) == 1
-    assert reasons[0].startswith("InputError: BatchNorm1d 'layers.2' would see a part of each batch")
+    assert reasons[0].startswith("InputError: BatchNorm1d 'layers.2' would see only a part of each batch")
 
 
 @pytest.mark.slow

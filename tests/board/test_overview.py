@@ -221,7 +221,7 @@ def test_every_format_has_the_means_and_their_parts():
         assert render_overview(found, form) in board
         assert "over all tasks" not in render_board(packaged_rows(), TASKS[:1], "quick", form, detailed=True)
     one_task = CliRunner().invoke(app, ["leaderboard", "--overall", "--task", "open-dft/metal"])
-    assert "takes two tasks or more" in str(one_task.exception)
+    assert "needs at least two tasks" in str(one_task.exception)
     json.loads(bench("--overall", "--task", "open-dft/metal", "--format", "json"))
 
 

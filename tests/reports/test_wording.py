@@ -144,7 +144,7 @@ def test_a_board_says_whether_its_ranks_contain_the_noise_of_training(root: Path
     rows, _ = rank_rows(root, [BULK], "quick")
     over = "95 % confidence interval over test formulas"
     assert {(row.training, row.noise) for row in rows} == {("once", over), ("seeds", f"{over} and training seeds")}
-    once = "they do not contain the noise of training, and another seed can change places"
+    once = "they do not contain the noise of training, and another seed can change the order"
     for training, words in (("once", once), ("seeds", "contain the noise of training"), ("folds", "and over folds")):
         text = "\n".join(lines_of([replace(row, training=training) for row in rows], BULK))
         assert words in text
