@@ -154,7 +154,8 @@ class _Store:
             _memory[self.folder.name] = {}
         self.entries = _memory[self.folder.name]
         self._crystals: dict[str, Crystal] = {}
-        self._kept = 0  # bytes
+        kept = (entry for entry in self.entries.values() if not isinstance(entry, str | tuple))
+        self._kept = sum(a.nbytes for inputs in kept for a in inputs.values())
 
     def look_up(self, wanted: Mapping[str, Crystal], progress: Progress) -> None:
         """Make entries of the wanted crystals, by key: from the folder, else by the featuriser, which are written."""

@@ -55,7 +55,7 @@ def read_crystals(path: Path) -> dict[str, Crystal]:
 
 def structure_ids(path: Path, indices: Sequence[str]) -> list[str]:
     """Return the ids of the structures of a file: its stem, or `stem:index` where it holds several."""
-    stem = _unpacked_name(path).stem
+    stem = unpacked_name(path).stem
     return [stem] if len(indices) == 1 else [f"{stem}:{index}" for index in indices]
 
 
@@ -96,7 +96,7 @@ def _choose_reader(path: Path) -> Callable[[Path], Iterable[IndexedCrystal]]:
         raise InputError(f"{path} is a folder: name the files in it")
     if not path.exists():
         raise InputError(f"there is no file {path}")
-    name = _unpacked_name(path)
+    name = unpacked_name(path)
     if name.suffix.lower() in READERS and not (name.suffix.lower() == ".db" and name != path):
         return READERS[name.suffix.lower()]
     if re.match(r"(poscar|contcar)", name.name, re.IGNORECASE):
@@ -104,7 +104,7 @@ def _choose_reader(path: Path) -> Callable[[Path], Iterable[IndexedCrystal]]:
     raise InputError(f"{path} has no known file ending: crystals are read from {READABLE_FORMATS}")
 
 
-def _unpacked_name(path: Path) -> Path:
+def unpacked_name(path: Path) -> Path:
     """The name without .gz."""
     return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 

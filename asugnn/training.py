@@ -181,11 +181,14 @@ class _Batchwise:
     ) -> Iterator[tuple[Any, tuple[Batch, Tensor] | None]]:
         """Collate and move batches, each in a thread while the network works on the one before.
 
-        Yields the indices, and the batch with its targets, or None where it is worked on in parts.
+        Yields the indices, and the batch with its targets, or None where it is worked on in parts, or where the memory
+        of the device does not hold it beside the one before.
         """
 
         def prepare(chunk: Any) -> tuple[Batch, Tensor] | None:
-            return self._collate(chunk) if state.parts == 1 else None
+            with suppress(torch.OutOfMemoryError):
+                return self._collate(chunk) if state.parts == 1 else None
+            return None
 
         with ThreadPoolExecutor(max_workers=1) as thread:
             ahead = thread.submit(prepare, chunks[0])

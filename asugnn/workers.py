@@ -87,7 +87,7 @@ def _ask(
     try:
         _send(process.stdin, (function, chunk))
         result: Sequence[R] | Exception = pickle.load(process.stdout)  # type: ignore[arg-type]
-    except (OSError, EOFError):
+    except (OSError, EOFError, pickle.UnpicklingError):  # it was killed, perhaps within its answer
         return function(chunk)
     if isinstance(result, Exception):
         raise result

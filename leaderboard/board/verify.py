@@ -67,7 +67,7 @@ LoadTruth = Callable[[Task, int], GroundTruth]
 
 
 def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> CheckedRun:
-    file, record = stored.folder / "run.json", stored.record
+    record = stored.record
     faults: list[str] = []
     notes: list[str] = []
     without_model, no_data = False, ""
@@ -80,9 +80,6 @@ def _check_run(stored: StoredRun, log: SubmissionLog, load_truth: LoadTruth) -> 
             notes.append("made before run.json held digests: only its predictions can be checked")
     except InputError as error:
         faults.append(str(error))
-    for key, value in (("model", stored.run.model), ("preset", stored.run.preset), ("fold", stored.run.fold)):
-        if (stated := getattr(record, key)) != value:
-            faults.append(f"{file} says {key} {stated}, and lies where {value} belongs")
     if digests.get(stored.predictions.name, record.predictions_sha256) != record.predictions_sha256:
         faults.append(f"{stored.predictions} was changed: its sha256 is not that in run.json")
     entry = log.find_entry(record.log) if record.log else None

@@ -62,7 +62,6 @@ def build(
     with progress_bars(name):
         source, counts = build_dataset(api, symprec)
     print_words(screening_report(counts))
-    typer.echo(f"{source.folder}: excluded.csv lists what was excluded, and why")
     _print_source(source)
 
 
@@ -95,9 +94,7 @@ def fetch(
     if name in ("hm", "nomad2018"):
         require_packages(STRUCTURES, "audit")
     with progress_bars(name):
-        source, excluded = fetch_dataset(name, given, labels)
-    if excluded:
-        typer.echo(f"{excluded:,} rows cannot be used: see {source.folder}/excluded.csv")
+        source = fetch_dataset(name, given, labels)
     _print_source(source)
 
 

@@ -127,12 +127,12 @@ def errors(
     breakdown = break_down_errors(by, parsed, stored, preset)
     shown = [s for s in stored if s.run.task == parsed and s.run.preset in {preset, *UNPRESET}]
     notes = [*faults, *breakdown.skipped, *packaged_note(root, shown)]
-    if not breakdown.classes:
+    try:
+        typer.echo(render_errors(breakdown, by, parsed, format_))
+        if format_ == "csv" and (omitted := omitted_classes(breakdown, by)):
+            print_notes([f"left out: {omitted}"])
+    finally:
         print_notes(notes)
-    typer.echo(render_errors(breakdown, by, parsed, format_))
-    if format_ == "csv" and (omitted := omitted_classes(breakdown, by)):
-        print_notes([f"left out: {omitted}"])
-    print_notes(notes)
 
 
 def site(

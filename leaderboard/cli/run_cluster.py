@@ -82,7 +82,8 @@ def cancel_words(sent: Sent) -> str:
     arrays = {array.name: array for array in sent.arrays.values()}.values()
     ids = [i for array in arrays for i in array.ids]
     if any(array.cluster == "slurm" for array in arrays):
-        return f"`scancel {' '.join(ids)}`"
+        names = [f"--name={array.name}" for array in arrays if not array.ids]  # sent by a command that was killed then
+        return " and ".join(f"`scancel {words}`" for words in [*names, " ".join(ids)] if words)
     return f"`kill -{signal.SIGTERM.value} {' '.join(ids)}`"
 
 

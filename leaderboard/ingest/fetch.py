@@ -29,8 +29,8 @@ from leaderboard.ingest.published_files import check_folder
 Make = Callable[[Path, Path | None, bool], None]  # into a folder; files that the user has; whether labels are enough
 
 
-def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = False) -> tuple[Source, int]:
-    """Download a data set, unless it is available; returns it and the number of excluded rows. Raises `InputError`.
+def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = False) -> Source:
+    """Download a data set, unless it is available. Raises `InputError`.
 
     What the folder `given` holds is taken from there. With `labels_only`, the labels and the split of a public board
     are enough.
@@ -45,7 +45,7 @@ def fetch_dataset(name: str, given: Path | None = None, labels_only: bool = Fals
         with lock_folder(home, wait=True):
             if not _is_complete(home, labels_only):
                 FETCHED[name](home, given, labels_only)
-    return find_source(name), read_description(home)["excluded"]
+    return find_source(name)
 
 
 def _not_fetched(name: str) -> str:

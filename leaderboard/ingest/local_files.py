@@ -11,8 +11,8 @@ from asugnn.crystal import Crystal
 from asugnn.errors import InputError, prefix_errors
 from asugnn.reading import reading
 from asugnn.structure_files import structure_ids
-from leaderboard._util import SAFE_NAME
-from leaderboard.data import LAYOUT, Source, crystal_from_row, damaged_sources, list_sources, read_layout
+from leaderboard._util import SAFE_NAME, lock_folder
+from leaderboard.data import LAYOUT, Source, crystal_from_row, damaged_sources, data_folder, list_sources, read_layout
 from leaderboard.ingest.cif_folder import read_cif_folder
 from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.write import NewDataset, write_dataset
@@ -29,9 +29,7 @@ def import_dataset(
     `about` has title, licence and citation. Rows that cannot be used are excluded with `skip`, else they raise
     `InputError`. An existing data set is not replaced.
     """
-    if not SAFE_NAME.fullmatch(name) or name in {*damaged_sources(), *(s.name for s in list_sources())}:
-        fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
-        raise InputError(f"the name '{name}' {fault}: choose another with --name")
+    _check_name(name)
     if len({w.name for w in wanted}) < len(wanted) or not wanted:
         raise InputError("name each label once, with --target COLUMN:UNIT")
     found = LabelledRows(path, wanted)
@@ -48,17 +46,25 @@ def import_dataset(
         for w in wanted
     ]
     excluded = [(i, "unreadable", fault) for i, fault in found.faults]
-    return write_dataset(
-        NewDataset(
-            name=name,
-            rows=found.rows,
-            columns=[w.column for w in wanted],
-            targets=targets,
-            about={"source": str(path), **about},
-            command="bench data import",
-            excluded=excluded,
-        )
+    new = NewDataset(
+        name=name,
+        rows=found.rows,
+        columns=[w.column for w in wanted],
+        targets=targets,
+        about={"source": str(path), **about},
+        command="bench data import",
+        excluded=excluded,
     )
+    with lock_folder(data_folder() / name, wait=True):
+        _check_name(name)  # another command may have taken it meanwhile
+        return write_dataset(new)
+
+
+def _check_name(name: str) -> None:
+    """Raise `InputError` for a name that no new data set may have."""
+    if not SAFE_NAME.fullmatch(name) or name in {*damaged_sources(), *(s.name for s in list_sources())}:
+        fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
+        raise InputError(f"the name '{name}' {fault}: choose another with --name")
 
 
 def _list_faults(path: Path, faults: Sequence[str]) -> str:

@@ -93,7 +93,7 @@ def screen_document(name: str, document: Any, symprec: float = SYMPREC) -> Row:
         crystal = crystal_from_dict(document["structure"])
     except Exception as error:  # a document may hold anything
         return row | {"rule": "unreadable", "detail": reason(error)}
-    stated = (document.get("symmetry") or {}).get("number")
+    stated = _entry(document, "symmetry").get("number")
     try:
         computed = space_group_number(crystal, symprec)
     except InputError:
@@ -101,8 +101,8 @@ def screen_document(name: str, document: Any, symprec: float = SYMPREC) -> Row:
     if stated is None:
         return row | {"rule": "broken-symmetry", "detail": "the database states no space group"}
     if computed != stated:
-        return row | {"rule": "space-group", "detail": f"{stated} in the database, {computed} by spglib"}
-    modulus = finite_number((document.get("bulk_modulus") or {}).get("voigt", document.get("k_voigt")))
+        return row | {"rule": "space-group", "detail": f"{str(stated)[:40]} in the database, {computed} by spglib"}
+    modulus = finite_number(_entry(document, "bulk_modulus").get("voigt", document.get("k_voigt")))
     physical = modulus is not None and MODULI[0] <= modulus <= MODULI[1]
     return row | {
         "lattice": crystal.lattice.ravel().tolist(),
@@ -114,6 +114,12 @@ def screen_document(name: str, document: Any, symprec: float = SYMPREC) -> Row:
         "bulk_modulus_voigt": modulus if physical else None,
         "modulus": modulus,
     }
+
+
+def _entry(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object in a document; an empty one where there is none, or something else."""
+    found = document.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:

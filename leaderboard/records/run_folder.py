@@ -246,9 +246,17 @@ def run_folders(root: Path, file: str = "run.json") -> list[Path]:
 
 
 def open_run(folder: Path) -> StoredRun:
-    """The complete run in a folder, by the folder's path; raises `InputError` where there is none."""
-    record = RunRecord.read(folder / "run.json")
-    return StoredRun(run_of_folder(folder), folder, record)
+    """The complete run in a folder, by the folder's path; raises `InputError` where there is none.
+
+    A run whose record says that it belongs in another folder is refused: a copy of a run with the name of another seed,
+    for one, would be taken for a second training.
+    """
+    record, run = RunRecord.read(folder / "run.json"), run_of_folder(folder)
+    places = {"task": run.task.name, "model": run.model, "preset": run.preset, "fold": run.fold, "seed": run.seed}
+    for key, value in places.items():
+        if (stated := getattr(record, key)) != value:
+            raise InputError(f"{folder / 'run.json'} says {key} {stated}, and lies where {value} belongs: move it back")
+    return StoredRun(run, folder, record)
 
 
 def run_of_folder(folder: Path) -> Run:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
-from asugnn.structure_files import read_crystals
+from asugnn.structure_files import read_crystals, unpacked_name
 
 
 def read_crystal_files(files: Sequence[Path]) -> tuple[dict[str, Crystal], list[str]]:
@@ -24,7 +24,7 @@ def read_crystal_files(files: Sequence[Path]) -> tuple[dict[str, Crystal], list[
             unreadable.append(str(error))
             continue
         for name, crystal in found.items():
-            name = own + name.removeprefix(file.stem)  # noqa: PLW2901
+            name = own + name.removeprefix(unpacked_name(file).stem)  # noqa: PLW2901
             if name in crystals:
                 raise InputError(f"id '{name}' comes twice, the second time from {file}: rename one of the files")
             crystals[name] = crystal
@@ -41,7 +41,7 @@ def file_ids(files: Sequence[Path]) -> list[str]:
     """
     sharing: dict[str, list[Path]] = {}
     for file in map(Path.absolute, files):
-        group = sharing.setdefault(file.stem, [])
+        group = sharing.setdefault(unpacked_name(file).stem, [])
         if file in group:
             raise InputError(f"{file} is named twice")
         group.append(file)
@@ -52,8 +52,9 @@ def file_ids(files: Sequence[Path]) -> list[str]:
 
 
 def _shortest_names(files: Sequence[Path]) -> list[str]:
+    stems = [unpacked_name(file).stem for file in files]
     for depth in range(1 + max(len(file.parts) for file in files)):
-        for names in ([file.stem for file in files], [file.name for file in files]):
+        for names in (stems, [file.name for file in files]):
             folders = [file.parent.parts[1:][-depth:] if depth else () for file in files]
             out = ["/".join((*parents, name)) for parents, name in zip(folders, names, strict=True)]
             if len(set(out)) == len(out):

@@ -24,9 +24,8 @@ def keep_reason(folder: Path, error: Exception) -> tuple[Ending, str]:
     if isinstance(error, InputError):
         keep_failure(folder, str(error))
         return "failed", str(error)
-    if isinstance(error, ImportError) and (sentence := missing_extra(error)):
-        return "failed", sentence
-    if sentence := disk_full_sentence(error):
+    missing = missing_extra(error) if isinstance(error, ImportError) else ""
+    if sentence := missing or disk_full_sentence(error):
         keep_failure(folder, sentence)
         return "failed", sentence
     sentence = f"{type(error).__name__}: {error}".rstrip(": ")

@@ -27,8 +27,8 @@ WHAT, HINT = "a record of cluster jobs", "move it away"
 class JobArray:
     """An array of cluster jobs. `tasks` has the runs of each, by their folders in the folder of runs.
 
-    `ids` are the cluster's number of the array, or the processes on this machine; none as long as it is not sent.
-    `replaces` has the digests of the records of finished runs that it repeats.
+    `ids` are the cluster's number of the array, or the processes on this machine; none where it is not sent, or the
+    command was killed meanwhile. `replaces` has the digests of the records of finished runs that it repeats.
     """
 
     name: str
@@ -43,16 +43,14 @@ class JobArray:
         """Where the logs are."""
         return out / HOME / self.name
 
-    def task_of(self) -> dict[str, int]:
-        """The number of the job that does a run, by the folder of the run."""
-        return {run: k for k, runs in enumerate(self.tasks) for run in runs}
-
     def sent_at(self, out: Path) -> float:
         """When it was sent, by the clock of the file system."""
         return _file(out, self.name).stat().st_mtime
 
     def log(self, out: Path, task: int) -> Path:
-        """What a job wrote to its standard error."""
+        """What a job wrote to its standard error; the folder of the logs, where its number is not known."""
+        if not self.ids:
+            return self.folder(out)
         if self.cluster == "slurm":
             identifier = f"{self.ids[0]}_{task}" if len(self.tasks) > 1 else self.ids[0]
         else:

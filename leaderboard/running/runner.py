@@ -75,7 +75,8 @@ def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     except Exception as error:  # a failure of the model itself must not stop the other jobs
         return keep_reason(folder, error)
     if changed:
-        note += "; its code has changed: the run was repeated and replaced"
+        what = "code" if FOLLOWS_CODE.issuperset(changed) else " and ".join(changed)
+        note += f"; its {what} has changed: the run was repeated and replaced"
     return "done", note
 
 

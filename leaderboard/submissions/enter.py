@@ -48,6 +48,7 @@ def enter_submission(
             "digit; --name sets it"
         )
     run, truth = Run(task, SUBMITTED, name, fold, 0), load_ground_truth(task, fold)
+    digest = file_sha256(file)  # first: a file that is replaced meanwhile must not be taken for the scored one
     scored = score_file(file, task, fold, columns, truth)
     folder = run.folder(root)
     with lock_folder(root, wait=True):
@@ -59,7 +60,7 @@ def enter_submission(
             value, earlier = (_first_value(x, task) for x in (scored, before))
             better = task.target.metrics[0].is_better(value, earlier)
             outcome = "better" if better else "stays" if truth.rules.keep == "best" else "worse"
-            key = {"task": task.name, "fold": fold, "name": name, "sha256": file_sha256(file)}
+            key = {"task": task.name, "fold": fold, "name": name, "sha256": digest}
             others = log.entries() if outcome == "stays" else [entry]  # one that did not change the board before
             if any(key.items() <= e.items() and e.get("solution") == truth.solution for e in others):
                 outcome = "identical"
@@ -78,7 +79,7 @@ def enter_submission(
             "name": name,
             "task": task.name,
             "fold": fold,
-            "sha256": file_sha256(file),
+            "sha256": digest,
             "metrics": {metric: value["value"] for metric, value in scored["metrics"].items()},
         }
         if truth.solution:

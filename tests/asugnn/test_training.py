@@ -274,6 +274,21 @@ def test_a_batch_that_does_not_fit_is_worked_on_in_parts(tmp_path, caplog, monke
         run()
 
 
+def test_a_batch_that_does_not_fit_beside_the_one_before_waits_for_it(caplog, monkeypatch):
+    """Batches are moved to the device ahead, in a thread: there is no memory for two of them, but for one."""
+    expected = bits(run()[0])
+    main, move = threading.get_ident(), training.move_batch
+
+    def move_if_alone(batch, device):
+        if threading.get_ident() != main:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return move(batch, device)
+
+    monkeypatch.setattr(training, "move_batch", move_if_alone)
+    assert bits(run()[0]) == expected
+    assert caplog.records == []
+
+
 def test_a_checkpoint_of_another_run_is_not_resumed(tmp_path, caplog):
     whole = run()[0]
     run(tmp_path, epochs=3)

@@ -1,7 +1,10 @@
 """Work in other processes: the results of this one, whatever becomes of the others."""
 
+import io
 import os
+import pickle
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,9 +46,20 @@ def test_what_a_killed_process_had_in_hand_is_computed_here():
     assert (200, os.getpid()) in found
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_half_an_answer_of_a_killed_process_is_no_answer(share):
+    answer = pickle.dumps([np.arange(10_000.0)] * 3, pickle.HIGHEST_PROTOCOL)
+    killed = SimpleNamespace(stdin=io.BytesIO(), stdout=io.BytesIO(answer[: int(share * len(answer))]))
+    assert workers._ask(killed, double, [1, 2]) == [2, 4]
+
+
 def test_an_exception_passes_through():
     with pytest.raises(ZeroDivisionError):
         list(workers.map_chunks(divide, range(1000)))
+
+
+def double(items):
+    return [2 * i for i in items]
 
 
 def divide(items):

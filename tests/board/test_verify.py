@@ -9,7 +9,7 @@ import pytest
 from leaderboard.board.verify import verify_runs
 from leaderboard.cli.report import verify
 from leaderboard.data import PACKAGE
-from leaderboard.records.run_folder import open_run
+from leaderboard.records.run_folder import list_runs, open_run
 from leaderboard.records.run_record import record_text
 from leaderboard.records.write_run import write_record
 
@@ -38,12 +38,13 @@ def test_another_version_of_what_a_run_was_made_from_is_named(folder: Path, fiel
     assert fault.endswith(sentence)
 
 
-@pytest.mark.parametrize("field", ["model", "preset", "fold"])
-def test_a_record_of_another_run_is_named(folder: Path, field: str):
-    other = {"model": "mean", "preset": "hours", "fold": 3}[field]
+@pytest.mark.parametrize("field", ["task", "model", "preset", "fold", "seed"])
+def test_a_record_of_another_run_is_named_and_has_no_row(folder: Path, field: str):
+    other = {"task": "open-dft/metal", "model": "mean", "preset": "hours", "fold": 3, "seed": 7}[field]
     text = record_text({**json.loads((folder / "run.json").read_text()), field: other})
     (folder / "run.json").write_text(text)
     assert any(f"says {field} {other}, and lies where" in fault for fault in faults(folder))
+    assert not list_runs(folder.parents[4])[0]
 
 
 def test_a_row_whose_data_are_missing_is_not_called_recomputed(

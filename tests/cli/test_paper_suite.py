@@ -17,6 +17,7 @@ from asugnn import InputError, download
 from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.board.score_file import score_file
+from leaderboard.data import read_exclusions
 from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task, suite_tasks
@@ -103,7 +104,7 @@ def test_all_models_fill_both_tables(server: StandIn, tmp_path: Path):
 
 def test_metal_is_a_task_where_the_database_has_gaps(server: StandIn, tmp_path: Path):
     materials.hub(materials.hm(tmp_path, gaps=True), server)
-    made, _ = fetch_dataset("hm")
+    made = fetch_dataset("hm")
     assert [t.name for t in made.targets] == ["zero-shot", "metal"]
     metal = parse_task("hm/metal")
     assert metal.training_task.name == "mp-2024-1/metal"
@@ -114,8 +115,8 @@ def test_metal_is_a_task_where_the_database_has_gaps(server: StandIn, tmp_path: 
 
 
 def test_hm_is_what_the_database_holds(server: StandIn, tmp_path: Path):
-    made, excluded = fetch_dataset("hm")
-    assert excluded == 0
+    made = fetch_dataset("hm")
+    assert read_exclusions(made) == []
     data, original = load_dataset(made), load_dataset(find_source("open-dft"))
     zero = next(t for t in find_source("open-dft").targets if t.name == "zero-shot")
     y = original.labels(zero)
@@ -162,8 +163,7 @@ def test_rows_of_hm_that_cannot_be_used_are_listed(server: StandIn, tmp_path: Pa
         db.execute('UPDATE systems SET key_value_pairs = \'{"formation_energy": "high"}\' WHERE id = 7')
     db.close()
     materials.hub(file.read_bytes(), server)
-    made, excluded = fetch_dataset("hm")
-    assert excluded == 3
+    made = fetch_dataset("hm")
     lines = (made.folder / "excluded.csv").read_text(encoding="utf-8").splitlines()
     assert [line.split(",")[0] for line in lines] == ["id", "3", "5", "7"]
     assert "not periodic" in lines[2]
@@ -206,7 +206,7 @@ def test_what_is_not_there_yet_says_how_to_make_it(tmp_path: Path, monkeypatch: 
 
 
 def test_a_file_that_was_changed_is_refused(server: StandIn, tmp_path: Path):
-    made, _ = fetch_dataset("hm")
+    made = fetch_dataset("hm")
     file = made.folder / made.file
     file.write_bytes(file.read_bytes() + b"0")
     with pytest.raises(InputError, match="was changed since it was made"):

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,24 @@ def test_what_is_wrong_is_said(home: Path):
     made(path, "E_hull:eV")
     with pytest.raises(InputError, match="the name 'toy' is taken"):
         made(path, "E_hull:eV")
+
+
+def test_of_two_imports_of_one_name_at_once_one_is_refused(home: Path):
+    """Both see that the name is free, read their file, and write."""
+    (home / "a").mkdir()
+    (home / "b").mkdir()
+    paths = [as_parquet(home / "a", rocksalts()), as_parquet(home / "b", rocksalts(20))]
+
+    def outcome(path: Path) -> str:
+        try:
+            return str(made(path, "E_hull:eV").name)
+        except InputError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(2) as pool:
+        found = sorted(pool.map(outcome, paths))
+    assert found == ["the name 'toy' is taken: choose another with --name", "toy"]
+    load_dataset(find_source("toy"))  # raises where its table is another one's
 
 
 def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):

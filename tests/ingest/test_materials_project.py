@@ -180,6 +180,14 @@ def test_a_bulk_modulus_from_1_to_500_gpa_is_kept(modulus: float, kept: float | 
     assert (row["rule"], row["modulus"], row["bulk_modulus_voigt"]) == ("", modulus, kept)
 
 
+@pytest.mark.parametrize("odd", [80.0, [221], "none", {"voigt": "high"}])
+def test_odd_entries_of_a_document_are_no_labels_and_end_nothing(odd: object):
+    document = materials.document("mp-1", Crystal(4 * np.eye(3), [[0, 0, 0]], [26]), 0.0, None, None)
+    assert screen_document("x", {**document, "symmetry": odd})["rule"] == "broken-symmetry"
+    row = screen_document("x", {**document, "bulk_modulus": odd})
+    assert (row["rule"], row["bulk_modulus_voigt"]) == ("", None)
+
+
 def test_older_documents_name_the_modulus_otherwise():
     crystal = Crystal(4 * np.eye(3), [[0, 0, 0]], [26])
     document = materials.document("mp-1", crystal, 0.0, None, None)

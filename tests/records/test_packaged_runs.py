@@ -12,7 +12,7 @@ from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.cli.app import main
 from leaderboard.data import PACKAGE, parse_task
-from leaderboard.records import PACKAGED_RUNS, default_runs_folder, list_runs
+from leaderboard.records import PACKAGED_RUNS, default_runs_folder, list_runs, open_run, write_record
 from leaderboard.records.run_folder import Run
 from leaderboard.submissions import enter_submission
 
@@ -28,9 +28,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def copy_forest(model: str, number: str = "0-0") -> Path:
-    """A run of the user: that of the package with another name, fold and seed."""
+    """A run of the user: that of the package with another name and seed."""
     folder = Path("runs") / QUICK / model / number
     shutil.copytree(FOREST, folder)
+    seed = int(number.partition("-")[2])
+    write_record(folder, {**open_run(FOREST).record.raw, "model": model, "seed": seed})
     return folder
 
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asugnn.errors import InputError
+from leaderboard.cli.run_cluster import cancel_words
 from leaderboard.data import parse_task
 from leaderboard.records import list_runs
 from leaderboard.running.bundles import LONG, SHORT, bundle_jobs
@@ -24,7 +25,7 @@ from leaderboard.running.cluster_words import NAMES, NUMBERS, SBATCH, ClusterWor
 from leaderboard.running.estimates import Estimate
 from leaderboard.running.job_arrays import forget_array, new_array, read_arrays, with_ids, write_array
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.send_runs import slurm_parameters
+from leaderboard.running.send_runs import Sent, slurm_parameters
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/cluster.md").read_text(encoding="utf-8")
 
@@ -130,10 +131,13 @@ def test_what_was_sent_is_read_again_and_forgotten(tmp_path: Path):
     array = new_array("slurm", [["a/b@c/quick/mean/0-0", "a/b@c/quick/mean/0-1"], ["a/b@c/quick/mean/0-2"]], {})
     write_array(tmp_path, array)
     assert read_arrays(tmp_path) == [array]
+    assert array.log(tmp_path, 1) == array.folder(tmp_path), "the command was killed as it sent them"
+    assert cancel_words(Sent({0: array}, {0: 0}, [], {}, None)) == f"`scancel --name={array.name}`"
     sent = with_ids(array, ["17"])
     write_array(tmp_path, sent)
     assert read_arrays(tmp_path) == [sent]
     assert sent.log(tmp_path, 1).name == "17_1_0_log.err"
+    assert cancel_words(Sent({0: sent}, {0: 0}, [], {}, None)) == "`scancel 17`"
     (tmp_path / f".cluster/{array.name}.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a record of cluster jobs"):
         read_arrays(tmp_path)
@@ -199,7 +203,7 @@ def test_without_slurm_the_plan_is_shown_and_nothing_is_sent(tmp_path: Path):
     nowhere = {"PATH": str(tmp_path)}
     planned = bench(tmp_path, *words, "--dry-run", **nowhere)
     assert planned.returncode == 0, planned.stderr
-    assert planned.stdout.splitlines()[-1].startswith("5 runs in 2 jobs on Slurm, 2 at a time, then about ")
+    assert planned.stdout.splitlines()[-1].startswith("5 runs in 2 jobs on Slurm, 2 at a time, about ")
     done = bench(tmp_path, *words, **nowhere)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: --on slurm: there is no sbatch here: type the command on a login node")

@@ -1,13 +1,16 @@
 """Ids of the files that a user names."""
 
+import gzip
 from pathlib import Path
 
+import ase.io
 import pytest
+from ase.build import bulk
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asugnn import InputError
-from leaderboard.running.crystal_files import file_ids
+from leaderboard.running.crystal_files import file_ids, read_crystal_files
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,8 @@ from leaderboard.running.crystal_files import file_ids
         (["a/POSCAR", "POSCAR", "b/CONTCAR"], ["a/POSCAR", "here/POSCAR", "CONTCAR"]),
         (["1/a/x.cif", "2/a/x.cif", "2/b/x.cif"], ["1/a/x", "2/a/x", "2/b/x"]),
         (["NaCl.cif", "NaCl.vasp"], ["NaCl.cif", "NaCl.vasp"]),
+        (["NaCl.cif.gz", "a/MgO.CIF.GZ"], ["NaCl", "MgO"]),
+        (["NaCl.cif.gz", "NaCl.cif"], ["NaCl.cif.gz", "NaCl.cif"]),
         (["POSCAR.1", "POSCAR.2", "a/POSCAR.1"], ["here/POSCAR.1", "here/POSCAR.2", "a/POSCAR.1"]),
     ],
 )
@@ -36,7 +41,17 @@ def test_a_file_that_is_named_twice_is_said():
         file_ids([Path("a/x.cif"), Path("y.cif"), Path("a/./x.cif")])
 
 
-@given(st.sets(st.from_regex(r"([ab]/){0,3}[xy](\.cif|\.vasp)?", fullmatch=True), min_size=1))
+@given(st.sets(st.from_regex(r"([ab]/){0,3}[xy](\.cif|\.vasp)?(\.gz)?", fullmatch=True), min_size=1))
 def test_no_two_files_share_an_id(names: set[str]):
     files = [Path(name) for name in names]
     assert len(set(file_ids(files))) == len(files)
+
+
+def test_crystals_of_packed_files_have_the_ids_of_the_files_within(tmp_path: Path):
+    salt = bulk("NaCl", "rocksalt", a=5.64)
+    ase.io.write(tmp_path / "salt.cif", salt)
+    ase.io.write(tmp_path / "two.extxyz", [salt, salt])
+    for name in ("salt.cif", "two.extxyz"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    crystals, unreadable = read_crystal_files([tmp_path / "salt.cif.gz", tmp_path / "two.extxyz.gz"])
+    assert (list(crystals), unreadable) == (["salt", "two:1", "two:2"], [])
