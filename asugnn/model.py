@@ -87,7 +87,7 @@ class Publication:
 class Model(Protocol):
     """The four methods that every model has. A model is a dataclass: its fields are its hyper-parameters.
 
-    Six attributes are optional:
+    These attributes are optional:
 
     - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
       both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
@@ -98,6 +98,8 @@ class Model(Protocol):
     - `publication` (of the class): the `Publication` that it implements, shown on its card.
     - `frozen_weights` (of the class): the `FrozenWeights` that it builds on. They may know test crystals, so its rows
       are shown and not ranked.
+    - `trains_together` (of the class): whether several processes can train one model (`bench run --ranks`); then
+      `Context.team` is theirs.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
     Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,

@@ -118,9 +118,9 @@ def read_csv_rows(path: Path) -> list[list[str]]:
         return [line for line in csv.reader(file) if any(line)]
 
 
-def read_bounded_text(path: Path, limit: int, errors: str = "strict") -> str:
+def read_bounded_text(path: Path, limit: int) -> str:
     """Read a text file in UTF-8 of at most `limit` bytes, to be called within `reading`."""
-    return read_bounded_bytes(path, limit).decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n")
+    return read_bounded_bytes(path, limit).decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_structure_text(path: Path) -> str:

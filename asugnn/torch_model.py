@@ -75,7 +75,7 @@ class TorchModel:
     def inputs_together(self, crystals: Sequence[Crystal]) -> Iterator[Inputs | InputError]:
         """Compute the `inputs` of many crystals, and yield its errors; override it where this takes less time.
 
-        Several processes do it, as many as `asugnn.workers.usable_cores` says, where they can import the class.
+        Several processes do it, as many as `asugnn.workers.processes_for` says, where they can import the class.
         """
         from asugnn.workers import map_chunks, processes_for
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from asugnn.capacity import stated_threads, usable_cores
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -24,16 +26,9 @@ FEWEST = 2000  # items for which it is worth while to start processes, which tak
 _START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from asugnn.workers import serve; serve()"
 
 
-def usable_cores() -> int:
-    """Return how many processes may work: OMP_NUM_THREADS where it is a number, else the cores of this process."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(stated)) if stated.isdecimal() and int(stated) > 0 else cores
-
-
 def processes_for(items: int) -> int:
-    """Return how many processes work on this many items."""
-    return usable_cores() if items >= FEWEST else 1
+    """Return how many processes work on this many items: of many, as OMP_NUM_THREADS or the cores allow."""
+    return min(usable_cores(), stated_threads() or usable_cores()) if items >= FEWEST else 1
 
 
 def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R]:

@@ -188,7 +188,7 @@ MISTAKES = [
     ("data import no-cifs --target gap:eV", 1, "no-cifs has 0 CSV files", "one must hold the labels"),
     ("leaderboard --runs no-cifs", 1, "no run of preset 'quick' can be shown", "`bench run` makes some"),
     ("errors --task open-dft/metal --runs no-cifs", 1, "no runs for open-dft/metal", "`bench run` makes some"),
-    ("leaderboard --overall --runs no-cifs", 1, "an overall ranking needs", "two tasks or more"),
+    ("leaderboard --overall --runs no-cifs", 1, "an overall ranking needs", "at least two tasks"),
     # predictions
     (f"score wrong-column.csv {TASK}", 1, "the header is 'id,gap'", "name them with --columns id,gap"),
     (f"score renamed.csv {TASK}", 1, "the header is 'material_id,prediction'", "--columns material_id,prediction"),

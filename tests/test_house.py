@@ -53,6 +53,7 @@ LIGHT = {
     "asugnn.ase_files",
     "asugnn.atomic_write",
     "asugnn.cache",
+    "asugnn.capacity",
     "asugnn.checkpoint",
     "asugnn.crystal",
     "asugnn.crystal_arrays",
@@ -229,6 +230,15 @@ def test_there_is_no_cycle():
 
 def test_every_room_says_what_it_is_for():
     assert docstring_faults(ROOT) == []
+
+
+def test_every_room_of_the_leaderboard_names_its_files():
+    """So that its `__init__` is a table of contents; `_util` needs none, as its files have nothing in common."""
+    for file in (ROOT / "leaderboard").rglob("__init__.py"):
+        told = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        files = {f.name for f in file.parent.glob("*.py")} - {"__init__.py", "__main__.py"}
+        if file.parent.name != "_util":
+            assert not {name for name in files if name not in told}, file
 
 
 def test_files_fit_a_head():

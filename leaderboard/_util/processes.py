@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
+from asugnn.capacity import usable_cores
 from asugnn.errors import InputError
 from asugnn.file_lock import LOST
 from leaderboard._util.descendants import adopt_orphans, end_descendants, end_with_parent, list_children
@@ -41,7 +42,7 @@ def parallel_map(function: Callable[[T], R], items: Sequence[T], chunk: int, alo
     alone = alone or (
         main is not None and not Path(main).exists()
     )  # processes cannot import a program that was read from stdin
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     if alone or cores == 1:
         yield from map(function, items)
         return

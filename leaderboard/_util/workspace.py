@@ -14,7 +14,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from asugnn.cache import cache_folder
 from asugnn.model import HasDevice, Model, Precision, never
 from asugnn.progress import Bar, Progress, no_progress
 
@@ -51,11 +50,6 @@ class Workspace:
     precision: Precision = "float32"
     ranks: int = 1
     should_stop: Callable[[], bool] = never
-
-    @property
-    def cache(self) -> Path:
-        """Where model inputs, weights and comparisons are kept: BENCH_CACHE, else the user's cache folder."""
-        return cache_folder()
 
 
 _workspaces: list[Workspace] = []  # the innermost last

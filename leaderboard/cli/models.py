@@ -84,9 +84,10 @@ def predict(
     """Predict the properties of crystals in files.
 
     The models that come with the package predict them, with intervals that
-    contain the true value in nine cases of ten. With --run or --pretrained, another model predicts its
-    one property, as CSV: id, value. A crystal that cannot be read or predicted
-    is skipped and named, and the exit status is then 1.
+    contain the true value in nine cases of ten. With --run or --pretrained,
+    another model predicts its one property, as CSV: id, value. A crystal that
+    cannot be read or predicted is skipped and named, and the exit status is
+    then 1.
 
     Example:
 

@@ -4,7 +4,7 @@ targets.py         a label: its unit, kind and metrics, and how it is read from 
 known_sources.py   the data sets that this project knows by name
 public_boards.py   those of Matbench and the JARVIS-Leaderboard, with digests
 registry.py        which data sets there are, and where their files are
-dataset.py         a data set in memory, read from one Parquet layout
+dataset.py         a data set in memory, read from one Parquet layout; formulas.py: its reduced formulas
 parquet_bounds.py  what a Parquet file holds, measured before it is decoded
 tasks.py           `dataset/target[@split]`, and suites of tasks
 csv_table.py       tables in CSV, read with the same rules and sentences

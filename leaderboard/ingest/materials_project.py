@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn.atomic_write import atomic_write
+from asugnn.capacity import usable_cores
 from asugnn.download import download_bytes, download_file
 from asugnn.errors import InputError
 from asugnn.reading import parse_json, reason
@@ -265,7 +266,7 @@ def _download_parts(origins: Sequence[Origin], work: Path, version: str, symprec
 
     parts = [work / f"{origin.name}.parquet" for origin in origins]
     missing = [origin for origin, part in zip(origins, parts, strict=True) if not part.is_file()]
-    processes = min(os.cpu_count() or 1, len(missing)) or 1
+    processes = min(usable_cores(), len(missing)) or 1
     with (
         show_progress("files", len(origins)) as bar,
         ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), start_worker) as pool,

@@ -1,13 +1,13 @@
 """What a run or a submission leaves on disk, and how it is read back.
 
-run_folder.py       where the folder of a run is, and what lies in it
-run_files.py        the files beside its record, by digest
+run_folder.py       where the folder of a run is, and what lies in it; run_files.py: its files, by digest
 write_run.py        how it is written, once its record is known to be valid
 run_record.py       run.json, typed
 record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
                     predictions_frame.py: a faultless file of many rows; prediction_columns.py: its two columns;
                     prediction_faults.py: what may be wrong with them
+comparable_runs.py  which packaged rows are shown beside a user's
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from asugnn import InputError
+from asugnn.capacity import usable_cores
 from asugnn.errors import did_you_mean
-from leaderboard.running.capacity import usable_cores
 
 HOURS, WEEK = 4 * 60, 7 * 24 * 60  # minutes: the time limit where none is stated, on Slurm and on this machine
 NUMBERS = {

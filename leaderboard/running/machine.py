@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn import InputError, Model
+from asugnn.capacity import stated_threads
 from leaderboard.data import PACKAGE
 
 PROCESSORS = Path("/proc/cpuinfo")
@@ -34,18 +35,12 @@ def measure_memory(fields: dict[str, Any]) -> Iterator[None]:
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
         fields["peak_memory_mb"] = int(line.split()[1]) // 1024
-    threads = torch.get_num_threads() if torch else _stated_threads() or os.cpu_count()
+    threads = torch.get_num_threads() if torch else stated_threads() or os.cpu_count()
     if torch and on_gpu:
         fields["device"] = {"kind": "cuda", "name": torch.cuda.get_device_name(), "threads": threads}
         fields["peak_device_memory_mb"] = int(torch.cuda.max_memory_allocated() // 2**20)
     else:
         fields["device"] = {"kind": "cpu", "name": processor_name(), "threads": threads}
-
-
-def _stated_threads() -> int | None:
-    """The number of threads that the environment sets for numerical packages, as `--jobs` does."""
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else None
 
 
 def choose_device(name: str) -> str:

@@ -6,7 +6,6 @@ to stop lets all runs finish their step and save; a second one ends them at once
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
@@ -15,6 +14,7 @@ from typing import Literal
 
 from asugnn import InputError
 from asugnn.atomic_write import check_writable
+from asugnn.capacity import available_memory, stated_threads, usable_cores, visible_gpus
 from leaderboard._util import (
     STOP_SIGNALS,
     adopt_orphans,
@@ -25,7 +25,6 @@ from leaderboard._util import (
     stop_signal,
 )
 from leaderboard.records import keep_failure
-from leaderboard.running.capacity import available_memory, usable_cores, visible_gpus
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
 from leaderboard.running.estimates import Estimate, Running
 from leaderboard.running.plan import Job
@@ -51,8 +50,7 @@ def choose_processes(wanted: int | Literal["auto"], device: str, runs: int, rank
     gpus = len(visible_gpus()) if device == "cuda" else 0
     if gpus and gpus < ranks:
         raise InputError(f"--ranks {ranks} needs as many GPUs; here {'is' if gpus == 1 else 'are'} {gpus}")
-    cores, stated = usable_cores(), os.environ.get("OMP_NUM_THREADS", "")
-    given = int(stated) if stated.isdigit() and int(stated) else None
+    cores, given = usable_cores(), stated_threads()
     if wanted == "auto":
         wanted = (max(1, gpus) if device == "cuda" else cores // (given or 1)) // ranks
     processes = max(1, min(runs, wanted))

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from asugnn.atomic_write import UnwritableError
+from asugnn.capacity import count_oom_kills
 from asugnn.model_registry import is_file_model
 from leaderboard._util import (
     Workspace,
@@ -42,7 +43,6 @@ from leaderboard._util import (
     start_worker,
 )
 from leaderboard.records import keep_failure
-from leaderboard.running.capacity import count_oom_kills
 from leaderboard.running.endings import OUT_OF_MEMORY, Ending
 from leaderboard.running.model_code import required_modules
 from leaderboard.running.plan import Job

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from asugnn import Context
+from asugnn.capacity import visible_gpus
 from asugnn.model import Team, never
 from asugnn.model_registry import find_model
 from asugnn.progress import no_progress
@@ -25,7 +26,6 @@ from leaderboard._util import (
     start_worker,
 )
 from leaderboard.data import load_dataset
-from leaderboard.running.capacity import visible_gpus
 from leaderboard.running.plan import Job
 from leaderboard.splitting import fold_sides, read_split
 

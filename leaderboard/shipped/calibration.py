@@ -61,19 +61,19 @@ def describe_crystals(crystals: Sequence[Crystal], predicted: Floats, elements: 
     return np.array(rows).reshape(-1, len(TERMS))
 
 
-def calibrate(ids: Sequence[str], errors: Floats, terms: Floats, level: float = LEVEL) -> Calibration:
+def calibrate(ids: Sequence[str], errors: Floats, terms: Floats) -> Calibration:
     """Calibrate intervals from the absolute errors (n,) of validation crystals with `terms` (n, 5)."""
     shape = _is_for_shape(ids)
     # The logarithm of an error near zero says nothing of its size: errors below a tenth of the median count as that.
     logs = np.log(np.maximum(errors, 0.1 * np.median(errors) + 1e-12))
     coefficients = np.linalg.lstsq(terms[shape], logs[shape], rcond=None)[0]
     ratio = errors[~shape] / np.exp(terms[~shape] @ coefficients)
-    return Calibration(conformal_quantile(ratio, level), tuple(coefficients.tolist()))
+    return Calibration(conformal_quantile(ratio, LEVEL), tuple(coefficients.tolist()))
 
 
-def calibrate_classes(probability: Floats, labels: Floats, level: float = LEVEL) -> Calibration:
+def calibrate_classes(probability: Floats, labels: Floats) -> Calibration:
     """Calibrate sets of classes from the probability of class 1 and the class (n,) of validation crystals."""
-    return Calibration(conformal_quantile(np.abs(labels - probability), level))
+    return Calibration(conformal_quantile(np.abs(labels - probability), LEVEL))
 
 
 def conformal_quantile(scores: Floats, level: float) -> float:

@@ -2,7 +2,8 @@
 
 view_model.py                               what is shown: boards, their rows and runs, and where their pages are
 pages.py                                    the folder, from templates (*.html) that escape every value
-index_page.py  task_page.py  run_page.py    what each kind of page shows
+index_page.py  task_page.py  run_page.py  models_page.py    what each kind of page shows
+formatting.py  formulas.py  provenance.py   numbers, formulas, and where everything comes from, in HTML
 svg_figures.py  periodic_table.py           figures as SVG, on svg_axes.py
 site.js  site.css                           sorting, filters, tooltips; colours, light and dark
 """

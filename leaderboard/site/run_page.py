@@ -37,7 +37,7 @@ SIZE = 400  # of a figure
 SECTIONS = {
     "Settings": ("settings", "precision", "fold", "seed"),
     "Weights": ("weights",),
-    "Cost": ("seconds", "peak_memory_mb", "device", "parameters", "resumed"),
+    "Cost": ("seconds", "peak_memory_mb", "peak_device_memory_mb", "device", "parameters", "resumed"),
     "Data and split": ("data", "split", "counts", "outside"),
     "Software": ("source", "entry", "commit", "versions", "format"),
     "Files and digests": ("predictions_sha256", "files", "columns", "log", "sha256"),
@@ -46,6 +46,7 @@ NAMES = {
     "seconds train": "training, s",
     "seconds predict": "prediction, s",
     "peak_memory_mb": "peak memory, MB",
+    "peak_device_memory_mb": "peak memory of the GPU, MB",
     "predictions_sha256": "sha256 of predictions.csv",
     "sha256": "sha256 of run.json",
     "counts train": "training crystals",

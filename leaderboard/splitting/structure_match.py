@@ -18,7 +18,7 @@ formula and volume is stored with its verdict.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -51,11 +51,6 @@ class ComparedPair:
     verdict: Verdict
     volume: float  # relative difference of the volumes per atom
     moved: float | None = None  # root mean square displacement of the atoms, angstrom, where the matcher gives one
-
-
-def same_structures(crystals: Mapping[str, Crystal], formulas: Sequence[str]) -> Iterator[ComparedPair]:
-    """All pairs of the same structure among crystals by id with reduced formulas (n,)."""
-    return (pair for pair in compare_structures(crystals, formulas) if pair.verdict == "same")
 
 
 def compare_structures(crystals: Mapping[str, Crystal], formulas: Sequence[str]) -> list[ComparedPair]:

@@ -304,7 +304,7 @@ REFUSED = {
     "xyz, a group in capitals": ("a.xyz", xyz("CN 0 0 0"), "line 3 has 'CN': this is not an element"),
     "xyz, PBC": ("a.xyz", xyz("Na 0 0 0", more='PBC="T T F"'), "structure 1: the cell is not periodic in all three"),
     "xyz, no flags": ("a.xyz", xyz("Na 0 0 0", more='pbc="yes yes no"'), "pbc is 'yes yes no': it must be three of T"),
-    "POSCAR, a position behind a blank line": ("POSCAR", poscar() + "\n0.5 0.5 0\n", "more follows in line 12"),
+    "POSCAR, a position behind a blank line": ("POSCAR", poscar() + "\n0.5 0.5 0\n", "line 12 is one position more"),
     "POSCAR, remarks": ("POSCAR", poscar(second=".5 .5 .5 ! na").replace("0 0 0\n.5", "0 0 0 # cl\n.5"), "with cl"),
     "xyz, cell": ("a.xyz", xyz("Na 0 0 0", more='cell="4 4 4 90 90 60"'), "its Lattice and its cell are different"),
     "xyz, two lattices": ("a.xyz", xyz("Na 0 0 0", more='Lattice="5 0 0 0 5 0 0 0 5"'), "line 2 has lattice 2 times"),

@@ -11,6 +11,7 @@ import pytest
 from test_symmetry import KNOWN
 
 from asugnn import Crystal, InputError, workers
+from asugnn.capacity import usable_cores
 from baselines.alignn import ALIGNN
 from baselines.cgcnn import CGCNN
 from baselines.cogn import CoGN
@@ -21,6 +22,7 @@ from baselines.megnet import MEGNet
 @pytest.fixture(autouse=True)
 def two_processes(monkeypatch):
     monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setattr(workers, "FEWEST", 100)
 
 
@@ -66,11 +68,12 @@ def divide(items):
     return [1 / i for i in items]
 
 
-@pytest.mark.parametrize(("stated", "cores"), [("1", 1), ("", None), ("x", None), ("100000", None)])
+@pytest.mark.parametrize(("stated", "cores"), [("1", 1), ("", None), ("x", None), ("²", None), ("100000", None)])
 def test_cores_are_those_of_the_environment(monkeypatch, stated, cores):
     monkeypatch.undo()
     monkeypatch.setenv("OMP_NUM_THREADS", stated)
-    assert workers.usable_cores() == (cores or len(os.sched_getaffinity(0)))
+    assert workers.processes_for(workers.FEWEST) == (cores or usable_cores())
+    assert workers.processes_for(workers.FEWEST - 1) == 1
 
 
 @pytest.mark.parametrize("cls", [CGCNN, MEGNet, M3GNet, ALIGNN, CoGN])

@@ -99,7 +99,10 @@ def test_measured_numbers_are_those_of_the_board():
 def test_presets_are_not_mixed_and_quick_says_so(tmp_path: Path):
     shutil.copytree(RUNS / "open-dft", tmp_path / "open-dft")
     for target in ("formation-energy", "band-gap"):
-        shutil.copytree(*(tmp_path / f"open-dft/{target}@random/{preset}/forest" for preset in ("quick", "hours")))
+        quick, hours = (tmp_path / f"open-dft/{target}@random/{preset}/forest" for preset in ("quick", "hours"))
+        shutil.copytree(quick, hours)
+        for folder in quick.iterdir():
+            write_record(hours / folder.name, {**open_run(folder).record.raw, "preset": "hours"})
     found = made("table-2", "open-dft", root=tmp_path)
     assert {cell["preset"] for cell in cells(found, "measured")} == {"hours", "pretrained"}
     found = made("table-2", "open-dft", "quick", root=tmp_path)

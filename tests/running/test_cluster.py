@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asugnn.capacity import usable_cores, visible_gpus
 from asugnn.errors import InputError
 from leaderboard.cli.run_cluster import cancel_words
 from leaderboard.data import parse_task
 from leaderboard.records import list_runs
 from leaderboard.running.bundles import LONG, SHORT, bundle_jobs
-from leaderboard.running.capacity import usable_cores, visible_gpus
 from leaderboard.running.cluster_queue import TaskState, UnknownQueueError, read_queue
 from leaderboard.running.cluster_words import NAMES, NUMBERS, SBATCH, ClusterWords, parse_cluster_words
 from leaderboard.running.estimates import Estimate

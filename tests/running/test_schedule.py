@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from asugnn import capacity
 from leaderboard.data import parse_task
-from leaderboard.running import capacity
 from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.plan import Job, plan_runs
 from leaderboard.running.run_processes import choose_processes

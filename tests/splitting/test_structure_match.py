@@ -15,7 +15,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.running.model_contract import INVARIANCES, atom_order, cell_choice, rotation, supercell, translation
 from leaderboard.splitting import structure_match
-from leaderboard.splitting.structure_match import SAME_SHAPE, compare_structures, crystal_shape, same_structures
+from leaderboard.splitting.structure_match import SAME_SHAPE, compare_structures, crystal_shape
 
 OPEN_DFT = find_source("open-dft")
 pytestmark = pytest.mark.filterwarnings("ignore:Set OLD_ERROR_HANDLING:DeprecationWarning")
@@ -180,4 +180,3 @@ def test_several_processes_find_what_one_finds(monkeypatch: pytest.MonkeyPatch):
     one = compare_structures(some, formulas)
     monkeypatch.setattr(structure_match, "PARALLEL_FROM", 0)
     assert compare_structures(some, formulas) == one
-    assert list(same_structures(some, formulas)) == [p for p in one if p.verdict == "same"]

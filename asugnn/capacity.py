@@ -1,4 +1,4 @@
-"""What a machine has for runs: cores, GPUs and memory, by the kernel and the limits of a batch system."""
+"""What a machine has for this process: cores, GPUs and memory, by the kernel and the limits of a batch system."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def usable_cores() -> int:
             if int(quota) > 0:
                 cores = min(cores, max(1, int(quota) // int(period)))
     return cores
+
+
+def stated_threads() -> int | None:
+    """The number of threads that OMP_NUM_THREADS sets for numerical packages; None where it sets none."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() and int(stated) else None
 
 
 def available_memory() -> int | None:
