@@ -19,7 +19,7 @@ from odd_runs import DAMAGES, TASK, TASKS, make_good_run, odd_records, odd_runs
 from leaderboard.cli.app import main
 from leaderboard.records.run_folder import list_runs
 
-SECONDS = 2.0  # of the processor, that a command may take beside one odd run
+SECONDS = 5.0  # of the processor, that a command may take beside one odd run: half of it on a slow one
 POSCAR = "salt\n1\n0 2.8 2.8\n2.8 0 2.8\n2.8 2.8 0\nNa Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n"
 STEERS = "\x1b\x9b\x07\x00\x01\u202e\u2066\u2069\u200f\ud800\u2028\ufeff"  # of a terminal, or of the order of letters
 
