@@ -20,12 +20,16 @@ Report = Callable[[Run, Outcome, str], None]
 
 
 def keep_reason(folder: Path, error: Exception) -> tuple[Ending, str]:
-    """Store why a job failed; how it ended, and the reason for the user."""
+    """Store why a job failed; how it ended, and the reason for the user.
+
+    A package that is missing is no fault of the run, and nothing of it is stored.
+    """
     if isinstance(error, InputError):
         keep_failure(folder, str(error))
         return "failed", str(error)
-    missing = missing_extra(error) if isinstance(error, ImportError) else ""
-    if sentence := missing or disk_full_sentence(error):
+    if isinstance(error, ImportError) and (sentence := missing_extra(error)):
+        return "failed", sentence
+    if sentence := disk_full_sentence(error):
         keep_failure(folder, sentence)
         return "failed", sentence
     sentence = f"{type(error).__name__}: {error}".rstrip(": ")

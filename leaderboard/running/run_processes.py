@@ -92,7 +92,7 @@ def run_jobs(
         taken = [slot.gpu for slot in slots]
         return Slot(model, out, threads, timeout, min(gpus, key=taken.count, default=None))
 
-    for i in _drop_without_weights(schedule, out, report):
+    for i in _drop_without_weights(schedule, report):
         counts["failed"] += 1
         ended[i] = None
     resource_tracker.ensure_running()  # before the children are listed, of which it is one
@@ -138,14 +138,13 @@ def _running(slot: Slot) -> Running:
     return Running(slot.job, slot.seconds, pulse.steps, pulse.prepares, pulse.seconds_left)
 
 
-def _drop_without_weights(schedule: Schedule, out: Path, report: Report) -> list[int]:
+def _drop_without_weights(schedule: Schedule, report: Report) -> list[int]:
     """Download the published weights; report and return the jobs whose weights cannot be had."""
     lacking = fetch_weights((job.model, job.weights) for job in schedule.jobs if job.weights)
     failed = [i for i, job in enumerate(schedule.jobs) if (job.model, job.weights) in lacking]
     for i in failed:
         job = schedule.jobs[i]
         schedule.drop(i)
-        keep_failure(job.run.folder(out), lacking[job.model, job.weights])
         report(job.run, "failed", lacking[job.model, job.weights])
     return failed
 

@@ -14,7 +14,6 @@ import pytest
 
 from leaderboard.data import parse_task
 from leaderboard.records import list_failures, list_runs
-from leaderboard.running.endings import keep_reason
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.pulse import Pulse
 from leaderboard.running.run_processes import run_jobs
@@ -234,10 +233,3 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert (done.stdout, done.stderr) == ("SIGTERM\n", "")
-
-
-def test_a_missing_package_is_a_reason_that_is_kept(tmp_path: Path):
-    ending = keep_reason(tmp_path, ModuleNotFoundError("No module named 'torch'", name="torch"))
-    assert ending[0] == "failed"
-    assert ending[1].startswith("this needs the package torch: ")
-    assert (tmp_path / "error.txt").read_text().splitlines()[0] == ending[1]
