@@ -32,8 +32,21 @@ if TYPE_CHECKING:  # torch takes seconds to import, and listing models must not
     from asugnn.training import Batch
 
 
+class OnDevice:
+    """A model whose network, a torch module, is on one device."""
+
+    _device = "cpu"  # of the run, else of the fitted network
+    _network: Any
+
+    def to(self, device: str) -> Self:
+        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
+        self._device = device
+        self._network.to(device)
+        return self
+
+
 @dataclass
-class TorchModel:
+class TorchModel(OnDevice):
     """A model whose network maps a batch of inputs to (n,) outputs, trained by `asugnn.training.train`.
 
     The network's output is the standardised target, or the logit of class 1.
@@ -56,7 +69,6 @@ class TorchModel:
     clip: ClassVar[float | None] = None  # maximum norm of the gradient
     trains_together: ClassVar[bool] = True  # several processes can train it: no crystal of a batch sees another one
     batch_on_device: ClassVar[bool] = False  # whether `batch` also takes tensors on the run's device for arrays
-    _device = "cpu"  # of the run, else of the fitted network
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "patience"):
@@ -205,12 +217,6 @@ class TorchModel:
         self._network = self.network()
         self._network.load_state_dict(weights)
         return self.to("cpu")
-
-    def to(self, device: str) -> Self:
-        """Move the fitted network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
-        self._device = device
-        self._network.to(device)
-        return self
 
     @property
     def parameters(self) -> int:

@@ -28,7 +28,10 @@ _START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from 
 
 def processes_for(items: int) -> int:
     """Return how many processes work on this many items: of many, as OMP_NUM_THREADS or the cores allow."""
-    return min(usable_cores(), stated_threads() or usable_cores()) if items >= FEWEST else 1
+    if items < FEWEST:
+        return 1
+    cores = usable_cores()
+    return min(cores, stated_threads() or cores)
 
 
 def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R]:

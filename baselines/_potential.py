@@ -14,11 +14,12 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import write_text
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.reading import read_json, reading
+from asugnn.torch_model import OnDevice
 
 FILE = "weights.safetensors"
 
 
-class Potential(ABC):
+class Potential(OnDevice, ABC):
     """A potential as a model of formation energy: its energy per atom minus that of the elements by itself.
 
     Nothing is fitted. The energy of an element is that of its lowest-energy crystal on the training side, or among the
@@ -30,7 +31,6 @@ class Potential(ABC):
 
     _about: Mapping[str, Any]  # settings of the network, as `model.json` stores them
     _elements: dict[int, float]  # atomic number to eV/atom
-    _network: Any  # of torch
 
     @abstractmethod
     def _with_weights(self, weights: Mapping[str, Any], about: Mapping[str, Any]) -> Self:
@@ -93,12 +93,6 @@ class Potential(ABC):
             model.batch_size = content["batch_size"]
             model._elements = {int(z): energy for z, energy in content["elements"].items()}
         return model
-
-    def to(self, device: str) -> Self:
-        """Move the network to a device, `cpu` or `cuda`, on which it then predicts; returns the model."""
-        self._device = device
-        self._network.to(device)
-        return self
 
     @property
     def parameters(self) -> int:

@@ -143,7 +143,7 @@ def chosen_tasks(suite: str, task: str) -> list[Task]:
     """
     if task and suite not in (SUITE, ABLATION):
         raise InputError(
-            f"'{suite}' is read as a suite, and --task takes the place of a suite: leave it out;  "
+            f"'{suite}' is read as a suite, and --task takes the place of a suite: leave it out; "
             "if it belongs to a list, write the list without spaces, such as --model mean,forest"
         )
     return parse_tasks(suite, task)

@@ -7,7 +7,7 @@ record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
                     predictions_frame.py: a faultless file of many rows; prediction_columns.py: its two columns;
                     prediction_faults.py: what may be wrong with them
-comparable_runs.py  which packaged rows are shown beside a user's
+comparable_runs.py  which rows can be ranked together, by folds and seeds
 host_solution.py    the solution that a competition's host keeps
 submission_log.py   the log of submissions, each line chained to the one before
 """

@@ -1,4 +1,4 @@
-"""How long runs take and how much memory they need, from stored runs of the same model and of like size."""
+"""How long runs take and how much memory they need, from stored runs of the same model and of similar size."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import logging
 import operator
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -75,8 +75,8 @@ def attempt_job(job: Job, out: Path) -> tuple[Ending, str]:
     except Exception as error:  # a failure of the model itself must not stop the other jobs
         return keep_reason(folder, error)
     if changed:
-        what = "code" if FOLLOWS_CODE.issuperset(changed) else " and ".join(changed)
-        note += f"; its {what} has changed: the run was repeated and replaced"
+        reason = "its code has changed" if _follows_code(changed) else f"it differed in {' and '.join(changed)}"
+        note += f"; {reason}: the run was repeated and replaced"
     return "done", note
 
 
@@ -110,7 +110,9 @@ def _settings(model: Model) -> dict[str, Any]:
     return plain
 
 
-FOLLOWS_CODE = {"code", "settings", "source", "weights"}  # what an edit of a model may change
+def _follows_code(changed: Sequence[str]) -> bool:
+    """Whether an edit of the model's code explains all fields that have changed."""
+    return "code" in changed and {"code", "settings", "source", "weights"}.issuperset(changed)
 
 
 def changed_since(job: Job, out: Path) -> list[str] | None:
@@ -127,7 +129,7 @@ def changed_since(job: Job, out: Path) -> list[str] | None:
     if stored is None:
         return None
     changed = _differences(job, stored)
-    if job.again or ("code" in changed and FOLLOWS_CODE.issuperset(changed)):
+    if job.again or _follows_code(changed):
         return changed
     if changed:
         raise InputError(
