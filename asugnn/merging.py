@@ -8,9 +8,9 @@ as it occurs. docs/asymmetric-unit.md says why outputs, gradients and statistics
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats, Ints
 from asugnn.neighbours import Neighbours
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # angstrom, and cosines: the rounding of a sum of products is below, the noise of published coordinates above.
 ROUNDING = 1e-9
@@ -91,6 +94,14 @@ def merged_batch(inputs: Sequence[Inputs], nodes: str) -> dict[str, Any]:
     bonds = torch.arange(len(received), device=received.device)
     second = torch.repeat_interleave(bonds, received, output_size=len(batch["first"]))
     return batch | {"second": second, "angle_weight": batch["angle_weight"].float()}
+
+
+def mean_over_atoms(x: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    """Average merged atoms `x` (k, F) over the crystals of a `merged_batch`, each by its multiplicity: (B, F)."""
+    count, crystal = batch["multiplicity"], batch["crystal"]
+    total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, crystal, x * count[:, None])
+    mean: Tensor = total / count.new_zeros(batch["size"]).index_add(0, crystal, count)[:, None]
+    return mean
 
 
 def merge_equivalent(

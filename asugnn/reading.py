@@ -7,7 +7,7 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from asugnn.limits import (
     CSV_BYTES,
     JSON_BYTES,
     JSON_DEPTH,
+    RECORD_NUMBER,
     STRUCTURE_FILE_BYTES,
     TOML_BYTES,
     LimitError,
@@ -102,6 +103,16 @@ def is_nested_deeper(content: Any, levels: int) -> bool:
             return False
         level = [x for item in level for x in (item.values() if isinstance(item, dict) else item)]
     return True
+
+
+def excerpt(value: Any) -> str:
+    """The beginning of a value of JSON, for a sentence."""
+    if isinstance(value, Mapping | list):
+        return "an object" if isinstance(value, Mapping) else "a list"
+    if isinstance(value, int) and abs(value) > RECORD_NUMBER:
+        return "a huge number"
+    text = f"'{value}'" if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def read_toml(path: Path) -> dict[str, Any]:

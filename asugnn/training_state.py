@@ -126,8 +126,9 @@ class TrainingState:
                 )
             break
         if faults:
-            how = "resumed from the checkpoint before it" if self.history or self.step else "started again"
-            logger.warning("%s: training %s", faults[0], how)
+            resumed = bool(self.history or self.step)
+            how = "resumed from the checkpoint before it" if resumed else "started again"
+            logger.warning("%s: training %s", faults[0], how, extra={"started_again": not resumed})
         if not own_rank():  # the others read what it left
             wait_for_ranks()
 

@@ -49,7 +49,7 @@ class SavedModel:
     weights: dict[str, Tensor]
     mean: float  # of the target, in its unit: the network's output is standardised
     scale: float  # standard deviation of the target, in its unit
-    before_3: bool  # whether matgl published it for its versions before 3, which computed otherwise
+    as_2023: bool  # whether matgl published it in 2023: its versions before 3 summed messages at other atoms
 
 
 def read_saved_model(files: Mapping[str, Path], kind: str, published: Mapping[str, PublishedWeights]) -> SavedModel:

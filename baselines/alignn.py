@@ -13,7 +13,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.elements import check_elements, element_values
-from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
+from asugnn.merging import Angles, MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
 from asugnn.model import Publication
 from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours
 from asugnn.torch_model import TorchModel
@@ -170,7 +170,7 @@ def _network(model: ALIGNN) -> nn.Module:
             self.register_buffer("elements", torch.tensor(element_values(), dtype=torch.float32), persistent=False)
 
         def forward(self, batch: Mapping[str, Any]) -> Tensor:
-            layers, atoms, crystal = self.alignn, batch["multiplicity"], batch["crystal"]
+            layers, atoms = self.alignn, batch["multiplicity"]
             # Messages go from the other atom of a bond to its centre, and from the first bond of an angle to the
             # second.
             bonds = EdgeGraph.from_multiplicity(batch["other"], batch["centre"], batch["weight"], atoms)
@@ -190,9 +190,7 @@ def _network(model: ALIGNN) -> nn.Module:
                 row = None
             for layer in layers.gcn_layers:
                 x, y = edge_gated_convolution(layer, bonds, x, y, last=layer is layers.gcn_layers[-1])
-            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, crystal, x * atoms[:, None])
-            count = atoms.new_zeros(batch["size"]).index_add(0, crystal, atoms)
-            out: Tensor = layers.fc(total / count[:, None])  # (crystals, 1)
+            out: Tensor = layers.fc(mean_over_atoms(x, batch))  # (crystals, 1)
             return out[:, 0]
 
     return Network()

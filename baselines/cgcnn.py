@@ -13,7 +13,7 @@ import numpy as np
 from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.merging import MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
 from asugnn.model import Publication
 from asugnn.neighbours import SHELL, bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
@@ -252,9 +252,7 @@ def _network(model: CGCNN) -> nn.Module:
             bond = torch.exp(-(((batch["distance"][:, None] - self.centres) / STEP) ** 2))  # (e, 41)
             for convolution in self.convolutions:
                 x = convolution(x, bond, batch)  # (k, F)
-            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x * multiplicity[:, None])
-            atoms = multiplicity.new_zeros(batch["size"]).index_add(0, batch["crystal"], multiplicity)
-            y: Tensor = self.head(total / atoms[:, None])  # (crystals, 1)
+            y: Tensor = self.head(mean_over_atoms(x, batch))  # (crystals, 1)
             return y[:, 0]
 
     return Network()

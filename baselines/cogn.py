@@ -11,7 +11,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
-from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
+from asugnn.merging import MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
 from asugnn.model import Publication
 from asugnn.neighbours import bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.torch_model import TorchModel
@@ -145,9 +145,7 @@ def _network(model: CoGN) -> nn.Module:
             bond = self.bond(gaussians)  # (e, F)
             for block in self.blocks:
                 x = block(x, bond, batch)
-            total = x.new_zeros(batch["size"], x.shape[1]).index_add(0, batch["crystal"], x * multiplicity[:, None])
-            atoms = multiplicity.new_zeros(batch["size"]).index_add(0, batch["crystal"], multiplicity)
-            y: Tensor = self.head(total / atoms[:, None])  # (crystals, 1)
+            y: Tensor = self.head(mean_over_atoms(x, batch))  # (crystals, 1)
             return y[:, 0]
 
     return Network()

@@ -143,9 +143,9 @@ class M3GNet(TorchModel):
             blocks=settings["nblocks"],
             width=settings["units"],
             bind=False,
-            as_2023=saved.before_3,
+            as_2023=saved.as_2023,
         )
-        renewed = renew_weights(saved.weights, settings, saved.before_3)
+        renewed = renew_weights(saved.weights, settings, saved.as_2023)
         weights = cutoff_constants(model.network()) | {f"m3gnet.{name}": value for name, value in renewed.items()}
         return model.with_weights(weights, "regression", saved.mean, saved.scale)
 
@@ -226,10 +226,10 @@ def cutoff_constants(network: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in network.state_dict().items() if name.endswith("cutoff")}
 
 
-def renew_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any], before_3: bool) -> dict[str, Tensor]:
-    """Convert saved weights for the current network; those `before_3` get the two atoms of a bond exchanged."""
+def renew_weights(weights: Mapping[str, Tensor], settings: Mapping[str, Any], as_2023: bool) -> dict[str, Tensor]:
+    """Convert saved weights for the current network; those of 2023 get the two atoms of a bond exchanged."""
     renewed = {name.replace("readout.set2set.lstm.", "readout.lstm."): value for name, value in weights.items()}
-    if before_3:
+    if as_2023:
         for name, value in renewed.items():
             if re.search(r"conv\.(edge|node)_update_func\.(layers|gates)\.0\.weight", name):
                 renewed[name] = exchange_atoms(value, settings["dim_node_embedding"])

@@ -99,7 +99,7 @@ class MEGNet(TorchModel):
         """Load a model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
         saved = read_saved_model(files, "MEGNet", cls.weights)
         model = cls(cutoff=saved.settings["cutoff"], blocks=saved.settings["nblocks"], bind=False)
-        if saved.before_3:
+        if saved.as_2023:
             # Messages were summed at the end of a bond, now they are at its start. Every bond is there in both
             # directions, so it is enough to exchange the two atoms in the first layer that sees them.
             for name in saved.weights:

@@ -29,7 +29,7 @@ from leaderboard.cli.run_display import LONG, LiveLine, RunsText, plan_sentence,
 
 if TYPE_CHECKING:
     from leaderboard.data import Task
-    from leaderboard.running import Estimate, Job, Outcome
+    from leaderboard.running import Job, Outcome, RunCost
 
 SLOW_BFLOAT16 = (
     "warning: this processor has no instructions for bfloat16, and is several times slower with it than with float32: "
@@ -200,7 +200,7 @@ def _trainable(tasks: list[Task]) -> list[Task]:
 def _run_here(
     planned: Sequence[Job],
     out: Path,
-    estimates: Sequence[Estimate],
+    estimates: Sequence[RunCost],
     jobs: int | Literal["auto"],
     timeout: float,
     dry_run: bool,

@@ -11,11 +11,11 @@ from leaderboard.cli.options import print_words
 from leaderboard.cli.run_display import LiveLine, duration_text, plan_table, run_reporter
 
 if TYPE_CHECKING:
-    from leaderboard.running import Estimate, Job, NodeSettings, Outcome, Sent
+    from leaderboard.running import Job, NodeSettings, Outcome, RunCost, Sent
 
 
 def run_on_cluster(
-    jobs: Sequence[Job], estimates: Sequence[Estimate], settings: NodeSettings, dry_run: bool
+    jobs: Sequence[Job], estimates: Sequence[RunCost], settings: NodeSettings, dry_run: bool
 ) -> Mapping[Outcome, int]:
     """Send what is not done and not sent, and follow all until they have ended; how many ended how.
 
@@ -50,7 +50,7 @@ def run_on_cluster(
         raise
 
 
-def sent_sentence(sent: Sent, estimates: Sequence[Estimate], settings: NodeSettings) -> str:
+def sent_sentence(sent: Sent, estimates: Sequence[RunCost], settings: NodeSettings) -> str:
     """What was, or is to be, sent; and what was before."""
     from leaderboard.running import total_seconds
 

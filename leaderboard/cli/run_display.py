@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from leaderboard.records import Run
-    from leaderboard.running import Estimate, Job, Report, Running
+    from leaderboard.running import Job, Report, RunCost, Running
 
 LONG = 600.0  # seconds of work that are announced
 EVERY = 30.0  # seconds between lines where there is no terminal
@@ -55,7 +55,7 @@ def run_reporter(count: int) -> tuple[Report, Console]:
     return report, console
 
 
-def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes: int, threads: int) -> str:
+def plan_sentence(left: Sequence[int], estimates: Sequence[RunCost], processes: int, threads: int) -> str:
     """How many runs there are to do, and how long they take."""
     from leaderboard.running import total_seconds
 
@@ -72,7 +72,7 @@ def plan_sentence(left: Sequence[int], estimates: Sequence[Estimate], processes:
 
 
 def plan_table(
-    jobs: Sequence[Job], estimates: Sequence[Estimate], left: Sequence[int], faults: Mapping[int, str]
+    jobs: Sequence[Job], estimates: Sequence[RunCost], left: Sequence[int], faults: Mapping[int, str]
 ) -> Iterator[str]:
     """A line for each run: what it is, and the time and memory that it is expected to take.
 
@@ -129,7 +129,7 @@ class LiveLine:
 class RunsText:
     """The words about the runs of a command: how many have ended, the time left, what runs and how far that is."""
 
-    def __init__(self, jobs: Sequence[Job], estimates: Sequence[Estimate], processes: int) -> None:
+    def __init__(self, jobs: Sequence[Job], estimates: Sequence[RunCost], processes: int) -> None:
         self._jobs, self._estimates, self._processes = jobs, estimates, processes
 
     def text(self, running: Sequence[Running], ended: Mapping[int, float | None]) -> str:

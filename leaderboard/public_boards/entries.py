@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from asugnn.crystal import Floats
 from asugnn.errors import InputError
 from asugnn.model import Kind
+from asugnn.reading import excerpt
 from leaderboard._util import one_line
 from leaderboard.data import Task
 
@@ -86,7 +86,7 @@ def find_reference(text: str, otherwise: str) -> str:
 def read_object(value: Any, what: str) -> Mapping[str, Any]:
     """A value as the object that it must be; raises `InputError`."""
     if not isinstance(value, Mapping):
-        raise InputError(f"{what} is {_excerpt(value)}, not an object with names")
+        raise InputError(f"{what} is {excerpt(value)}, not an object with names")
     return value
 
 
@@ -103,16 +103,6 @@ def read_numbers(values: Mapping[str, Any], kind: Kind = "regression") -> Floats
     out = np.empty(len(values))
     for i, (name, value) in enumerate(values.items()):
         if not (is_number(value) or (kind == "binary" and isinstance(value, bool))):
-            raise InputError(f"id '{name}': {_excerpt(value)} is not a finite number")
+            raise InputError(f"id '{name}': {excerpt(value)} is not a finite number")
         out[i] = value
     return out
-
-
-def _excerpt(value: Any) -> str:
-    """The beginning of a value of JSON, for a sentence."""
-    if isinstance(value, Mapping | list):
-        return "an object" if isinstance(value, Mapping) else "a list"
-    if isinstance(value, int) and abs(value) > 2**63:
-        return "a huge number"
-    text = f"'{value}'" if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

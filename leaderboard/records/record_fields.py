@@ -7,7 +7,7 @@ from typing import Any
 
 from asugnn.errors import InputError
 from asugnn.limits import RECORD_CHARACTERS, RECORD_DEPTH, RECORD_NUMBER, RECORD_SECONDS
-from asugnn.reading import is_nested_deeper
+from asugnn.reading import excerpt, is_nested_deeper
 
 _REQUIRED: Any = object()
 
@@ -19,7 +19,7 @@ class Fields:
         self.raw, self.where, self.path = raw, where, path
 
     def _fault(self, name: str, wanted: str) -> InputError:
-        fault = "is missing" if name not in self.raw else f"is {_excerpt(self.raw[name])}, not {wanted}"
+        fault = "is missing" if name not in self.raw else f"is {excerpt(self.raw[name])}, not {wanted}"
         field_name = f"{self.path}{name}"[:100]
         return InputError(f"{self.where} cannot be read as the record of a run: field '{field_name}' {fault}")
 
@@ -93,11 +93,3 @@ class Fields:
         for key in table.raw:
             table.text(key)
         return table.raw
-
-
-def _excerpt(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    text = repr(value) if not isinstance(value, int) or abs(value) <= RECORD_NUMBER else "a huge number"
-    return text if len(text) <= 40 else f"{text[:37]}..."

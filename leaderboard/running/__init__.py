@@ -13,7 +13,7 @@ model_code.py  machine.py    the digest of a model's code; where a run took plac
 from leaderboard.running.cluster_words import parse_cluster_words
 from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.endings import Outcome, Report
-from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
+from leaderboard.running.estimates import RunCost, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.follow_runs import follow_runs
 from leaderboard.running.machine import bfloat16_is_slow, checkout_commit, choose_device, processor_name
 from leaderboard.running.model_contract import check_model, failed_findings
@@ -25,11 +25,11 @@ from leaderboard.running.send_runs import Sent, send_runs
 from leaderboard.running.unfinished import list_unfinished
 
 __all__ = [
-    "Estimate",
     "Job",
     "NodeSettings",
     "Outcome",
     "Report",
+    "RunCost",
     "Running",
     "Sent",
     "bfloat16_is_slow",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leaderboard.running.cluster_words import ClusterWords
-from leaderboard.running.estimates import Estimate
+from leaderboard.running.estimates import RunCost
 from leaderboard.running.plan import Job
 
 SHORT, LONG = 60.0, 600.0  # seconds: what a job should take at least, for it starts in some, and what suffices
 
 
 def bundle_jobs(
-    jobs: Sequence[Job], chosen: Sequence[int], estimates: Sequence[Estimate], words: ClusterWords
+    jobs: Sequence[Job], chosen: Sequence[int], estimates: Sequence[RunCost], words: ClusterWords
 ) -> list[list[int]]:
     """The numbers of the runs of each cluster job; `chosen` are the runs to be done.
 

@@ -27,7 +27,7 @@ LOOKED_AT = 3  # stored runs of a model and a task
 
 
 @dataclass(frozen=True)
-class Estimate:
+class RunCost:
     """Seconds and megabytes of a run; None where no run of its model is stored."""
 
     seconds: float | None
@@ -49,11 +49,11 @@ class Running:
     seconds_left: float | None = None
 
 
-def estimate_jobs(jobs: Sequence[Job], out: Path) -> list[Estimate]:
+def estimate_jobs(jobs: Sequence[Job], out: Path) -> list[RunCost]:
     """Estimate each job from the runs in `out`, where there are some of its model, else from those of the package."""
 
     @cache
-    def estimate(source: str, rule: str, target: str, fold: int, preset: str, row: str, model: str) -> Estimate:
+    def estimate(source: str, rule: str, target: str, fold: int, preset: str, row: str, model: str) -> RunCost:
         job = example[source, rule, target, fold, preset, row, model]
         return _estimate(job, stored(preset, row) or stored(preset, model))
 
@@ -81,13 +81,13 @@ def _stored_runs(root: Path, preset: str, row: str) -> Iterable[StoredRun]:
                 yield open_run(file.parent)
 
 
-def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
+def _estimate(job: Job, stored: Iterable[StoredRun]) -> RunCost:
     """By the stored run of the most similar size; both grow with the number of crystals, time also with the epochs."""
     trains = not job.weights and not job.run.task.target.model_of
     size = _crystals(job, trains)
     alike = [s for s in stored if (s.record.seconds.train is not None) == trains and _size(s, trains)]
     if not alike:
-        return Estimate(None, None)
+        return RunCost(None, None)
     nearest = min(alike, key=lambda s: abs(math.log(size / _size(s, trains))))
     factor, record = size / _size(nearest, trains), nearest.record
     planned = _planned_settings(job)
@@ -96,7 +96,7 @@ def _estimate(job: Job, stored: Iterable[StoredRun]) -> Estimate:
     memory = record.peak_memory_mb
     if memory is not None:
         memory = round(memory + max(0, memory - IMPORTS) * max(0.0, factor - 1))
-    return Estimate(seconds, memory)
+    return RunCost(seconds, memory)
 
 
 def _planned_settings(job: Job) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def total_seconds(seconds: Iterable[float], processes: int) -> float:
 
 
 def seconds_left(
-    estimates: Sequence[Estimate],
+    estimates: Sequence[RunCost],
     ended: Mapping[int, float | None],
     running: Sequence[Running],
     processes: int,

@@ -21,7 +21,7 @@ from asugnn.atomic_write import file_sha256
 from leaderboard._util import Workspace, ignore_stop_signals, raise_on_stop_signals, set_workspace, stop_signal
 from leaderboard.records import Run, keep_failure
 from leaderboard.running.cluster_words import ClusterWords
-from leaderboard.running.estimates import Estimate
+from leaderboard.running.estimates import RunCost
 from leaderboard.running.machine import choose_device
 from leaderboard.running.plan import Job
 from leaderboard.running.run_processes import choose_processes, run_jobs
@@ -60,7 +60,7 @@ class NodeWork:
 
     settings: NodeSettings
     jobs: Sequence[Job]
-    estimates: Sequence[Estimate]
+    estimates: Sequence[RunCost]
     replaces: Mapping[Run, str]
 
     def __call__(self) -> None:

@@ -26,7 +26,7 @@ from leaderboard._util import (
 )
 from leaderboard.records import keep_failure
 from leaderboard.running.endings import OUT_OF_MEMORY, Outcome, Report
-from leaderboard.running.estimates import Estimate, Running
+from leaderboard.running.estimates import RunCost, Running
 from leaderboard.running.plan import Job
 from leaderboard.running.pretrained import fetch_weights
 from leaderboard.running.run_slot import POLL, Slot, close_slots, stop_slots
@@ -65,7 +65,7 @@ def run_jobs(
     *,
     threads: int | None = None,
     timeout: float = TIMEOUT,
-    estimates: Sequence[Estimate] | None = None,
+    estimates: Sequence[RunCost] | None = None,
     watch: Watch = lambda *_: None,
 ) -> dict[Outcome, int]:
     """Do what is not done yet, `processes` runs at a time, and report each; a run that fails does not stop the others.
@@ -81,7 +81,7 @@ def run_jobs(
     out = out.absolute()  # a model may change the working folder
     counts: dict[Outcome, int] = {"done": 0, "kept": 0, "failed": 0}
     ended: dict[int, float | None] = {}
-    schedule = Schedule(jobs, estimates or [Estimate(None, None)] * len(jobs), available_memory)
+    schedule = Schedule(jobs, estimates or [RunCost(None, None)] * len(jobs), available_memory)
     raise_on_stop_signals()  # importing polars puts another handler of SIGINT in place
     slots: list[Slot] = []
     workspace = current_workspace()

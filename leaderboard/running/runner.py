@@ -49,8 +49,6 @@ from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.running.team import training_team, trains_together
 from leaderboard.splitting import Sides, fold_leakage, fold_sides, read_split
 
-STARTED_AGAIN = "training started again"
-
 
 def is_origin_busy(job: Job, out: Path, wait: bool) -> bool:
     """Whether another process trains the model that a zero-shot job needs."""
@@ -200,7 +198,7 @@ def _make_run(job: Job, out: Path, warned: list[logging.LogRecord]) -> tuple[str
             model, fields["model_of"] = _load_origin_model(job, out)
         else:
             model = _fit_model(job, context, data, sides, fields)
-            restarted = any(STARTED_AGAIN in record.getMessage() for record in warned)
+            restarted = any(getattr(record, "started_again", False) for record in warned)
             fields["resumed"] = fields["resumed"] and not restarted
         clock = _Clock()
         values = model.predict(test)
@@ -296,7 +294,7 @@ def _resume_or_clear(folder: Path, identity: Mapping[str, Any]) -> list[str]:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         write_text(started, text)
-    return [f"checkpoint.pt is not of this run: {STARTED_AGAIN}"] if lost else []
+    return ["checkpoint.pt is not of this run: training started again"] if lost else []
 
 
 def _frozen_weights(model: str) -> dict[str, Any]:

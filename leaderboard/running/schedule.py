@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
-from leaderboard.running.estimates import Estimate
+from leaderboard.running.estimates import RunCost
 from leaderboard.running.plan import Job
 
 SPARE = 0.9  # of the memory that is available: the share that several runs may be expected to take
@@ -15,7 +15,7 @@ UNKNOWN_MEMORY = 1500  # megabytes of a run of which nothing is known
 class Schedule:
     """The jobs of a command that are not done yet, by number."""
 
-    def __init__(self, jobs: Sequence[Job], estimates: Sequence[Estimate], memory: Callable[[], int | None]) -> None:
+    def __init__(self, jobs: Sequence[Job], estimates: Sequence[RunCost], memory: Callable[[], int | None]) -> None:
         self.jobs, self.estimates, self._memory = jobs, estimates, memory
         self._followers: dict[int, list[int]] = {}
         self._ready: dict[str, deque[int]] = {}  # by model

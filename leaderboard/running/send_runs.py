@@ -21,7 +21,7 @@ from leaderboard._util import cause_of_death, lock_folder
 from leaderboard.running.bundles import bundle_jobs
 from leaderboard.running.cluster_queue import Queue, read_queue, require_slurm
 from leaderboard.running.cluster_words import SBATCH, SHARED, ClusterWords
-from leaderboard.running.estimates import Estimate
+from leaderboard.running.estimates import RunCost
 from leaderboard.running.job_arrays import (
     HOME,
     JobArray,
@@ -55,7 +55,7 @@ class Sent:
     new: JobArray | None
 
 
-def send_runs(jobs: Sequence[Job], estimates: Sequence[Estimate], settings: NodeSettings, dry: bool = False) -> Sent:
+def send_runs(jobs: Sequence[Job], estimates: Sequence[RunCost], settings: NodeSettings, dry: bool = False) -> Sent:
     """Send what is neither finished nor sent; with `dry`, say only what would be sent.
 
     Raises `InputError` where the cluster refuses, `UnwritableError` for a folder that cannot be written.
@@ -89,7 +89,7 @@ def send_runs(jobs: Sequence[Job], estimates: Sequence[Estimate], settings: Node
 
 
 def _plan(
-    jobs: Sequence[Job], estimates: Sequence[Estimate], settings: NodeSettings, dry: bool
+    jobs: Sequence[Job], estimates: Sequence[RunCost], settings: NodeSettings, dry: bool
 ) -> tuple[Sent, list[list[int]]]:
     out, words = settings.out, settings.words
     stored = read_arrays(out)

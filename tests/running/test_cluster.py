@@ -22,7 +22,7 @@ from leaderboard.records import list_runs
 from leaderboard.running.bundles import LONG, SHORT, bundle_jobs
 from leaderboard.running.cluster_queue import TaskState, UnknownQueueError, read_queue
 from leaderboard.running.cluster_words import NAMES, NUMBERS, SBATCH, ClusterWords, parse_cluster_words
-from leaderboard.running.estimates import Estimate
+from leaderboard.running.estimates import RunCost
 from leaderboard.running.job_arrays import forget_array, new_array, read_arrays, with_ids, write_array
 from leaderboard.running.plan import plan_runs
 from leaderboard.running.send_runs import Sent, slurm_parameters
@@ -100,7 +100,7 @@ def test_words_of_slurm_are_none_of_this_machine():
     st.integers(0, 5),
 )
 def test_each_run_is_in_one_job_after_the_run_whose_model_it_needs(seconds, chosen, at_once, cores, most, runs):
-    estimates = [Estimate(s, None) for s in seconds]
+    estimates = [RunCost(s, None) for s in seconds]
     words = ClusterWords({"timeout_min": 240, "cpus_per_task": cores}, at_once, most, runs)
     bundles = bundle_jobs(JOBS, sorted(chosen), estimates, words)
     assert sorted(i for bundle in bundles for i in bundle) == sorted(chosen)
@@ -118,7 +118,7 @@ def test_short_runs_share_a_job_and_long_ones_have_their_own():
     metal = [i for i, job in enumerate(JOBS) if job.run.task.target.name == "metal"]
 
     def sizes(seconds: float | None, words: ClusterWords = WORDS) -> set[int]:
-        return {len(b) for b in bundle_jobs(JOBS, metal, [Estimate(seconds, None)] * len(JOBS), words)}
+        return {len(b) for b in bundle_jobs(JOBS, metal, [RunCost(seconds, None)] * len(JOBS), words)}
 
     assert sizes(2.0) == {SHORT // 2, 40 - SHORT // 2}, "a minute each"
     assert sizes(100.0, replace(WORDS, at_once=2)) == {LONG // 100, 40 % (LONG // 100)}, "ten minutes each"

@@ -8,7 +8,7 @@ import pytest
 
 from asugnn import capacity
 from leaderboard.data import parse_task
-from leaderboard.running.estimates import Estimate, Running, estimate_jobs, seconds_left, total_seconds
+from leaderboard.running.estimates import RunCost, Running, estimate_jobs, seconds_left, total_seconds
 from leaderboard.running.plan import Job, plan_runs
 from leaderboard.running.run_processes import choose_processes
 from leaderboard.running.schedule import Schedule
@@ -38,7 +38,7 @@ def work_off(schedule: Schedule, jobs: list[Job], processes: int) -> list[list[i
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_every_job_once_and_none_before_the_one_whose_model_it_needs(processes: int):
     jobs = plan("zero-shot metal", "mean forest cgcnn", seeds=2)
-    seen = work_off(Schedule(jobs, [Estimate(1.0, 10)] * len(jobs), lambda: 10_000), jobs, processes)
+    seen = work_off(Schedule(jobs, [RunCost(1.0, 10)] * len(jobs), lambda: 10_000), jobs, processes)
     first = {i: k for k, running in reversed(list(enumerate(seen))) for i in running}
     last = {i: k for k, running in enumerate(seen) for i in running}
     assert sorted(first) == list(range(len(jobs)))
@@ -52,7 +52,7 @@ def test_every_job_once_and_none_before_the_one_whose_model_it_needs(processes: 
 def test_a_model_that_is_loaded_comes_first_then_the_one_with_most_work():
     jobs = plan("metal band-gap", "mean forest cgcnn")
     seconds = defaultdict(lambda: 1.0, {"cgcnn": 50.0})
-    schedule = Schedule(jobs, [Estimate(seconds[job.model], 10) for job in jobs], lambda: 10_000)
+    schedule = Schedule(jobs, [RunCost(seconds[job.model], 10) for job in jobs], lambda: 10_000)
     chosen = [
         schedule.next_job(idle, served)
         for idle, served in [({"mean"}, set()), (set(), {"mean"}), ({"mean"}, {"cgcnn"})]
@@ -63,13 +63,13 @@ def test_a_model_that_is_loaded_comes_first_then_the_one_with_most_work():
 @pytest.mark.parametrize(("available", "together"), [(None, 2), (10_000, 2), (700, 1), (1, 1)])
 def test_runs_start_together_only_where_memory_allows(available: int | None, together: int):
     jobs = plan("metal band-gap", "mean")
-    seen = work_off(Schedule(jobs, [Estimate(1.0, 400)] * 2, lambda: available), jobs, 2)
+    seen = work_off(Schedule(jobs, [RunCost(1.0, 400)] * 2, lambda: available), jobs, 2)
     assert max(map(len, seen)) == together
 
 
 def test_what_ran_out_of_memory_is_repeated_alone():
     jobs = plan("metal band-gap bulk-modulus", "mean")
-    schedule = Schedule(jobs, [Estimate(1.0, 400)] * 3, lambda: 10_000)
+    schedule = Schedule(jobs, [RunCost(1.0, 400)] * 3, lambda: 10_000)
     assert [schedule.next_job(set(), set()), schedule.next_job(set(), set())] == [(0, False), (1, False)]
     schedule.repeat_alone(0)
     assert schedule.next_job(set(), set()) == (2, False)
@@ -82,7 +82,7 @@ def test_what_ran_out_of_memory_is_repeated_alone():
 
 def test_what_another_command_is_at_is_waited_for_last():
     jobs = plan("metal band-gap", "mean")
-    schedule = Schedule(jobs, [Estimate(None, None)] * 2, lambda: None)
+    schedule = Schedule(jobs, [RunCost(None, None)] * 2, lambda: None)
     assert schedule.next_job(set(), set()) == (0, False)
     schedule.put_off(0)
     assert schedule.next_job(set(), set()) == (1, False)
@@ -101,7 +101,7 @@ def test_estimates_are_those_of_stored_runs_scaled_by_size(tmp_path: Path):
     assert energy.memory is not None
     assert 300 < energy.memory < 1000
     (tmp_path / "new.py").write_text("class New: pass\n")
-    assert estimate_jobs(plan("metal", f"{tmp_path / 'new.py'}:New"), tmp_path) == [Estimate(None, None)]
+    assert estimate_jobs(plan("metal", f"{tmp_path / 'new.py'}:New"), tmp_path) == [RunCost(None, None)]
 
 
 def test_estimates_follow_the_epochs_that_are_set(tmp_path: Path):
@@ -121,7 +121,7 @@ def test_estimates_follow_the_epochs_that_are_set(tmp_path: Path):
 
 
 def test_time_left():
-    estimates = [Estimate(10.0, 1)] * 4
+    estimates = [RunCost(10.0, 1)] * 4
     assert seconds_left(estimates, {}, [], 1) == 40
     assert seconds_left(estimates, {}, [], 2) == 20
     assert seconds_left(estimates, {0: 20.0}, [], 1) == 60  # this machine is half as fast
@@ -129,8 +129,8 @@ def test_time_left():
     assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (3, 4), seconds_left=2.0)], 1) == 22  # by its steps
     assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (0, 0))], 1) == 24  # by the clock
     assert seconds_left(estimates, {0: 10.0}, [Running(1, 6.0, (99, 100), True)], 1) == 24  # it is still preparing
-    assert seconds_left([Estimate(None, None)] * 2, {}, [], 1) is None
-    assert seconds_left([Estimate(None, None)] * 2, {0: 7.0}, [], 1) == 7
+    assert seconds_left([RunCost(None, None)] * 2, {}, [], 1) is None
+    assert seconds_left([RunCost(None, None)] * 2, {0: 7.0}, [], 1) == 7
     assert total_seconds([3, 1, 1, 1], 2) == 3
 
 
