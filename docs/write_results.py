@@ -248,29 +248,33 @@ def fill_page(file: Path, name: str, lines: Sequence[str]) -> str:
 def readme() -> str:
     """README with its table of results between its marks: three targets, models by their place where they have one.
 
-    Of variants of a model only those are shown that are not significantly worse than the best somewhere.
+    Of several settings of a model, those count for a target whose score on validation crystals is the best.
     """
     tasks = [parse_task(f"mp-2018/{target}") for target in ("formation-energy", "bulk-modulus", "metal")]
-    rows = [row for row in rank_rows(RUNS, tasks, "hours")[0] if not row.pretrained_on]
+    stored = {run.row: run for run in list_runs(RUNS)[0]}
     heads = [f"{t.target.name.replace('-', ' ')} {t.target.metrics[0].title} {t.target.unit}".strip() for t in tasks]
     lines = [f"| model | {' | '.join(heads)} |", "|---|---:|---:|---:|"]
-    best = {task.name: best_models(row for row in rows if row.task == task.name) for task in tasks}
-    rows = [row for row in rows if "+" not in row.model or any(row.title in titles for titles in best.values())]
     places: dict[str, list[float]] = {}
+    cells: dict[tuple[str, str], str] = {}
     for task in tasks:
-        its_rows = [row for row in rows if row.task == task.name]
-        for place, row in enumerate(its_rows):
-            places.setdefault(row.title, []).append(place / len(its_rows))
-    for title in sorted(places, key=lambda name: sum(places[name]) / len(places[name])):
-        cells = []
-        for task in tasks:
-            row = next((row for row in rows if row.title == title and row.task == task.name), None)
-            value = row.metrics[task.target.metrics[0].name] if row else None
-            interval = f" ({format_interval(value)})" if value and value.low is not None else ""
-            mark = " ★" if title in best[task.name] else ""
-            cells.append(f"{format_number(value.value)}{mark}{interval}" if value else "-")
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+        rows = [row for row in rank_rows(RUNS, [task], "hours")[0] if not row.pretrained_on]
+        best = best_models(rows)
+        chosen: dict[str, Row] = {}
+        for row in sorted(rows, key=lambda row: _validation(stored[row.key])):
+            chosen.setdefault(row.model.partition("+")[0], row)
+        for place, row in enumerate(row for row in rows if row in chosen.values()):
+            name, value = row.model.partition("+")[0], row.metrics[task.target.metrics[0].name]
+            places.setdefault(name, []).append(place / len(chosen))
+            interval = f" ({format_interval(value)})" if value.low is not None else ""
+            cells[name, task.name] = f"{format_number(value.value)}{' ★' if row.title in best else ''}{interval}"
+    for name in sorted(places, key=lambda name: sum(places[name]) / len(places[name])):
+        lines.append(f"| {' | '.join([name, *(cells.get((name, task.name), '-') for task in tasks)])} |")
     return fill_page(HERE.parent / "README.md", "results", lines)
+
+
+def _validation(run: StoredRun) -> float:
+    """The best score on validation crystals in training; 0 for a model without epochs, which has no variants here."""
+    return min(run.read_history().get("val") or [0.0])
 
 
 def trials_page() -> str:
