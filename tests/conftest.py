@@ -18,6 +18,9 @@ os.unsetenv("COLUMNS")
 # Before torch is imported: networks as small as those of the tests spend their time waiting for a second thread.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Else each of the many processes that tests start compiles all our modules anew, a tenth of the time of a command.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A job in the background is started with some signals ignored, which the commands that tests start would inherit.
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:

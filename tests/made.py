@@ -1,5 +1,6 @@
-"""Records of runs that never ran, for tests of what reads them; and the size of the packaged data set."""
+"""Runs for tests of what reads them, made here or never made; and the size of the packaged data set."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from leaderboard.data import find_source, load_dataset, parse_task
 from leaderboard.data.registry import embedded_record
 from leaderboard.records import Run, write_record
 from leaderboard.records.predictions_csv import write_predictions
+from leaderboard.running.plan import Job
+from leaderboard.running.runner import attempt_job
 
 
 def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
@@ -29,6 +32,13 @@ def record_fields(run: Run, **changes: Any) -> dict[str, Any]:
         "predictions_sha256": "0" * 64,
         **changes,
     }
+
+
+def run_here(jobs: Iterable[Job], out: Path) -> None:
+    """Do runs one after another in this process, without the start of those in which `bench run` does them."""
+    for job in jobs:
+        job.run.folder(out).mkdir(parents=True, exist_ok=True)
+        assert attempt_job(job, out)[0] == "done", job.run
 
 
 def write_perfect_run(run: Run, root: Path, **changes: Any) -> None:

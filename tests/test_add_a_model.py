@@ -49,8 +49,8 @@ def test_it_keeps_the_contract(env: dict[str, str], tmp_path: Path):
 
 def test_it_is_ranked(env: dict[str, str], tmp_path: Path):
     task = ("--task", "open-dft/bulk-modulus")
-    result = bench(env, "run", *task, "--model", "mean,mynet", cwd=tmp_path)
+    result = bench(env, "run", *task, "--model", "mean,mynet", "--set", "mynet.epochs=20", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     rows = json.loads(bench(env, "leaderboard", *task, "--runs", "runs", "--format", "json", cwd=tmp_path).stdout)
-    assert [(row["model"], row["rank"]) for row in rows] == [("mynet", 1), ("mean", 2)]
+    assert [(row["model"], row["rank"]) for row in rows] == [("mynet+epochs=20", 1), ("mean", 2)]
     assert "mynet" in rows[0]["versions"]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from made import packaged_counts
+from test_light_commands import NEED_AN_EXTRA
 
 ROOT = Path(__file__).resolve().parent.parent
 CI = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
@@ -111,10 +112,12 @@ def bench(core: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[
     return call(core / "bin" / "bench", *words, cwd=folder, env={**kept, "BENCH_CACHE": str(folder / "cache")})
 
 
+@pytest.mark.slow
 def test_it_is_small(core: Path):
     assert sum(path.lstat().st_size for path in core.rglob("*")) < 350e6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("core")
 def test_ci_scores_a_csv(built: Path):
     done = step("score", built)
@@ -122,6 +125,7 @@ def test_ci_scores_a_csv(built: Path):
     assert "metal" in done.stdout
 
 
+@pytest.mark.slow
 def test_score_needs_the_core_alone(core: Path, folder: Path):
     done = bench(core, folder, "run", "--model", "mean", "--task", "open-dft/metal,open-dft/zero-shot")
     assert done.returncode == 0, done.stderr
@@ -130,6 +134,7 @@ def test_score_needs_the_core_alone(core: Path, folder: Path):
     assert json.loads(scored.stdout)["metrics"]["roc_auc"]["value"] == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "printed"),
     [
@@ -155,26 +160,15 @@ def test_what_works_with_the_core_alone(words: str, printed: str, core: Path, fo
     assert all(any(word in line for word in expected) for line in done.stderr.splitlines())
 
 
-@pytest.mark.parametrize(
-    ("words", "package", "extra"),
-    [
-        ("check cgcnn", "torch", "models"),
-        ("predict x.cif --pretrained M3GNet-MP-2018.6.1-Eform", "torch", "models"),
-        ("embed x.cif --out x.npz", "moyopy", "models"),
-        ("errors --task open-dft/metal --by space-group", "moyopy", "audit"),
-        ("paper figure-4 --data open-dft", "matplotlib", "figures"),
-        ("data audit open-dft", "pymatgen", "audit"),
-        ("data import x.cif --target gap:eV", "pymatgen", "audit"),
-        ("data fetch hm", "pymatgen", "audit"),
-        ("data build mp-2024-1", "pymatgen", "audit"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "package", "extra"), [("check cgcnn", "torch", "models"), *NEED_AN_EXTRA])
 def test_what_needs_an_extra_names_it(words: str, package: str, extra: str, core: Path, tmp_path: Path):
     done = bench(core, tmp_path, *words.split())
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"Error: this needs the package {package}: pip install 'asugnn-bench[{extra}]'\n"
 
 
+@pytest.mark.slow
 def test_one_model_that_needs_an_extra_does_not_stop_the_others(core: Path, tmp_path: Path):
     done = bench(core, tmp_path, "run", "--task", "open-dft/metal", "--model", "mean,forest,asugnn")
     assert done.returncode == 1
@@ -185,6 +179,7 @@ def test_one_model_that_needs_an_extra_does_not_stop_the_others(core: Path, tmp_
     assert not list(tmp_path.rglob("error.txt"))
 
 
+@pytest.mark.slow
 def test_published_weights_are_not_downloaded_for_a_model_that_cannot_run(core: Path, tmp_path: Path):
     done = bench(core, tmp_path, "run", "--task", "open-dft/metal", "--model", "cgcnn", "--pretrained", "all")
     assert done.returncode == 1

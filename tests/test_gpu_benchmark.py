@@ -13,7 +13,18 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys):
     assert capsys.readouterr().err == "This machine has no GPU that PyTorch can use: nothing was run.\n"
 
 
-def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
+def test_all_networks_are_timed_in_both_precisions():
+    assert set(gpu.MODELS) == {"cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"}
+    assert set(gpu.PRECISIONS) == {"float32", "bfloat16"}
+
+
+@pytest.mark.parametrize(
+    ("models", "precisions"),
+    [(("cgcnn",), ("float32",)), pytest.param(gpu.MODELS, gpu.PRECISIONS, marks=pytest.mark.slow)],
+)
+def test_every_part_but_the_tests_runs_on_the_cpu(models, precisions, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "MODELS", models)
+    monkeypatch.setattr(gpu, "PRECISIONS", precisions)
     words = [
         "--device",
         "cpu",
@@ -33,10 +44,12 @@ def test_every_part_but_the_tests_runs_on_the_cpu(tmp_path):
     assert gpu.main([*words, "--out", str(tmp_path / "gpu.json")]) == 0
     report = json.loads((tmp_path / "gpu.json").read_text())
     assert report["losses"]["first"] == report["losses"]["largest"] == 0
-    assert report["losses"]["cpu bfloat16"] == pytest.approx(report["losses"]["cpu"], rel=0.05)
+    assert set(report["losses"]) >= {"cpu", *(f"cpu {precision}" for precision in precisions)}
+    for precision in precisions:
+        assert report["losses"][f"cpu {precision}"] == pytest.approx(report["losses"]["cpu"], rel=0.05)
     assert len(report["losses"]["cpu"]) == 2
-    assert set(report["models"]) == {"cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"}
-    assert set(report["training"]) == {"float32", "bfloat16"}
+    assert set(report["models"]) == {*models}
+    assert set(report["training"]) == {*precisions}
     assert all(measured["flops_of_a_step"] > 1e8 for measured in report["training"].values())
     for measured in (*report["training"].values(), *report["models"].values()):
         assert measured["steps"] == 8

@@ -41,7 +41,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, Group]:
-    return {group.name: group for group in groups()}
+    """All groups, but of those drawn at random, which takes seconds, the first five of each kind."""
+    return {group.name: group for group in groups("^(?!zs-)|^zs-[A-Za-z]+-00[0-4]$")}
 
 
 def group_of(name: str) -> str:
@@ -56,10 +57,16 @@ def test_groups_have_names_of_their_own(known: dict[str, Group]):
     assert kinds["compound"] > packaged_counts()["compounds"], "some are still to be computed"
 
 
-def test_every_published_structure_is_what_the_recipe_makes(published: pl.DataFrame, known: dict[str, Group]):
-    for row in published.iter_rows(named=True):
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_every_published_structure_is_what_the_recipe_makes(
+    every: bool, published: pl.DataFrame, known: dict[str, Group]
+):
+    made = {**known, **{group.name: group for group in groups("^zs-" if every else "^$")}}
+    left_out = [name for name in published["material_id"] if group_of(name) not in made]
+    assert len(left_out) == 0 if every else all(name.startswith("zs-") for name in left_out)
+    for row in published.filter(~pl.col("material_id").is_in(left_out)).iter_rows(named=True):
         name = row["material_id"]
-        group = known[group_of(name)]
+        group = made[group_of(name)]
         atoms = group.atoms if group.set == "zero_shot" else group.at(float(name.rpartition(":")[2]))
         assert (group.set, group.prototype) == (row["set"], row["prototype"]), name
         assert atoms.numbers.tolist() == row["atomic_numbers"], name

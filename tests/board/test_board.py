@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import record_fields, write_perfect_run
+from made import record_fields, run_here, write_perfect_run
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from asugnn import InputError
@@ -23,7 +23,6 @@ from leaderboard.records.run_folder import Run, find_run, list_runs
 from leaderboard.records.write_run import write_record
 from leaderboard.reports.terminal import render_board
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 
 BULK, METAL = parse_task("open-dft/bulk-modulus"), parse_task("open-dft/metal")
 
@@ -33,8 +32,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of the mean and of the forest on two tasks, the forest with two folds."""
     out = tmp_path_factory.mktemp("runs")
     for models, folds in ((["mean", "forest"], [0]), (["forest"], [1])):
-        jobs = plan_runs([BULK, METAL], models, "quick", folds, [0], {})
-        assert run_jobs(jobs, out, lambda *_: None)["failed"] == 0
+        run_here(plan_runs([BULK, METAL], models, "quick", folds, [0], {}), out)
     return out
 
 

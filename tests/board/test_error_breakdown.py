@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import run_here
 
 from asugnn.crystal import SYMBOLS
 from asugnn.errors import InputError
@@ -20,7 +21,6 @@ from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import list_runs
 from leaderboard.reports.error_table import render_errors
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions.enter import enter_submission
 
 TASK = parse_task("open-dft/formation-energy")
@@ -30,7 +30,7 @@ TASK = parse_task("open-dft/formation-energy")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     both = [TASK, parse_task("open-dft/metal")]
-    run_jobs(plan_runs(both, ["mean"], "quick", [0, 1], [0], {}), root, lambda *_: None)
+    run_here(plan_runs(both, ["mean"], "quick", [0, 1], [0], {}), root)
     held = load_ground_truth(TASK, 0)
     write_predictions(root / "mine.csv", held.ids, "formation-energy", held.y + np.linspace(0, 1, len(held.y)))
     enter_submission(root / "mine.csv", TASK, "mine", 0, root)

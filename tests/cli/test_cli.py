@@ -5,21 +5,46 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from made import packaged_counts, truth_of
 
 from leaderboard.board.ground_truth import load_ground_truth
+from leaderboard.cli.app import main
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import list_runs
+from leaderboard.running.plan import plan_runs
+from leaderboard.running.runner import attempt_job
 
 
 def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     plain = {k: v for k, v in os.environ.items() if k != "BENCH_DATA"}
     command = [sys.executable, "-W", "error", "-m", "leaderboard.cli", *words]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**plain, **env}, check=False)
+
+
+Typed = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Types a command in this process, without the second that a new one takes: exit status, output, errors."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "a.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCH_DATA", raising=False)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["bench", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert isinstance(left.value.code, int)
+        return left.value.code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +102,12 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
     ],
 )
-def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, tmp_path: Path):
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "a.csv").touch()
-    result = bench(*words.split(), cwd=tmp_path)
-    assert result.returncode == 1
-    assert sentence in result.stderr.replace("\n", " ")
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
+def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, typed: Typed, tmp_path: Path):
+    status, out, err = typed(*words.split())
+    assert status == 1
+    assert sentence in err.replace("\n", " ")
+    assert "Traceback" not in err
+    assert out == ""
     assert not any((tmp_path / "runs").iterdir())
 
 
@@ -116,14 +139,20 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
         ("leaderboard --format jsn", "'jsn' is not one of 'table', 'markdown', 'csv', 'json'. Did you mean 'json'?"),
     ],
 )
-def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, tmp_path: Path):
-    (tmp_path / "runs").mkdir()
+def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, typed: Typed):
+    status, out, err = typed(*words.split())
+    assert (status, out) == (2, "")
+    assert err.startswith("Error: ")
+    assert sentence in err
+    assert re.fullmatch(r"Error: [^\n]*[.?]\nTry 'bench[a-z ]* --help'\.\n", err)
+    assert "Value error" not in err
+
+
+@pytest.mark.parametrize(("words", "status"), [("score none.csv --task open-dft/metal", 1), ("score", 2)])
+def test_a_process_ends_with_the_same_sentence_and_status(words: str, status: int, typed: Typed, tmp_path: Path):
     result = bench(*words.split(), cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("Error: ")
-    assert sentence in result.stderr
-    assert re.fullmatch(r"Error: [^\n]*[.?]\nTry 'bench[a-z ]* --help'\.\n", result.stderr)
-    assert "Value error" not in result.stderr
+    assert result.returncode == status
+    assert (result.returncode, result.stdout, result.stderr) == typed(*words.split())
 
 
 @pytest.mark.parametrize("place", [0, 5])
@@ -179,8 +208,8 @@ def test_the_board_shows_runs_of_this_folder(done: Path):
 
 
 def test_a_second_run_keeps_all(done: Path):
-    again = bench("run", "--model", "mean,forest", cwd=done)
-    assert again.stderr.count("finished before") == 10
+    again = bench("run", "--model", "mean", cwd=done)
+    assert again.stderr.count("finished before") == 5
     assert len(list_runs(done / "runs")[0]) == 10
 
 
@@ -235,13 +264,19 @@ def test_odd_predictions_are_told_in_a_sentence(tmp_path: Path):
         "Nan": f"it predicted nan for {n} crystals, the first of them '{ids[0]}'",
         "Column": f"it predicted an array of shape ({n}, 1): predict must return an array of {n} numbers",
     }
-    models = ",".join(f"my.py:{name}" for name in sentences)
-    result = bench("run", "--task", "open-dft/metal", "--model", models, cwd=tmp_path)
+    models = [f"{tmp_path / 'my.py'}:{name}" for name in sentences]
+    jobs = plan_runs([parse_task("open-dft/metal")], models, "quick", [0], [0], {})
+    for job, said in zip(jobs, sentences.values(), strict=True):
+        job.run.folder(tmp_path / "runs").mkdir(parents=True)
+        outcome, note = attempt_job(job, tmp_path / "runs")
+        assert (outcome, note[: len(said)]) == ("failed", said)
+    result = bench("run", "--task", "open-dft/metal", "--model", "my.py:List,my.py:Needs", cwd=tmp_path)
     assert result.returncode == 1
-    assert [name for name, said in sentences.items() if f"failed: {said}" not in result.stderr] == []
+    assert f"failed: {sentences['List']}" in result.stderr
+    needed = "'my.py:Needs' cannot be made: Needs.__init__() missing 1 required positional argument: 'width'"
+    assert needed in result.stderr
     assert "raceback" not in result.stderr
     for name, said in (
-        ("Needs", "'my.py:Needs' cannot be made: Needs.__init__() missing 1 required positional argument: 'width'"),
         ("Nope", "my.py has no 'Nope'; there is: Base, Column, List, Masked, Nan, Needs, Nothing, Texts"),
         ("number", "my.py:number is no model: it is not a class"),
     ):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from made import run_here
 from matplotlib.figure import Figure
 
 from asugnn import InputError
@@ -18,7 +19,6 @@ from leaderboard.reports.panel_data import panel_data
 from leaderboard.reports.paper.figures import figure_4
 from leaderboard.reports.paper.panels import ModelPanel, draw_confusion, draw_roc
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.site.pages import build_site
 from leaderboard.submissions import export_competition
 
@@ -73,7 +73,7 @@ def test_lists_pages_and_figures_use_it(magnets: Source, tmp_path: Path):
     (page,) = (tmp_path / "page").rglob("*.md")
     assert "the probability of class 1: ferro<i>magnetic" in page.read_text(encoding="utf-8")
 
-    assert run_jobs(plan_runs([task], ["mean"], "quick", [0], [0], {}), tmp_path / "runs", lambda *_: None)["done"] == 1
+    run_here(plan_runs([task], ["mean"], "quick", [0], [0], {}), tmp_path / "runs")
     build_site(tmp_path / "runs", tmp_path / "site")
     texts = {file: file.read_text(encoding="utf-8") for file in (tmp_path / "site").rglob("*.html")}
     tables = [text for text in texts.values() if 'class="confusion"' in text]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from made import run_here
 from test_reference import FORMATS, first_cells, section
 
 from asugnn import Crystal, InputError
@@ -24,7 +25,6 @@ from leaderboard.ingest.local_files import import_dataset
 from leaderboard.records import write_record
 from leaderboard.reports.terminal import render_datasets
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.splitting.split import find_empty_sides, fold_sides, list_rules, read_split
 
 ABOUT = {"title": "toy", "licence": "MIT", "citation": "nobody"}
@@ -127,12 +127,12 @@ def test_every_format_gives_the_same_data_set(write, home: Path):
 def test_it_is_trained_on_and_ranked(home: Path):
     made(as_parquet(home, rocksalts()), "E_hull:eV/atom")
     task = parse_task("toy/e-hull@formula")
-    jobs = plan_runs([task], ["mean", "forest"], "quick", None, [0], {})
+    jobs = plan_runs([task], ["mean", "forest"], "quick", None, [0], {"forest": {"trees": "5"}})
     assert len(jobs) == 10  # all folds
-    assert run_jobs(jobs, home / "runs", lambda *_: None)["done"] == 10
+    run_here(jobs, home / "runs")
     rows, notes = rank_rows(home / "runs", [task], "quick")
     assert not notes
-    assert [r.model for r in rows] == ["forest", "mean"]
+    assert [r.model for r in rows] == ["forest+trees=5", "mean"]
     assert rows[0].n == 60
 
 
@@ -171,7 +171,7 @@ def test_a_stored_run_without_test_crystals_leaves_the_board_standing(home: Path
     empty = find_empty_sides(split, data, task.target, ("test",))
     full = next(k for k in split.folds if k not in find_empty_sides(split, data, task.target))
     jobs = plan_runs([task], ["mean"], "quick", [full], [0], {})
-    assert run_jobs(jobs, home / "runs", lambda *_: None)["done"] == 1
+    run_here(jobs, home / "runs")
     fold = min(empty)
     old = home / "runs" / "toy" / "e-hull@random" / "quick" / "mean"
     shutil.copytree(old / f"{full}-0", old / f"{fold}-0")

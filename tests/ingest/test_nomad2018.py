@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from made import run_here
 from sklearn.metrics import mean_squared_log_error
 from standin import StandIn, serving
 
@@ -21,7 +22,6 @@ from leaderboard.ingest.fetch import fetch_dataset
 from leaderboard.ingest.nomad2018 import COMMIT, crystal_from_aims, files_sha256
 from leaderboard.records.predictions_csv import ColumnNames
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import RANKING
 from leaderboard.splitting.split import fold_sides, list_rules, read_split
 from leaderboard.submissions import kaggle_metric
@@ -91,7 +91,7 @@ def test_it_is_fetched_split_and_ranked_by_rmsle(server: StandIn, tmp_path: Path
     assert len(sides.train) + len(sides.validate) == 40
     assert {"random", "formula", "kaggle"} <= set(list_rules(made))
     task = parse_task("nomad2018/formation-energy@kaggle")
-    run_jobs(plan_runs([task], ["mean", "forest"], "quick", None, [0], {}), tmp_path / "runs", lambda *_: None)
+    run_here(plan_runs([task], ["mean", "forest"], "quick", None, [0], {}), tmp_path / "runs")
     rows, notes = rank_rows(tmp_path / "runs", [task], "quick")
     assert not notes
     assert {r.model for r in rows} == {"forest", "mean"}

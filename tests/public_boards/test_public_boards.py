@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import run_here
 from public_board_files import JDFT, jarvis_files, jdft_files, publish, publish_jarvis
 from standin import serving
 from typer.testing import CliRunner
@@ -30,7 +31,6 @@ from leaderboard.public_boards import enter_published, export_entries, jarvis
 from leaderboard.public_boards.matbench import FORM, matbench_scores
 from leaderboard.records import list_runs, write_predictions
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.site import build_site
 from leaderboard.submissions.enter import enter_submission
 
@@ -251,7 +251,7 @@ def test_jarvis_is_entered_exported_and_read_back(tmp_path: Path, monkeypatch: p
     publish_jarvis(monkeypatch, jarvis_files(), checkout)
     fetch_dataset("jarvis_megnet", checkout)
     tasks = list(suite_tasks("jarvis_megnet"))
-    run_jobs(plan_runs(tasks, ["mean"], "quick", [], [0], {}, True), root, lambda *_: None)
+    run_here(plan_runs(tasks, ["mean"], "quick", [], [0], {}, True), root)
     assert {row.task: row.leaks for row in rank_rows(root, tasks, "quick")[0]} == {
         "jarvis_megnet/formation-energy": 0,
         "jarvis_megnet/band-gap": 1,  # which the published split lists on both sides

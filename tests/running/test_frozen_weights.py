@@ -24,11 +24,20 @@ from baselines.mean import Mean
 class Lifted(Mean):
     frozen_weights: ClassVar[FrozenWeights] = FrozenWeights("Potential 1", {"weights.bin": "ab" * 32}, "all of it")
 """
+WORSE = """
+from baselines.mean import Mean
+
+
+class Worse(Mean):
+    def predict(self, crystals):
+        return super().predict(crystals) + 9
+"""
 
 
 def test_a_row_on_frozen_weights_is_recorded_shown_and_not_ranked(tmp_path: Path):
     (tmp_path / "mine.py").write_text(MODEL)
-    done = bench(tmp_path, "run", "--task", TASK, "--model", "mine.py:Lifted,mean,forest")
+    (tmp_path / "worse.py").write_text(WORSE)
+    done = bench(tmp_path, "run", "--task", TASK, "--model", "mine.py:Lifted,mean,worse.py:Worse")
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/open-dft/bulk-modulus@random/quick/mine.Lifted/0-0/run.json").read_text())
     assert record["weights"] == {
@@ -39,7 +48,7 @@ def test_a_row_on_frozen_weights_is_recorded_shown_and_not_ranked(tmp_path: Path
     assert rows["mine.Lifted"]["rank"] is None
     assert rows["mine.Lifted"]["pretrained_on"] == "all of it"
     assert rows["mine.Lifted"]["metrics"]["mae"]["value"] == rows["mean"]["metrics"]["mae"]["value"]
-    assert (rows["forest"]["rank"], rows["mean"]["rank"]) == (1, 2)
+    assert (rows["mean"]["rank"], rows["worse.Worse"]["rank"]) == (1, 2)
     assert "mine.Lifted, pretrained in part, on all of it (bulk-modulus)" in " ".join(
         bench(tmp_path, "leaderboard", "--task", TASK, "--runs", "runs").stdout.split()
     )

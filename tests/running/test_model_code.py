@@ -6,10 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from made import run_here
 
+from asugnn import InputError
 from asugnn.model_registry import find_model
+from leaderboard.data import parse_task
 from leaderboard.records.run_record import record_text
+from leaderboard.running import load_run_model
 from leaderboard.running.model_code import _closure
+from leaderboard.running.plan import plan_runs
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TASK = "open-dft/bulk-modulus"
@@ -80,8 +85,8 @@ def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
 
 def test_a_hyper_parameter_is_set_by_the_name_of_the_class(tmp_path: Path):
     (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
-    for name in ("Constant", "my.Constant", "my.py:Constant"):
-        words = ("--model", "my.py:Constant", "--set", f"{name}.value=0.5", "--out", name.replace(":", "-"))
+    for name, more in (("Constant", ()), ("my.Constant", ("--dry-run",)), ("my.py:Constant", ("--dry-run",))):
+        words = ("--model", "my.py:Constant", "--set", f"{name}.value=0.5", *more)
         done = bench(tmp_path, "run", "--task", TASK, *words)
         assert done.returncode == 0, done.stderr
         assert "my.Constant+value=0.5" in done.stdout
@@ -106,17 +111,22 @@ def test_a_path_found_in_a_record_is_never_executed(tmp_path: Path):
     assert named.stdout == "id,bulk-modulus\nPOSCAR,0.1\n", named.stderr
 
 
-def test_a_module_named_in_a_record_is_not_imported(tmp_path: Path):
+def test_a_module_named_in_a_record_is_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """`source` says which class ran; only entry points are loaded."""
-    bench(tmp_path, "run", "--task", TASK, "--model", "mean")
+    run_here(plan_runs([parse_task(TASK)], ["mean"], "quick", [0], [0], {}), tmp_path / "runs")
     file = tmp_path / "runs/open-dft/bulk-modulus@random/quick/mean/0-0/run.json"
     (tmp_path / "evil.py").write_text("open('ran', 'w')")
-    for entry in ("evil:Model", "evil.Model", "evil", "/tmp/evil.py:Model", "../evil.py:Model"):
+    (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as where a command is typed
+    for entry in ("evil.Model", "evil", "/tmp/evil.py:Model", "../evil.py:Model", "evil:Model"):
         record = json.loads(file.read_text()) | {"entry": entry, "source": "evil:Model"}
         file.write_text(record_text(record))
-        (tmp_path / "POSCAR").write_text("Na\n1\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nDirect\n0 0 0\n")
-        assert bench(tmp_path, "predict", "POSCAR", "--run", str(file.parent)).returncode == 1
+        with pytest.raises(InputError):
+            load_run_model(file.parent)
         assert not (tmp_path / "ran").exists()
+    assert bench(tmp_path, "predict", "POSCAR", "--run", str(file.parent)).returncode == 1
+    assert not (tmp_path / "ran").exists()
 
 
 def test_all_that_a_model_imports_is_imported_before_its_clock_starts():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made import run_here
 from standin import StandIn, serving
 
 from asugnn import Crystal, InputError
@@ -311,9 +312,8 @@ def test_a_potential_is_not_trained():
 def test_a_potential_on_the_board(potential: Path, tmp_path: Path):
     """From a folder, on real tasks: what it cannot refer to is left out and counted; it holds no rank."""
     mine = [parse_task("open-dft/formation-energy"), parse_task("open-dft/zero-shot")]
-    counts = run_jobs(plan_pretrained(mine, ["m3gnet-potential"], str(potential), [0]), tmp_path, lambda *_: None)
-    assert counts == {"done": 2, "kept": 0, "failed": 0}
-    run_jobs(plan_runs(mine, ["mean"], "quick", [0], [0], {}), tmp_path, lambda *_: None)
+    run_here(plan_pretrained(mine, ["m3gnet-potential"], str(potential), [0]), tmp_path)
+    run_here(plan_runs(mine, ["mean"], "quick", [0], [0], {}), tmp_path)
     rows, notes = rank_rows(tmp_path, mine, "quick")
     assert not notes
     by_name = {(r.title, r.task): r for r in rows}
@@ -336,11 +336,11 @@ def test_crystals_left_out_are_counted(tmp_path: Path):
     saved_by_matgl(MEGNet, tmp_path / "weights")
     task = parse_task("open-dft/formation-energy")
     folder = str(tmp_path / "weights")
-    run_jobs(plan_pretrained([task], ["megnet"], folder, [0, 1, 2, 3, 4]), tmp_path / "runs", lambda *_: None)
+    run_jobs(plan_pretrained([task], ["megnet"], folder, [0, 1]), tmp_path / "runs", lambda *_: None)
     rows, notes = rank_rows(tmp_path / "runs", [task], "quick")
     assert not notes
     (row,) = rows
-    tested = sum(len(load_ground_truth(task, fold).ids) for fold in range(5))
+    tested = sum(len(load_ground_truth(task, fold).ids) for fold in (0, 1))
     assert row.outside > 0  # alkali metals, stretched
     assert row.n == tested - row.outside
     about = json.loads(next((tmp_path / "runs").rglob("run.json")).read_text(encoding="utf-8"))

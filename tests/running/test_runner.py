@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from made import truth_of
+from made import run_here, truth_of
 
 from asugnn import InputError
 from asugnn.atomic_write import file_sha256
@@ -52,6 +52,9 @@ class Toy(TorchModel):
         return Net()
 '''
 BROKEN = """
+import time
+from dataclasses import dataclass
+from pathlib import Path
 import numpy as np
 class Broken:
     def fit(self, train, val, context): raise RuntimeError("no memory")
@@ -77,6 +80,16 @@ class Interrupted(Long):
             (context.folder / "checkpoint.pt").write_text("")
             raise RuntimeError("killed")
         super().fit(train, val, context)
+@dataclass
+class Constant(Sure):
+    value: float = 0.5
+    def predict(self, crystals): return np.full(len(crystals), self.value)
+    def save(self, folder): (folder / "value").write_text(str(self.value))
+    @classmethod
+    def load(cls, folder): return cls(float((folder / "value").read_text()))
+class Waits(Constant):
+    def fit(self, train, val, context):
+        while not Path(__file__).with_name("go").exists(): time.sleep(0.05)
 """
 
 
@@ -90,6 +103,12 @@ def toy(tmp_path: Path) -> str:
 def broken(tmp_path: Path) -> str:
     (tmp_path / "broken.py").write_text(BROKEN)
     return f"{tmp_path / 'broken.py'}:"
+
+
+@pytest.fixture
+def constant(broken: str) -> str:
+    """A model that is quick and works."""
+    return broken + "Constant"
 
 
 def run(
@@ -125,16 +144,19 @@ def test_a_run_leaves_predictions_and_its_story(tmp_path: Path):
     assert left == {".lock", "model", "predictions.csv", "run.json"}
 
 
-def test_a_second_call_keeps_what_is_there(tmp_path: Path):
-    run(tmp_path, "bulk-modulus metal", ["mean"])
+def test_a_second_call_keeps_what_is_there(tmp_path: Path, constant: str):
+    run(tmp_path / "runs", "bulk-modulus metal", [constant])
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.csv")}
-    assert [x[2] for x in run(tmp_path, "bulk-modulus metal", ["mean"])] == ["kept", "kept"]
+    assert len(before) == 2
+    assert [x[2] for x in run(tmp_path / "runs", "bulk-modulus metal", [constant])] == ["kept", "kept"]
     assert before == {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*.csv")}
 
 
 def test_same_seed_same_bytes(tmp_path: Path, toy: str):
-    run(tmp_path / "a", "bulk-modulus", ["forest", toy])
-    run(tmp_path / "b", "bulk-modulus", ["forest", toy], seeds=(0, 1))
+    """In processes of their own, and in this one."""
+    task, models, small = "bulk-modulus", ["forest", toy], {"forest": {"trees": "3"}, toy: {"epochs": "3"}}
+    run(tmp_path / "a", task, models, small)
+    run_here(plan_runs([parse_task(f"open-dft/{task}")], models, "quick", [0], [0, 1], small), tmp_path / "b")
     first, both = bytes_of(tmp_path / "a"), bytes_of(tmp_path / "b")
     assert len(first) == 2 and first.items() <= both.items()
     assert set(first.values()).isdisjoint(both[name] for name in both.keys() - first)
@@ -152,30 +174,31 @@ def test_zero_shot_brings_the_model_that_it_needs(tmp_path: Path):
     assert {row[1] for row in table(zero_shot)[1:]} == {row[1] for row in table(energy)[1:]}  # the mean is the mean
 
 
-def test_zero_shot_without_stored_weights_says_what_to_do(tmp_path: Path):
-    run(tmp_path, "formation-energy", ["mean"])
-    (record,), _ = list_runs(tmp_path)
+def test_zero_shot_without_stored_weights_says_what_to_do(tmp_path: Path, constant: str):
+    run(tmp_path / "runs", "formation-energy", [constant])
+    (record,), _ = list_runs(tmp_path / "runs")
     (record.folder / "model").rename(record.folder / "gone")
-    assert run(tmp_path, "zero-shot", ["mean"])[1][2:] == (
+    assert run(tmp_path / "runs", "zero-shot", [constant])[1][2:] == (
         "failed", f"{record.folder} has no folder 'model': delete its run.json and repeat `bench run`",
     )  # fmt: skip
 
 
-def test_settings_by_hand_make_a_row_of_their_own(tmp_path: Path):
-    run(tmp_path, "bulk-modulus", ["forest"])
-    run(tmp_path, "bulk-modulus", ["forest"], {"forest": {"trees": "3"}})
-    found, _ = list_runs(tmp_path)
-    assert {r.run.model: r.record.raw["settings"]["trees"] for r in found}["forest+trees=3"] == 3
-    assert len(found) == 2
+def test_settings_by_hand_make_a_row_of_their_own(tmp_path: Path, constant: str):
+    run(tmp_path / "runs", "bulk-modulus", [constant])
+    run(tmp_path / "runs", "bulk-modulus", [constant], {constant: {"value": "3"}})
+    found, _ = list_runs(tmp_path / "runs")
+    assert {r.run.model: r.record.raw["settings"]["value"] for r in found} == {
+        "broken.Constant": 0.5, "broken.Constant+value=3": 3
+    }  # fmt: skip
 
 
-def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
-    run(tmp_path, "bulk-modulus", ["mean"])
-    (record,), _ = list_runs(tmp_path)
+def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path, constant: str):
+    run(tmp_path / "runs", "bulk-modulus", [constant])
+    (record,), _ = list_runs(tmp_path / "runs")
     about = {**record.record.raw, "split": {**record.record.raw["split"], "sha256": "another"}}
     write_record(record.folder, about)
     before = (record.folder / "run.json").read_bytes()
-    ((_, _, outcome, note),) = run(tmp_path, "bulk-modulus", ["mean"])
+    ((_, _, outcome, note),) = run(tmp_path / "runs", "bulk-modulus", [constant])
     assert outcome == "failed"
     assert "holds a finished run that differs in split" in note
     assert (record.folder / "run.json").read_bytes() == before
@@ -189,8 +212,8 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path):
         ("Short", "it predicted an array of shape (3,): predict must return an array of {} numbers"),
     ],
 )
-def test_a_model_that_fails_stops_no_other(model: str, sentence: str, broken: str, tmp_path: Path):
-    seen = run(tmp_path, "bulk-modulus", [broken + model, "mean"])
+def test_a_model_that_fails_stops_no_other(model: str, sentence: str, broken: str, constant: str, tmp_path: Path):
+    seen = run(tmp_path, "bulk-modulus", [broken + model, constant])
     assert [x[2] for x in seen] == ["failed", "done"]
     assert sentence.format(len(truth_of("open-dft/bulk-modulus").ids)) in seen[0][3]
     assert not (tmp_path / "open-dft/bulk-modulus@random/quick" / model / "0-0/predictions.csv").exists()
@@ -241,19 +264,21 @@ def test_killed_at_any_instant_it_ends_with_the_same_bytes(tmp_path: Path, toy: 
 
 
 def test_two_at_once_share_the_work(tmp_path: Path):
-    words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "mean,forest", "--out", str(tmp_path)]
-    both = [subprocess.Popen([*BENCH, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "broken.py:Constant"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen([*BENCH, *words], text=True, cwd=tmp_path, **pipes) for _ in "ab"]
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert sum(text.count("finished before") for text in told) == 4
-    found, faults = list_runs(tmp_path)
-    assert (len(found), faults) == (4, [])
+    assert sum(text.count("finished before") for text in told) == 2
+    found, faults = list_runs(tmp_path / "runs")
+    assert (len(found), faults) == (2, [])
 
 
-def test_several_at_a_time(tmp_path: Path):
+def test_several_at_a_time(tmp_path: Path, constant: str):
     """The same rows as one at a time; a zero-shot job waits for its model; a failure stops nothing."""
-    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
-    words = ["run", "--task", "open-dft/metal,open-dft/zero-shot", "--model", "mean,forest,broken.py:Broken"]
+    words = ["run", "--task", "open-dft/metal,open-dft/zero-shot", "--model"]
+    words.append("mean,broken.py:Constant,broken.py:Broken")
     done = subprocess.run(
         [*BENCH, *words, "--out", "two", "--jobs", "2"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
@@ -261,24 +286,36 @@ def test_several_at_a_time(tmp_path: Path):
     assert "3 of 9 runs failed" in done.stderr
     assert sum("no memory" in line for line in done.stderr.splitlines() if line.startswith("[")) == 2
     assert "needs the model of broken.Broken on open-dft/formation-energy" in done.stderr
-    assert "forest" in done.stdout
-    subprocess.run([*BENCH, *words, "--out", "one"], capture_output=True, check=False, cwd=tmp_path)
+    assert "broken.Constant" in done.stdout
+    tasks, models = [parse_task("open-dft/metal"), parse_task("open-dft/zero-shot")], ["mean", constant]
+    run_here(plan_runs(tasks, models, "quick", [0], [0], {}), tmp_path / "one")
     ours, theirs = (list_runs(tmp_path / name)[0] for name in ("two", "one"))
     assert len(ours) == len(theirs) == 6
     for a, b in zip(ours, theirs, strict=True):
         assert a.record.raw["predictions_sha256"] == b.record.raw["predictions_sha256"]
 
 
+def children(process: int) -> list[int]:
+    file = Path(f"/proc/{process}/task/{process}/children")
+    return [int(child) for child in file.read_text().split()] if file.exists() else []
+
+
 def test_zero_shot_waits_for_another_process(tmp_path: Path):
     """While the model it needs is in other hands, it is put off, not failed."""
-    (tmp_path / "toy.py").write_text(TOY, encoding="utf-8")
-    words = ["run", "--task", "open-dft/zero-shot", "--model", "toy.py:Toy", "--set", "toy.py:Toy.pause=0.02"]
-    words += ["--set", "toy.py:Toy.epochs=3", "--out", "runs"]
+    (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
+    words = ["run", "--task", "open-dft/zero-shot", "--model", "broken.py:Waits"]
     both = [subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path)]
     while not list((tmp_path / "runs").rglob("started.json")):  # the first is training
         assert both[0].poll() is None
         time.sleep(0.05)
     both.append(subprocess.Popen([*BENCH, *words], stderr=subprocess.PIPE, text=True, cwd=tmp_path))
+    before: set[int] = set()
+    # A run that finds the model in other hands ends at once; one that lasts waits for it, after all were put off.
+    while not before & (now := {run for slot in children(both[1].pid) for run in children(slot)}):
+        assert both[1].poll() is None
+        time.sleep(1)
+        before = now
+    (tmp_path / "go").touch()
     told = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert len(list_runs(tmp_path / "runs")[0]) == 2

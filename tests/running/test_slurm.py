@@ -34,6 +34,14 @@ class Base:
     @classmethod
     def load(cls, folder): return cls()
 
+class Half(Base):
+    def act(self, context): self.mean /= 2
+    def save(self, folder): (folder / "mean").write_text(str(self.mean))
+    @classmethod
+    def load(cls, folder):
+        model = cls()
+        model.mean = float((folder / "mean").read_text())
+        return model
 class Fails(Base):
     def act(self, context): raise ValueError("odd")
 class Waits(Base):
@@ -97,7 +105,7 @@ def queue(env: dict[str, str], *words: str) -> str:
 
 def test_a_suite_on_three_nodes(slurm, tmp_path: Path):
     """Two commands at once: each run is sent and done once, a zero-shot run after its model; then all are finished."""
-    words = ("run", "--model", "mean,forest", *WORDS, "timeout_min=10,runs_per_job=3")
+    words = ("run", "--model", "mean,odd.py:Half", *WORDS, "timeout_min=10,runs_per_job=3")
     two = [start(tmp_path, slurm, *words) for _ in "ab"]
     told = [process.communicate(timeout=900)[1] for process in two]
     assert [process.returncode for process in two] == [0, 0], told
@@ -105,7 +113,7 @@ def test_a_suite_on_three_nodes(slurm, tmp_path: Path):
     assert first.startswith("10 runs in 3 jobs on Slurm, job ")
     assert second.startswith("10 runs sent before")
     for text in told:
-        lines = [line for line in text.splitlines() if re.match(r"\[ ?\d+/10\] (mean|forest) ", line)]
+        lines = [line for line in text.splitlines() if re.match(r"\[ ?\d+/10\] (mean|odd\.Half) ", line)]
         assert len(lines) == 10
         assert not any("finished before" in line for line in lines)
     logs = [file.read_text() for file in tmp_path.glob("runs/.cluster/bench-*/*_log.out")]

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 import numpy as np
 import polars as pl
 import pytest
+from made import run_here
 from sklearn import metrics as sk
 
 from asugnn import InputError
@@ -33,7 +34,6 @@ from leaderboard.records.run_folder import PACKAGED_RUNS, Run, find_run, keep_fa
 from leaderboard.records.write_run import write_record
 from leaderboard.reports.panel_data import panel_data
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.scoring.metrics import roc_curve
 from leaderboard.site import pages
 from leaderboard.site.formatting import html_name
@@ -73,8 +73,7 @@ class Page(HTMLParser):
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of the mean and the forest on two tasks and two folds, and one with a hostile name and hostile contents."""
     out = tmp_path_factory.mktemp("runs")
-    jobs = plan_runs([BULK, METAL], ["mean", "forest"], "quick", [0, 1], [0], {})
-    assert run_jobs(jobs, out, lambda *_: None)["failed"] == 0
+    run_here(plan_runs([BULK, METAL], ["mean", "forest"], "quick", [0, 1], [0], {}), out)
     record = find_run(Run(BULK, "quick", "forest", 0, 0), out)
     assert record is not None
     folder = Run(BULK, "quick", HOSTILE, 0, 0).folder(out)
@@ -282,7 +281,7 @@ def test_ids_of_an_imported_data_set_cannot_leave_their_file(tmp_path: Path, mon
     about = {"title": SCRIPT, "licence": SCRIPT, "citation": HOSTILE}
     import_dataset(tmp_path / "mine.parquet", "mine", [parse_target("formation_energy:<b>eV</b>")], about, False)
     (task,) = suite_tasks("mine")
-    assert run_jobs(plan_runs([task], ["mean"], "quick", [0], [0], {}), tmp_path / "runs", lambda *_: None)["done"] == 1
+    run_here(plan_runs([task], ["mean"], "quick", [0], [0], {}), tmp_path / "runs")
     out = tmp_path / "site"
     build_site(tmp_path / "runs", out)
     (file,) = out.rglob("crystals-0.js")

@@ -29,7 +29,7 @@ from leaderboard.splitting.leakage import (
 )
 from leaderboard.splitting.make import write_split
 from leaderboard.splitting.split import Sides, fold_sides, list_rules, read_split
-from leaderboard.splitting.structure_match import ComparedPair, compare_structures
+from leaderboard.splitting.structure_match import ComparedPair
 
 FCC = np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]]) / 2
 
@@ -168,13 +168,6 @@ def test_nothing_is_compared_for_a_task_whose_models_train_on_other_data(
     elsewhere = replace(leaky.source.targets[0], model_of="open-dft/formation-energy")
     task = Task(replace(leaky.source, targets=(elsewhere,)), elsewhere)
     assert fold_leakage(task, 0, leaky).shared == {}
-
-
-def test_what_is_stored_of_open_dft_is_what_is_found():
-    data = load_dataset(find_source("open-dft"))
-    crystals = dict(zip(data.ids, data.crystals(data.ids), strict=True))
-    found = compare_structures(crystals, data.groups(data.ids))
-    assert known_duplicates(data) == [(p.a, p.b) for p in found if p.verdict == "same"]
 
 
 @pytest.mark.parametrize("rule", list_rules(find_source("open-dft")))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import run_here
 
 from asugnn import InputError
 from leaderboard.board.board import rank_rows
@@ -24,7 +25,6 @@ from leaderboard.reports.entry import render_entry, render_place
 from leaderboard.reports.terminal import render_board, render_score
 from leaderboard.reports.wording import format_interval, format_rank
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import enter
 from leaderboard.submissions.competition import export_competition
 from leaderboard.submissions.enter import enter_submission
@@ -44,11 +44,18 @@ def faults(root: Path) -> list[str]:
     return [fault for checked in verify_runs(root) for fault in checked.faults]
 
 
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run."""
+    root = tmp_path_factory.mktemp("one") / "runs"
+    run_here(plan_runs([TASK], ["mean"], "quick", [0], [0], {}), root)
+    return root
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(one_run: Path, tmp_path: Path) -> Path:
     """Two submissions, one of them twice, and a run."""
-    root = tmp_path / "runs"
-    run_jobs(plan_runs([TASK], ["mean"], "quick", [0], [0], {}), root, lambda *_: None)
+    root = shutil.copytree(one_run, tmp_path / "runs")
     enter_submission(handed_in(tmp_path / "a.csv"), TASK, "a", 0, root)
     enter_submission(handed_in(tmp_path / "b.csv", 0.3), TASK, "b", 0, root)
     enter_submission(handed_in(tmp_path / "a.csv", 0.05), TASK, "a", 0, root)

@@ -16,6 +16,7 @@ import typer
 from hostile_archives import hostile_archives
 from hypothesis import given
 from hypothesis import strategies as st
+from made import run_here
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
@@ -24,7 +25,6 @@ from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.running.plan import plan_runs
-from leaderboard.running.run_processes import run_jobs
 from leaderboard.submissions import pull_request_score
 from leaderboard.submissions.enter import enter_submission
 from leaderboard.submissions.pull_request_score import (
@@ -115,7 +115,7 @@ def test_all_entries_together_are_limited_too(tmp_path: Path, monkeypatch: pytes
 
 def test_the_comment_shows_no_submission_of_others_and_changes_no_run(tmp_path: Path):
     task, runs = parse_task("open-dft/bulk-modulus"), tmp_path / "runs"
-    run_jobs(plan_runs([task], ["mean"], "quick", [0], [0], {}), runs, lambda *_: None)
+    run_here(plan_runs([task], ["mean"], "quick", [0], [0], {}), runs)
     truth = load_ground_truth(task, 0)
     for name, offset in (("secret", 0.01), ("mine", 0.5)):
         write_predictions(tmp_path / f"{name}.csv", truth.ids, "bulk-modulus", truth.y + offset)
