@@ -17,6 +17,7 @@ from typing import Any
 from asugnn import InputError, Model
 from asugnn.capacity import stated_threads
 from leaderboard.data import PACKAGE
+from leaderboard.running.model_code import bringing_distributions
 
 PROCESSORS = Path("/proc/cpuinfo")
 
@@ -83,7 +84,7 @@ def package_versions(model: type[Model]) -> dict[str, str]:
     names = ["asugnn-bench", *(package for module, package in loaded.items() if module in sys.modules)]
     out = {"python": platform.python_version()}
     top = model.__module__.partition(".")[0]
-    for name in [*names, *importlib.metadata.packages_distributions().get(top, [])]:
+    for name in (*names, *bringing_distributions(top)):
         out[name] = importlib.metadata.version(name)
     return out
 

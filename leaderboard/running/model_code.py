@@ -34,7 +34,7 @@ def model_code(name: str) -> dict[str, str]:
         return {"file": file.as_posix(), "sha256": file_sha256(file)}
     module = find_model(name).__module__
     package = module.partition(".")[0]
-    brought = importlib.metadata.packages_distributions().get(package, [package])[0]
+    brought = next(iter(bringing_distributions(package)), package)
     try:
         version = importlib.metadata.version(brought)
     except importlib.metadata.PackageNotFoundError:
@@ -51,6 +51,14 @@ def required_modules(name: str) -> list[str]:
     packages = getattr(model, "requires", ())
     imported = {m for _, modules in _closure(model.__module__).values() for m in modules}
     return [*packages, *sorted(m for m in imported if m.partition(".")[0] in packages)]
+
+
+@cache  # to read the lists of files of all installed packages takes a second
+def bringing_distributions(package: str) -> tuple[str, ...]:
+    """Names of the installed distributions that bring a top-level package; none for the module of a file."""
+    if not package.isidentifier():
+        return ()
+    return tuple(importlib.metadata.packages_distributions().get(package, ()))
 
 
 @cache

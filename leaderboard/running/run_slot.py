@@ -44,7 +44,7 @@ from leaderboard._util import (
 )
 from leaderboard.records import keep_failure
 from leaderboard.running.endings import OUT_OF_MEMORY, Ending
-from leaderboard.running.model_code import required_modules
+from leaderboard.running.model_code import model_code, required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.pulse import Pulse
 from leaderboard.running.runner import attempt_job, is_origin_busy
@@ -143,6 +143,8 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
     # imports them.
     if workspace.device == "cpu":
         _import_packages(model)
+    with suppress(Exception):  # it shows in the run
+        model_code(model)  # what each run asks for is read once
     with suppress(EOFError, OSError):
         while True:
             message = connection.recv()
