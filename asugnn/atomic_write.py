@@ -25,7 +25,7 @@ def disk_full_sentence(error: BaseException) -> str | None:
     """
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         file = os.fsdecode(error.filename) if error.filename else "a file"
-    elif os.strerror(errno.ENOSPC) in str(error):
+    elif any(os.strerror(code) in str(error) for code in DISK_FULL):
         file = "a file"
     else:
         return None

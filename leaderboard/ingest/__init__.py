@@ -9,7 +9,7 @@ compositions.py       compositions as text, in lowest terms
 board_checkout.py     the entries of a public board at a commit of its repository
 write_public.py       write the data set of a public board
 materials_project.py  `bench data build`, with screening.py, the paper's exclusion criteria
-write.py              write table, splits and dataset.json, for all of them
+write.py              write table, splits and dataset.json, for all of them; parquet.py, a table as bytes
 """
 
 from leaderboard.ingest.board_checkout import commit_of, fetch_board

@@ -27,6 +27,7 @@ from asugnn.structure_files import crystal_from_dict
 from asugnn.symmetry import SYMPREC, space_group_number
 from leaderboard._util import join_pairs
 from leaderboard.data import crystal_from_row
+from leaderboard.ingest.parquet import parquet_bytes
 from leaderboard.splitting import ComparedPair, compare_structures
 
 MODULI = (1.0, 500.0)  # GPa: a bulk modulus outside is taken for an error; that of diamond is 440
@@ -134,7 +135,7 @@ def _write_part(path: Path, rows: Iterable[Row], sha256: str) -> None:
     }
     with atomic_write(path) as temporary:
         table = pl.DataFrame(list(rows), schema=schema)
-        table.with_columns(pl.lit(sha256).alias("origin")).write_parquet(temporary)
+        temporary.write_bytes(parquet_bytes(table.with_columns(pl.lit(sha256).alias("origin"))))
 
 
 @dataclass(frozen=True)

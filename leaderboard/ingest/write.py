@@ -25,6 +25,7 @@ from leaderboard.data import (
     find_source,
     list_sources,
 )
+from leaderboard.ingest.parquet import parquet_bytes
 from leaderboard.splitting import (
     ComparedPair,
     choose_bounds,
@@ -131,7 +132,7 @@ def _write_table(path: Path, rows: Rows, columns: Sequence[str]) -> None:
     }
     table |= {column: [labels.get(column) for _, labels in rows.values()] for column in columns}
     with atomic_write(path) as temporary:
-        pl.DataFrame(table).write_parquet(temporary)
+        temporary.write_bytes(parquet_bytes(pl.DataFrame(table)))
 
 
 def _content_sha256(rows: Rows, columns: Sequence[str]) -> str:

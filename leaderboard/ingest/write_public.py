@@ -14,6 +14,7 @@ from asugnn.atomic_write import atomic_write, file_sha256, write_text
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
 from leaderboard.data import OFFICIAL, Source, description_sha256
+from leaderboard.ingest.parquet import parquet_bytes
 from leaderboard.splitting import FoldParts, split_table, write_split
 
 
@@ -70,7 +71,7 @@ def write_public(new: PublicDataset, home: Path, crystals: Sequence[Crystal] | N
             "atomic_numbers": pl.Series([c.numbers for c in crystals], dtype=pl.List(pl.Int64)),
         }
     with atomic_write(home / "data.parquet") as temporary:
-        pl.DataFrame(table).write_parquet(temporary)
+        temporary.write_bytes(parquet_bytes(pl.DataFrame(table)))
         (home / "dataset.json").unlink(missing_ok=True)  # without it there is no data set, rather than a mixed one
     write_split(
         home / "splits", name, OFFICIAL, 1, new.split_about, new.parts, command, new.folds, new.split_columns

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import shutil
@@ -69,6 +70,8 @@ def test_a_folder_that_does_not_fit_on_the_disk_is_named_and_gone(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_library_that_says_that_the_disk_is_full_is_understood():
-    assert "a file did not fit" in disk_full_sentence(RuntimeError("I/O error: No space left on device (os error 28)"))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_library_that_says_that_the_disk_is_full_is_understood(code: int):
+    said = f"I/O error: {os.strerror(code)} (os error {code})"
+    assert "a file did not fit" in disk_full_sentence(RuntimeError(said))
     assert disk_full_sentence(ValueError("odd")) is None

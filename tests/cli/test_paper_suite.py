@@ -172,11 +172,7 @@ def test_rows_of_hm_that_cannot_be_used_are_listed(server: StandIn, tmp_path: Pa
 
 @pytest.mark.parametrize("limit", [pytest.param(2_000, marks=pytest.mark.slow), 8_000])
 def test_a_disk_that_is_full_leaves_no_data_set(limit: int, server: StandIn, tmp_path: Path):
-    """A limit on the size of files, which the system enforces as it does a full disk; one file is too large for it."""
-    documents = materials.documents(every=4)
-    every = [document for lines in documents.values() for document in lines]
-    fitting = documents if limit == 8_000 else {}  # of which, screened, each takes less than that
-    materials.bucket({**fitting, "nelements=9/symmetry_number=1.jsonl.gz": every}, server)
+    """A limit on the size of files, which the system enforces as it does a full disk."""
     program = f"""
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
