@@ -88,6 +88,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Files and folders in a folder, but for the interpreter's own of compiled modules."""
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
 @pytest.fixture
 def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """That folder as the working folder, on a screen of 80 columns and without data; nothing may be left in it."""
@@ -96,9 +101,9 @@ def newcomer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("COLUMNS", str(WIDTH))
     monkeypatch.chdir(folder)
-    before = sorted(folder.rglob("*"))
+    before = files_in(folder)
     yield folder
-    assert sorted(folder.rglob("*")) == before
+    assert files_in(folder) == before
 
 
 def typed(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
