@@ -2,11 +2,14 @@
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+Typed = Callable[..., tuple[int, str, str]]
 
 # The tables and sentences of the bench obey COLUMNS. pytest-xdist and shells set it, and so does readline when it is
 # imported, unseen by os.environ, for the processes that tests start.
@@ -36,6 +39,22 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Types a command in this process, without the second that a new one takes: exit status, output, errors."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        from leaderboard.cli.app import main
+
+        monkeypatch.setattr("sys.argv", ["bench", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert isinstance(left.value.code, int)
+        return left.value.code, *capsys.readouterr()
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -143,8 +143,6 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
     # imports them.
     if workspace.device == "cpu":
         _import_packages(model)
-    with suppress(Exception):  # it shows in the run
-        model_code(model)  # what each run asks for is read once
     with suppress(EOFError, OSError):
         while True:
             message = connection.recv()
@@ -235,6 +233,7 @@ def _import_packages(model: str) -> None:
         for name in required_modules(model):
             with suppress(Exception):  # a name that is no module, or a package that is broken
                 importlib.import_module(name)
+        model_code(model)  # what it reads is kept for the runs
 
 
 def _run_child(shared: SharedAnswer, job: Job, out: Path, waits: bool, pulse: Pulse, stack: IO[bytes]) -> None:

@@ -5,14 +5,13 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Typed
 from made import packaged_counts, truth_of
 
 from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.cli.app import main
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import list_runs
@@ -26,25 +25,14 @@ def bench(*words: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env={**plain, **env}, check=False)
 
 
-Typed = Callable[..., tuple[int, str, str]]
-
-
 @pytest.fixture
-def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Types a command in this process, without the second that a new one takes: exit status, output, errors."""
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with an empty folder and an empty file, and without other data."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "a.csv").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCH_DATA", raising=False)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["bench", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        assert isinstance(left.value.code, int)
-        return left.value.code, *capsys.readouterr()
-
-    return call
+    return tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +90,13 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("check cgnn", "there is no model 'cgnn'; did you mean 'cgcnn'?"),
     ],
 )
-def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, typed: Typed, tmp_path: Path):
+def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence: str, typed: Typed, here: Path):
     status, out, err = typed(*words.split())
     assert status == 1
     assert sentence in err.replace("\n", " ")
     assert "Traceback" not in err
     assert out == ""
-    assert not any((tmp_path / "runs").iterdir())
+    assert not any((here / "runs").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -139,6 +127,7 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
         ("leaderboard --format jsn", "'jsn' is not one of 'table', 'markdown', 'csv', 'json'. Did you mean 'json'?"),
     ],
 )
+@pytest.mark.usefixtures("here")
 def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, typed: Typed):
     status, out, err = typed(*words.split())
     assert (status, out) == (2, "")
@@ -149,8 +138,8 @@ def test_wrong_usage_is_a_sentence_and_status_2(words: str, sentence: str, typed
 
 
 @pytest.mark.parametrize(("words", "status"), [("score none.csv --task open-dft/metal", 1), ("score", 2)])
-def test_a_process_ends_with_the_same_sentence_and_status(words: str, status: int, typed: Typed, tmp_path: Path):
-    result = bench(*words.split(), cwd=tmp_path)
+def test_a_process_ends_with_the_same_sentence_and_status(words: str, status: int, typed: Typed, here: Path):
+    result = bench(*words.split(), cwd=here)
     assert result.returncode == status
     assert (result.returncode, result.stdout, result.stderr) == typed(*words.split())
 

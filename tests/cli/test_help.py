@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from conftest import Typed
 
 from leaderboard.board.ground_truth import load_ground_truth
-from leaderboard.cli.app import app, main
+from leaderboard.cli.app import app
 from leaderboard.data.tasks import parse_task
 from leaderboard.records.predictions_csv import write_predictions
 
@@ -95,15 +96,10 @@ def test_the_example_runs(path: str, home: Path):
 
 
 @pytest.mark.parametrize("path", ["", "data", *command_paths()])
-def test_help_fits_60_columns_and_names_the_command(
-    path: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_help_fits_60_columns_and_names_the_command(path: str, typed: Typed, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setattr("sys.argv", ["bench", *path.split(), "--help"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    out, err = capsys.readouterr()
-    assert (left.value.code, err) == (0, "")
+    status, out, err = typed(*path.split(), "--help")
+    assert (status, err) == (0, "")
     assert f"Usage: bench {path}".rstrip() in out
     assert max(len(line) for line in out.splitlines()) <= 60
     assert "…" not in out

@@ -69,14 +69,14 @@ def fills_both_tables(models: str, folder: Path) -> list[dict]:
 
 
 def test_three_commands_fill_both_tables(server: StandIn, tmp_path: Path):
-    rows = fills_both_tables("mean", tmp_path)
+    rows = fills_both_tables("mean,forest", tmp_path)
     names = [task.name for task in suite_tasks("paper")]
     assert names == [
         *(f"mp-2024-1/{t}" for t in ("formation-energy", "band-gap", "bulk-modulus", "metal")),
         "hm/zero-shot",
     ]
-    assert {(r["task"], r["model"]) for r in rows} == {(t, "mean") for t in names}
-    zero = next(r for r in rows if r["task"] == "hm/zero-shot")
+    assert {(r["task"], r["model"]) for r in rows} == {(t, m) for t in names for m in ("mean", "forest")}
+    zero = next(r for r in rows if (r["task"], r["model"]) == ("hm/zero-shot", "forest"))
     assert list(zero["systems"]) == ["all", "Ag", "Fe-C"]
     silver = sum(formula == "Ag" for formula in DISTORTED.formulas)
     assert [s["n"] for s in zero["systems"].values()] == [n := len(DISTORTED.ids), silver, n - silver]
@@ -188,7 +188,7 @@ if __name__ == "__main__":
     assert done.returncode == 1
     assert "the disk is full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert {p.name for p in (tmp_path / "data").glob("mp-2024-1/*")} <= {"parts", "excluded.csv"}
+    assert {p.name for p in (tmp_path / "data" / "mp-2024-1").iterdir()} <= {"parts", "excluded.csv"}
 
 
 # The suite ------------------------------------------------------------------------------------------------------------

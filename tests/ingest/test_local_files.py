@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from conftest import Typed
 from made import run_here
 from test_reference import FORMATS, first_cells, section
 
 from asugnn import Crystal, InputError
 from leaderboard.board.board import rank_rows
-from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.exclusions import read_exclusions
 from leaderboard.data.registry import find_source, list_sources
@@ -136,16 +136,10 @@ def test_it_is_trained_on_and_ranked(home: Path):
     assert rows[0].n == 60
 
 
-def test_a_fold_with_an_empty_side_is_named_before_anything_is_trained(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_a_fold_with_an_empty_side_is_named_before_anything_is_trained(home: Path, typed: Typed):
     path = as_parquet(home, rocksalts(6))
-    words = ["bench", "data", "import", str(path), "--target", "E_hull:eV", "--target", "stable"]
-    monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 0
-    told = capsys.readouterr().err
+    status, _, told = typed("data", "import", str(path), "--target", "E_hull:eV", "--target", "stable")
+    assert status == 0
     task = parse_task("toy/e-hull")
     data = load_dataset(task.source)
     split = read_split(data, "random")
@@ -285,7 +279,7 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
     assert sorted(name for name, _ in read_exclusions(source)) == ["c001", "c003", "c007", "c099"]
 
 
-def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_on_the_command_line(home: Path, typed: Typed):
     path = as_parquet(home, rocksalts())
     words = [
         "data",
@@ -298,11 +292,8 @@ def test_on_the_command_line(home: Path, monkeypatch: pytest.MonkeyPatch, capsys
         "--data-dir",
         str(home / "elsewhere"),
     ]
-    monkeypatch.setattr("sys.argv", ["bench", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 0
-    out = capsys.readouterr().out
+    status, out, _ = typed(*words)
+    assert status == 0
     assert "mine: 60 crystals" in out
     assert "tasks: mine/e-hull" in out
     assert "bench run mine --model mean,forest" in out

@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from conftest import Typed
 from made import write_perfect_run
 
 from leaderboard.board.board import rank_rows
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
-from leaderboard.cli.app import main
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import PACKAGED_RUNS, default_runs_folder, list_runs, open_run, write_record
 from leaderboard.records.run_folder import Run
@@ -98,42 +98,33 @@ def test_verify_checks_the_runs_of_the_user():
     assert len(list(verify_runs(default_runs_folder()))) == 1
 
 
-def run(*words: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr("sys.argv", ["bench", *words])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return int(left.value.code or 0)
-
-
-def test_commands_show_both_and_say_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_commands_show_both_and_say_so(typed: Typed):
     copy_forest("mine")
     said = r"note: includes {} rows stored with the package; --runs runs shows yours alone"
-    assert run("leaderboard", "--task", TASK.name, "--format", "json", monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+    status, out, err = typed("leaderboard", "--task", TASK.name, "--format", "json")
+    assert status == 0
     assert {"mine", "forest"} <= {row["model"] for row in json.loads(out)}
     assert err.strip() == said.format(packaged_rows(TASK.name))
-    assert run("errors", "--task", TASK.name, "--by", "size", monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+    status, out, err = typed("errors", "--task", TASK.name, "--by", "size")
+    assert status == 0
     assert "mine" in out
     assert "m3gnet" in out
     assert said.format(packaged_rows(TASK.name)) in err
-    assert run("paper", "table-2", "--data", "open-dft", monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+    status, out, err = typed("paper", "table-2", "--data", "open-dft")
+    assert status == 0
     assert "mine" in out
     assert said.format(packaged_rows()) in err
-    assert run("leaderboard", "--runs", "runs", "--task", TASK.name, "--format", "json", monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+    status, out, err = typed("leaderboard", "--runs", "runs", "--task", TASK.name, "--format", "json")
+    assert status == 0
     assert ([row["model"] for row in json.loads(out)], err) == (["mine"], "")
 
 
-def test_after_a_run_the_own_model_stands_among_those_of_the_package(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    assert run("run", "--model", "mean", "--task", TASK.name, monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+def test_after_a_run_the_own_model_stands_among_those_of_the_package(typed: Typed):
+    status, out, err = typed("run", "--model", "mean", "--task", TASK.name)
+    assert status == 0
     assert "forest" in out
     assert f"includes {packaged_rows(TASK.name) - 1} rows stored with the package" in err
-    assert run("run", "--model", "mean", "--task", TASK.name, "--runs", "other", monkeypatch=monkeypatch) == 0
-    out, err = capsys.readouterr()
+    status, out, err = typed("run", "--model", "mean", "--task", TASK.name, "--runs", "other")
+    assert status == 0
     assert "forest" not in out
     assert "package" not in err

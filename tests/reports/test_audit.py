@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from conftest import Typed
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from asugnn import Crystal
-from leaderboard.cli.app import main
 from leaderboard.data.dataset import Source, load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.targets import Target, values_of
@@ -66,19 +66,14 @@ def test_what_was_planted_is_found(source: Source):
     assert not any(found.leaks.values())  # what is the same shares a part
 
 
-def test_a_split_that_leaks_is_told(
-    source: Source, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_a_split_that_leaks_is_told(source: Source, typed: Typed):
     assert source.folder is not None
     parts = dict(read_split(load_dataset(source), "random").id_to_part) | {"c000": "0", "same": "5"}
     write_split(source.folder / "splits", "toy", "leaky", 1, "by hand", parts)
     found = audit_dataset("toy", "leaky")
     assert found.leaks == {0: {"c000": "same"}, 1: {}, 2: {"same": "c000"}, 3: {}, 4: {}}
-    monkeypatch.setattr("sys.argv", ["bench", "data", "audit", "toy", "--split", "leaky"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 1
-    out, err = capsys.readouterr()
+    status, out, err = typed("data", "audit", "toy", "--split", "leaky")
+    assert status == 1
     assert re.search(r"fold 0: 1 of \d+ test structures also appear in training or validation", out)
     assert "split leaky of toy leaks" in err
 

@@ -59,7 +59,7 @@ class Toy(TorchModel):
 '''
 TASK = "open-dft/bulk-modulus"
 FLIPS = 12  # of one bit each, at random places; as many more at the start of a file, where its header is
-FEW = 1  # where a model is trained for each
+FEW = 3  # where a model is trained for each
 
 
 def damaged(content: bytes, seed: int, flips: int = FLIPS) -> Iterator[tuple[str, bytes]]:

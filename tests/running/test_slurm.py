@@ -22,6 +22,7 @@ import json, os, time
 from pathlib import Path
 import numpy as np
 from asugnn.errors import TrainingStoppedError
+from baselines.mean import Mean
 
 class Base:
     def fit(self, train, val, context):
@@ -34,14 +35,8 @@ class Base:
     @classmethod
     def load(cls, folder): return cls()
 
-class Half(Base):
-    def act(self, context): self.mean /= 2
-    def save(self, folder): (folder / "mean").write_text(str(self.mean))
-    @classmethod
-    def load(cls, folder):
-        model = cls()
-        model.mean = float((folder / "mean").read_text())
-        return model
+class Half(Mean):
+    def predict(self, crystals): return super().predict(crystals) / 2
 class Fails(Base):
     def act(self, context): raise ValueError("odd")
 class Waits(Base):
