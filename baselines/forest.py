@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +17,10 @@ from asugnn.elements import check_elements, unknown_element
 from asugnn.model import Publication
 from asugnn.model_registry import model_settings
 from asugnn.reading import reading
+from baselines._trees import FILE, Tree, join_trees, load_trees, save_trees, sum_of_trees
 
 NAME = "the forest"  # in what users read
+COLUMNS = 87  # numbers of `composition_features`
 MISSING = -9999.0  # stands in the table for a value that was never measured
 
 
@@ -53,21 +54,10 @@ class Forest:
         # On labels 0 and 1 the squared error is the Gini impurity, and the mean of a leaf a probability.
         forest = ExtraTreesRegressor(self.trees, min_samples_leaf=self.leaf, random_state=context.seed, n_jobs=-1)
         forest.fit(composition_features(train.crystals), train.y)
-        self._nodes = _join_trees([tree.tree_ for tree in forest.estimators_])
+        self._nodes = join_trees([_tree(grown.tree_) for grown in forest.estimators_])
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
-        x = composition_features(crystals)  # (n, columns)
-        rows, total = np.arange(len(x)), np.zeros(len(x))
-        feature, threshold, left, right, value, roots = (self._nodes[name] for name in NODES)
-        for root in roots:
-            node = np.full(len(x), root)  # (n,) the node that each crystal has reached
-            while True:
-                child = np.where(x[rows, feature[node]] <= threshold[node], left[node], right[node])
-                if np.array_equal(child, node):  # a leaf is its own child
-                    break
-                node = child
-            total += value[node]
-        return total / len(roots)
+        return sum_of_trees(self._nodes, composition_features(crystals)) / len(self._nodes["roots"])
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals with an element beyond copernicium."""
@@ -76,18 +66,14 @@ class Forest:
         return {i: str(error) for i, error in errors.items() if error}
 
     def save(self, folder: Path) -> None:
-        from safetensors.numpy import save_file
-
-        save_file(self._nodes, folder / "trees.safetensors", metadata={"settings": json.dumps(model_settings(self))})
+        save_trees(self._nodes, folder, model_settings(self))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        from safetensors import safe_open
-
-        path = folder / "trees.safetensors"
-        with reading(path, "a saved forest"), safe_open(path, framework="numpy") as file:
-            model = cls(**json.loads(file.metadata()["settings"]))
-            model._nodes = {name: file.get_tensor(name) for name in NODES}
+        with reading(folder / FILE, "a saved forest"):
+            settings, nodes = load_trees(folder / FILE, COLUMNS)
+            model = cls(**settings)
+        model._nodes = nodes
         return model
 
     @property
@@ -96,22 +82,9 @@ class Forest:
         return len(self._nodes["feature"])
 
 
-NODES = ("feature", "threshold", "left", "right", "value", "roots")
-
-
-def _join_trees(trees: Sequence[Any]) -> dict[str, NDArray[Any]]:
-    """Join scikit-learn's trees end to end: arrays (nodes,) by the names in `NODES`, and the `roots` (trees,)."""
-    counts = np.array([tree.node_count for tree in trees])
-    roots = np.cumsum(counts) - counts
-    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in NODES[:-1]}
-    for root, tree in zip(roots, trees, strict=True):
-        leaf, itself = tree.children_left < 0, np.arange(tree.node_count)
-        parts["feature"].append(np.where(leaf, 0, tree.feature).astype(np.int16))
-        parts["threshold"].append(np.where(leaf, 0.0, tree.threshold))
-        parts["left"].append((np.where(leaf, itself, tree.children_left) + root).astype(np.int32))
-        parts["right"].append((np.where(leaf, itself, tree.children_right) + root).astype(np.int32))
-        parts["value"].append(tree.value[:, 0, 0])
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()} | {"roots": roots.astype(np.int32)}
+def _tree(grown: Any) -> Tree:
+    leaf = grown.children_left < 0
+    return Tree(leaf, grown.feature, grown.threshold, grown.children_left, grown.children_right, grown.value[:, 0, 0])
 
 
 def composition_features(crystals: Sequence[Crystal]) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """What is particular to each baseline; what they share with every model is in the contract check (test_check)."""
 
 import dataclasses
+import itertools
 import json
 import warnings
 from pathlib import Path
@@ -15,8 +16,12 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.elements import element_values
 from asugnn.model_registry import list_models
 from asugnn.neighbours import bind_or_refuse, nearest_neighbours, neighbours_within, shell_weights
+from asugnn.symmetry import conventional_cell
+from baselines._charge_balance import charge_balance, oxidation_states
 from baselines._matgl import ELEMENTS
 from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
+from baselines.boosted import Boosted, chemical_features
+from baselines.boosted import crystal_features as boosted_features
 from baselines.cgcnn import CGCNN
 from baselines.forest import Forest, composition_features, element_properties
 from baselines.m3gnet import M3GNet, angles_at_centres
@@ -125,6 +130,149 @@ def test_forest_refuses_what_it_does_not_know(tmp_path: Path):
         composition_features([rocksalt(11, 113, 6)])
     with pytest.raises(InputError, match="cannot be read as a saved forest"):
         Forest.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["circle", "beyond", "feature", "roots", "settings", "constant"])
+@pytest.mark.parametrize("cls", [Forest, Boosted])
+def test_damaged_trees_are_refused(cls, damage: str, tmp_path: Path):
+    """As a stranger's file may be: no crystal goes round in a circle, or to a node that is not there."""
+    from safetensors import safe_open
+    from safetensors.numpy import save_file
+
+    data = made(40)
+    model = cls(trees=3, leaf=2)
+    model.fit(data, data, Context())
+    model.save(tmp_path)
+    assert np.array_equal(cls.load(tmp_path).predict(data.crystals), model.predict(data.crystals))
+    with safe_open(tmp_path / "trees.safetensors", framework="numpy") as file:
+        arrays, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    inner = int(np.flatnonzero(arrays["left"] != np.arange(len(arrays["left"])))[-1])
+    if damage == "circle":
+        arrays["left"][inner] = 0
+    elif damage == "beyond":
+        arrays["right"][inner] = len(arrays["left"])
+    elif damage == "feature":
+        arrays["feature"][inner] = 214
+    elif damage == "roots":
+        arrays["roots"] = arrays["roots"][:0]
+    elif damage == "settings":
+        metadata = {"settings": '{"branches": 3}'}
+    else:
+        del arrays["threshold"]
+    save_file(arrays, tmp_path / "trees.safetensors", metadata=metadata)
+    with pytest.raises(InputError, match="cannot be read as"):
+        cls.load(tmp_path)
+
+
+# Boosted trees -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["regression", "binary"])
+def test_boosted_is_scikit_learn(kind: str):
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    data, val, seen = made(60, kind), made(30, kind), made(60, kind).crystals
+    settings = {"learning_rate": 0.1, "leaf": 3, "columns": 0.5}
+    ours = Boosted(trees=40, leaves=8, **settings)
+    ours.fit(data, val, Context(seed=7))
+    trees = len(ours._arrays["roots"])
+    assert 1 < trees <= 40
+    theirs = (HistGradientBoostingClassifier if kind == "binary" else HistGradientBoostingRegressor)(
+        max_iter=trees,
+        max_leaf_nodes=8,
+        learning_rate=0.1,
+        min_samples_leaf=3,
+        max_features=0.5,
+        early_stopping=False,
+        random_state=7,
+    ).fit(boosted_features(data.crystals), data.y)
+    x = boosted_features(seen)
+    expected = theirs.predict_proba(x)[:, 1] if kind == "binary" else theirs.predict(x)
+    assert np.ptp(expected) > 0.1
+    assert np.abs(ours.predict(seen) - expected).max() < 1e-12
+
+
+def test_boosted_keeps_the_trees_that_are_best_on_validation():
+    data, other = made(60), made(60)
+    shuffled = Labelled(other.ids, other.crystals, other.y[::-1].copy(), "regression")  # nothing to be learnt
+    fit, unfit = Boosted(trees=60, patience=20, leaf=3), Boosted(trees=60, patience=20, leaf=3)
+    fit.fit(data, data, Context())
+    unfit.fit(data, shuffled, Context())
+    assert len(fit._arrays["roots"]) == 60
+    assert len(unfit._arrays["roots"]) < 10
+
+
+def test_boosted_of_one_class_predicts_it():
+    data = made(20, "binary")
+    ones = Labelled(data.ids, data.crystals, np.ones(20), "binary")
+    model = Boosted(trees=5)
+    model.fit(ones, data, Context())
+    assert model.predict(data.crystals).tolist() == [1.0] * 20
+    model.fit(data, ones, Context())  # validation of one class
+    assert np.ptp(model.predict(data.crystals)) >= 0
+
+
+def test_chemistry_by_hand():
+    table, names = element_properties()
+    pauling = table[:, names.index("Electronegativity")]
+    ionic = 1 - np.exp(-((pauling[17] - pauling[11]) ** 2) / 4)
+    salt, alloy = rocksalt(11, 17, 5.64), rocksalt(26, 13, 4.1)  # NaCl and FeAl
+    got = chemical_features(conventional_cell(salt))
+    assert got[:3] == pytest.approx([2, ionic, ionic / 2])
+    assert got[3:7] == [0, 0, 0, 0]
+    assert got[9] == 0  # sodium positive, chlorine negative
+    # Fm-3m; two atoms and two orbits; Na 3s1, Cl 3s2 3p5.
+    assert got[10:] == [225, 2, 2, 8, 0]
+    assert chemical_features(conventional_cell(alloy))[9] > 1  # both give electrons
+    alone = chemical_features(conventional_cell(Crystal(4.05 * FCC, [[0, 0, 0]], [13])))
+    assert alone[10:] == [225, 1, 1, 3, 1]  # aluminium: an odd number of electrons
+
+
+@pytest.mark.parametrize(
+    ("numbers", "balanced"),
+    [
+        ([22, 8, 8], True),  # TiO2
+        ([20, 22, 8, 8, 8], True),  # CaTiO3
+        ([13, 13, 8, 8, 8], True),  # Al2O3
+        ([29, 29], False),
+        ([22, 28], False),  # NiTi
+        ([26, 26, 26, 8, 8, 8, 8], False),  # magnetite, of mixed valence
+    ],
+)
+def test_charge_balance(numbers: list[int], balanced: bool):
+    table, names = element_properties()
+    sites = np.linspace(0, 0.9, len(numbers))[:, None] * np.array([1, 0.5, 0.25])
+    above, below, _, _, least, largest, polar = charge_balance(
+        Crystal(8 * np.eye(3), sites, numbers), table[:, names.index("Electronegativity")].tolist()
+    )
+    assert (above == below == polar == 0) == balanced
+    assert least <= largest
+    if numbers.count(26) == 3:  # 3 Fe(II) or 3 Fe(III): one of four electrons missing, or one too many
+        assert (above, below) == pytest.approx((1 / 7, 2 / 7))
+
+
+def test_charge_balance_by_brute_force():
+    """Sums of all choices of states, one by one."""
+    common, _ = oxidation_states()
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        numbers = rng.integers(1, 95, 5)
+        crystal = Crystal(9 * np.eye(3), rng.random((5, 3)), numbers)
+        sums = [
+            sum(state * int(n) for state, n in zip(states, np.unique(numbers, return_counts=True)[1], strict=True))
+            for states in itertools.product(*(common[int(z)] for z in np.unique(numbers)))
+        ]
+        above = min((s for s in sums if s >= 0), default=45) / 5
+        assert charge_balance(crystal, [0.0] * 120)[0] == pytest.approx(above)
+
+
+def test_boosted_refuses_what_it_does_not_know():
+    model = Boosted()
+    assert list(model.outside([rocksalt(11, 17, 6), rocksalt(11, 113, 6)])) == [1]
+    with pytest.raises(InputError, match=r"boosted knows the elements up to Cn, and NaNh has Nh"):
+        boosted_features([rocksalt(11, 113, 6)])
+    with pytest.raises(InputError, match=r"boosted.columns must be from 1e-06 to 1, not 2"):
+        Boosted(columns=2)
 
 
 # All networks --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""Gradient-boosted trees on composition, charge balance and symmetry: chemistry that is known without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
+from asugnn.crystal import Floats
+from asugnn.elements import unknown_element
+from asugnn.model import Publication
+from asugnn.model_registry import model_settings
+from asugnn.progress import Progress, no_progress
+from asugnn.reading import reading
+from asugnn.symmetry import ConventionalCell, conventional_cells
+from asugnn.workers import map_chunks
+from baselines._charge_balance import charge_balance
+from baselines._trees import FILE, Tree, join_trees, load_trees, save_trees, sum_of_trees
+from baselines.forest import COLUMNS, composition_features, element_properties
+
+NAME = "boosted"  # in what users read
+CHEMICAL = 15  # numbers of `chemical_features`
+
+
+@dataclass
+class Boosted:
+    """Gradient-boosted trees (Friedman 2001) on what a chemist reads from a formula and its space group.
+
+    Beside the features of the forest: the share of each element; the number of elements, and the largest and mean ionic
+    character of their bonds (Ward et al. 2016); whether oxidation states balance; the space group, and atoms, orbits
+    and valence electrons of the primitive cell, and whether these are odd in number, for then a band is half full.
+    Trees are scikit-learn's, by histograms; regression minimises squared errors, classes the cross-entropy. Positions
+    of atoms count only by symmetry. Supports hydrogen to copernicium.
+    """
+
+    trees: int = 2000  # at most
+    leaves: int = 63  # of a tree, at most
+    learning_rate: float = 0.05
+    columns: float = 0.2  # share of the features among which a split is chosen
+    leaf: int = 20  # fewest training crystals in a leaf
+    patience: int = 50  # trees without a better validation loss, after which growing ends; those after the best go
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "quick": {"trees": 300, "leaves": 31, "learning_rate": 0.1, "leaf": 5},
+        "hours": {},
+        "paper": {},
+    }
+    publication: ClassVar[Publication] = Publication(
+        "Friedman, Ann. Stat. 29, 1189 (2001)",
+        "10.1214/aos/1013203451",
+        "https://github.com/scikit-learn/scikit-learn",
+        "BSD-3-Clause",
+    )
+    requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis", "pymatgen")
+    invariances: ClassVar[frozenset[str]] = frozenset(
+        {"rotation", "translation", "atom order", "cell choice", "supercell"}
+    )
+
+    def __post_init__(self) -> None:
+        bounds = {"trees": (1, 10**5), "leaves": (2, 10**4), "learning_rate": (1e-6, 10), "columns": (1e-6, 1)}
+        for name, (least, most) in (bounds | {"leaf": (1, 10**6), "patience": (1, 10**5)}).items():
+            if not least <= getattr(self, name) <= most:
+                raise InputError(f"boosted.{name} must be from {least:g} to {most:g}, not {getattr(self, name)}")
+
+    def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+        binary = train.kind == "binary" and len(np.unique(train.y)) == 2  # else there is nothing to tell apart
+        kind = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
+        boosted = kind(
+            max_iter=self.trees,
+            max_leaf_nodes=self.leaves,
+            learning_rate=self.learning_rate,
+            max_features=self.columns,
+            min_samples_leaf=self.leaf,
+            early_stopping=True,
+            n_iter_no_change=self.patience,
+            tol=0.0,
+            random_state=context.seed,
+        )
+        known = val if len(np.unique(val.y)) == 2 or not binary else train
+        x, y = _features_of_side(train, context.progress), train.y
+        boosted.fit(x, y, X_val=_features_of_side(known, context.progress), y_val=known.y)
+        best = max(1, int(np.argmax(boosted.validation_score_)))  # the scores are those of 0, 1, .. trees
+        self._arrays = join_trees([_tree(predictor.nodes) for (predictor,) in boosted._predictors[:best]])
+        self._arrays["constant"] = np.array(boosted._baseline_prediction).reshape(())
+        self._arrays["logistic"] = np.array(binary)
+
+    def predict(self, crystals: Sequence[Crystal]) -> Floats:
+        values = self._arrays["constant"] + sum_of_trees(self._arrays, crystal_features(crystals))
+        return 1 / (1 + np.exp(-values)) if self._arrays["logistic"] else values
+
+    def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
+        """List the crystals with an element beyond copernicium, or in which no symmetry is found."""
+        try:
+            crystal_features(crystals)  # `predict` needs them, too
+        except RefusedCrystalsError as error:
+            return error.reasons
+        return {}
+
+    def save(self, folder: Path) -> None:
+        save_trees(self._arrays, folder, model_settings(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        columns = COLUMNS + len(element_properties()[0]) - 1 + CHEMICAL
+        with reading(folder / FILE, "saved boosted trees"):
+            settings, arrays = load_trees(folder / FILE, columns, ("constant", "logistic"))
+            model = cls(**settings)
+        model._arrays = arrays
+        return model
+
+    @property
+    def parameters(self) -> int:
+        """Number of thresholds and leaf values."""
+        return len(self._arrays["feature"])
+
+
+def _tree(nodes: NDArray[Any]) -> Tree:
+    return Tree(
+        nodes["is_leaf"].astype(bool),
+        nodes["feature_idx"],
+        nodes["num_threshold"],
+        nodes["left"],
+        nodes["right"],
+        nodes["value"],
+    )
+
+
+def crystal_features(crystals: Sequence[Crystal], progress: Progress = no_progress) -> NDArray[np.float32]:
+    """Compute the features (n, 214): the 87 of the forest, the shares of 112 elements, and 15 of `chemical_features`.
+
+    Raises `RefusedCrystalsError` with the positions of crystals beyond copernicium, or without symmetry.
+    """
+    together = partial(map_chunks, _inputs_of_many)
+    inputs = cached_inputs(crystals, _inputs, "boosted-1", {}, progress, together)
+    chemistry = np.array([x["chemistry"] for x in inputs], dtype=np.float32).reshape(len(crystals), CHEMICAL)
+    shares = np.zeros((len(crystals), len(element_properties()[0])), dtype=np.float32)
+    for row, crystal in zip(shares, crystals, strict=True):
+        numbers, counts = np.unique(crystal.numbers, return_counts=True)
+        row[numbers] = counts / len(crystal)
+    return np.concatenate([composition_features(crystals), shares[:, 1:], chemistry], axis=1)
+
+
+def chemical_features(cell: ConventionalCell) -> list[float]:
+    """Compute what the formula and the symmetry of a crystal tell about its electrons: 15 values.
+
+    Number of elements; largest and mean ionic character of a bond, of any two atoms (Pauling 1960, by Ward et al.
+    2016); 7 of `charge_balance`; number of the space group; atoms and orbits of the primitive cell; its valence
+    electrons, and 1 where they are odd in number.
+    """
+    table, names = element_properties()
+    electronegativity = table[:, names.index("Electronegativity")]
+    valence = table[:, [names.index(f"N{shell}Valence") for shell in "spdf"]].sum(axis=1)
+    primitive = cell.primitive
+    numbers, counts = np.unique(primitive.numbers, return_counts=True)
+    share = counts / len(primitive)
+    ionic = 1 - np.exp(-((electronegativity[numbers, None] - electronegativity[numbers]) ** 2) / 4)
+    electrons = float(counts @ valence[numbers])
+    return [
+        *(float(len(numbers)), float(ionic.max()), float(share @ ionic @ share)),
+        *charge_balance(primitive, electronegativity.tolist()),
+        *(float(cell.space_group), float(len(primitive)), float(cell.orbits.max() + 1)),
+        *(electrons, electrons % 2),
+    ]
+
+
+def _features_of_side(side: Labelled, progress: Progress) -> NDArray[np.float32]:
+    try:
+        return crystal_features(side.crystals, progress)
+    except RefusedCrystalsError as error:
+        raise error.naming(side.ids) from None
+
+
+def _inputs(crystal: Crystal) -> Inputs:
+    (found,) = _inputs_of_many([crystal])
+    if isinstance(found, InputError):
+        raise found
+    return found
+
+
+def _inputs_of_many(crystals: Sequence[Crystal]) -> list[Inputs | InputError]:
+    last = len(element_properties()[0]) - 1
+    unknown = [unknown_element(crystal, NAME, last) for crystal in crystals]
+    found = [error or cell for error, cell in zip(unknown, conventional_cells(crystals), strict=True)]
+    return [
+        x if isinstance(x, InputError) else {"chemistry": np.array(chemical_features(x), dtype=np.float32)}
+        for x in found
+    ]
