@@ -152,7 +152,7 @@ def page() -> str:
         "| model | " + " | ".join(TARGETS) + " |",
         "|---|---:|---:|---:|---:|",
     ]
-    for model in ("mean", "forest"):
+    for model in ("mean", "forest", "boosted"):
         lines.append(f"| {model} | " + " | ".join(_value(trained.get((model, t))) for t in TARGETS) + " |")
     leaks = {r.task.partition("/")[2]: f"{r.leaks} of {r.n:,}" for r in rows if r.leaks}
     if leaks:

@@ -57,7 +57,10 @@ def test_known_crystals_lie_within_their_intervals(target: str):
 @pytest.mark.parametrize("target", shipped_targets())
 def test_a_card_states_a_coverage_near_the_level(target: str):
     card = read_card(SHIPPED_MODELS / target)
-    assert card.measured["coverage"] == pytest.approx(card.level, abs=0.02)
+    if card.measured["width"] == 1 and card.classes:  # one class is right more often than the level asks
+        assert card.level <= card.measured["coverage"] == pytest.approx(card.measured["accuracy"])
+    else:
+        assert card.measured["coverage"] == pytest.approx(card.level, abs=0.02)
     assert card.crystals > 5000
 
 
