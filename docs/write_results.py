@@ -52,9 +52,9 @@ its width), trained for at most about two hours on one CPU core.
   [differed by their seeds alone](statistics.md#the-noise-of-training). `*`: the last tenth of the epochs still improved
   the validation score by more than 1 %, so longer training would help.
 - The models were not tuned equally. Settings were tried for coGN, CGCNN, MEGNet, ASUGNN, `boosted` and
-  `chgnet-svr` ([trials](trials.md)), on validation crystals of the split `random`; no test label of that split was used to choose
-  any. The other splits reuse these settings, and some of their test crystals are among those validation crystals. coGN
-  and the variants with `loss=l1` minimise absolute errors, all other networks squared ones; networks trained for 2 to
+  `chgnet-svr` ([trials](trials.md)), on validation crystals of the split `random`; no test label of that split was used
+  to choose any. The other splits reuse these settings, and some of their test crystals are among those validation
+  crystals. coGN and the variants with `loss=l1` minimise absolute errors, all other networks squared ones; networks trained for 2 to
   123 minutes.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
