@@ -54,8 +54,8 @@ its width), trained for at most about two hours on one CPU core.
 - The models were not tuned equally. Settings were tried for coGN, CGCNN, MEGNet, ASUGNN, `boosted` and
   `chgnet-svr` ([trials](trials.md)), on validation crystals of the split `random`; no test label of that split was used
   to choose any. The other splits reuse these settings, and some of their test crystals are among those validation
-  crystals. coGN and the variants with `loss=l1` minimise absolute errors, all other networks squared ones; networks trained for 2 to
-  123 minutes.
+  crystals. coGN and the variants with `loss=l1` minimise absolute errors, all other networks squared ones; networks
+  trained for 2 to 123 minutes.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
 - Runs are kept when the code improves: the three seeds of `cogn` on the bulk modulus are from before gradients were
