@@ -117,7 +117,7 @@ def test_a_broken_model_is_listed_with_its_reason_and_hurts_nobody(installed, so
 
 def test_an_unknown_model_gets_a_suggestion():
     with pytest.raises(
-        InputError, match=r"there is no model 'cgnn'; did you mean 'cgcnn'\? There is: .*alignn, asugnn, c"
+        InputError, match=r"there is no model 'cgnn'; did you mean 'cgcnn'\? There is: .*alignn, asugnn, boosted, c"
     ):
         find_model("cgnn")
     with pytest.raises(InputError, match=r"there is no model 'xyzzy'; there is: .*alignn, asugnn"):
