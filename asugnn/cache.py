@@ -16,7 +16,7 @@ import operator
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, overload
 
@@ -32,6 +32,7 @@ __all__ = [
     "cache_folder",
     "cached_inputs",
     "inputs_or_error",
+    "naming",
     "seconds_for_inputs",
 ]
 
@@ -102,6 +103,15 @@ def cached_inputs(
         return CachedInputs(crystals, store)
     finally:
         _spent["seconds"] += time.monotonic() - started
+
+
+@contextmanager
+def naming(ids: Sequence[str]) -> Iterator[None]:
+    """Name the crystals that are refused by their ids: turn `RefusedCrystalsError` into the error of its `naming`."""
+    try:
+        yield
+    except RefusedCrystalsError as error:
+        raise error.naming(ids) from None
 
 
 def inputs_or_error(featurise: Callable[[Crystal], Inputs], crystal: Crystal) -> Inputs | InputError:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from asugnn.atomic_write import write_text
-from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error, naming
 from asugnn.crystal import Crystal, Floats
 from asugnn.errors import InputError
 from asugnn.model import Context, Kind, Labelled
@@ -240,10 +240,8 @@ class TorchModel(OnDevice):
 
     def _side_inputs(self, side: Labelled, progress: Progress) -> Sequence[Inputs]:
         """Compute the inputs of one side; raises `InputError` with the id of the first unsupported crystal."""
-        try:
+        with naming(side.ids):
             return self._cached_inputs(side.crystals, progress)
-        except RefusedCrystalsError as error:
-            raise error.naming(side.ids) from None
 
     def _compute_loss(self, output: Tensor, target: Tensor) -> Tensor:
         from torch.nn import functional

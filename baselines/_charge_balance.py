@@ -15,7 +15,6 @@ import numpy as np
 from asugnn.crystal import SYMBOLS, Crystal
 
 UNREACHED = 9.0  # electrons per atom, more than any element gives: no sum is on that side of zero
-COLUMNS = 7
 States = Mapping[int, Sequence[int]]  # by atomic number
 
 

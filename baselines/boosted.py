@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asugnn import Context, Crystal, InputError, Labelled
-from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, naming
 from asugnn.crystal import Floats
 from asugnn.elements import unknown_element
 from asugnn.model import Publication
@@ -86,8 +86,11 @@ class Boosted:
             random_state=context.seed,
         )
         known = val if len(np.unique(val.y)) == 2 or not binary else train
-        x, y = _features_of_side(train, context.progress), train.y
-        boosted.fit(x, y, X_val=_features_of_side(known, context.progress), y_val=known.y)
+        with naming(train.ids):
+            x = crystal_features(train.crystals, context.progress)
+        with naming(known.ids):
+            x_known = crystal_features(known.crystals, context.progress)
+        boosted.fit(x, train.y, X_val=x_known, y_val=known.y)
         best = max(1, int(np.argmax(boosted.validation_score_)))  # the scores are those of 0, 1, .. trees
         self._arrays = join_trees([_tree(predictor.nodes) for (predictor,) in boosted._predictors[:best]])
         self._arrays["constant"] = np.array(boosted._baseline_prediction).reshape(())
@@ -100,7 +103,7 @@ class Boosted:
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals with an element beyond copernicium, or in which no symmetry is found."""
         try:
-            crystal_features(crystals)  # `predict` needs them, too
+            _chemistry(crystals)  # `predict` needs it, too
         except RefusedCrystalsError as error:
             return error.reasons
         return {}
@@ -139,9 +142,7 @@ def crystal_features(crystals: Sequence[Crystal], progress: Progress = no_progre
 
     Raises `RefusedCrystalsError` with the positions of crystals beyond copernicium, or without symmetry.
     """
-    together = partial(map_chunks, _inputs_of_many)
-    inputs = cached_inputs(crystals, _inputs, "boosted-1", {}, progress, together)
-    chemistry = np.array([x["chemistry"] for x in inputs], dtype=np.float32).reshape(len(crystals), CHEMICAL)
+    chemistry = _chemistry(crystals, progress)
     shares = np.zeros((len(crystals), len(element_properties()[0])), dtype=np.float32)
     for row, crystal in zip(shares, crystals, strict=True):
         numbers, counts = np.unique(crystal.numbers, return_counts=True)
@@ -156,9 +157,7 @@ def chemical_features(cell: ConventionalCell) -> list[float]:
     2016); 7 of `charge_balance`; number of the space group; atoms and orbits of the primitive cell; its valence
     electrons, and 1 where they are odd in number.
     """
-    table, names = element_properties()
-    electronegativity = table[:, names.index("Electronegativity")]
-    valence = table[:, [names.index(f"N{shell}Valence") for shell in "spdf"]].sum(axis=1)
+    electronegativity, valence = _electrons()
     primitive = cell.primitive
     numbers, counts = np.unique(primitive.numbers, return_counts=True)
     share = counts / len(primitive)
@@ -172,11 +171,19 @@ def chemical_features(cell: ConventionalCell) -> list[float]:
     ]
 
 
-def _features_of_side(side: Labelled, progress: Progress) -> NDArray[np.float32]:
-    try:
-        return crystal_features(side.crystals, progress)
-    except RefusedCrystalsError as error:
-        raise error.naming(side.ids) from None
+@cache
+def _electrons() -> tuple[Floats, Floats]:
+    """Return electronegativities and numbers of valence electrons (113,), by atomic number."""
+    table, names = element_properties()
+    valence = [names.index(f"N{shell}Valence") for shell in "spdf"]
+    return table[:, names.index("Electronegativity")], table[:, valence].sum(axis=1)
+
+
+def _chemistry(crystals: Sequence[Crystal], progress: Progress = no_progress) -> NDArray[np.float32]:
+    """Return `chemical_features` (n, 15) of crystals, from the cache where they are there."""
+    together = partial(map_chunks, _inputs_of_many)
+    inputs = cached_inputs(crystals, _inputs, "boosted-1", {}, progress, together)
+    return np.array([x["chemistry"] for x in inputs], dtype=np.float32).reshape(len(crystals), CHEMICAL)
 
 
 def _inputs(crystal: Crystal) -> Inputs:

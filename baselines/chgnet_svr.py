@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import file_sha256
-from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error
+from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error, naming
 from asugnn.crystal import Floats
 from asugnn.model import Publication
 from asugnn.model_registry import model_settings
@@ -208,10 +208,8 @@ def _embeddings(crystals: Sequence[Crystal], progress: Progress = no_progress) -
 
 
 def _features_of_side(side: Labelled, progress: Progress) -> Floats:
-    try:
+    with naming(side.ids):
         return crystal_features(side.crystals, progress)
-    except RefusedCrystalsError as error:
-        raise error.naming(side.ids) from None
 
 
 @cache
