@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -182,7 +183,8 @@ def _electrons() -> tuple[Floats, Floats]:
 def _chemistry(crystals: Sequence[Crystal], progress: Progress = no_progress) -> NDArray[np.float32]:
     """Return `chemical_features` (n, 15) of crystals, from the cache where they are there."""
     together = partial(map_chunks, _inputs_of_many)
-    inputs = cached_inputs(crystals, _inputs, "boosted-1", {}, progress, together)
+    settings = {"pymatgen": version("pymatgen")}  # which has the oxidation states
+    inputs = cached_inputs(crystals, _inputs, "boosted-1", settings, progress, together)
     return np.array([x["chemistry"] for x in inputs], dtype=np.float32).reshape(len(crystals), CHEMICAL)
 
 
