@@ -251,33 +251,26 @@ def fill_page(file: Path, name: str, lines: Sequence[str]) -> str:
 def readme() -> str:
     """README with its table of results between its marks: three targets, models by their place where they have one.
 
-    Of several settings of a model, those count for a target whose score on validation crystals is the best.
+    Of several settings of a model, those count for a target whose score on validation crystals is the best, as on
+    `bench leaderboard mp-2018 --preset hours --best-settings`.
     """
     tasks = [parse_task(f"mp-2018/{target}") for target in ("formation-energy", "bulk-modulus", "metal")]
-    stored = {run.row: run for run in list_runs(RUNS)[0]}
     heads = [f"{t.target.name.replace('-', ' ')} {t.target.metrics[0].title} {t.target.unit}".strip() for t in tasks]
     lines = [f"| model | {' | '.join(heads)} |", "|---|---:|---:|---:|"]
     places: dict[str, list[float]] = {}
     cells: dict[tuple[str, str], str] = {}
     for task in tasks:
-        rows = [row for row in rank_rows(RUNS, [task], "hours")[0] if not row.pretrained_on]
+        ranked = rank_rows(RUNS, [task], "hours", one_per_model=True)[0]
+        rows = [row for row in ranked if not row.pretrained_on]
         best = best_models(rows)
-        chosen: dict[str, Row] = {}
-        for row in sorted(rows, key=lambda row: _validation(stored[row.key])):
-            chosen.setdefault(row.model.partition("+")[0], row)
-        for place, row in enumerate(row for row in rows if row in chosen.values()):
-            name, value = row.model.partition("+")[0], row.metrics[task.target.metrics[0].name]
-            places.setdefault(name, []).append(place / len(chosen))
+        for place, row in enumerate(rows):
+            value = row.metrics[task.target.metrics[0].name]
+            places.setdefault(row.name, []).append(place / len(rows))
             interval = f" ({format_interval(value)})" if value.low is not None else ""
-            cells[name, task.name] = f"{format_number(value.value)}{' ★' if row.title in best else ''}{interval}"
+            cells[row.name, task.name] = f"{format_number(value.value)}{' ★' if row.title in best else ''}{interval}"
     for name in sorted(places.keys() - {"mean"}, key=lambda name: sum(places[name]) / len(places[name])):
         lines.append(f"| {' | '.join([name, *(cells.get((name, task.name), '-') for task in tasks)])} |")
     return fill_page(HERE.parent / "README.md", "results", lines)
-
-
-def _validation(run: StoredRun) -> float:
-    """The best score on validation crystals in training; 0 for a model without epochs, which has no variants here."""
-    return min(run.read_history().get("val") or [0.0])
 
 
 def trials_page() -> str:

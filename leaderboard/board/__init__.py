@@ -3,6 +3,7 @@
 ground_truth.py     the labels of a fold's test set
 row_scores.py       the scores of one model on one task
 score_cache.py      those scores, kept in the cache folder
+best_settings.py    of several settings of a model, those that validate best
 rows.py             one row of a board: scores, costs, origin
 board.py            the rows of a task, ranked
 score_file.py       the score of one set of predictions; `bench score`, with prediction_hints.py

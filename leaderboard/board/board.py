@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asugnn.errors import InputError
+from leaderboard.board.best_settings import best_settings, name_without_settings
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import check_origin
 from leaderboard.board.rows import OTHERS, Row, make_row
@@ -32,11 +33,11 @@ from leaderboard.splitting import fold_leakage, known_duplicates, read_split
 
 
 def rank_rows(
-    root: Path | None, tasks: Sequence[Task], preset: str, private: bool = False
+    root: Path | None, tasks: Sequence[Task], preset: str, private: bool = False, one_per_model: bool = False
 ) -> tuple[list[Row], list[str]]:
     """Rank the runs that are stored under `root`, or without it those of ./runs and the package; see `rank_runs`."""
     runs, faults = list_runs(root)
-    rows, notes = rank_runs(runs, tasks, preset, private)
+    rows, notes = rank_runs(runs, tasks, preset, private, one_per_model)
     shown = {row.key for row in rows}
     packaged = packaged_note(root, [stored for stored in runs if stored.row in shown])
     return rows, [*packaged, *faults, *notes, *_failure_notes(root, tasks, preset)]
@@ -53,12 +54,12 @@ def _failure_notes(root: Path | None, tasks: Sequence[Task], preset: str) -> lis
 
 
 def rank_runs(
-    runs: Sequence[StoredRun], tasks: Sequence[Task], preset: str, private: bool = False
+    runs: Sequence[StoredRun], tasks: Sequence[Task], preset: str, private: bool = False, one_per_model: bool = False
 ) -> tuple[list[Row], list[str]]:
     """The rows of some tasks, ranked within each task, and notes on runs that could not be used.
 
     Rows of one preset are ranked together with submissions; rows with published weights have no rank. `private` scores
-    the private rows of a host's solution.
+    the private rows of a host's solution. `one_per_model` ranks of each model only its `best_settings` on a task.
     """
     notes = []
     names, shown = {t.name for t in tasks}, {preset, *UNPRESET}
@@ -66,16 +67,19 @@ def rank_runs(
     if other := " or ".join(sorted(presets - shown)):
         start = f"{OTHERS} too" if preset in presets else f"no row has preset '{preset}'; {OTHERS}"
         notes.append(f"{start}: --preset {other}")
+    compared = [r for r in runs if r.run.preset in shown and r.run.task.name in names]
+    if one_per_model:
+        compared, damaged = best_settings(compared)
+        notes += damaged
     by_task: dict[str, dict[tuple[str, str], list[StoredRun]]] = {}  # then by preset and model
-    for stored in runs:
-        if stored.run.preset in shown:
-            of_task = by_task.setdefault(stored.run.task.name, {})
-            of_task.setdefault((stored.run.preset, stored.run.model), []).append(stored)
+    for stored in compared:
+        of_task = by_task.setdefault(stored.run.task.name, {})
+        of_task.setdefault((stored.run.preset, stored.run.model), []).append(stored)
     rows: list[Row] = []
     without_truth: dict[str, list[str]] = {}  # tasks, by the reason
     for task in tasks:
         try:
-            rows += _rank_task(task, by_task.get(task.name, {}), preset, private, notes)
+            rows += _rank_task(task, by_task.get(task.name, {}), preset, private, one_per_model, notes)
         except InputError as error:
             without_truth.setdefault(str(error), []).append(task.name)
     return rows, [*notes, *(f"{', '.join(of_reason)}: {reason}" for reason, of_reason in without_truth.items())]
@@ -86,6 +90,7 @@ def _rank_task(
     by_model: Mapping[tuple[str, str], Sequence[StoredRun]],
     preset: str,
     private: bool,
+    one_per_model: bool,
     notes: list[str],
 ) -> list[Row]:
     """Rows of one task, best first, then those without a rank.
@@ -114,7 +119,8 @@ def _rank_task(
         truth = truths[runs[0].run.fold]
         row = make_row(task, runs, scores, truth.varying, leaked, provenance)
         tries = _count_tries(runs, logs)
-        row = replace(row, scope=truth.scope, tries=tries, **asdict(truth.rules))
+        label = name_without_settings(runs[0]) if one_per_model else ""
+        row = replace(row, scope=truth.scope, tries=tries, label=label, **asdict(truth.rules))
         if kind == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:

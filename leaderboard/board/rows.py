@@ -63,6 +63,7 @@ class Row:
     limit: int | None = None  # how many files each name may hand in, where the host says so
     deadline: str = ""  # the last moment to hand in, UTC, where the host says so
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
+    label: str = ""  # the model's name without its settings, where a board has one row per model
     published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 
     @property
@@ -71,9 +72,14 @@ class Row:
         return self.task, self.preset, self.model
 
     @property
+    def name(self) -> str:
+        """The name of the model that the board shows."""
+        return self.label or self.model
+
+    @property
     def title(self) -> str:
-        """The name that the board shows."""
-        return row_title(self.model, self.preset)
+        """The same, and where it is from if it was not trained here."""
+        return row_title(self.name, self.preset)
 
 
 def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[str, str, str], list[StoredRun]]:

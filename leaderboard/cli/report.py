@@ -38,12 +38,17 @@ def leaderboard(
     overall: Annotated[
         bool, typer.Option("--overall", help="Only the mean ranks over all tasks, with the rank on each task.")
     ] = False,
+    best_settings: Annotated[
+        bool,
+        typer.Option("--best-settings", help="One row per model: of its settings, on each task, those with the best "
+                     "validation score."),
+    ] = False,
     private: Annotated[
         bool, typer.Option("--private", help="Score the private rows of the solution that BENCH_SOLUTION names.")
     ] = False,
     runs: StoredRuns = None,
     data_dir: DataDir = None,
-) -> None:
+) -> None:  # fmt: skip
     """Rank the stored runs.
 
     Every number is computed from predictions, labels and split.
@@ -53,7 +58,7 @@ def leaderboard(
     bench leaderboard --task open-dft/metal --format markdown
     """
     root = stored_runs(runs)
-    print_board(root, chosen_tasks(suite, task), format_, preset, bool(task), private, overall)
+    print_board(root, chosen_tasks(suite, task), format_, preset, bool(task), private, overall, best_settings)
 
 
 def print_board(
@@ -64,12 +69,13 @@ def print_board(
     detailed: bool = False,
     private: bool = False,
     overall: bool = False,
+    one_per_model: bool = False,
 ) -> None:
     """Print the board of some tasks, and on standard error notes on runs that could not be used."""
     from leaderboard.board import overview, rank_rows
     from leaderboard.reports import preset_warning, render_board, render_overview
 
-    rows, notes = rank_rows(root, tasks, preset, private)
+    rows, notes = rank_rows(root, tasks, preset, private, one_per_model)
     if not any(row.preset == preset for row in rows):
         _check_preset(preset, root)
     if overall:

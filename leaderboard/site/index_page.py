@@ -1,4 +1,4 @@
-"""The first page: every board, models by tasks, with scores and costs."""
+"""The first page: every board, models by tasks, with scores and costs, each model with its best settings."""
 
 from __future__ import annotations
 
@@ -54,13 +54,14 @@ class BoardCell:
 def index_values(stored: SiteData) -> dict[str, Any]:
     """The values of index.html."""
     menu: dict[str, list[str]] = {}  # tasks by data set and split
-    for board in stored.boards:
+    boards = [replace(board, rows=board.best) for board in stored.boards]
+    for board in boards:
         listed = menu.setdefault(board.title, [])
         listed += [task.name for task in board.tasks if task.name not in listed]
     return {
-        "boards": [_board_values(stored, board) for board in stored.boards],
+        "boards": [_board_values(stored, board) for board in boards],
         "menu": menu,
-        "presets": sorted({row.preset for board in stored.boards for row in board.rows}),
+        "presets": sorted({row.preset for board in boards for row in board.rows}),
         "keys": row_keys(),
         "provenance": provenance_values(stored.shown_runs),
         "absent": stored.absent,
@@ -126,7 +127,7 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
     for title in order_by_place(board.rows, board.tasks):
         rows = [row for row in board.rows if row.title == title]
         lines.append({
-            "model": rows[0].model,
+            "model": rows[0].name,
             "card": card_of_row(stored, rows[0]) or address(page_of_run(stored.runs(rows[0])[0].run)),
             "anchor": anchor_of_row(rows[0], board),
             "preset": rows[0].preset,

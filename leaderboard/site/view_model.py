@@ -28,6 +28,7 @@ class SiteBoard:
     preset: str
     tasks: tuple[Task, ...]  # those that have rows
     rows: tuple[Row, ...]
+    best: tuple[Row, ...]  # one row per model, as with --best-settings
 
     @property
     def title(self) -> str:
@@ -127,8 +128,9 @@ def load_site_data(root: Path | None) -> SiteData:
         for preset in sorted(presets - UNPRESET) or sorted(presets)[:1]:
             rows, board_notes = rank_runs(of_split, all_tasks, preset)
             notes += [note for note in board_notes if OTHERS not in note]
+            best, _ = rank_runs(of_split, all_tasks, preset, one_per_model=True)
             if with_rows := tuple(t for t in all_tasks if any(row.task == t.name for row in rows)):
-                boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows)))
+                boards.append(SiteBoard(source, rule, preset, with_rows, tuple(rows), tuple(best)))
     boards.sort(key=lambda board: board.preset == "quick")
     notes += [f"{run.title} ({run.preset}) failed: {reason}" for run, _, reason in list_failures(root)]
     notes = packaged_note(root, runs) + list(dict.fromkeys(notes))
@@ -153,7 +155,7 @@ def crystals_of(task: Task, fold: int) -> str:
 def anchor_of_row(row: Row, board: SiteBoard | None = None) -> str:
     """What `#` leads to the row on the page of its task, or on the first page, which has many boards."""
     where = (board.title, board.preset) if board else ()
-    return ".".join(map(safe_name, (*where, row.preset, row.model)))
+    return ".".join(map(safe_name, (*where, row.preset, row.name)))
 
 
 def page_of_run(run: Run) -> str:
