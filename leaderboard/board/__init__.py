@@ -3,9 +3,8 @@
 ground_truth.py     the labels of a fold's test set
 row_scores.py       the scores of one model on one task
 score_cache.py      those scores, kept in the cache folder
-best_settings.py    of several settings of a model, those that validate best
 rows.py             one row of a board: scores, costs, origin
-board.py            the rows of a task, ranked
+board.py            the rows of a task, ranked; with best_settings.py, one row per model
 score_file.py       the score of one set of predictions; `bench score`, with prediction_hints.py
 row_records.py      rows as flat records, for CSV and data frames
 overview.py         the models of a suite over all its tasks

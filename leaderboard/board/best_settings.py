@@ -36,9 +36,13 @@ def best_settings(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]
 
 
 def name_without_settings(stored: StoredRun) -> str:
-    """The name of a run's model, whatever settings were changed; of predictions by others the name of their row."""
-    trained_here = stored.run.preset not in UNPRESET and stored.record.entry
-    return base_name(stored.record.entry) if trained_here else stored.run.model
+    """The name of a run's model, whatever settings were changed; of predictions by others the name of their row.
+
+    A row that is not named after the model that its record states keeps its name: it hides no other.
+    """
+    name, model = stored.run.model, base_name(stored.record.entry)
+    trained_here = stored.run.preset not in UNPRESET
+    return model if trained_here and model and name.startswith(f"{model}+") else name
 
 
 def _validation_error(runs: Sequence[StoredRun]) -> float:

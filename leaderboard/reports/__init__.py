@@ -2,7 +2,7 @@
 
 wording.py            numbers, intervals and notes, the same in terminal, Markdown and HTML
 terminal.py entry.py  boards and lists as text; what `bench submit` says
-published_notes.py interval_words.py  notes on predictions that a public board stores; on intervals
+published_notes.py settings_notes.py interval_words.py  notes on entries of public boards, settings, intervals
 overview_table.py     mean ranks over the tasks of a suite as text
 error_table.py  prediction_table.py  table_drawing.py
                       errors by class of crystals; predictions with intervals; their tables, drawn

@@ -8,8 +8,9 @@ from datetime import datetime
 from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
 from leaderboard.data import Task, parse_task
-from leaderboard.records import PRETRAINED, UNPRESET
+from leaderboard.records import PRETRAINED
 from leaderboard.reports.published_notes import published_notes
+from leaderboard.reports.settings_notes import settings_notes
 from leaderboard.scoring import TOO_FAR, Estimate, Training
 from leaderboard.shipped import Prediction
 from leaderboard.splitting import LEAKAGE_PHRASE
@@ -116,34 +117,13 @@ def _diverged_notes(rows: Sequence[Row]) -> list[str]:
     return [f"{title} on {', '.join(names)}: {TOO_FAR}" for title, names in tasks.items()]
 
 
-def _settings_notes(rows: Sequence[Row], form: str) -> list[str]:
-    """Which settings a board with one row per model shows; on one with all settings, how to get such a board."""
-    chosen: dict[str, dict[str, list[str]]] = {}  # tasks, by model and its settings
-    for row in rows:
-        if row.label and row.label != row.model:
-            of_model = chosen.setdefault(row.label, {})
-            of_model.setdefault(row.model.removeprefix(f"{row.label}+"), []).append(row.task)
-    if chosen:
-        short = shorten_tasks(list(dict.fromkeys(row.task for row in rows)))
-        words = [
-            f"{model} {settings.replace('+', ' ')} ({', '.join(short[task] for task in tasks)})"
-            for model, of_model in chosen.items()
-            for settings, tasks in of_model.items()
-        ]
-        others = "; “all metrics” has the others" if form == "html" else ""
-        return [f"of several settings of a model, those with the best validation score{others}: {'; '.join(words)}"]
-    if form == "table" and any(not row.label and "+" in row.model and row.preset not in UNPRESET for row in rows):
-        return ["--best-settings: one row per model, with the settings that have the best validation score"]
-    return []
-
-
 def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
     """The notes below a board, but for the warning about its preset and the note on its intervals.
 
     They are about: marks, ties, training noise; spread, metrics without an interval, few groups; submissions; times;
     leaks and published weights. If detailed also: devices, the Pareto front, convergence, and the data set.
     """
-    lines = comparison_notes(rows) + _diverged_notes(rows) + _settings_notes(rows, form)
+    lines = comparison_notes(rows) + _diverged_notes(rows) + settings_notes(rows, form)
     if any(r.spread for r in rows):
         lines.append("±: standard deviation over folds and seeds")
     if detailed:

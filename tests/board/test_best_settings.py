@@ -1,5 +1,6 @@
 """One row per model: settings are chosen by validation error, whatever the test set says."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,6 +108,15 @@ def test_predictions_of_others_are_all_shown(tmp_path: Path, preset: str):
     rows, _ = rank_rows(tmp_path, [BULK], "quick", one_per_model=True)
     assert {row.model for row in rows} == {"net", "net+more=1"}
     assert len({row.title for row in rows}) == 2
+
+
+def test_a_row_that_is_not_named_after_its_model_hides_no_other(root: Path):
+    """A copied record may state another model than its folder does."""
+    folder = write_run(root, BULK, "mine", 0.0, [0.0])
+    fields = json.loads((folder / "run.json").read_text()) | {"entry": "cgcnn"}
+    write_record(folder, fields)
+    assert chosen(root)["mine", BULK.name] == "mine"
+    assert chosen(root)["cgcnn", BULK.name] == WIDE
 
 
 def test_settings_whose_history_was_changed_are_named_and_left_out(root: Path):

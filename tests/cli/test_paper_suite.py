@@ -96,7 +96,9 @@ def test_three_commands_fill_both_tables(server: StandIn, tmp_path: Path):
 @pytest.mark.slow
 def test_all_models_fill_both_tables(server: StandIn, tmp_path: Path):
     rows = fills_both_tables("all", tmp_path)
-    assert len(rows) == 5 * 8
+    everyone = {"mean", "forest", "boosted", "cgcnn", "megnet", "m3gnet", "alignn", "cogn", "asugnn"}
+    assert {(r["task"], r["model"]) for r in rows} == {(t.name, m) for t in suite_tasks("paper") for m in everyone}
+    assert len(rows) == 5 * len(everyone)
 
 
 # HMdataset ------------------------------------------------------------------------------------------------------------
