@@ -37,7 +37,7 @@ def test_intervals_hold_nine_in_ten_and_are_wider_where_errors_are_larger():
     covered, narrow, wide = [], [], []
     for _ in range(30):
         rare = rng.uniform(0, 8, size=3000)
-        terms = np.stack([np.ones(3000), rare, *rng.normal(size=(3, 3000))], axis=1)
+        terms = np.stack([np.ones(3000), rare, *rng.normal(size=(4, 3000))], axis=1)
         errors = np.abs(rng.standard_t(3, size=3000)) * np.exp(-0.4 * rare)
         calibration = calibrate([str(i) for i in range(1000)], errors[:1000], terms[:1000])
         half = calibration.half_widths(terms[1000:])
@@ -62,7 +62,31 @@ def test_what_the_width_depends_on_is_no_matter_of_the_cell():
                       np.concatenate([SALT.frac_coords * [0.5, 1, 1], SALT.frac_coords * [0.5, 1, 1] + [0.5, 0, 0]]),
                       [11, 17, 11, 17])  # fmt: skip
     np.testing.assert_allclose(describe_crystals([doubled], np.array([-2.0]), ELEMENTS), fewer)
-    assert fewer.tolist() == [[1.0, math.log1p(900), math.log(2), math.log(SALT.volume / 2), 2.0]]
+    assert fewer.tolist() == [[1.0, math.log1p(900), math.log(2), math.log(SALT.volume / 2), 2.0, math.log(2.02)]]
+
+
+def test_intervals_of_small_gaps_hold_as_often_as_those_of_large_ones():
+    """Gaps near 0 are those of metals and predicted well, others are not: 0.3 eV is about as uncertain as 3 eV."""
+    rng = np.random.default_rng(0)
+    predicted = np.concatenate([rng.uniform(0, 0.03, 6000), rng.uniform(0.1, 6, 6000)])
+    errors = np.abs(rng.normal(size=12000)) * np.minimum(0.5, 0.01 + predicted)
+    terms = describe_crystals([SALT] * 12000, predicted, ELEMENTS)
+    learnt = rng.permutation(12000)[:6000]
+    small = (predicted >= 0.1) & (predicted < 0.7)
+    held = {}
+    for from_zero in (False, True):
+        found = calibrate([str(i) for i in range(6000)], errors[learnt], terms[learnt], from_zero)
+        inside = errors <= found.half_widths(terms)
+        assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
+        held[from_zero] = np.mean(inside[small])
+    assert held[True] > 0.7
+    assert held[False] < 0.5
+
+
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_a_calibration_of_another_length_is_refused(count: int):
+    with pytest.raises(ValueError, match="6 numbers or none"):
+        Calibration(1.0, (0.0,) * count)
 
 
 def test_too_few_validation_crystals_give_no_finite_interval():
