@@ -42,7 +42,7 @@ def interval_score(y: Floats, low: Floats, high: Floats) -> float:
 
 
 def main(targets: Sequence[str]) -> None:
-    """Print a line for each target: scores and coverage, without and with the last term."""
+    """Print two lines for each target: scores, mean widths and coverage without and with the last term."""
     for target in targets:
         ids, y, predicted, terms = validation(target)
         least = read_card(SHIPPED_MODELS / target).lowest
@@ -55,11 +55,11 @@ def main(targets: Sequence[str]) -> None:
                 half = found.half_widths(terms[scored])
                 low, high = predicted[scored] - half, predicted[scored] + half
                 low = low if least is None else np.maximum(low, least)
-                rows.append((interval_score(y[scored], low, high), np.mean((low <= y[scored]) & (y[scored] <= high))))
-        without, with_term = np.array(rows).reshape(HALVES, 2, 2).mean(axis=0)
-        print(
-            f"{target}: score {without[0]:.3f} and {with_term[0]:.3f}, coverage {without[1]:.3f} and {with_term[1]:.3f}"
-        )
+                held = (low <= y[scored]) & (y[scored] <= high)
+                rows.append((interval_score(y[scored], low, high), np.mean(high - low), np.mean(held)))
+        means = np.array(rows).reshape(HALVES, 2, 3).mean(axis=0)
+        for words, (score, width, coverage) in zip(("without", "with"), means, strict=True):
+            print(f"{target}, {words} it: score {score:.3f}, mean width {width:.3f}, coverage {coverage:.3f}")
 
 
 if __name__ == "__main__":
