@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import inf, isfinite
 from statistics import fmean
 
-from asugnn.errors import InputError
+from leaderboard.board.rows import Row
 from leaderboard.records import UNPRESET, StoredRun, base_name
 
+FoldSeed = tuple[int, int]
+SMOOTH = 5  # epochs, as in asugnn/training_state.py, which needs torch
 
-def best_settings(runs: Sequence[StoredRun]) -> tuple[list[StoredRun], list[str]]:
-    """Keep, of the settings of a model on a task, those with the lowest error on validation crystals in training.
 
-    The error is the lowest among epochs, in the mean over runs. A model without epochs records none: of its settings,
-    those of the preset stay. Runs that were not trained here all stay. Settings whose record of training was changed
-    go, with a note.
+def best_settings(rows: Sequence[tuple[Row, Sequence[StoredRun]]]) -> dict[str, Row]:
+    """Choose, of the rows of one task, one for each model, by title; each gets a `label`, and the `left_out`.
+
+    Of the settings with the most folds, those count that have the lowest error on validation crystals in training, in
+    the mean over the folds and seeds that all of them have. A model without epochs records no such error: of its
+    settings, those of the preset stay, or else the first by name. Rows that were not trained here all stay.
     """
-    by_model: dict[tuple[str, str, str], dict[str, list[StoredRun]]] = {}  # then by name of the row
-    for stored in runs:
-        task, preset, row = stored.row
-        by_model.setdefault((task, preset, name_without_settings(stored)), {}).setdefault(row, []).append(stored)
-    kept: set[tuple[str, str, str]] = set()
-    notes = []
-    for (task, preset, _), variants in by_model.items():
-        errors = dict.fromkeys(variants, inf)
-        for row in variants if len(variants) > 1 else ():
-            try:
-                errors[row] = _validation_error(variants[row])
-            except InputError as error:
-                notes.append(f"{row} on {task} skipped: {error}")
-                del errors[row]
-        kept |= {(task, preset, row) for row in sorted(errors, key=lambda row: (errors[row], len(row), row))[:1]}
-    return [stored for stored in runs if stored.row in kept], notes
+    by_model: dict[tuple[str, str], list[tuple[Row, Sequence[StoredRun]]]] = {}
+    for row, runs in rows:
+        by_model.setdefault((row.preset, _name_without_settings(row, runs)), []).append((row, runs))
+    chosen = {}
+    for (_, label), variants in by_model.items():
+        most = max(len(_folds(runs)) for _, runs in variants)
+        candidates = [(row, runs) for row, runs in variants if len(_folds(runs)) == most]
+        errors = _validation_errors({row.model: runs for row, runs in candidates})
+        best = min((row for row, _ in candidates), key=lambda row: (errors[row.model], len(row.model), row.model))
+        left_out = tuple(sorted(row.model for row, _ in variants if row.model != best.model))
+        validated = bool(left_out) and all(map(isfinite, errors.values()))
+        chosen[best.title] = replace(best, label=label, left_out=left_out, validated=validated)
+    return chosen
 
 
-def name_without_settings(stored: StoredRun) -> str:
-    """The name of a run's model, whatever settings were changed; of predictions by others the name of their row.
+def _name_without_settings(row: Row, runs: Sequence[StoredRun]) -> str:
+    """The name of a row's model, whatever settings were changed; of predictions by others their own name.
 
-    A row that is not named after the model that its record states keeps its name: it hides no other.
+    A row whose records do not all state the model that it is named after keeps its name.
     """
-    name, model = stored.run.model, base_name(stored.record.entry)
-    trained_here = stored.run.preset not in UNPRESET
-    return model if trained_here and model and name.startswith(f"{model}+") else name
+    entries = {stored.record.entry for stored in runs}
+    base = base_name(entries.pop()) if row.preset not in UNPRESET and len(entries) == 1 else ""
+    return base if base and row.model.startswith(f"{base}+") else row.model
 
 
-def _validation_error(runs: Sequence[StoredRun]) -> float:
-    """The mean over runs of the lowest validation error of an epoch; infinite where one is not known."""
-    return fmean(min(filter(isfinite, run.read_history().get("val", [])), default=inf) for run in runs)
+def _folds(runs: Sequence[StoredRun]) -> set[int]:
+    return {stored.run.fold for stored in runs}
+
+
+def _validation_errors(variants: Mapping[str, Sequence[StoredRun]]) -> dict[str, float]:
+    """The mean validation error of each of some settings, infinite where one is not known.
+
+    Of a model with one variant there is nothing to choose, and nothing is read.
+    """
+    if len(variants) == 1:
+        return dict.fromkeys(variants, inf)
+    errors = {name: {(r.run.fold, r.run.seed): _validation_error(r) for r in runs} for name, runs in variants.items()}
+    shared: set[FoldSeed] = set.intersection(*map(set, errors.values()))
+    return {name: fmean(of_run[pair] for pair in shared or of_run) for name, of_run in errors.items()}
+
+
+def _validation_error(stored: StoredRun) -> float:
+    """The lowest validation error of a run, smoothed over epochs, as training chooses the weights that it keeps."""
+    val = stored.read_history().get("val", [])
+    ends = [end for end, value in enumerate(val, start=1) if isfinite(value)]
+    recent = ([v for v in val[max(0, end - SMOOTH) : end] if isfinite(v)] for end in ends)
+    return min(map(fmean, recent), default=inf)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from asugnn.errors import InputError
-from leaderboard.board.best_settings import best_settings, name_without_settings
+from leaderboard.board.best_settings import best_settings
 from leaderboard.board.ground_truth import GroundTruth, load_ground_truth
 from leaderboard.board.row_scores import check_origin
 from leaderboard.board.rows import OTHERS, Row, make_row
@@ -67,14 +67,11 @@ def rank_runs(
     if other := " or ".join(sorted(presets - shown)):
         start = f"{OTHERS} too" if preset in presets else f"no row has preset '{preset}'; {OTHERS}"
         notes.append(f"{start}: --preset {other}")
-    compared = [r for r in runs if r.run.preset in shown and r.run.task.name in names]
-    if one_per_model:
-        compared, damaged = best_settings(compared)
-        notes += damaged
     by_task: dict[str, dict[tuple[str, str], list[StoredRun]]] = {}  # then by preset and model
-    for stored in compared:
-        of_task = by_task.setdefault(stored.run.task.name, {})
-        of_task.setdefault((stored.run.preset, stored.run.model), []).append(stored)
+    for stored in runs:
+        if stored.run.preset in shown:
+            of_task = by_task.setdefault(stored.run.task.name, {})
+            of_task.setdefault((stored.run.preset, stored.run.model), []).append(stored)
     rows: list[Row] = []
     without_truth: dict[str, list[str]] = {}  # tasks, by the reason
     for task in tasks:
@@ -102,10 +99,8 @@ def _rank_task(
     leaked = _count_leaked(task, truths)
     logs: dict[Path, Counter[tuple[str, int, str]]] = {}
     cached, provenance = ScoreCache(task, preset), source_provenance(task.source)
-    trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
-    tested: dict[str, frozenset[tuple[int, int]]] = {}  # by title, as `trained`
-    rows: list[Row] = []
-    for (kind, model), of_model in by_model.items():
+    found: list[tuple[Row, list[StoredRun], dict[str, Estimate]]] = []
+    for (_, model), of_model in by_model.items():
         notes += [f"{r.run.title} skipped: {missing[r.run.fold]}" for r in of_model if r.run.fold in missing]
         runs = [r for r in of_model if r.run.fold in truths]
         if not runs:
@@ -119,14 +114,21 @@ def _rank_task(
         truth = truths[runs[0].run.fold]
         row = make_row(task, runs, scores, truth.varying, leaked, provenance)
         tries = _count_tries(runs, logs)
-        label = name_without_settings(runs[0]) if one_per_model else ""
-        row = replace(row, scope=truth.scope, tries=tries, label=label, **asdict(truth.rules))
-        if kind == PRETRAINED or row.pretrained_on is not None:
+        found.append((replace(row, scope=truth.scope, tries=tries, **asdict(truth.rules)), runs, scores.estimates))
+    cached.save()
+    chosen = best_settings([(row, runs) for row, runs, _ in found]) if one_per_model else None
+    trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
+    tested: dict[str, frozenset[tuple[int, int]]] = {}  # by title, as `trained`
+    rows: list[Row] = []
+    for scored, runs, estimates in found:
+        if chosen is not None and scored.title not in chosen:
+            continue
+        row = chosen[scored.title] if chosen is not None else scored
+        if row.preset == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:
-            trained[row.title] = row, scores.estimates
+            trained[row.title] = row, estimates
             tested[row.title] = comparable_runs((r.run.fold, r.run.seed) for r in runs)
-    cached.save()
     metric = task.target.metrics[0]
     most = Counter(tested.values()).most_common(1)
     compared = {title: e[metric.name] for title, (_, e) in trained.items() if tested[title] == most[0][0]}

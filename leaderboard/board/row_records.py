@@ -11,7 +11,7 @@ from leaderboard.board.rows import Row
 COLUMNS = ("model", "preset", "pretrained_on", "task", "kind", "unit", "n", "groups", "rank", "rank_high",
            "epochs", "flat", "front", "seconds_train", "seconds_predict", "peak_memory_mb", "parameters", "device",
            "noise", "split", "commit", "leaks", "scope", "tries", "tied_with", "runs")  # fmt: skip
-ADDED = ("training",)  # after the metrics, so that older columns keep their places
+ADDED = ("training", "label")  # after the metrics, so that older columns keep their places
 MISSING = MetricValue(None, None, None)
 
 

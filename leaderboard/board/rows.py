@@ -64,6 +64,8 @@ class Row:
     deadline: str = ""  # the last moment to hand in, UTC, where the host says so
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
     label: str = ""  # the model's name without its settings, where a board has one row per model
+    left_out: tuple[str, ...] = ()  # of such a board: rows with other settings of this model
+    validated: bool = False  # whether all of these had a validation error to be compared by
     published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 
     @property

@@ -41,7 +41,7 @@ def leaderboard(
     best_settings: Annotated[
         bool,
         typer.Option("--best-settings", help="One row per model: of its settings, on each task, those with the best "
-                     "validation score."),
+                     "validation score that training recorded."),
     ] = False,
     private: Annotated[
         bool, typer.Option("--private", help="Score the private rows of the solution that BENCH_SOLUTION names.")
@@ -73,13 +73,14 @@ def print_board(
 ) -> None:
     """Print the board of some tasks, and on standard error notes on runs that could not be used."""
     from leaderboard.board import overview, rank_rows
-    from leaderboard.reports import preset_warning, render_board, render_overview
+    from leaderboard.reports import preset_warning, render_board, render_overview, settings_notes
 
     rows, notes = rank_rows(root, tasks, preset, private, one_per_model)
     if not any(row.preset == preset for row in rows):
         _check_preset(preset, root)
     if overall:
-        text = render_overview(overview(rows, tasks), format_, preset_warning(rows, preset))
+        before = [*filter(None, [preset_warning(rows, preset)]), *settings_notes(rows, format_)]
+        text = render_overview(overview(rows, tasks), format_, before)
         empty = "an overall ranking needs at least two tasks, each with at least two ranked models"
     else:
         text = render_board(rows, tasks, preset, format_, detailed)

@@ -175,9 +175,9 @@ def row_name(model: str, overrides: Mapping[str, str]) -> str:
 def base_name(model: str) -> str:
     """The name of a model on a board: of `folder/file.py:Class` it is `folder.file.Class`, so that files differ."""
     path, colon, name = model.rpartition(":")
-    if not colon:
-        return model
     file = Path(path)
+    if not colon or not file.name:
+        return model
     if file.is_absolute():
         file = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else Path(file.name)
     return ".".join([*(part for part in file.with_suffix("").parts if part not in {".", ".."}), name])

@@ -20,6 +20,7 @@ from leaderboard.reports.panel_data import PanelData, panel_data
 from leaderboard.reports.prediction_table import render_predictions
 from leaderboard.reports.publication_table import TABLE_FORMATS, draw_table, write_table
 from leaderboard.reports.published_notes import stated_differences
+from leaderboard.reports.settings_notes import settings_notes
 from leaderboard.reports.terminal import (
     render_board,
     render_datasets,
@@ -79,6 +80,7 @@ __all__ = [
     "render_predictions",
     "render_score",
     "scope_prefix",
+    "settings_notes",
     "shorten_tasks",
     "shows_r2",
     "stated_differences",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.table import Table
@@ -14,8 +15,8 @@ from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_
 from leaderboard.reports.wording import format_mean_rank, format_task_rank, overview_notes, shorten_tasks
 
 
-def render_overview(found: Overview, form: str, warning: str = "") -> str:
-    """Render the overview as `table`, `markdown`, `csv` or `json`; a warning comes first among its notes."""
+def render_overview(found: Overview, form: str, first: Sequence[str] = ()) -> str:
+    """Render the overview as `table`, `markdown`, `csv` or `json`; these notes come first among its own."""
     if form == "json":
         return json.dumps(asdict(found), indent=1)
     if form == "csv":
@@ -23,7 +24,7 @@ def render_overview(found: Overview, form: str, warning: str = "") -> str:
     if len(found.tasks) < 2:
         return ""
     markdown = form == "markdown"
-    notes = [f"- {note}" if markdown else note for note in [warning, *overview_notes(found, form)] if note]
+    notes = [f"- {note}" if markdown else note for note in [*first, *overview_notes(found, form)]]
     if not found.models:
         return "\n".join(notes)
     table = _table(found, form)

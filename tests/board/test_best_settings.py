@@ -1,6 +1,5 @@
 """One row per model: settings are chosen by validation error, whatever the test set says."""
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ import pytest
 from conftest import Typed
 from made import record_fields
 
+from asugnn import training_state
+from leaderboard.board.best_settings import SMOOTH
 from leaderboard.board.board import rank_rows
 from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.tasks import Task, parse_task
@@ -17,6 +18,7 @@ from leaderboard.records import PUBLISHED, SUBMITTED
 from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import Run
 from leaderboard.records.write_run import write_record
+from leaderboard.reports.settings_notes import settings_notes
 from leaderboard.reports.terminal import render_board
 from leaderboard.site import build_site
 
@@ -31,10 +33,12 @@ def write_run(
     error: float,
     validation: Sequence[float] = (),
     preset: str = "quick",
+    entry: str = "",
     seed: int = 0,
+    fold: int = 0,
 ) -> Path:
     """A run whose predictions are all off by `error`, and whose epochs had these validation errors."""
-    run, truth = Run(task, preset, model, 0, seed), load_ground_truth(task, 0)
+    run, truth = Run(task, preset, model, fold, seed), load_ground_truth(task, fold)
     folder = run.folder(root)
     write_predictions(folder / "predictions.csv", truth.ids, task.target.name, truth.y + error)
     if validation:
@@ -45,8 +49,7 @@ def write_run(
         "counts": {"train": 1},
         "seconds": {"train": 1.0},
     }
-    if preset == "quick":
-        fields["entry"] = model.partition("+")[0]
+    fields["entry"] = entry or model.partition("+")[0]
     write_record(folder, record_fields(run, **fields))
     return folder
 
@@ -55,8 +58,8 @@ def write_run(
 def root(tmp_path: Path) -> Path:
     """On validation crystals the wide CGCNN is best at the modulus, the plain one at the gap; on test the opposite."""
     runs = tmp_path / "runs"
-    write_run(runs, BULK, "cgcnn", 0.1, [0.9, 0.3, 0.4])
-    write_run(runs, BULK, WIDE, 0.2, [0.9, 0.8, 0.2])
+    write_run(runs, BULK, "cgcnn", 0.1, [0.9, 0.4, 0.4])
+    write_run(runs, BULK, WIDE, 0.2, [0.9, 0.1, 0.1])
     write_run(runs, GAP, "cgcnn", 0.4, [0.5, float("nan")])
     write_run(runs, GAP, WIDE, 0.3, [0.7, 0.6])
     for task in (BULK, GAP):
@@ -111,12 +114,26 @@ def test_predictions_of_others_are_all_shown(tmp_path: Path, preset: str):
 
 
 def test_a_row_that_is_not_named_after_its_model_hides_no_other(root: Path):
-    """A copied record may state another model than its folder does."""
-    folder = write_run(root, BULK, "mine", 0.0, [0.0])
-    fields = json.loads((folder / "run.json").read_text()) | {"entry": "cgcnn"}
-    write_record(folder, fields)
-    assert chosen(root)["mine", BULK.name] == "mine"
+    """A copied record may state another model than its folder does, or nonsense."""
+    for name, entry in (("mine", "cgcnn"), ("yours", ":Net"), ("hers+width=1", "/:Net")):
+        write_run(root, BULK, name, 0.0, [0.0], entry=entry)
+        assert chosen(root)[name, BULK.name] == name
     assert chosen(root)["cgcnn", BULK.name] == WIDE
+
+
+def test_a_row_whose_records_state_several_models_hides_no_other(root: Path):
+    for seed, entry in enumerate(("cgcnn", "other")):
+        write_run(root, BULK, LONG, 0.0, [0.0], seed=seed, entry=entry)
+    assert chosen(root)["cgcnn", BULK.name] == WIDE
+    assert chosen(root)[LONG, BULK.name] == LONG
+
+
+def test_settings_that_cannot_be_scored_hide_no_others(root: Path):
+    folder = Run(BULK, "quick", WIDE, 0, 0).folder(root)
+    (folder / "predictions.csv").write_text("id,bulk-modulus\n")
+    rows, notes = rank_rows(root, [BULK], "quick", one_per_model=True)
+    assert {row.title: row.model for row in rows} == {"cgcnn": "cgcnn", "forest": "forest"}
+    assert any(WIDE in note and "predictions.csv was changed" in note for note in notes)
 
 
 def test_settings_whose_history_was_changed_are_named_and_left_out(root: Path):
@@ -125,8 +142,43 @@ def test_settings_whose_history_was_changed_are_named_and_left_out(root: Path):
     rows, notes = rank_rows(root, [BULK], "quick", one_per_model=True)
     assert {row.model for row in rows} == {"cgcnn", "forest"}
     (note,) = [note for note in notes if WIDE in note]
-    assert note.startswith(f"{WIDE} on {BULK.name} skipped: ")
     assert "history.csv was changed" in note
+
+
+def test_settings_are_compared_on_the_folds_and_seeds_that_all_have(tmp_path: Path):
+    """And those with fewer folds are not chosen: they could not be ranked with the other models."""
+    for seed, error in enumerate((0.2, 0.4, 0.6)):
+        write_run(tmp_path, BULK, "cgcnn", 0.1, [error], seed=seed)
+    write_run(tmp_path, BULK, LONG, 0.2, [0.39], seed=0)
+    assert chosen(tmp_path) == {("cgcnn", BULK.name): "cgcnn"}
+    write_run(tmp_path, BULK, WIDE, 0.2, [0.1], seed=0)
+    assert chosen(tmp_path) == {("cgcnn", BULK.name): WIDE}
+    for model in ("cgcnn", "forest"):
+        for fold in (0, 1):
+            write_run(tmp_path, GAP, model, 0.1, [0.5], fold=fold)
+    write_run(tmp_path, GAP, WIDE, 0.2, [0.1])
+    assert chosen(tmp_path)["cgcnn", GAP.name] == "cgcnn"
+    rows, notes = rank_rows(tmp_path, [GAP], "quick", one_per_model=True)
+    assert all(row.rank for row in rows), notes
+
+
+def test_epochs_are_smoothed_as_in_training(tmp_path: Path):
+    """Else one lucky epoch of few crystals would choose."""
+    assert SMOOTH == training_state.SMOOTH
+    write_run(tmp_path, BULK, "cgcnn", 0.1, [0.5] * 10)
+    write_run(tmp_path, BULK, LONG, 0.1, [0.9] * 7 + [0.1] + [0.9] * 7)
+    assert chosen(tmp_path) == {("cgcnn", BULK.name): "cgcnn"}
+
+
+def test_without_a_choice_none_is_told(tmp_path: Path):
+    write_run(tmp_path, BULK, LONG, 0.1, [0.9])
+    write_run(tmp_path, GAP, "forest+trees=9", 0.1)
+    write_run(tmp_path, GAP, "forest", 0.2)
+    rows, _ = rank_rows(tmp_path, [BULK, GAP], "quick", one_per_model=True)
+    assert settings_notes(rows, "table") == [
+        "of several settings without a validation score, those of the preset: forest as preset (band-gap)",
+        "with changed settings: cgcnn epochs=9 (bulk-modulus)",
+    ]
 
 
 @pytest.mark.parametrize("form", ["table", "markdown"])
@@ -135,7 +187,8 @@ def test_the_board_says_which_settings_it_shows(root: Path, form: str):
     best = " ".join(
         render_board(rank_rows(root, tasks, "quick", one_per_model=True)[0], tasks, "quick", form, False).split()
     )
-    assert "of several settings of a model, those with the best validation score: cgcnn width=9 (bulk-modulus)" in best
+    told = "cgcnn width=9 (bulk-modulus); cgcnn as preset (band-gap)"
+    assert f"of several settings of a model, those with the best validation score: {told}" in best
     every = " ".join(render_board(rank_rows(root, tasks, "quick")[0], tasks, "quick", form, False).split())
     assert ("--best-settings" in every) == (form == "table")
     assert "those with the best validation score:" not in every
