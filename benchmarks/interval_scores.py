@@ -1,4 +1,4 @@
-"""Score the intervals of shipped models on validation crystals, with and without the logarithm of the magnitude.
+"""Score the intervals of shipped models on validation crystals, calibrated in one group and in several.
 
     python benchmarks/interval_scores.py [TARGET ..]        needs mp_subset.parquet in BENCH_DATA, minutes
 
@@ -17,15 +17,16 @@ import numpy as np
 from asugnn.crystal import Floats
 from asugnn.model_registry import find_model
 from leaderboard.data import load_dataset, parse_task
-from leaderboard.shipped import LEVEL, SHIPPED_MODELS, calibrate, describe_crystals, read_card
+from leaderboard.shipped import GROUPS, LEVEL, SHIPPED_MODELS, calibrate, describe_crystals, read_card
 from leaderboard.splitting import fold_sides, read_split
 
 HALVES = 30
+FIFTHS = (0.2, 0.4, 0.6, 0.8)
 TARGETS = ("formation-energy", "band-gap", "bulk-modulus")
 
 
 def validation(target: str) -> tuple[list[str], Floats, Floats, Floats]:
-    """Ids, labels and predictions (n,), and terms (n, 6), of the validation crystals of a shipped model."""
+    """Ids, labels and predictions (n,), and terms (n, 5), of the validation crystals of a shipped model."""
     task, card = parse_task(f"mp-2018/{target}"), read_card(SHIPPED_MODELS / target)
     data = load_dataset(task.source)
     ids = list(fold_sides(read_split(data, task.rule), data, task.target, 0).validate)
@@ -42,7 +43,7 @@ def interval_score(y: Floats, low: Floats, high: Floats) -> float:
 
 
 def main(targets: Sequence[str]) -> None:
-    """Print two lines for each target: scores, mean widths and coverage without and with the last term."""
+    """Print two lines for each target: scores, mean widths and the coverage of each fifth by predicted magnitude."""
     for target in targets:
         ids, y, predicted, terms = validation(target)
         least = read_card(SHIPPED_MODELS / target).lowest
@@ -50,16 +51,20 @@ def main(targets: Sequence[str]) -> None:
         for _ in range(HALVES):
             order = rng.permutation(len(ids))
             learnt, scored = np.array_split(order, 2)
-            for from_zero in (False, True):
-                found = calibrate([ids[i] for i in learnt], np.abs(y - predicted)[learnt], terms[learnt], from_zero)
+            fifth = np.searchsorted(np.quantile(abs(predicted), FIFTHS), abs(predicted[scored]))
+            for groups in (1, GROUPS):
+                found = calibrate([ids[i] for i in learnt], np.abs(y - predicted)[learnt], terms[learnt], groups)
                 half = found.half_widths(terms[scored])
                 low, high = predicted[scored] - half, predicted[scored] + half
                 low = low if least is None else np.maximum(low, least)
                 held = (low <= y[scored]) & (y[scored] <= high)
-                rows.append((interval_score(y[scored], low, high), np.mean(high - low), np.mean(held)))
-        means = np.array(rows).reshape(HALVES, 2, 3).mean(axis=0)
-        for words, (score, width, coverage) in zip(("without", "with"), means, strict=True):
-            print(f"{target}, {words} it: score {score:.3f}, mean width {width:.3f}, coverage {coverage:.3f}")
+                score = interval_score(y[scored], low, high)
+                rows.append((score, np.mean(high - low), *(np.mean(held[fifth == k]) for k in range(5))))
+        for words, means in zip(
+            ("one group", "groups"), np.array(rows).reshape(HALVES, 2, 7).mean(axis=0), strict=True
+        ):
+            fifths = " ".join(f"{share:.2f}" for share in means[2:])
+            print(f"{target}, {words}: score {means[0]:.3f}, mean width {means[1]:.3f}, coverage {fifths}")
 
 
 if __name__ == "__main__":

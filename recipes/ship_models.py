@@ -53,7 +53,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
         calibration = calibrate_classes(predicted, y)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
-        calibration = calibrate(sides.validate, np.abs(y - predicted), terms, LOWEST.get(target.name) == 0)
+        calibration = calibrate(sides.validate, np.abs(y - predicted), terms)
     seed = stored.run.seed
     card = Card(
         target=target.name,

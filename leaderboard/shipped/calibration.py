@@ -5,11 +5,10 @@ crystals came from (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random 
 Assoc. 113, 1094, 2018). It says nothing of crystals of another kind: see `Card.outside`.
 
 The width follows the error to be expected, which rises with the rarity of the rarest element, for example: see
-`describe_crystals`. A quarter of the validation crystals, by their ids, says how; the others calibrate. The logarithm
-of the magnitude is for band gaps: a predicted gap of 0 is mostly right, as most such crystals are metals, but 0.3 eV is
-about as uncertain as 3 eV. On validation crystals it lowers the mean interval score (Gneiting & Raftery, J. Am. Stat.
-Assoc. 102, 359, 2007) of the gap by a fifth, and is of no use to labels without an end at 0:
-benchmarks/interval_scores.py.
+`describe_crystals`. A quarter of the validation crystals, by their ids, says how; the others calibrate, in groups of
+about equal size by the magnitude of the predicted value, so that the promise holds within each (Mondrian conformal
+prediction, Vovk et al., chapter 4.5). Groups are for band gaps: a gap that is predicted as 0 is mostly right, as most
+such crystals are metals, but 0.3 eV is about as uncertain as 3 eV. What they give: benchmarks/interval_scores.py.
 """
 
 from __future__ import annotations
@@ -25,37 +24,38 @@ from numpy.typing import NDArray
 from asugnn.crystal import SYMBOLS, Crystal, Floats
 
 LEVEL = 0.9  # the share of crystals whose value lies in the interval
-TERMS = (
-    "1",
-    "log rarest",
-    "log elements",
-    "log volume per atom",
-    "magnitude",
-    "log magnitude",
-)  # of the expected error
+TERMS = ("1", "log rarest", "log elements", "log volume per atom", "log magnitude")  # of the expected error
 SMALLEST = 0.02  # magnitudes well below are all the same, in the unit of the label
+GROUPS, FEWEST = 8, 250  # at most so many groups, and at least so many crystals that calibrate in each
 
 
 @dataclass(frozen=True)
 class Calibration:
     """How wide intervals are.
 
-    quantile
-        Of the errors divided by the expected error or, for classes, of the missing probability of the true class.
+    quantiles
+        By group of the magnitude (g,): of the errors divided by the expected error or, for classes, which are one
+        group, of the missing probability of the true class.
+    edges
+        (g - 1,) of these groups, rising, in the unit of the label.
     coefficients
-        (6,) of the logarithm of the expected error, in `TERMS`; empty for classes.
+        (5,) of the logarithm of the expected error, in `TERMS`; empty for classes.
     """
 
-    quantile: float
+    quantiles: tuple[float, ...]
+    edges: tuple[float, ...] = ()
     coefficients: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(self.quantiles) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
+            raise ValueError("calibration.quantiles are one more than calibration.edges, which rise")
         if len(self.coefficients) not in {0, len(TERMS)}:
             raise ValueError(f"calibration.coefficients are {len(TERMS)} numbers or none, not {len(self.coefficients)}")
 
     def half_widths(self, terms: Floats) -> Floats:
-        """Half the width (n,) of the intervals of crystals with `terms` (n, 6), in the unit of the label."""
-        return np.asarray(self.quantile * np.exp(terms @ np.array(self.coefficients)))
+        """Half the width (n,) of the intervals of crystals with `terms` (n, 5), in the unit of the label."""
+        quantile = np.array(self.quantiles)[np.searchsorted(self.edges, _magnitude(terms), side="right")]
+        return np.asarray(quantile * np.exp(terms @ np.array(self.coefficients)))
 
 
 def element_symbols(crystal: Crystal) -> list[str]:
@@ -64,7 +64,7 @@ def element_symbols(crystal: Crystal) -> list[str]:
 
 
 def describe_crystals(crystals: Sequence[Crystal], predicted: Floats, elements: Mapping[str, int]) -> Floats:
-    """Describe n crystals by what their error depends on: (n, 6), one column for each of `TERMS`.
+    """Describe n crystals by what their error depends on: (n, 5), one column for each of `TERMS`.
 
     `elements` counts the training crystals that hold an element. No column depends on the choice of the cell.
     """
@@ -73,30 +73,35 @@ def describe_crystals(crystals: Sequence[Crystal], predicted: Floats, elements: 
         symbols = element_symbols(crystal)
         rarest = min(elements.get(symbol, 0) for symbol in symbols)
         volume = crystal.volume / len(crystal)
-        size = abs(float(value))
         composition = math.log1p(rarest), math.log(len(symbols)), math.log(volume)
-        rows.append((1.0, *composition, size, math.log(size + SMALLEST)))
+        rows.append((1.0, *composition, math.log(abs(float(value)) + SMALLEST)))
     return np.array(rows).reshape(-1, len(TERMS))
 
 
-def calibrate(ids: Sequence[str], errors: Floats, terms: Floats, from_zero: bool = False) -> Calibration:
-    """Calibrate intervals from the absolute errors (n,) of validation crystals with `terms` (n, 6).
+def calibrate(ids: Sequence[str], errors: Floats, terms: Floats, groups: int = GROUPS) -> Calibration:
+    """Calibrate intervals from the absolute errors (n,) of validation crystals with `terms` (n, 5).
 
-    Where labels begin at 0 (`from_zero`), the logarithm of the magnitude counts, too; else its coefficient is 0.
+    There are at most so many `groups`, and fewer where there are few crystals.
     """
     shape = _is_for_shape(ids)
-    if not from_zero:
-        terms = np.where(np.array(TERMS) == "log magnitude", 0.0, terms)
     # The logarithm of an error near zero says nothing of its size: errors below a tenth of the median count as that.
     logs = np.log(np.maximum(errors, 0.1 * np.median(errors) + 1e-12))
     coefficients = np.linalg.lstsq(terms[shape], logs[shape], rcond=None)[0]
-    ratio = errors[~shape] / np.exp(terms[~shape] @ coefficients)
-    return Calibration(conformal_quantile(ratio, LEVEL), tuple(coefficients.tolist()))
+    ratio, size = errors[~shape] / np.exp(terms[~shape] @ coefficients), _magnitude(terms[~shape])
+    groups = max(1, min(groups, len(ratio) // FEWEST))
+    edges = np.quantile(size, np.arange(1, groups) / groups) if groups > 1 else np.zeros(0)
+    of_group = np.searchsorted(edges, size, side="right")
+    quantiles = [conformal_quantile(ratio[of_group == group], LEVEL) for group in range(groups)]
+    return Calibration(tuple(quantiles), tuple(edges.tolist()), tuple(coefficients.tolist()))
 
 
 def calibrate_classes(probability: Floats, labels: Floats) -> Calibration:
     """Calibrate sets of classes from the probability of class 1 and the class (n,) of validation crystals."""
-    return Calibration(conformal_quantile(np.abs(labels - probability), LEVEL))
+    return Calibration((conformal_quantile(np.abs(labels - probability), LEVEL),))
+
+
+def _magnitude(terms: Floats) -> Floats:
+    return np.asarray(np.exp(terms[:, -1]) - SMALLEST)
 
 
 def conformal_quantile(scores: Floats, level: float) -> float:

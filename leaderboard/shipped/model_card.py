@@ -93,7 +93,7 @@ def read_card(folder: Path) -> Card:
     with reading(path, "the card of a model"):
         fields = read_json(path, "the card of a model")
         calibration = fields["calibration"]
-        fields["calibration"] = Calibration(calibration["quantile"], tuple(calibration["coefficients"]))
+        fields["calibration"] = Calibration(**{name: tuple(values) for name, values in calibration.items()})
         return Card(**fields | {"classes": tuple(fields["classes"]), "volume": tuple(fields["volume"])})
 
 

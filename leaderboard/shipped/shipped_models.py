@@ -102,5 +102,5 @@ def describe_predictions(card: Card, crystals: Mapping[str, Crystal], values: Fl
 def _possible_classes(card: Card, p: float) -> tuple[str, ...]:
     """The classes whose missing probability is within the quantile, at least the likelier one."""
     missing = (p, 1 - p)
-    kept = tuple(n for n, m in zip(card.classes, missing, strict=True) if m <= card.calibration.quantile)
+    kept = tuple(n for n, m in zip(card.classes, missing, strict=True) if m <= card.calibration.quantiles[0])
     return kept or (card.classes[int(p >= 0.5)],)
