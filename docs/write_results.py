@@ -9,9 +9,10 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from pymatgen.core import Composition
 
 from leaderboard.board import Row, load_ground_truth, rank_rows
-from leaderboard.data import Task, parse_task
+from leaderboard.data import Task, load_dataset, parse_task
 from leaderboard.records import PRETRAINED, StoredRun, list_runs
 from leaderboard.reports import (
     best_models,
@@ -28,6 +29,7 @@ import matplotlib.pyplot as plt
 HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "leaderboard" / "runs"
 TREES = ("forest", "boosted")  # see composition and symmetry, and train for seconds
+DOMINANT = 10  # percent of the error that one formula makes
 TARGETS = ("formation-energy", "band-gap", "bulk-modulus", "metal")
 RULES = {
     "random": "Test crystals are drawn at random: most have relatives in training.",
@@ -70,7 +72,8 @@ The commands that train them, except `chgnet-svr` (`--model chgnet-svr`):
     bench run --task mp-2018/bulk-modulus@formula --model all --preset hours --data-dir FOLDER --allow-leaks
 
 and so `@prototype`, `@element` and `mp-2018/formation-energy@formula`. `bench leaderboard mp-2018 --preset hours
---best-settings` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which is not published: [what is in it](data.md).
+--best-settings` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which
+is not published: [what is in it](data.md).
 A row with three seeds was made with `--seed 0,1,2`, a variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and
 a training marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
 
@@ -95,7 +98,11 @@ def page() -> str:
                 heading = f"{task.target.name.replace('-', ' ')}" + ("" if rule == "random" else f", split by {rule}")
                 parts += [f"\n## {heading[0].upper()}{heading[1:]}\n", f"{meaning} {_counts(trained[0])}\n"]
                 frozen = [row for row in rows if row.pretrained_on and row.preset != PRETRAINED]
-                parts += [_table([*trained, *frozen], task, half), "", _conclude(trained, task)]
+                parts += [
+                    _table([*trained, *frozen], task, half),
+                    "",
+                    _conclude(trained, task) + _dominated(trained, task),
+                ]
                 parts += [_tell_frozen(frozen)] if frozen else []
     return "\n".join([*parts, *_zero_shot()]) + "\n"
 
@@ -204,6 +211,25 @@ def _conclude(rows: Sequence[Row], task: Task) -> str:
             verb = "is" if len(worse) == 1 else "are"
             words.append(f" {_join(worse)} {verb} worse than `{trees.model}`, which trains for {_minutes(trees)}.")
     return "".join(words)
+
+
+def _dominated(rows: Sequence[Row], task: Task) -> str:
+    """Which formula makes most of the error of a row whose interval is wider than its value; empty for none."""
+    metric, sentences = task.target.metrics[0].name, []
+    for row in rows:
+        value = row.metrics[metric]
+        if value.value is None or value.low is None or value.high is None or value.high - value.low < value.value:
+            continue
+        (run,) = [run for run in list_runs(RUNS)[0] if run.row == row.key]
+        truth = load_ground_truth(task, run.run.fold)
+        formulas, of_formula = np.unique(load_dataset(task.source).groups(truth.ids), return_inverse=True)
+        errors = np.bincount(of_formula, abs(run.read_predictions(truth.ids) - truth.y))
+        worst = int(np.argmax(errors))
+        share, count = round(100 * errors[worst] / errors.sum()), int(np.sum(of_formula == worst))
+        if share >= DOMINANT:
+            name = Composition(formulas[worst]).reduced_formula
+            sentences.append(f" Of the error of `{row.title}`, {share} % is of the {count} crystals of {name}.")
+    return "".join(sentences)
 
 
 def _join(rows: Sequence[Row]) -> str:
