@@ -72,7 +72,7 @@ The commands that train them, except `chgnet-svr` (`--model chgnet-svr`):
     bench run --task mp-2018/bulk-modulus@formula --model all --preset hours --data-dir FOLDER --allow-leaks
 
 and so `@prototype`, `@element` and `mp-2018/formation-energy@formula`. `bench leaderboard mp-2018 --preset hours
---best-settings` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which
+--best` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which
 is not published: [what is in it](data.md).
 A row with three seeds was made with `--seed 0,1,2`, a variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and
 a training marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
@@ -280,7 +280,7 @@ def readme() -> str:
     """README with its table of results between its marks: three targets, models by their place where they have one.
 
     Of several settings of a model, those count for a target whose score on validation crystals is the best, as on
-    `bench leaderboard mp-2018 --preset hours --best-settings`.
+    `bench leaderboard mp-2018 --preset hours --best`.
     """
     tasks = [parse_task(f"mp-2018/{target}") for target in ("formation-energy", "bulk-modulus", "metal")]
     heads = [f"{t.target.name.replace('-', ' ')} {t.target.metrics[0].title} {t.target.unit}".strip() for t in tasks]

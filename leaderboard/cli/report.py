@@ -40,7 +40,7 @@ def leaderboard(
     ] = False,
     best_settings: Annotated[
         bool,
-        typer.Option("--best-settings", help="One row per model: of its settings, on each task, those with the best "
+        typer.Option("--best", help="One row per model: of its settings, on each task, those with the best "
                      "validation score that training recorded."),
     ] = False,
     private: Annotated[

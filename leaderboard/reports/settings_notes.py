@@ -27,5 +27,5 @@ def settings_notes(rows: Sequence[Row], form: str) -> list[str]:
             listed = "; ".join(f"{words} ({', '.join(targets)})" for words, targets in chosen.items())
             notes.append(f"{kind}{others}: {listed}")
     if form == "table" and any(not row.label and "+" in row.model and row.preset not in UNPRESET for row in rows):
-        notes.append("--best-settings: one row per model, with the settings that have the best validation score")
+        notes.append("--best: one row per model, with the settings that have the best validation score")
     return notes

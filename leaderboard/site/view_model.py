@@ -28,7 +28,7 @@ class SiteBoard:
     preset: str
     tasks: tuple[Task, ...]  # those that have rows
     rows: tuple[Row, ...]
-    best: tuple[Row, ...]  # one row per model, as with --best-settings
+    best: tuple[Row, ...]  # one row per model, as with --best
 
     @property
     def title(self) -> str:

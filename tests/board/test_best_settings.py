@@ -190,13 +190,11 @@ def test_the_board_says_which_settings_it_shows(root: Path, form: str):
     told = "cgcnn width=9 (bulk-modulus); cgcnn as preset (band-gap)"
     assert f"of several settings of a model, those with the best validation score: {told}" in best
     every = " ".join(render_board(rank_rows(root, tasks, "quick")[0], tasks, "quick", form, False).split())
-    assert ("--best-settings" in every) == (form == "table")
+    assert ("--best" in every) == (form == "table")
     assert "those with the best validation score:" not in every
 
 
-@pytest.mark.parametrize(
-    ("option", "models"), [([], {"cgcnn", WIDE, "forest"}), (["--best-settings"], {"cgcnn", "forest"})]
-)
+@pytest.mark.parametrize(("option", "models"), [([], {"cgcnn", WIDE, "forest"}), (["--best"], {"cgcnn", "forest"})])
 def test_from_the_command_line(root: Path, typed: Typed, option: list[str], models: set[str]):
     status, shown, _ = typed(
         "leaderboard", "open-dft", "--runs", str(root), "--overall", "--format", "markdown", *option

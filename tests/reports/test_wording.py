@@ -149,7 +149,7 @@ def test_a_board_says_whether_its_ranks_contain_the_noise_of_training(root: Path
         text = "\n".join(lines_of([replace(row, training=training) for row in rows], BULK))
         assert words in text
         assert (once in text) == (training == "once")
-    assert render_board(rows, [BULK], "quick", "csv", True).splitlines()[0].endswith(",training")
+    assert render_board(rows, [BULK], "quick", "csv", True).splitlines()[0].endswith(",training,label")
 
 
 def test_metrics_without_an_interval_say_why(root: Path):
