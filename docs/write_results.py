@@ -296,7 +296,9 @@ def readme() -> str:
             places.setdefault(row.name, []).append(place / len(rows))
             interval = f" ({format_interval(value)})" if value.low is not None else ""
             cells[row.name, task.name] = f"{format_number(value.value)}{' ★' if row.title in best else ''}{interval}"
-    for name in sorted(places.keys() - {"mean"}, key=lambda name: sum(places[name]) / len(places[name])):
+    for name in sorted(
+        (name for name in places if name != "mean"), key=lambda name: sum(places[name]) / len(places[name])
+    ):
         lines.append(f"| {' | '.join([name, *(cells.get((name, task.name), '-') for task in tasks)])} |")
     return fill_page(HERE.parent / "README.md", "results", lines)
 
