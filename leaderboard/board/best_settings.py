@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf, isfinite
 from statistics import fmean
@@ -28,11 +28,11 @@ def best_settings(rows: Sequence[tuple[Row, Sequence[StoredRun]]]) -> dict[str, 
     for (_, label), variants in by_model.items():
         most = max(len(_folds(runs)) for _, runs in variants)
         candidates = [(row, runs) for row, runs in variants if len(_folds(runs)) == most]
-        errors = _validation_errors({row.model: runs for row, runs in candidates})
+        # Of a model with one variant there is nothing to choose, and nothing is read.
+        errors = _validation_errors(candidates) if len(variants) > 1 else {variants[0][0].model: inf}
         best = min((row for row, _ in candidates), key=lambda row: (errors[row.model], len(row.model), row.model))
         left_out = tuple(sorted(row.model for row, _ in variants if row.model != best.model))
-        validated = bool(left_out) and all(map(isfinite, errors.values()))
-        chosen[best.title] = replace(best, label=label, left_out=left_out, validated=validated)
+        chosen[best.title] = replace(best, label=label, left_out=left_out, validated=isfinite(errors[best.model]))
     return chosen
 
 
@@ -50,14 +50,9 @@ def _folds(runs: Sequence[StoredRun]) -> set[int]:
     return {stored.run.fold for stored in runs}
 
 
-def _validation_errors(variants: Mapping[str, Sequence[StoredRun]]) -> dict[str, float]:
-    """The mean validation error of each of some settings, infinite where one is not known.
-
-    Of a model with one variant there is nothing to choose, and nothing is read.
-    """
-    if len(variants) == 1:
-        return dict.fromkeys(variants, inf)
-    errors = {name: {(r.run.fold, r.run.seed): _validation_error(r) for r in runs} for name, runs in variants.items()}
+def _validation_errors(variants: Sequence[tuple[Row, Sequence[StoredRun]]]) -> dict[str, float]:
+    """The mean validation error of each of some settings, infinite where one is not known."""
+    errors = {row.model: {(r.run.fold, r.run.seed): _validation_error(r) for r in runs} for row, runs in variants}
     shared: set[FoldSeed] = set.intersection(*map(set, errors.values()))
     return {name: fmean(of_run[pair] for pair in shared or of_run) for name, of_run in errors.items()}
 

@@ -65,7 +65,7 @@ class Row:
     tries: int | None = None  # how many these were, over all folds; None of a row that was not handed in
     label: str = ""  # the model's name without its settings, where a board has one row per model
     left_out: tuple[str, ...] = ()  # of such a board: rows with other settings of this model
-    validated: bool = False  # whether all of these had a validation error to be compared by
+    validated: bool = False  # whether it was chosen by its validation error
     published: PublishedReference | None = None  # of an entry of a public board; `stated` is the mean over its folds
 
     @property

@@ -181,6 +181,18 @@ def test_without_a_choice_none_is_told(tmp_path: Path):
     ]
 
 
+def test_a_choice_by_validation_is_told_where_others_diverged_or_have_fewer_folds(tmp_path: Path):
+    write_run(tmp_path, BULK, "cgcnn", 0.1, [float("nan")])
+    write_run(tmp_path, BULK, WIDE, 0.2, [0.2])
+    for fold in (0, 1):
+        write_run(tmp_path, GAP, LONG, 0.1, [0.5], fold=fold)
+    write_run(tmp_path, GAP, "cgcnn", 0.1, [0.1])
+    rows, _ = rank_rows(tmp_path, [BULK, GAP], "quick", one_per_model=True)
+    (note,) = settings_notes(rows, "table")
+    assert note.startswith("of several settings of a model, those with the best validation score: ")
+    assert note.endswith("cgcnn width=9 (bulk-modulus); cgcnn epochs=9 (band-gap)")
+
+
 @pytest.mark.parametrize("form", ["table", "markdown"])
 def test_the_board_says_which_settings_it_shows(root: Path, form: str):
     tasks = [BULK, GAP]
