@@ -116,14 +116,15 @@ def _rank_task(
         tries = _count_tries(runs, logs)
         found.append((replace(row, scope=truth.scope, tries=tries, **asdict(truth.rules)), runs, scores.estimates))
     cached.save()
-    chosen = best_settings([(row, runs) for row, runs, _ in found]) if one_per_model else None
+    every = [(row, runs) for row, runs, _ in found]
+    shown = best_settings(every) if one_per_model else {row.title: row for row, _ in every}
     trained: dict[str, tuple[Row, dict[str, Estimate]]] = {}
     tested: dict[str, frozenset[tuple[int, int]]] = {}  # by title, as `trained`
     rows: list[Row] = []
     for scored, runs, estimates in found:
-        if chosen is not None and scored.title not in chosen:
+        if scored.title not in shown:
             continue
-        row = chosen[scored.title] if chosen is not None else scored
+        row = shown[scored.title]
         if row.preset == PRETRAINED or row.pretrained_on is not None:
             rows.append(row)
         else:
