@@ -13,7 +13,7 @@ import numpy as np
 from asugnn.cache import Inputs
 from asugnn.crystal import Crystal
 from asugnn.errors import InputError
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.torch_model import TorchModel
 
 if TYPE_CHECKING:
@@ -56,10 +56,10 @@ class ASUGNN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
-            "epochs": 30,
-            "updates": 900,
-            "batch_size": 32,
-            "learning_rate": 2e-3,
+            "epochs": 20,
+            "updates": 300,
+            "batch_size": 64,
+            "learning_rate": 3e-3,
             "patience": 50,
             "width": 64,
             "heads": 4,
@@ -83,7 +83,7 @@ class ASUGNN(TorchModel):
         "MIT",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "moyopy", "jarvis", "ase", "scipy", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset({"rotation", "atom order", "cell choice", "supercell"})
+    invariances: ClassVar[frozenset[str]] = INVARIANCES - {"translation"}
     input_fields: ClassVar[tuple[str, ...]] = ("distance", "mass", "profile", "origin", "nodes")
     input_version: ClassVar[int] = 4
     clip: ClassVar[float | None] = 1.0  # the authors' code

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["regression", "binary"]
 Precision = Literal["float32", "bfloat16"]
+# Changes of the description of a crystal, not of the crystal, that no prediction should depend on.
+INVARIANCES = frozenset({"rotation", "translation", "atom order", "cell choice", "supercell"})
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,7 @@ class Model(Protocol):
 
     - `presets` (of the class): name of a preset to the fields that it sets. Without it the presets `quick` and `paper`
       both stand for the defaults; an empty one says that the model comes trained and is not fitted here.
-    - `invariances` (of the class): those of "rotation", "translation", "atom order", "cell choice" and "supercell" that
-      do not change predictions. `bench check` verifies them.
+    - `invariances` (of the class): those of `INVARIANCES` that do not change predictions. `bench check` verifies them.
     - `requires` (of the class): names of the packages that it imports when it works. One that is missing is named to
       the user before anything is trained.
     - `publication` (of the class): the `Publication` that it implements, shown on its card.

@@ -14,7 +14,7 @@ from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import Angles, MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.neighbours import Neighbours, bind_or_refuse, nearest_neighbours
 from asugnn.torch_model import TorchModel
 
@@ -44,7 +44,7 @@ class ALIGNN(TorchModel):
     one_cycle: bool = True
     patience: int = 1000  # no early stopping: one cycle of the learning rate is best at its end
 
-    # quick: chosen on validation sides of open-dft, where formation energy takes 51 seconds on two cores.
+    # quick: chosen on validation crystals of open-dft (docs/trials.md) to train within a minute.
     # hours: the published network; on the 23,100 crystals of mp-2018, two epochs in 40 minutes of one core (bfloat16).
     # paper: the fields as they stand above.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -53,7 +53,7 @@ class ALIGNN(TorchModel):
             "alignn_layers": 2,
             "gcn_layers": 2,
             "epochs": 18,
-            "updates": 2000,
+            "updates": 700,
             "batch_size": 32,
             "learning_rate": 1e-2,
         },
@@ -67,9 +67,7 @@ class ALIGNN(TorchModel):
         "NIST terms of use",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "alignn", "jarvis", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
     input_version: ClassVar[int] = 2
     batch_on_device: ClassVar[bool] = True

@@ -16,7 +16,7 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, naming
 from asugnn.crystal import Floats
 from asugnn.elements import unknown_element
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.model_registry import model_settings
 from asugnn.progress import Progress, no_progress
 from asugnn.reading import reading
@@ -60,9 +60,7 @@ class Boosted:
         "BSD-3-Clause",
     )
     requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
 
     def __post_init__(self) -> None:
         bounds = {"trees": (1, 10**5), "leaves": (2, 10**4), "learning_rate": (1e-6, 10), "columns": (1e-6, 1)}

@@ -14,7 +14,7 @@ from asugnn import Crystal, InputError
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.neighbours import SHELL, bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
@@ -58,11 +58,11 @@ class CGCNN(TorchModel):
     one_cycle: bool = True
     patience: int = 1000  # no early stopping
 
-    # quick: chosen on validation sides of open-dft, where formation energy takes 20 seconds on two cores.
+    # quick: chosen on validation crystals of open-dft (docs/trials.md) to train within a minute.
     # hours: the published network; on the 23,100 crystals of mp-2018, an hour of one core.
     # paper: the settings recorded in the published weights of formation energy.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"epochs": 60, "updates": 3000, "batch_size": 64, "learning_rate": 5e-3},
+        "quick": {"epochs": 40, "updates": 3000, "batch_size": 64, "learning_rate": 5e-3},
         "hours": {"convolutions": 4, "hidden": 32, "epochs": 80, "batch_size": 128, "learning_rate": 1e-2},
         "paper": {
             "convolutions": 4,
@@ -82,9 +82,7 @@ class CGCNN(TorchModel):
         "MIT",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius", "bind")
     input_version: ClassVar[int] = 3
     batch_on_device: ClassVar[bool] = True

@@ -11,7 +11,7 @@ import numpy as np
 
 from asugnn import Crystal, InputError
 from asugnn.crystal import SYMBOLS, Floats
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
 from baselines._chgnet import (
@@ -44,9 +44,7 @@ class CHGNetPotential(Potential):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     publication: ClassVar[Publication] = PUBLICATION
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "pymatgen", "chgnet")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
     weights: ClassVar[Mapping[str, PublishedWeights]] = {
         "CHGNet-0.3.0": PublishedWeights(
             FOLDER,

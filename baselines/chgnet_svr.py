@@ -16,7 +16,7 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.atomic_write import file_sha256
 from asugnn.cache import Inputs, RefusedCrystalsError, cached_inputs, inputs_or_error, naming
 from asugnn.crystal import Floats
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.model_registry import model_settings
 from asugnn.progress import Progress, no_progress
 from asugnn.published_weights import FrozenWeights
@@ -60,9 +60,7 @@ class CHGNetSVR:
     publication: ClassVar[Publication] = PUBLICATION
     frozen_weights: ClassVar[FrozenWeights] = FrozenWeights(f"CHGNet {VERSION}", {WEIGHTS: WEIGHTS_SHA256}, TRAINED_ON)
     requires: ClassVar[tuple[str, ...]] = ("torch", "sklearn", "safetensors", "jarvis", "pymatgen", "chgnet")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
 
     def __post_init__(self) -> None:
         for name, least in (("penalty", 1e-6), ("width", 1e-6), ("margin", 0.0)):

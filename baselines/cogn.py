@@ -12,7 +12,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.elements import check_elements, element_values
 from asugnn.merging import MergedGraph, mean_over_atoms, merge_equivalent, merged_batch
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.neighbours import bind_or_refuse, nearest_neighbours, shell_weights
 from asugnn.torch_model import TorchModel
 
@@ -46,7 +46,7 @@ class CoGN(TorchModel):
 
     # hours: the published network; on the 23,100 crystals of mp-2018, an hour and a half of one core.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 60, "updates": 3000, "batch_size": 32},
+        "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 50, "updates": 2000, "batch_size": 32},
         "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }
@@ -58,9 +58,7 @@ class CoGN(TorchModel):
         "MIT, as part of kgcnn (github.com/aimat-lab/gcnn_keras)",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "jarvis", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
     input_fields: ClassVar[tuple[str, ...]] = ("neighbours", "radius")
     input_version: ClassVar[int] = 1
     batch_on_device: ClassVar[bool] = True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from asugnn import Context, Crystal, Labelled
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.elements import check_elements, unknown_element
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.model_registry import model_settings
 from asugnn.reading import reading
 from baselines._trees import FILE, Tree, join_trees, load_trees, save_trees, sum_of_trees
@@ -44,9 +44,7 @@ class Forest:
         "BSD-3-Clause",
     )
     requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         from sklearn.ensemble import ExtraTreesRegressor

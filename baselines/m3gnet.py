@@ -14,7 +14,7 @@ from asugnn import Crystal
 from asugnn.cache import Inputs
 from asugnn.crystal import Floats
 from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
-from asugnn.model import Publication
+from asugnn.model import INVARIANCES, Publication
 from asugnn.neighbours import Neighbours
 from asugnn.published_weights import PublishedWeights
 from asugnn.torch_model import TorchModel
@@ -53,14 +53,14 @@ class M3GNet(TorchModel):
     one_cycle: bool = True
     patience: int = 1000  # no early stopping
 
-    # quick: chosen on validation sides of open-dft, where formation energy takes 38 seconds on two cores.
+    # quick: chosen on validation crystals of open-dft (docs/trials.md) to train within a minute.
     # hours: the published network; on the 23,100 crystals of mp-2018, eight epochs in half an hour of one core.
     # paper: the training of the paper's code, for properties.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "width": 32,
-            "epochs": 24,
-            "updates": 4000,
+            "epochs": 20,
+            "updates": 800,
             "batch_size": 32,
             "learning_rate": 3e-3,
             "weight_decay": 2.0,
@@ -76,9 +76,7 @@ class M3GNet(TorchModel):
         "BSD-3-Clause",
     )
     requires: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "matgl", "torch_geometric", "pymatgen")
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
     input_fields: ClassVar[tuple[str, ...]] = ("cutoff", "threebody_cutoff", "bind")
     input_version: ClassVar[int] = 2
     batch_on_device: ClassVar[bool] = True

@@ -13,6 +13,7 @@ import numpy as np
 from asugnn import Context, Crystal, Labelled
 from asugnn.atomic_write import write_text
 from asugnn.crystal import Floats
+from asugnn.model import INVARIANCES
 from asugnn.reading import read_json, reading
 
 
@@ -21,9 +22,7 @@ class Mean:
     """Mean of the training labels; for a binary target, the frequency of class 1."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"quick": {}, "hours": {}, "paper": {}}
-    invariances: ClassVar[frozenset[str]] = frozenset(
-        {"rotation", "translation", "atom order", "cell choice", "supercell"}
-    )
+    invariances: ClassVar[frozenset[str]] = INVARIANCES
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         self._mean = float(train.y.mean())

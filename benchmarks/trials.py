@@ -1,8 +1,9 @@
 """Try settings of a model on validation crystals, and log what comes of it in results/trials.csv.
 
     python benchmarks/trials.py TASK MODEL [--precision bfloat16] "learning_rate=2e-3" "learning_rate=4e-3 epochs=48" ..
+    python benchmarks/trials.py TASK MODEL --preset quick --seeds 3 "" "epochs=30 loss=l1" ..
 
-Each variant is one run of preset `hours`, fold 0, seed 0, in a folder that is removed afterwards. Only validation
+Each variant is one run of fold 0, in a folder that is removed afterwards; several seeds are averaged. Only validation
 crystals are scored: test crystals have no say in a choice. docs/trials.md shows the log.
 """
 
@@ -23,31 +24,37 @@ from leaderboard.running import load_run_model
 from leaderboard.splitting import fold_sides, read_split
 
 LOG = Path(__file__).resolve().parent / "results" / "trials.csv"
-COLUMNS = ("task", "model", "settings", "precision", "epochs", "validation", "training", "seconds")
+COLUMNS = ("task", "model", "preset", "settings", "precision", "seeds", "epochs", "validation", "training", "seconds")
 
 
-def try_settings(task: str, model: str, settings: str, precision: str) -> dict[str, str]:
-    """Run one variant. `validation` is the score of the chosen epoch, a mean over it and the four before.
+def try_settings(task: str, model: str, preset: str, settings: str, precision: str, seeds: int) -> dict[str, str]:
+    """Run one variant, and average over its seeds.
 
-    Of a model without epochs it is the score of the fitted model, and `seconds` are those of its fit.
+    `validation` is the score of the chosen epoch, a mean over it and the four before. Of a model without epochs it is
+    the score of the fitted model, and `seconds` are those of its fit.
     """
     with tempfile.TemporaryDirectory() as out:
         sets = [word for setting in settings.split() for word in ("--set", f"{model}.{setting}")]
-        words = ["run", "--task", task, "--model", model, "--preset", "hours", "--precision", precision, "--jobs", "1"]
-        command = [sys.executable, "-m", "leaderboard.cli", *words, "--allow-leaks", "--out", out, *sets]
-        subprocess.run(command, check=True, stdout=sys.stderr)
-        (record,) = Path(out).rglob("run.json")
-        stored = open_run(record.parent)
-        if history := stored.read_history():
-            val = history["val"]
-            windows = [val[max(0, i - 4) : i + 1] for i in range(len(val))]
-            best, training = min(sum(window) / len(window) for window in windows), f"{history['train'][-1]:.4f}"
-            epochs, seconds = str(len(val)), sum(history["seconds"])
-        else:
-            best, training, epochs = score_on_validation(stored), "-", "-"
-            seconds = stored.record.seconds.train or 0.0
-    values = (task, model, settings, precision, epochs, f"{best:.4f}", training, f"{seconds:.0f}")
+        words = ["run", "--task", task, "--model", model, "--preset", preset, "--precision", precision, "--jobs", "1"]
+        words += ["--seed", ",".join(map(str, range(seeds))), "--allow-leaks", "--out", out]
+        subprocess.run([sys.executable, "-m", "leaderboard.cli", *words, *sets], check=True, stdout=sys.stderr)
+        scored = [score_run(open_run(record.parent)) for record in Path(out).rglob("run.json")]
+    scores, training, epochs, seconds = (tuple(column) for column in zip(*scored, strict=True))
+    values = (
+        *(task, model, preset, settings, precision, str(seeds), "-" if None in epochs else f"{np.mean(epochs):.0f}"),
+        *(f"{np.mean(scores):.4f}", "-" if None in training else f"{np.mean(training):.4f}", f"{np.mean(seconds):.0f}"),
+    )
     return dict(zip(COLUMNS, values, strict=True))
+
+
+def score_run(stored: StoredRun) -> tuple[float, float | None, int | None, float]:
+    """Score one run on its validation crystals; with its last training loss, its epochs and its seconds."""
+    if history := stored.read_history():
+        val = history["val"]
+        windows = [val[max(0, i - 4) : i + 1] for i in range(len(val))]
+        best = min(sum(window) / len(window) for window in windows)
+        return best, history["train"][-1], len(val), sum(history["seconds"])
+    return score_on_validation(stored), None, None, stored.record.seconds.train or 0.0
 
 
 def score_on_validation(stored: StoredRun) -> float:
@@ -69,11 +76,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task")
     parser.add_argument("model")
+    parser.add_argument("--preset", default="hours", choices=("quick", "hours", "paper"))
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("settings", nargs="+", help="variants, such as 'epochs=48 loss=l1'")
     options = parser.parse_args()
     for settings in options.settings:
-        row = try_settings(options.task, options.model, settings, options.precision)
+        row = try_settings(*(options.task, options.model, options.preset, settings, options.precision, options.seeds))
         with LOG.open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(row)
         print(row)

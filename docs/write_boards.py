@@ -47,7 +47,7 @@ The download was tested with local copies of these services, not with the servic
 **How to read them.** A value is the mean over the folds of the task; in brackets is its 95 % confidence interval, and
 each table says what that contains. Ranks follow from paired tests, corrected for all pairs of a table: over test
 formulas and, where a task has five folds, also over folds, whose training sets and networks differ. A model of rank
-"2-4" is not significantly different from those that the last column names. Each entry has one training a fold: **where
+"2-4" is not significantly different from those that the last column names. Each entry has one training per fold: **where
 a task has one fold, no interval contains the noise of training**, and another seed can change the order. Only the
 entries whose [files](#files) are listed are here, {entries}; others may be better.
 
@@ -93,7 +93,7 @@ def _summary(board: str, rows: Sequence[Row], root: Path) -> list[str]:
         return [
             "- The files of this board hold predictions and no scores, so there is nothing stated to compare with.",
             "- Its labels come without compositions. Without the crystals, as here, each crystal is a group of its own:"
-            " intervals are too narrow as far as crystals of one formula have similar errors.",
+            " intervals are too narrow if crystals of one formula have similar errors.",
             f"- Some ids are listed in training and in test: {twice}. They count as leaks.",
         ]
     exact = total = auc = auc_total = 0
@@ -141,7 +141,7 @@ def _changed_leader(name: str, rows: Sequence[Row]) -> list[str]:
         f"{_join(first)} stored probabilities, and accuracy alone compares them: {leader} {_value(accuracy[leader])}, "
         + ", ".join(f"{model} {_value(accuracy[model])}" for model in first)
         if first
-        else f"so did all others; its accuracy is {_value(accuracy[leader])}"
+        else f"all others stored classes, too; the accuracy of {leader} is {_value(accuracy[leader])}"
     )
     return [f"{head} with {_digits(stated[leader])}, but stored classes, so that its ROC-AUC is not known; {known}."]
 

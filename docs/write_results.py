@@ -37,7 +37,7 @@ RULES = {
     "prototype": "No structure type (space group and orbits) of a test crystal is in training; two similar crystals "
     "have different types if a slight distortion lowers the symmetry of one of them.",
     "element": "All test crystals hold iron, and no training crystal does (fold 0 of five elements): a network that "
-    "learns a vector for each element, as MEGNet, has none for iron. Other elements may give another order.",
+    "learns a vector for each element, such as MEGNet, has learnt none for iron. Other elements may give another order.",
 }
 HEAD = """# Results on real crystals
 
@@ -61,21 +61,21 @@ its width), trained for at most about two hours on one CPU core.
   trained for 2 to 123 minutes.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
-- Runs are kept when the code improves: the three seeds of `cogn` on the bulk modulus are from before gradients were
+- Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before gradients were
   clipped, and `asugnn` is from when all parameters had weight decay.
 - `boosted` sees no position of an atom: it has composition, charge balance, symmetry and volume. It is best where these
-  decide, as between metals and non-metals, and trains for seconds ([its features](../baselines/boosted.py)).
+  decide, as between metals and non-metals, and trains in seconds to minutes ([its features](../baselines/boosted.py)).
 
 The commands that train them, except `chgnet-svr` (`--model chgnet-svr`):
 
     bench run mp-2018 --model all --preset hours --data-dir FOLDER --allow-leaks
     bench run --task mp-2018/bulk-modulus@formula --model all --preset hours --data-dir FOLDER --allow-leaks
 
-and so `@prototype`, `@element` and `mp-2018/formation-energy@formula`. `bench leaderboard mp-2018 --preset hours
---best` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which
-is not published: [what is in it](data.md).
+and the same with `@prototype`, `@element` and `mp-2018/formation-energy@formula`. `bench leaderboard mp-2018 --preset
+hours --best` has one row per model, with a mean rank over the four targets. FOLDER holds `mp_subset.parquet`, which is
+not published: [what is in it](data.md).
 A row with three seeds was made with `--seed 0,1,2`, a variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and
-a training marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
+a row marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
 
 These models beside published ones of the JARVIS-Leaderboard, on the same crystals:
 [public boards](boards.md#models-trained-here-beside-published-predictions).
@@ -126,9 +126,9 @@ SEEN = """
 `chgnet-potential` is a universal potential, trained on energies, forces and stresses along relaxations, and therefore
 on structures out of equilibrium: it alone predicts the order of their energies correctly. Models of the energies of
 relaxed crystals are hardly better than one number, and those that are best there can be worst here: coGN and M3GNet,
-as trained here, order these structures the wrong way round. The published M3GNet potential, whose weights were not at
-hand, is not among them. On the smaller distortions of Ag and Fe-C in `open-dft`, both potentials are best, too, with
-an R2 of 0.95; the next is the published M3GNet of relaxed crystals with 0.76: [quick board](quick-board.md)."""
+as trained here, order these structures the wrong way round. The published M3GNet potential was not run here. On the
+smaller distortions of Ag and Fe-C in `open-dft`, both potentials are best, too, with an R2 of 0.95; the next is the
+published M3GNet of relaxed crystals with 0.76: [quick board](quick-board.md)."""
 
 
 def _zero_shot() -> list[str]:
@@ -228,7 +228,7 @@ def _dominated(rows: Sequence[Row], task: Task) -> str:
         share, count = round(100 * errors[worst] / errors.sum()), int(np.sum(of_formula == worst))
         if share >= DOMINANT:
             name = Composition(formulas[worst]).reduced_formula
-            sentences.append(f" Of the error of `{row.title}`, {share} % is of the {count} crystals of {name}.")
+            sentences.append(f" The {count} crystals of {name} cause {share} % of the error of `{row.title}`.")
     return "".join(sentences)
 
 

@@ -75,7 +75,8 @@ def supercell(crystal: Crystal, rng: np.random.Generator) -> Crystal:
     return Crystal(lattice, frac, np.tile(crystal.numbers, 2))
 
 
-INVARIANCES: dict[str, Callable[[Crystal, np.random.Generator], Crystal]] = {
+# How each of the invariances of a model is verified.
+CELL_CHANGES: dict[str, Callable[[Crystal, np.random.Generator], Crystal]] = {
     "rotation": rotation,
     "translation": translation,
     "atom order": atom_order,
@@ -141,7 +142,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
     yield Finding("one at a time as in a batch", _same(values, single), _change(values, single))
     rng = np.random.default_rng(seed)
     claimed: Any = getattr(model, "invariances", frozenset())
-    for point, transform in INVARIANCES.items():
+    for point, transform in CELL_CHANGES.items():
         moved = [transform(c, rng) for c in tested for _ in range(2)]
         try:
             changed = model.predict(moved)
@@ -150,7 +151,7 @@ def _check_kind(name: str, preset: str, seed: int, kind: Kind) -> Iterator[Findi
             continue
         twice = np.repeat(values, 2)
         yield Finding(point, _same(twice, changed) if point in claimed else None, _change(twice, changed))
-    if unknown := set(claimed) - set(INVARIANCES):
+    if unknown := set(claimed) - set(CELL_CHANGES):
         yield Finding("invariances", False, f"unknown: {', '.join(sorted(unknown))}")
 
 
