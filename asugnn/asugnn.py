@@ -56,7 +56,7 @@ class ASUGNN(TorchModel):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
-            "epochs": 20,
+            "epochs": 18,
             "updates": 300,
             "batch_size": 64,
             "learning_rate": 3e-3,

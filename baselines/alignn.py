@@ -52,7 +52,7 @@ class ALIGNN(TorchModel):
             "width": 64,
             "alignn_layers": 2,
             "gcn_layers": 2,
-            "epochs": 18,
+            "epochs": 14,
             "updates": 700,
             "batch_size": 32,
             "learning_rate": 1e-2,

@@ -46,7 +46,7 @@ class CoGN(TorchModel):
 
     # hours: the published network; on the 23,100 crystals of mp-2018, an hour and a half of one core.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 50, "updates": 2000, "batch_size": 32},
+        "quick": {"width": 64, "blocks": 3, "depth": 3, "epochs": 40, "updates": 2000, "batch_size": 32},
         "hours": {"epochs": 48, "batch_size": 64, "learning_rate": 2e-3},
         "paper": {"epochs": 800, "batch_size": 64, "learning_rate": 5e-4, "one_cycle": False},
     }

@@ -59,7 +59,7 @@ class M3GNet(TorchModel):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
             "width": 32,
-            "epochs": 20,
+            "epochs": 14,
             "updates": 800,
             "batch_size": 32,
             "learning_rate": 3e-3,

@@ -52,7 +52,7 @@ class MEGNet(TorchModel):
     # paper: the training of the paper's code.
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "quick": {
-            "epochs": 40,
+            "epochs": 30,
             "updates": 1700,
             "batch_size": 32,
             "learning_rate": 4e-3,

@@ -47,9 +47,9 @@ The download was tested with local copies of these services, not with the servic
 **How to read them.** A value is the mean over the folds of the task; in brackets is its 95 % confidence interval, and
 each table says what that contains. Ranks follow from paired tests, corrected for all pairs of a table: over test
 formulas and, where a task has five folds, also over folds, whose training sets and networks differ. A model of rank
-"2-4" is not significantly different from those that the last column names. Each entry has one training per fold: **where
-a task has one fold, no interval contains the noise of training**, and another seed can change the order. Only the
-entries whose [files](#files) are listed are here, {entries}; others may be better.
+"2-4" is not significantly different from those that the last column names. Each entry has one training per fold:
+**where a task has one fold, no interval contains the noise of training**, and another seed can change the order. Only
+the entries whose [files](#files) are listed are here, {entries}; others may be better.
 
 """
 

@@ -37,7 +37,7 @@ RULES = {
     "prototype": "No structure type (space group and orbits) of a test crystal is in training; two similar crystals "
     "have different types if a slight distortion lowers the symmetry of one of them.",
     "element": "All test crystals hold iron, and no training crystal does (fold 0 of five elements): a network that "
-    "learns a vector for each element, such as MEGNet, has learnt none for iron. Other elements may give another order.",
+    "learns a vector for each element, such as MEGNet, has none for iron. Other elements may give another order.",
 }
 HEAD = """# Results on real crystals
 
@@ -61,8 +61,8 @@ its width), trained for at most about two hours on one CPU core.
   trained for 2 to 123 minutes.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
-- Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before gradients were
-  clipped, and `asugnn` is from when all parameters had weight decay.
+- Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before
+  gradients were clipped, and `asugnn` is from when all parameters had weight decay.
 - `boosted` sees no position of an atom: it has composition, charge balance, symmetry and volume. It is best where these
   decide, as between metals and non-metals, and trains in seconds to minutes ([its features](../baselines/boosted.py)).
 
