@@ -322,10 +322,7 @@ def predict_page() -> str:
         measured, unit = card.measured, card.unit
         error, width = f"{measured.get('mae', 0):.3f} {unit}", f"{measured['width']:.2g} {unit.removeprefix('log10 ')}"
         if card.classes:
-            error, width = (
-                f"ROC-AUC {measured['roc_auc']:.3f}",
-                "one class" if measured["width"] == 1 else "two classes",
-            )
+            error, width = f"ROC-AUC {measured['roc_auc']:.3f}", f"{measured['width']:.2f} classes"
         held = f"{100 * measured['coverage']:.1f} % of {measured['inside']:,.0f}"
         cells = (target.replace("-", " "), f"`{card.row}`", f"{card.crystals:,} crystals", error, held, width)
         lines.append(f"| {' | '.join(cells)} |")

@@ -90,17 +90,17 @@ def _measure(card: Card, crystals: dict[str, Crystal], y: Floats, predicted: Flo
     inside = [i for i, p in enumerate(found) if not p.outside]
     if card.classes:
         held = [card.classes[int(y[i])] in found[i].classes for i in inside]
-        width = [len(found[i].classes) for i in inside]
+        width = float(np.mean([len(found[i].classes) for i in inside]))
     else:
         label = 10**y if card.unit.startswith("log10 ") else y
         ends = [(found[i].low or 0.0, found[i].high or 0.0) for i in inside]
         held = [low <= label[i] <= high for i, (low, high) in zip(inside, ends, strict=True)]
-        width = [high - low for low, high in ends]
+        width = float(np.median([high - low for low, high in ends]))
     return {
         "crystals": len(y),
         "inside": len(inside),
         "coverage": float(np.mean(held)),
-        "width": float(np.median(width)),
+        "width": width,
         **measured,
     }
 

@@ -31,6 +31,7 @@ SURE = 3.0  # standard deviations by which a ROC-AUC must be below that of a gue
 CLASSES = "hint: all predictions are 0 or 1; ROC-AUC needs probabilities of class 1 to tell sure ones from guesses"
 
 
+@np.errstate(over="ignore")  # a prediction may be as large as a number can be
 def prediction_hints(target: Target, scored: PredictedFold) -> list[str]:
     """Sentences on what the predictions of a test set look like, with the error that they would have; often none.
 

@@ -134,9 +134,8 @@ def _check_scores(
     if not entry:
         return
     if entry.get("solution") != truth.solution:
-        notes.append(
-            "its score is not compared with the log: it is by a host's solution, and BENCH_SOLUTION names another"
-        )
+        other = "names another" if truth.solution else "does not name it"
+        notes.append(f"its score is not compared with the log: it is by a host's solution, and BENCH_SOLUTION {other}")
         return
     for name, value in entry["metrics"].items():
         ours = estimates[name].value if name in estimates else None

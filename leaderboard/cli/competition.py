@@ -87,6 +87,10 @@ def submit(
 
     if name is not None and len(files) > 1:
         raise typer.BadParameter("--name takes one file; several files are named after themselves")
+    stems = [file.stem for file in files]
+    if twice := next((file for file in files if stems.count(file.stem) > 1), None):
+        same = " and ".join(str(file) for file in files if file.stem == twice.stem)
+        raise typer.BadParameter(f"{same} would both be named '{twice.stem}': enter each alone, with --name")
     refused, chosen, names = 0, parse_task(task), parse_columns(columns)
     for file in files:
         try:

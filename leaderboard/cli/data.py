@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -185,13 +186,17 @@ def _print_source(source: Source) -> None:
 
     named = ", ".join(task.name for task in suite_tasks(source.name))
     print_words(f"{source.name}: {split_size(source):,} crystals in {source.folder}; tasks: {named}")
+    data = load_dataset(source)
+    for target in source.targets:
+        if (labelled := sum(map(math.isfinite, data.labels(target).tolist()))) < len(data.ids):
+            print_words(f"{target.name}: {labelled:,} of them have this label")
     if skipped := read_exclusions(source):
         typer.echo(f"{len(skipped):,} rows or labels were left out: {source.folder}/{EXCLUSIONS_FILE} says why")
     typer.echo(f"splits: {', '.join(list_rules(source))}")
     empty = {} if source.command else _empty_sides(source)
     for name, folds in empty.items():
         print_words(f"note: {name}: {', '.join(folds.values())}: such a fold cannot be run", err=True)
-    if not load_dataset(source).has_crystals:
+    if not data.has_crystals:
         print_words(
             "The data set has labels but no crystals: `bench score` and `bench published` work, but no model can be "
             "trained"

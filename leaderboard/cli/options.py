@@ -120,7 +120,9 @@ def parse_columns(text: str) -> ColumnNames | None:
     if not text:
         return None
     names = parse_list(text)
-    if len(names) != 2 or "Usage" in names or any(not name.isprintable() or '"' in name for name in names):
+    if taken := {"side", "Usage"} & set(names):
+        raise typer.BadParameter(f"--columns cannot take '{taken.pop()}': a file of a competition has such a column")
+    if len(names) != 2 or any(not name.isprintable() or '"' in name for name in names):
         raise typer.BadParameter(f"--columns takes two names, ID,TARGET, not '{text}'")
     return ColumnNames(*names)
 

@@ -122,9 +122,9 @@ def read_header(lines: Lines, wanted: Sequence[str], expected: str) -> tuple[int
     if cells is None:
         raise TableError(f"line {number}: the header has a stray quote; {expected}")
     hints = []
+    lacking = [name for name in wanted if name not in cells]
     for cell in cells[:10]:
-        near = difflib.get_close_matches(cell.casefold(), wanted, n=1)
-        if near and cell != near[0]:
+        if cell not in wanted and (near := difflib.get_close_matches(cell.casefold(), lacking, n=1)):
             hints.append(f"'{short_text(cell)}' should be '{near[0]}'")
     if any(_NUMBER.fullmatch(cell) for cell in cells[1:]):
         hints.append("it looks like a row, so the header is missing")

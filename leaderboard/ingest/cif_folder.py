@@ -31,7 +31,7 @@ def read_cif_folder(folder: Path, found: LabelledRows) -> list[str]:
         lines_read = list(read_rows(lines, len(header), lambda: len(found.faults)))
     except TableError as error:
         raise InputError(f"{table} cannot be read as a table of labels: {error}") from None
-    files = _list_cifs(folder)
+    files, named = _list_cifs(folder), set[str]()
     with show_progress(f"reading {folder}", len(lines_read)) as bar:
         for line, cells, misshapen in lines_read:
             bar.advance()
@@ -41,6 +41,9 @@ def read_cif_folder(folder: Path, found: LabelledRows) -> list[str]:
                 continue
             values = dict(zip(header, cells, strict=True))
             found.add(name, f"line {line}", values, partial(_crystal, folder, cells[0], files))
+            named |= {file.name for key in (cells[0], name) for file in files.get(key, ())}
+    for file in sorted({file.name for of_name in files.values() for file in of_name} - named):
+        found.unlabelled.append((_without_ending(file), f"{file}: no row of {table.name} names it"))
     return header[1:]
 
 

@@ -49,6 +49,7 @@ class LabelledRows:
     wanted: Sequence[ImportTarget]
     rows: dict[str, tuple[Crystal, Labels]] = field(default_factory=dict)
     faults: list[tuple[str, str]] = field(default_factory=list)  # id and sentence of rows that cannot be used
+    unlabelled: list[tuple[str, str]] = field(default_factory=list)  # id and sentence of structures without a row
     places: dict[str, str] = field(default_factory=dict)  # where each id was met first, such as "line 3"
 
     def add(self, name: str, place: str, values: Mapping[str, Any], crystal: Callable[[], Crystal]) -> None:

@@ -46,6 +46,7 @@ def import_dataset(
         for w in wanted
     ]
     excluded = [(i, "unreadable", fault) for i, fault in found.faults]
+    excluded += [(i, "unlabelled", sentence) for i, sentence in found.unlabelled]
     new = NewDataset(
         name=name,
         rows=found.rows,

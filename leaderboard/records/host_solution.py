@@ -78,20 +78,22 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
     """The host's solution of a task and fold; None where there is none.
 
     The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private. Two tasks
-    can have the same ids: `competition.json` beside it states task and fold, and perhaps rules for handing in;
-    without it, the name of the second column must be the target. Raises `InputError` for a file that cannot be
-    read.
+    can have the same ids: `competition.json` beside it states task and fold, and perhaps rules for handing in. Raises
+    `InputError` for a file that cannot be read, and where the other one is missing.
     """
     named = os.environ.get("BENCH_SOLUTION")
     if not named:
         return None
     path = Path(named)
     described = path.with_name(COMPETITION_FILE)
-    stated = read_json(described, "the description of a solution") if described.is_file() else None
-    rules = {name: stated.pop(name) for name in ("keep", "limit", "deadline") if name in stated} if stated else {}
     header, table, faults = _read_table(path)
-    matches = header[1] == target if stated is None else stated == {"task": task, "fold": fold}
-    if not matches or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
+    if not described.is_file():
+        raise InputError(
+            f"{described} is missing: it states the task, fold and rules of {path.name}, and must stay beside it"
+        )
+    stated = read_json(described, "the description of a solution")
+    rules = {name: stated.pop(name) for name in ("keep", "limit", "deadline") if name in stated}
+    if stated != {"task": task, "fold": fold} or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
         return None
     if faults:
         raise InputError("\n  ".join([f"{path} cannot be read as a host's solution:", *faults[:SHOWN]]))

@@ -112,7 +112,7 @@ class StoredRun:
     @property
     def packaged(self) -> bool:
         """Whether it comes with the package."""
-        return self.folder.is_relative_to(PACKAGED_RUNS)
+        return self.folder.absolute().is_relative_to(PACKAGED_RUNS)
 
     @property
     def predictions(self) -> Path:

@@ -44,7 +44,7 @@ def render_place(row: Row | None, rows: Sequence[Row], scored: dict[str, Any], c
     """
     lines = _place_lines(row, rows)
     rules: CompetitionRules = scored["rules"]
-    left = "" if rules.limit is None else f"; {rules.limit - scored['tries']} of {rules.limit} files left"
+    left = "" if rules.limit is None else f"; {max(0, rules.limit - scored['tries'])} of {rules.limit} files left"
     lines.append(describe_rules(rules).rstrip(".") + left)
     lines += ["", f"next: {command}", "shows the whole board; hand in again under the same name to improve"]
     return "\n".join(wrap_lines(line) if line else "" for line in lines)

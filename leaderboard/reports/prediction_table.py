@@ -55,8 +55,8 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
 
 
 def _cell(p: Prediction) -> str:
-    if p.classes:
-        return f"{p.value:.2f}\n[dim]{'outside' if p.outside else ' or '.join(p.classes)}[/]"
+    if not p.unit:
+        return f"{p.value:.2f}\n[dim]{' or '.join(p.classes) or 'outside'}[/]"
     digits = DECIMALS.get(p.unit, 3) + (p.unit == "GPa" and abs(p.value) < 10)
     value = format_number(p.value, digits)
     ends = "outside" if p.low is None else format_interval(p, digits)

@@ -22,7 +22,7 @@ from leaderboard.data import (
     read_description,
     suite_tasks,
 )
-from leaderboard.reports.interval_words import interval_note
+from leaderboard.reports.interval_words import interval_gaps, interval_note
 from leaderboard.reports.overview_table import render_overview
 from leaderboard.reports.table_drawing import draw_markdown, draw_terminal, new_table, words_cell
 from leaderboard.reports.wording import (
@@ -37,7 +37,6 @@ from leaderboard.reports.wording import (
     format_interval,
     format_number,
     format_rank,
-    interval_gaps,
     mark_best,
     order_by_place,
     plain_words,
@@ -60,7 +59,7 @@ def render_board(rows: Sequence[Row], tasks: Sequence[Task], preset: str, form: 
     if not rows:
         return ""
     mark = "- " if form == "markdown" else ""
-    heads = [*filter(None, [preset_warning(rows, preset)]), interval_note(rows, form)]
+    heads = [*filter(None, [preset_warning(rows, preset), interval_note(rows, form)])]
     notes = "\n".join(mark + line for line in [*heads, *board_notes(rows, form, detailed)])
     draw, finish = (draw_markdown, str) if form == "markdown" else (draw_terminal, wrap_lines)
     parts = []

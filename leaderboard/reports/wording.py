@@ -7,11 +7,12 @@ from datetime import datetime
 
 from leaderboard._util import markdown_text, one_line
 from leaderboard.board import FEWEST, ErrorBreakdown, MetricValue, Overview, OverviewLine, Row, TaskRank
-from leaderboard.data import Task, parse_task
+from leaderboard.data import Task
 from leaderboard.records import PRETRAINED
+from leaderboard.reports.interval_words import has_interval, metrics_without_intervals, tasks_without_intervals
 from leaderboard.reports.published_notes import published_notes
 from leaderboard.reports.settings_notes import settings_notes
-from leaderboard.scoring import TOO_FAR, Estimate, Training
+from leaderboard.scoring import MIN_GROUPS, TOO_FAR, Estimate, Training
 from leaderboard.shipped import Prediction
 from leaderboard.splitting import LEAKAGE_PHRASE
 
@@ -89,19 +90,36 @@ def comparison_notes(rows: Sequence[Row]) -> list[str]:
         if row.rank is not None:
             by_task.setdefault(row.task, []).append(row)
     compared = {task: of_task for task, of_task in by_task.items() if len(of_task) > 1}
-    undecided: dict[int, list[str]] = {}  # by number of test crystals
+    undecided: dict[str, list[str]] = {}  # tasks, by the reason
     for task, of_task in compared.items():
         if not best_models(of_task):
-            undecided.setdefault(of_task[0].n, []).append(task)
+            row = of_task[0]
+            reason = f"no two models can be told apart on these {row.n:,} test crystals"
+            if row.groups < MIN_GROUPS:
+                reason = f"models are not compared, because the test crystals are of fewer than {MIN_GROUPS} groups"
+            undecided.setdefault(reason, []).append(task)
     lines = [BEST_NOTE] if any(best_models(of_task) for of_task in compared.values()) else []
-    for n, tasks in undecided.items():
-        lines.append(f"{', '.join(tasks)}: no two models can be told apart on these {n:,} test crystals")
+    lines += [f"{', '.join(tasks)}: {reason}" for reason, tasks in undecided.items()]
     trainings = {row.training for of_task in by_task.values() for row in of_task}
     notes = {training: note for training, note in TRAINING_NOTES.items() if training in trainings}
     if {"once", "seeds"} <= notes.keys():
-        once = sorted({row.title for of_task in by_task.values() for row in of_task if row.training == "once"})
-        notes["once"] = f"one training run: {', '.join(once)}; no interval and no rank contains their noise of training"
+        notes["once"] = f"one training run: {_trained_once(by_task)}; no interval and no rank contains their noise of "
+        notes["once"] += "training"
     return [*lines, *notes.values()]
+
+
+def _trained_once(by_task: Mapping[str, Sequence[Row]]) -> str:
+    """The models with one training run, with the tasks of those that have several on another task."""
+    trained: dict[str, dict[str, Training]] = {}
+    for task, of_task in by_task.items():
+        for row in of_task:
+            trained.setdefault(row.title, {})[task] = row.training
+    short, names = shorten_tasks(list(by_task)), []
+    for title, trainings in sorted(trained.items()):
+        once = [short[task] for task, training in trainings.items() if training == "once"]
+        if once:
+            names.append(title if len(once) == len(trainings) else f"{title} ({', '.join(once)})")
+    return ", ".join(names)
 
 
 def has_diverged(row: Row) -> bool:
@@ -126,9 +144,8 @@ def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
     lines = comparison_notes(rows) + _diverged_notes(rows) + settings_notes(rows, form)
     if any(r.spread for r in rows):
         lines.append("±: standard deviation over folds and seeds")
-    if detailed:
-        lines += _interval_gaps(rows)
-    if any(r.groups < FEW_GROUPS for r in rows):
+    lines += metrics_without_intervals(rows) if detailed else tasks_without_intervals(rows)
+    if any(r.groups < FEW_GROUPS and has_interval(r) for r in rows):
         lines.append(ROUGH)
     lines += _submission_notes(rows) + published_notes(rows, detailed)
     if any(r.seconds_train is not None for r in rows):
@@ -142,25 +159,6 @@ def board_notes(rows: Sequence[Row], form: str, detailed: bool) -> list[str]:
         lines.append("*: not converged: the last 10 % of epochs still improved the validation score by more than 1 %")
     lines += _leak_notes(rows) + _pretrained_notes(rows) + (_data_notes(rows) if detailed else [])
     return [plain_words(line, form) for line in lines]
-
-
-def interval_gaps(metrics: Mapping[str, MetricValue], titles: Mapping[str, str]) -> list[str]:
-    """A sentence for each reason why metrics have a value and no interval; `titles` are the metrics' by name."""
-    by_reason: dict[str, list[str]] = {}
-    for name, value in metrics.items():
-        if value.reason and (value.value is None or value.low is None):
-            by_reason.setdefault(value.reason, []).append(titles[name])
-    return [f"{', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-
-
-def _interval_gaps(rows: Sequence[Row]) -> list[str]:
-    """The same for the metrics that have no interval in any row."""
-    none: dict[str, MetricValue] = {}
-    for row in rows:
-        for name, value in row.metrics.items():
-            if value.low is None and all(r.metrics[name].low is None for r in rows if name in r.metrics):
-                none.setdefault(name, value)
-    return interval_gaps(none, {m.name: m.title for row in rows for m in parse_task(row.task).target.metrics})
 
 
 def scope_prefix(rows: Iterable[Row]) -> str:

@@ -19,10 +19,11 @@ from leaderboard.scoring.inference import (
     student_interval,
 )
 from leaderboard.scoring.metrics import THRESHOLD, Metric, metrics_for, roc_curve
-from leaderboard.scoring.ranking import paired_p_value, rank_models
+from leaderboard.scoring.ranking import MIN_GROUPS, paired_p_value, rank_models
 
 __all__ = [
     "ALL_SYSTEMS",
+    "MIN_GROUPS",
     "THRESHOLD",
     "TOO_FAR",
     "Estimate",

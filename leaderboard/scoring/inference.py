@@ -225,6 +225,13 @@ def fold_variance(runs: Sequence[float]) -> Variance:
     return Variance(float(np.var(runs, ddof=1)) / len(runs), len(runs) - 1)
 
 
+def _no_interval(value: float, scale: Scale) -> str:
+    """Why a value has no interval, although its test crystals are many."""
+    if value <= 0 or (scale == "logit" and value >= 1):
+        return f"a value of {value:g} has no interval"
+    return "any test crystals would give this value: it has no interval"
+
+
 @np.errstate(over="ignore")  # a variance may be infinite, of a model that diverged
 def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
     """The estimate with its interval, or with the reason why there is none."""
@@ -242,5 +249,5 @@ def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
     if not np.isfinite([v.value for v in variances]).all():
         return replace(estimate, reason="the errors are too large for an interval")
     if not ends:
-        return replace(estimate, reason="the test crystals do not vary enough for an interval")
+        return replace(estimate, reason=_no_interval(estimate.value, metric.scale))
     return replace(estimate, low=min(low for low, _ in ends), high=max(high for _, high in ends))

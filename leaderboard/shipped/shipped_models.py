@@ -28,7 +28,7 @@ class Prediction:
     low, high
         The ends of its interval; None for a class, and where the crystal is outside the domain.
     classes
-        The classes that cannot be excluded at the level of the intervals; empty for a number.
+        The classes that cannot be excluded at the level of the intervals; empty for a number, and outside the domain.
     outside
         What no training crystal was like; empty inside the domain.
     """
@@ -83,7 +83,7 @@ def describe_predictions(card: Card, crystals: Mapping[str, Crystal], values: Fl
     outside = [card.outside(c) for c in crystals.values()]
     if card.classes:
         return [
-            Prediction(i, card.target, "", p, None, None, _possible_classes(card, p), why)
+            Prediction(i, card.target, "", p, None, None, () if why else _possible_classes(card, p), why)
             for i, p, why in zip(crystals, values.tolist(), outside, strict=True)
         ]
     half = card.calibration.half_widths(describe_crystals(list(crystals.values()), values, card.elements))
@@ -100,7 +100,7 @@ def describe_predictions(card: Card, crystals: Mapping[str, Crystal], values: Fl
 
 
 def _possible_classes(card: Card, p: float) -> tuple[str, ...]:
-    """The classes whose missing probability is within the quantile, at least the likelier one."""
+    """The classes whose missing probability is within the quantile; both where none is: the model cannot decide."""
     missing = (p, 1 - p)
     kept = tuple(n for n, m in zip(card.classes, missing, strict=True) if m <= card.calibration.quantiles[0])
-    return kept or (card.classes[int(p >= 0.5)],)
+    return kept or card.classes

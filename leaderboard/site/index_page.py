@@ -136,7 +136,7 @@ def _board_values(stored: SiteData, board: SiteBoard) -> dict[str, Any]:
             "seconds": [_sum([row.seconds_train for row in rows]), _sum([row.seconds_predict for row in rows])],
         })  # fmt: skip
     warning = preset_warning(board.rows, board.preset)
-    notes = [interval_note(board.rows, "html"), *page_notes(board.rows, detailed=False)]
+    notes = [*filter(None, [interval_note(board.rows, "html")]), *page_notes(board.rows, detailed=False)]
     starred = any(row.pretrained_on for row in board.rows)
     return {
         "title": board.title,

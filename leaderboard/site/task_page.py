@@ -66,7 +66,7 @@ def task_values(stored: SiteData, board: SiteBoard, task: Task) -> dict[str, Any
         "ranked": sum(row.rank is not None for row in rows),
         "lines": _lines(stored, task, rows),
         "warning": preset_warning(rows, board.preset),
-        "notes": [interval_note(rows, "html"), *page_notes(rows, detailed=True)],
+        "notes": [*filter(None, [interval_note(rows, "html")]), *page_notes(rows, detailed=True)],
         "costs": [(cost, figure) for cost in COSTS if (figure := cost_figure(rows, metrics[0], cost))],
         "keys": row_keys(),
         "starred": any(row.pretrained_on for row in rows),

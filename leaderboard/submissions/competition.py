@@ -45,16 +45,17 @@ def export_competition(
 ) -> tuple[list[Path], list[str]]:
     """Write the files into `out/participants`, and with `host` into `out/host`; return their paths, and notes.
 
-    The notes are about ids that pandas, and so Kaggle's metric, may change.
+    The notes are about ids that pandas, and so Kaggle's metric, may change, and about a metric that holds on Kaggle
+    alone.
 
     The participants get labelled rows to train and validate, structures of all rows, the ids to predict, a sample
     submission and a page about the data. The host gets the solution with Kaggle's column Usage, a metric file, and the
     task and fold of the solution with the rules for handing in, which the participants get too. `metric`
     names one of the target's metrics, and is empty for the first of them. Raises `InputError` for an unknown metric or
-    fold, and where `out` holds another competition.
+    fold, and where `out` holds another competition, or the same with other rules.
     """
     measure = _find_metric(task, metric)
-    _check_folder(out, task, fold)
+    _check_folder(out, task, fold, rules)
     data = load_dataset(task.source)
     training = load_dataset(task.training_task.source)  # a zero-shot task may train on another data set
     sides = fold_sides(read_split(training, task.rule), training, task.training_task.target, fold)
@@ -68,6 +69,8 @@ def export_competition(
     mean = float(np.mean([labels[training.rows[i]] for i, _ in labelled]))
     train_rows = ((i, float(labels[training.rows[i]]), side) for i, side in labelled)
     notes = pandas_id_notes([*(i for i, _ in labelled), *test], name)
+    if measure != (first := task.target.metrics[0]):
+        notes.append(f"{measure.title} counts on Kaggle alone: `bench submit` and the board rank by {first.title}")
     written = [
         _write_csv(folder / "train.csv", (name, target, "side"), train_rows),
         _write_csv(folder / "test.csv", (name,), ((i,) for i in test)),
@@ -88,13 +91,23 @@ def export_competition(
     return written, notes
 
 
-def _check_folder(out: Path, task: Task, fold: int) -> None:
-    """Raise `InputError` where a folder holds the competition of another task or fold: their files would be mixed."""
+def _check_folder(out: Path, task: Task, fold: int, rules: CompetitionRules) -> None:
+    """Raise `InputError` where a folder holds the competition of another task or fold: their files would be mixed.
+
+    So they would be where a running competition has other rules, which participants have read.
+    """
     identity, croissant = out / "host" / COMPETITION_FILE, out / "participants" / CROISSANT_FILE
     held: tuple[object, object] = task.name, fold
     if identity.is_file():
         stated = read_json(identity, "the description of a solution")
         held = stated.get("task"), stated.get("fold")
+        before = {name: stated[name] for name in ("keep", "limit", "deadline") if name in stated}
+        if held == (task.name, fold) and before != rules.stated():
+            told = ", ".join(f"{name} {value}" for name, value in before.items()) or "no rules"
+            raise InputError(
+                f"'{out}' holds this competition with other rules ({told}): state these again, with --host, or choose "
+                f"another folder with --out; to change them, edit {identity} and tell the participants"
+            )
     elif croissant.is_file():  # without a host's files nothing can be mixed, but other files would be lost
         title = read_json(croissant, "the description of a competition").get("description", "")
         held = str(title).partition(", fold ")[0], fold

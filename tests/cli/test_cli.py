@@ -112,6 +112,10 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
         ("paper figure-6", "'figure-6' is not one of"),
         ("paper figure-4 --format latex", "--format of figure-4 is one of svg, png, not 'latex'"),
         ("predict x.cif --run r --pretrained w", "choose one: --run FOLDER of a stored run, or --pretrained NAME"),
+        (
+            "score x.csv --task open-dft/metal --columns id,side",
+            "--columns cannot take 'side': a file of a competition has such a column",
+        ),
         ("score x.csv --task open-dft/metal --columns a", "--columns takes two names, ID,TARGET, not 'a'"),
         ("score", "Missing argument"),
         ("paper", "Missing argument 'item'. Choose from: table-1, table-2, zero-shot,"),

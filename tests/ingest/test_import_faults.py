@@ -162,6 +162,13 @@ def test_a_cif_that_is_missing_or_not_the_only_one_is_named(folder: Path):
     assert values(labels_in(folder, "id,gap\nc1.cif,1\n", "gap:eV")) == [1]
 
 
+def test_a_cif_that_no_row_names_is_told(folder: Path):
+    found = labels_in(folder, "id,gap\nc0,1\nc1.cif,2\n", "gap:eV")
+    assert (values(found), found.faults) == ([1, 2], [])
+    assert found.unlabelled == [("c2", "c2.cif: no row of labels.csv names it")]
+    assert labels_in(folder, "id,gap\nc0,1\nc1,2\nc2,3\n", "gap:eV").unlabelled == []
+
+
 def frames() -> list[Atoms]:
     out = []
     for i in range(3):

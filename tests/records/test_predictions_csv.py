@@ -69,6 +69,7 @@ HOSTILE = {
     "brackets in a header": ("[id],gap\nmp-1,1\n", ["line 1: the header is '[id],gap'"]),
     "no header": (R.removeprefix("id,gap\n"), ["the header is '0012,0.25'; the first line must be 'id,gap'; it"]),
     "misspelt header": (text(header="id,gpa"), ["'gpa' should be 'gap'"]),
+    "wide header": (text(header="id,wide"), ["'id,wide'; the first line must be 'id,gap'"]),
     "capital header": (text(header="ID,Gap"), ["'ID' should be 'id'; 'Gap' should be 'gap'"]),
     "another target": (text(header="id,formation-energy"), ["the first line must be 'id,gap'"]),
     "one column": ("gap\n1\n2\n", ["the header is 'gap'"]),

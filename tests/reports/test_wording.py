@@ -24,6 +24,7 @@ from leaderboard.reports.entry import render_entry
 from leaderboard.reports.paper import FIGURES, TABLES
 from leaderboard.reports.publication_table import draw_table
 from leaderboard.reports.terminal import render_models
+from leaderboard.reports.wording import comparison_notes
 from leaderboard.site.pages import build_site
 
 WARNING = "quick preset: trained for minutes; do not cite"
@@ -150,6 +151,30 @@ def test_a_board_says_whether_its_ranks_contain_the_noise_of_training(root: Path
         assert words in text
         assert (once in text) == (training == "once")
     assert render_board(rows, [BULK], "quick", "csv", True).splitlines()[0].endswith(",training,label")
+
+
+def test_one_training_is_said_of_the_tasks_where_it_is_so(root: Path):
+    rows, _ = rank_rows(root, [BULK], "quick")
+    gap = [replace(row, task="open-dft/band-gap", training="once") for row in rows]
+    mine = [replace(row, training="seeds") for row in rows]
+    notes = comparison_notes([*gap, *mine])
+    titles = sorted(row.title for row in rows if row.rank)
+    assert f"one training run: {', '.join(f'{t} (band-gap)' for t in titles)}; no interval" in "\n".join(notes)
+    once = replace(mine[0], training="once")
+    assert f"one training run: {once.title}; no interval" in "\n".join(comparison_notes([once, *mine[1:]]))
+
+
+def test_few_groups_are_told_and_no_interval_is_promised(root: Path):
+    """A board of several tasks is not detailed, and says so too."""
+    rows, _ = rank_rows(root, [BULK], "quick")
+    none = {"mae": MetricValue(0.1, None, None, "fewer than 30 groups of test crystals have no interval")}
+    few = [replace(row, groups=1, metrics=none, rank=1, rank_high=len(rows)) for row in rows]
+    text = render_board(few, [BULK, ZERO_SHOT], "quick", "markdown", False)
+    assert f"{BULK.name}: fewer than 30 groups of test crystals have no interval" in text
+    assert f"{BULK.name}: models are not compared, because the test crystals are of fewer than 6 groups" in text
+    for said in ("told apart", "95 % confidence interval", "intervals are approximate"):
+        assert said not in text
+        assert said in render_board(rows, [BULK, ZERO_SHOT], "quick", "markdown", False) or said == "told apart"
 
 
 def test_metrics_without_an_interval_say_why(root: Path):

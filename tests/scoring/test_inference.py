@@ -203,10 +203,11 @@ def test_no_interval_has_a_reason():
         f"fewer than {n} groups of test crystals have no interval",
     )
     assert why("regression", "rmse", y, p, names(n)) == (True, DOMINATED)
-    assert why("regression", "mae", y, y, names(n)) == (True, "the test crystals do not vary enough for an interval")
+    assert why("regression", "mae", y, y, names(n)) == (True, "a value of 0 has no interval")
     classes = (np.arange(n) % 2).astype(float)
-    assert why("binary", "roc_auc", classes, classes, names(n))[0]  # an area of 1
-    assert why("binary", "roc_auc", classes, np.full(n, 0.5), names(n))[0]
+    assert why("binary", "roc_auc", classes, classes, names(n)) == (True, "a value of 1 has no interval")
+    same = "any test crystals would give this value: it has no interval"
+    assert why("binary", "roc_auc", classes, np.full(n, 0.5), names(n)) == (True, same)
 
 
 def test_many_groups_are_merged_into_blocks(monkeypatch):

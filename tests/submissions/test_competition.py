@@ -24,6 +24,7 @@ from leaderboard.data.dataset import load_dataset
 from leaderboard.data.registry import find_source
 from leaderboard.data.tasks import parse_task
 from leaderboard.ingest import import_dataset, parse_target
+from leaderboard.records.host_solution import NO_RULES, CompetitionRules, competition_rules
 from leaderboard.records.predictions_csv import ColumnNames, write_predictions
 from leaderboard.scoring.metrics import METRICS
 from leaderboard.submissions import competition, kaggle_metric
@@ -197,6 +198,16 @@ def test_a_metric_of_another_kind_is_refused(tmp_path: Path):
         export_competition(parse_task("open-dft/metal"), 0, tmp_path, True, ColumnNames("id", "metal"), "mae")
 
 
+def test_a_metric_that_the_board_does_not_rank_by_is_told(tmp_path: Path):
+    task, names = parse_task("open-dft/metal"), ColumnNames("id", "metal")
+    _, notes = export_competition(task, 0, tmp_path / "first", True, names, "roc_auc")
+    assert not any("Kaggle alone" in note for note in notes)
+    _, notes = export_competition(task, 0, tmp_path / "other", True, names, "accuracy")
+    said = "accuracy counts on Kaggle alone: `bench submit` and the board rank by ROC-AUC"
+    assert said in notes
+    assert said in (tmp_path / "other" / "participants" / "data.md").read_text(encoding="utf-8")
+
+
 PANDAS = [
     "0012", "1e5", "1.10", "NA", "InF", "1_0", "TRUE", "tRue", "-1", "N-A", "#N", "+5", "5.", ".5", "-0", "1e", "12",
     "12345678901234567890", "0x10", "<NA>", "1e400", "None", "-nan", "+nan", "mp-1", "-", "1 0", "\u0663",
@@ -267,3 +278,16 @@ def test_a_folder_takes_the_same_competition_again(tmp_path: Path):
         export_competition(task, 0, tmp_path / "out", host, names, "")
     with pytest.raises(InputError, match=r"holds the competition of open-dft/metal, fold 0: choose another folder"):
         export_competition(task, 1, tmp_path / "out", False, names, "")
+
+
+def test_a_running_competition_keeps_its_rules(tmp_path: Path):
+    """Without its rules, or for participants alone, it would contradict what they have read."""
+    task, names = parse_task("open-dft/metal"), ColumnNames("id", "metal")
+    rules = competition_rules("best", 2, "2100-01-31T18:00+01:00")
+    export_competition(task, 0, tmp_path, True, names, "", rules)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    for host, other in ((True, NO_RULES), (False, NO_RULES), (True, CompetitionRules("best", 3))):
+        with pytest.raises(InputError, match=r"with other rules \(keep best, limit 2, deadline 2100-01-31T17:00"):
+            export_competition(task, 0, tmp_path, host, names, "", other)
+    export_competition(task, 0, tmp_path, True, names, "", rules)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

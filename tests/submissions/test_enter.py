@@ -215,6 +215,7 @@ def solution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         writer.writerow(["id", "bulk-modulus", "Usage"])
         for i, (name, y) in enumerate(zip(held.ids, held.y, strict=True)):
             writer.writerow([name, float(y) + 1, "Public" if i % 3 == 0 else "Private"])
+    file.with_name(COMPETITION_FILE).write_text(json.dumps({"task": TASK.name, "fold": 0}), encoding="utf-8")
     monkeypatch.setenv("BENCH_SOLUTION", str(file))
     return file
 
@@ -310,8 +311,10 @@ def test_a_solution_is_of_its_own_task_alone(tmp_path: Path, monkeypatch: pytest
     assert not load_ground_truth(metal, 0).scored.all()
     assert not load_ground_truth(gap, 0).solution
     assert np.array_equal(load_ground_truth(gap, 0).y, before)
-    (tmp_path / "host" / COMPETITION_FILE).unlink()  # then the name of the column decides
-    assert not load_ground_truth(metal, 0).solution
+    (tmp_path / "host" / COMPETITION_FILE).unlink()  # with it the rules would be gone, without a word
+    for task in (metal, gap):
+        with pytest.raises(InputError, match=r"competition\.json is missing: it states the task, fold and rules"):
+            load_ground_truth(task, 0)
 
 
 def test_scores_by_a_solution_are_not_called_wrong_without_it(
@@ -323,13 +326,14 @@ def test_scores_by_a_solution_are_not_called_wrong_without_it(
     monkeypatch.delenv("BENCH_SOLUTION")
     checked = list(verify_runs(root))
     assert [fault for one in checked for fault in one.faults] == []
-    assert any("by a host's solution" in note for one in checked for note in one.notes)
+    assert any("and BENCH_SOLUTION does not name it" in note for one in checked for note in one.notes)
 
 
 def test_private_scores_need_a_solution(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     _, notes = rank_rows(root, [TASK], "quick", private=True)
     assert "BENCH_SOLUTION" in notes[0]
     (tmp_path / "s.csv").write_text("id,bulk-modulus,Usage\n", encoding="utf-8")
+    (tmp_path / COMPETITION_FILE).write_text(json.dumps({"task": TASK.name, "fold": 0}), encoding="utf-8")
     monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "s.csv"))
     load_ground_truth(TASK, 0)  # that of another task: not used
 
@@ -381,7 +385,9 @@ def test_a_limit_and_a_deadline_are_shown_and_held(tmp_path: Path, monkeypatch: 
     rows, _ = rank_rows(root, [TASK], "quick")
     note = "submissions: the last file of each name counts, of up to 2 a task; deadline 31 January 2100, 17:00 UTC; "
     assert note + "tries: a 2" in render_board(rows, [TASK], "quick", "markdown", detailed=True)
-    assert "0 of 2 files left" in render_place(rows[0], rows, scored, "bench leaderboard")
+    for tries in (2, 3):  # the limit was lowered
+        text = render_place(rows[0], rows, {**scored, "tries": tries}, "bench leaderboard")
+        assert "; 0 of 2 files left" in text
     stated = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**stated, "deadline": "2026-01-01T00:00+00:00"}), encoding="utf-8")
     with pytest.raises(InputError, match="the deadline was 1 January 2026, 00:00 UTC: nothing changed"):
