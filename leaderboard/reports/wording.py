@@ -103,8 +103,8 @@ def comparison_notes(rows: Sequence[Row]) -> list[str]:
     trainings = {row.training for of_task in by_task.values() for row in of_task}
     notes = {training: note for training, note in TRAINING_NOTES.items() if training in trainings}
     if {"once", "seeds"} <= notes.keys():
-        notes["once"] = f"one training run: {_trained_once(by_task)}; no interval and no rank contains their noise of "
-        notes["once"] += "training"
+        once = _trained_once(by_task)
+        notes["once"] = f"one training run: {once}; no interval and no rank contains their noise of training"
     return [*lines, *notes.values()]
 
 

@@ -39,6 +39,11 @@ def test_what_looks_like_another_unit_is_said_with_the_error_after_the_change(ta
     assert re.search(r"their MAE would be 0\.0[34]\d eV/atom" if "about" in words else "their MAE would be 0.0", hint)
 
 
+def test_the_largest_numbers_are_no_warning():
+    truth = load_ground_truth(BULK, 0)
+    assert prediction_hints(BULK.target, truth.pair_scored(np.full(len(truth.y), 1e308))) == []
+
+
 def test_no_stored_run_is_called_wrong():
     """Bad models, constant ones and zero-shot predictions among them."""
     seen = 0

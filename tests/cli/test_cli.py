@@ -116,6 +116,10 @@ def test_a_fault_of_the_input_is_one_sentence_and_status_1(words: str, sentence:
             "score x.csv --task open-dft/metal --columns id,side",
             "--columns cannot take 'side': a file of a competition has such a column",
         ),
+        (
+            "submit a/s.csv b/s.csv --task open-dft/metal",
+            "a/s.csv and b/s.csv would both be named 's': enter each alone, with --name",
+        ),
         ("score x.csv --task open-dft/metal --columns a", "--columns takes two names, ID,TARGET, not 'a'"),
         ("score", "Missing argument"),
         ("paper", "Missing argument 'item'. Choose from: table-1, table-2, zero-shot,"),

@@ -279,6 +279,16 @@ def test_rows_that_are_no_crystals_are_named_and_can_be_left_out(home: Path):
     assert sorted(name for name, _ in read_exclusions(source)) == ["c001", "c003", "c007", "c099"]
 
 
+def test_labels_that_some_crystals_lack_are_counted(home: Path, typed: Typed):
+    folder = as_folder(home, rocksalts())
+    table = (folder / "labels.csv").read_text(encoding="utf-8").splitlines()
+    table[1:8] = [f"{line.partition(',')[0]},,1" for line in table[1:8]]
+    (folder / "labels.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    status, out, _ = typed("data", "import", str(folder), "--target", "E_hull:eV", "--name", "mine")
+    assert status == 0
+    assert "e-hull: 53 of them have this label" in out
+
+
 def test_on_the_command_line(home: Path, typed: Typed):
     path = as_parquet(home, rocksalts())
     words = [
@@ -296,6 +306,7 @@ def test_on_the_command_line(home: Path, typed: Typed):
     assert status == 0
     assert "mine: 60 crystals" in out
     assert "tasks: mine/e-hull" in out
+    assert "have this label" not in out  # all have
     assert "bench run mine --model mean,forest" in out
     assert (home / "elsewhere" / "mine" / "dataset.json").exists()
 

@@ -8,12 +8,14 @@ import pytest
 from conftest import Typed
 from made import write_perfect_run
 
+from asugnn import InputError
 from leaderboard.board.board import rank_rows
 from leaderboard.board.score_file import score_file
 from leaderboard.board.verify import verify_runs
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import PACKAGED_RUNS, default_runs_folder, list_runs, open_run, write_record
 from leaderboard.records.run_folder import Run
+from leaderboard.running import load_run_model
 from leaderboard.submissions import enter_submission
 
 TASK = parse_task("open-dft/bulk-modulus")
@@ -96,6 +98,14 @@ def test_without_runs_of_the_user_there_is_nothing_to_say():
 def test_verify_checks_the_runs_of_the_user():
     copy_forest("forest")
     assert len(list(verify_runs(default_runs_folder()))) == 1
+
+
+def test_a_packaged_run_is_one_from_any_working_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(PACKAGED_RUNS.parent)
+    folder = next(Path(PACKAGED_RUNS.name).rglob("run.json")).parent
+    assert open_run(folder).packaged
+    with pytest.raises(InputError, match="is stored with the package, without its model: `bench run` trains it"):
+        load_run_model(folder)
 
 
 def test_commands_show_both_and_say_so(typed: Typed):
