@@ -52,7 +52,7 @@ from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.local_files import _read_rows
 from leaderboard.ingest.nomad2018 import _read_archive
 from leaderboard.ingest.screening import _documents, screen_document
-from leaderboard.records.host_solution import find_solution
+from leaderboard.records.host_solution import COMPETITION_FILE, find_solution
 from leaderboard.records.predictions_csv import predictions_text, read_predictions
 from leaderboard.records.run_folder import list_runs, read_history
 from leaderboard.records.run_record import RunRecord
@@ -355,9 +355,12 @@ def make_kinds(home: Path) -> dict[str, Kind]:  # noqa: PLR0915, one block for e
         SubmissionLog(folder).count_tries()
 
     def read_solution(path: Path) -> None:
-        os.environ["BENCH_SOLUTION"] = str(path)
+        folder = home / "solution"
+        folder.mkdir(exist_ok=True)
+        (folder / COMPETITION_FILE).write_text(json.dumps({"task": TASK, "fold": 0}), encoding="utf-8")
+        os.environ["BENCH_SOLUTION"] = str(shutil.copyfile(path, folder / "solution.csv"))
         try:
-            find_solution(TASK, 0, "metal", truth.ids)
+            find_solution(TASK, 0, truth.ids)
         finally:
             del os.environ["BENCH_SOLUTION"]
 

@@ -97,7 +97,7 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     # formulas were drawn, and the rows of one stay together.
     groups = ids if task.target.model_of and not task.target.dependent else data.groups(ids)
     scored = np.ones(len(ids), dtype=bool)
-    solution = find_solution(task.name, fold, task.target.name, ids)
+    solution = find_solution(task.name, fold, ids)
     if solution:
         y, scored = solution.y, ~solution.public if private else solution.public
     elif private:

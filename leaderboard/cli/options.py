@@ -121,7 +121,7 @@ def parse_columns(text: str) -> ColumnNames | None:
         return None
     names = parse_list(text)
     if taken := {"side", "Usage"} & set(names):
-        raise typer.BadParameter(f"--columns cannot take '{taken.pop()}': a file of a competition has such a column")
+        raise typer.BadParameter(f"--columns cannot take '{min(taken)}': a file of a competition has such a column")
     if len(names) != 2 or any(not name.isprintable() or '"' in name for name in names):
         raise typer.BadParameter(f"--columns takes two names, ID,TARGET, not '{text}'")
     return ColumnNames(*names)

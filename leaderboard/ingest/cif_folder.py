@@ -41,7 +41,7 @@ def read_cif_folder(folder: Path, found: LabelledRows) -> list[str]:
                 continue
             values = dict(zip(header, cells, strict=True))
             found.add(name, f"line {line}", values, partial(_crystal, folder, cells[0], files))
-            named |= {file.name for key in (cells[0], name) for file in files.get(key, ())}
+            named |= {file.name for file in _candidates(cells[0], files)}
     for file in sorted({file.name for of_name in files.values() for file in of_name} - named):
         found.unlabelled.append((_without_ending(file), f"{file}: no row of {table.name} names it"))
     return header[1:]
@@ -71,9 +71,14 @@ def _without_ending(name: str) -> str:
     return name[: len(name) - len(ending)]
 
 
+def _candidates(name: str, files: Mapping[str, Sequence[Path]]) -> Sequence[Path]:
+    """The CIFs that a table may mean: that of this name, else those that have it without their ending."""
+    return files.get(name) or files.get(_without_ending(name), ())
+
+
 def _crystal(folder: Path, name: str, files: Mapping[str, Sequence[Path]]) -> Crystal:
     """The crystal of the CIF that a table names with or without its ending."""
-    candidates = files.get(name) or files.get(_without_ending(name), ())
+    candidates = _candidates(name, files)
     if not candidates:
         raise InputError(f"there is no {_without_ending(name)}.cif in {folder}")
     if len(candidates) > 1:

@@ -20,6 +20,7 @@ from leaderboard.records.host_solution import (
     Keep,
     competition_rules,
     find_solution,
+    take_rules,
 )
 from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.prediction_faults import SubmissionError
@@ -99,6 +100,7 @@ __all__ = [
     "row_name",
     "row_title",
     "run_folders",
+    "take_rules",
     "write_predictions",
     "write_record",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -46,6 +46,11 @@ class CompetitionRules:
 NO_RULES = CompetitionRules()
 
 
+def take_rules(stated: dict[str, Any]) -> dict[str, Any]:
+    """Take the rules for handing in, unchecked, out of what `competition.json` states; the rest says what it is of."""
+    return {field.name: stated.pop(field.name) for field in fields(CompetitionRules) if field.name in stated}
+
+
 def competition_rules(keep: Any = "last", limit: Any = None, deadline: Any = "") -> CompetitionRules:
     """Make rules from what a host wrote; raises `InputError` that names what cannot be a rule."""
     if keep not in ("best", "last"):
@@ -74,7 +79,7 @@ class HostSolution:
     rules: CompetitionRules = NO_RULES
 
 
-def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> HostSolution | None:
+def find_solution(task: str, fold: int, ids: Sequence[str]) -> HostSolution | None:
     """The host's solution of a task and fold; None where there is none.
 
     The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private. Two tasks
@@ -92,7 +97,7 @@ def find_solution(task: str, fold: int, target: str, ids: Sequence[str]) -> Host
             f"{described} is missing: it states the task, fold and rules of {path.name}, and must stay beside it"
         )
     stated = read_json(described, "the description of a solution")
-    rules = {name: stated.pop(name) for name in ("keep", "limit", "deadline") if name in stated}
+    rules = take_rules(stated)
     if stated != {"task": task, "fold": fold} or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
         return None
     if faults:

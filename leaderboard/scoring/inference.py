@@ -179,10 +179,14 @@ def has_diverged(y: Floats, p: Floats) -> bool:
         return not np.isfinite(np.square(error).sum()) or bool(largest > 0 and error.mean() > DIVERGED * largest)
 
 
+def _is_inside(value: float, scale: Scale) -> bool:
+    """Whether a value lies inside the range of a scale, so that it may have an interval there."""
+    return value > 0 and (scale == "log" or value < 1)
+
+
 def student_interval(value: float, variance: Variance, scale: Scale) -> tuple[float, float] | None:
     """The interval of a value, symmetric on its scale; None where it does not exist there, or nothing varies."""
-    inside = value > 0 and (scale == "log" or value < 1)
-    if not (inside and variance.value > 0 and np.isfinite(variance.value)):
+    if not (_is_inside(value, scale) and variance.value > 0 and np.isfinite(variance.value)):
         return None
     width = t_quantile(LEVEL, variance.dof) * np.sqrt(variance.value)
     with np.errstate(over="ignore"):
@@ -227,7 +231,7 @@ def fold_variance(runs: Sequence[float]) -> Variance:
 
 def _no_interval(value: float, scale: Scale) -> str:
     """Why a value has no interval, although its test crystals are many."""
-    if value <= 0 or (scale == "logit" and value >= 1):
+    if not _is_inside(value, scale):
         return f"a value of {value:g} has no interval"
     return "any test crystals would give this value: it has no interval"
 

@@ -25,7 +25,7 @@ from leaderboard.data import (
     load_dataset,
     source_provenance,
 )
-from leaderboard.records import COMPETITION_FILE, NO_RULES, ColumnNames, CompetitionRules
+from leaderboard.records import COMPETITION_FILE, NO_RULES, ColumnNames, CompetitionRules, take_rules
 from leaderboard.reports import describe_rules
 from leaderboard.scoring import Metric
 from leaderboard.splitting import fold_sides, read_split
@@ -101,7 +101,7 @@ def _check_folder(out: Path, task: Task, fold: int, rules: CompetitionRules) -> 
     if identity.is_file():
         stated = read_json(identity, "the description of a solution")
         held = stated.get("task"), stated.get("fold")
-        before = {name: stated[name] for name in ("keep", "limit", "deadline") if name in stated}
+        before = take_rules(stated)
         if held == (task.name, fold) and before != rules.stated():
             told = ", ".join(f"{name} {value}" for name, value in before.items()) or "no rules"
             raise InputError(

@@ -167,6 +167,9 @@ def test_a_cif_that_no_row_names_is_told(folder: Path):
     assert (values(found), found.faults) == ([1, 2], [])
     assert found.unlabelled == [("c2", "c2.cif: no row of labels.csv names it")]
     assert labels_in(folder, "id,gap\nc0,1\nc1,2\nc2,3\n", "gap:eV").unlabelled == []
+    (folder / "c1.CIF").write_text(CIF.format(a=5))  # a row that names one of two means that one
+    found = labels_in(folder, "id,gap\nc0,1\nc1.cif,2\nc2,3\n", "gap:eV")
+    assert found.unlabelled == [("c1", "c1.CIF: no row of labels.csv names it")]
 
 
 def frames() -> list[Atoms]:
