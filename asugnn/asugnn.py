@@ -157,8 +157,9 @@ class ASUGNN(TorchModel):
 
         Biases, norms and recurrent layers do not decay.
         """
-        import torch
         from torch import nn
+
+        from asugnn.adamw import AdamW
 
         decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
         decayed |= {id(p) for name, p in network.named_parameters() if name.endswith("factor")}
@@ -166,7 +167,7 @@ class ASUGNN(TorchModel):
             {"params": [p for p in network.parameters() if (id(p) in decayed) is decays], "weight_decay": rate}
             for decays, rate in ((True, self.weight_decay), (False, 0.0))
         ]
-        return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.95), fused=True)
+        return AdamW(groups, lr=self.learning_rate, betas=(0.9, 0.95), fused=True)
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
         """Build a linear rise, then half a cosine down to zero; None, a constant rate, without `one_cycle`."""

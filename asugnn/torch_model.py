@@ -106,11 +106,9 @@ class TorchModel(OnDevice):
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Build the optimiser: AdamW here; override it where the publication has another."""
-        import torch
+        from asugnn.adamw import AdamW
 
-        return torch.optim.AdamW(
-            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        return AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
         """Build the schedule of the learning rate over `steps` optimiser steps: one cycle, or None if constant."""
@@ -130,7 +128,8 @@ class TorchModel(OnDevice):
         from asugnn.training import train as train_network
 
         torch.manual_seed(context.seed)
-        torch.use_deterministic_algorithms(context.device == "cpu", warn_only=True)
+        # As torch.use_deterministic_algorithms, but without the compiler (see asugnn/adamw.py).
+        torch.set_deterministic_debug_mode("warn" if context.device == "cpu" else "default")
         self._kind, self._device, self._offset, self._scale = train.kind, context.device, 0.0, 1.0
         if train.kind == "regression":
             self._offset, self._scale = float(train.y.mean()), float(train.y.std()) or 1.0

@@ -98,8 +98,6 @@ def train(
     `seconds`. Raises `FloatingPointError` where the score was never a finite number, `TrainingStoppedError` after the
     step at which `context.should_stop()` is true, with a checkpoint saved.
     """
-    from torch import _dynamo  # noqa: F401, the first step of an optimiser imports it: named here, `bench run` does so
-
     device = torch.device(context.device)
     module.to(device)
     work = _Batchwise(module, batches, loss, score or loss, optimiser, context)

@@ -1,4 +1,4 @@
-"""Make the split files: `python recipes/splits.py [DATA_DIR]`. A published split never changes without a new version.
+"""Make the split files: `python recipes/splits.py [DATA_DIR [JARVIS]]`. A published one never changes in its version.
 
 The rules are those of leaderboard/splitting/split_rules.py. What is particular here:
 
@@ -12,7 +12,8 @@ are at equilibrium.
 
 mp-2018: near-duplicates are those by formula, volume within 0.5 % and energy within 2 meV; these splits are older than
 leaderboard/splitting/structure_match.py, by which 54 of the 6,701 test structures of fold 0 of
-`random` also appear in training or validation.
+`random` also appear in training or validation. `jarvis` is the official split of `jarvis_megnet`, on the crystals that
+are in both; JARVIS is a checkout of the JARVIS-Leaderboard.
 
 fe-gap22: one part, `zero-shot`.
 
@@ -21,6 +22,7 @@ Beside the splits, `duplicates.json` lists the crystals that are the same struct
 """
 
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -32,8 +34,9 @@ from rich.console import Console
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.symmetry import SYMPREC
-from leaderboard._util import Workspace, console_progress, set_workspace
+from leaderboard._util import Workspace, console_progress, set_workspace, use_workspace
 from leaderboard.data import Dataset, find_source, load_dataset
+from leaderboard.ingest import fetch_dataset
 from leaderboard.splitting import (
     DUPLICATES_FILE,
     RULES,
@@ -46,6 +49,7 @@ from leaderboard.splitting import (
     folds_in_turn,
     make_splits,
     name_structure_type,
+    read_split,
     store_comparison,
     ten_parts,
     write_split,
@@ -120,6 +124,20 @@ def write_mp_2018(data: Dataset, home: Path, names: tuple[str, ...] = RULES) -> 
     make_splits(home, "mp-2018", crystals, energies, clusters, MP_2018, BY, names, structure_types_by_spglib)
 
 
+def write_jarvis(data: Dataset, checkout: Path, home: Path) -> None:
+    """Write the split `jarvis` of mp-2018 into `home`, from the files of the JARVIS-Leaderboard in `checkout`."""
+    with tempfile.TemporaryDirectory() as scratch, use_workspace(data=Path(scratch)):
+        fetch_dataset("jarvis_megnet", checkout, labels_only=True)
+        theirs = load_dataset(find_source("jarvis_megnet"))
+        split = read_split(theirs, "official")
+    by_target = [split.parts_of(target) for target in theirs.source.targets]
+    assert all(parts == by_target[0] for parts in by_target)
+    parts = {name: by_target[0][name] for name in data.ids if name in by_target[0]}
+    folds = [(split.folds[0]["train"][:1], split.folds[0]["validate"], split.folds[0]["test"][-1:])]
+    about = "official split of jarvis_megnet (60,000 / 5,000 / 4,239 crystals), on the crystals that are in both"
+    write_split(home, "mp-2018", "jarvis", 1, about, parts, BY, folds)
+
+
 def structure_types_by_spglib(crystals: Mapping[str, Crystal]) -> dict[str, str]:
     """The structure types as `leaderboard.splitting` has them, but by spglib.
 
@@ -167,6 +185,8 @@ if __name__ == "__main__":
         mp_2018 = load_dataset(find_source("mp-2018"))
         write_mp_2018(mp_2018, HERE / "mp-2018")
         write_duplicates(mp_2018, HERE / "mp-2018")
+        if len(sys.argv) > 2:
+            write_jarvis(mp_2018, Path(sys.argv[2]), HERE / "mp-2018")
         fe_gap22 = load_dataset(find_source("fe-gap22"))
         write_zero_shot_split(HERE / "fe-gap22", "fe-gap22", fe_gap22.ids, "mp-2018", BY)
     write_digests(HERE)

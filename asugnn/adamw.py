@@ -1,0 +1,29 @@
+"""PyTorch's AdamW, step by step the same, without its compiler, whose import takes as long as that of torch itself."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+
+class AdamW(torch.optim.AdamW):
+    """AdamW for a network that is not compiled; arguments and errors are those of `torch.optim.AdamW`.
+
+    PyTorch's optimisers import `torch._dynamo` when they are made and at the first step, to tell the compiler to leave
+    them alone (torch/_compile.py, torch/optim/optimizer.py). Here they need not.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if "torch._dynamo" not in sys.modules:
+            for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+                if method := getattr(getattr(Optimizer, name), "__wrapped__", None):
+                    setattr(method, "__dynamo_disable", method)  # what PyTorch would ask the compiler for
+        super().__init__(*args, **kwargs)
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        return inspect.unwrap(torch.optim.Adam.step)(self, closure)
