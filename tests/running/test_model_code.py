@@ -150,7 +150,7 @@ for name in ("forest", "cgcnn"):
     configure_model(name, "quick", {"epochs": "1"} if name == "cgcnn" else {}).fit(*sides, Context(0, "cpu", "float32"))
 new = sorted(set(sys.modules) - before)
 assert len(new) < 10, new
-assert "torch._dynamo" not in sys.modules, "PyTorch's compiler was imported, which takes seconds, and nothing here needs it"
+assert "torch._dynamo" not in sys.modules, "PyTorch's compiler takes seconds to import, and nothing here needs it"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
