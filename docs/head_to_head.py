@@ -41,9 +41,9 @@ So the tables compare trained networks that one could use, not methods.
 RULES = {  # by split of mp-2018: how its training crystals relate to theirs, and what is said of its models
     "jarvis": (
         "same sides",
-        """The models trained here have the sides of `jarvis_megnet`, on those of its crystals that `mp-2018` has: 28,439 of
-60,000 training crystals, 2,353 for validation, 2,021 for test. Settings are those of the split `random`, but with
-fewer epochs.
+        """The models trained here have the sides of `jarvis_megnet`, on those of its crystals that `mp-2018` has:
+28,439 of 60,000 training crystals, 2,353 for validation, 2,021 for test. Settings are those of the split `random`, but
+with fewer epochs.
 
     bench run --task mp-2018/{target}@jarvis --model cgcnn --preset hours --allow-leaks""",
     ),

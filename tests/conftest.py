@@ -36,8 +36,11 @@ settings.load_profile("repeatable")
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory):
     """Model inputs are kept for the session and apart from the user's; processes that tests start see it too."""
+    home = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        home = home.parent  # which the processes of pytest-xdist have in common
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("BENCH_CACHE", str(home / "cache"))
         yield
 
 

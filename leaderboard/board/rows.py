@@ -83,6 +83,11 @@ class Row:
         """The same, and where it is from if it was not trained here."""
         return row_title(self.name, self.preset)
 
+    @property
+    def ranking_value(self) -> MetricValue:
+        """The value of the metric by which its task ranks, the first one."""
+        return next(iter(self.metrics.values()))
+
 
 def runs_by_row(rows: Iterable[Row], runs: Iterable[StoredRun]) -> dict[tuple[str, str, str], list[StoredRun]]:
     """The runs that each row summarises, by its `key`: not those of its model that could not be scored."""

@@ -48,7 +48,7 @@ def metrics_without_intervals(rows: Sequence[Row]) -> list[str]:
 
 def has_interval(row: Row) -> bool:
     """Whether the metric by which a row is ranked has an interval."""
-    return next(iter(row.metrics.values())).low is not None
+    return row.ranking_value.low is not None
 
 
 def tasks_without_intervals(rows: Sequence[Row]) -> list[str]:
@@ -56,7 +56,7 @@ def tasks_without_intervals(rows: Sequence[Row]) -> list[str]:
     tasks: dict[str, list[str]] = {}
     for task in dict.fromkeys(row.task for row in rows):
         of_task = [row for row in rows if row.task == task]
-        reasons = [next(iter(row.metrics.values())).reason for row in of_task]
+        reasons = [row.ranking_value.reason for row in of_task]
         if not any(map(has_interval, of_task)) and reasons[0]:
             tasks.setdefault(reasons[0], []).append(task)
     return [f"{', '.join(names)}: {reason}" for reason, names in tasks.items()]

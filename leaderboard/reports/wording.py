@@ -124,7 +124,7 @@ def _trained_once(by_task: Mapping[str, Sequence[Row]]) -> str:
 
 def has_diverged(row: Row) -> bool:
     """Whether the errors of a row are beyond comparison."""
-    return next(iter(row.metrics.values())).reason == TOO_FAR
+    return row.ranking_value.reason == TOO_FAR
 
 
 def _diverged_notes(rows: Sequence[Row]) -> list[str]:

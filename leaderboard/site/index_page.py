@@ -94,7 +94,7 @@ def board_cell(
 def page_notes(rows: Sequence[Row], detailed: bool) -> list[str]:
     """The notes below a table, as in the terminal, and which rows have no rank."""
     notes = board_notes(rows, "html", detailed)
-    with_value = [r for r in rows if next(iter(r.metrics.values())).value is not None]
+    with_value = [r for r in rows if r.ranking_value.value is not None]
     if any(r.rank is None for r in with_value):
         notes.insert(0, UNRANKED_NOTE)
     if unranked := sorted(
