@@ -103,8 +103,8 @@ class Model(Protocol):
       `Context.team` is theirs.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
-    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasReferences`, `HasPretrained`,
-    `HasAblation`. A model need not name them as base classes: whoever has the method has the ability.
+    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasErrorRange`, `HasReferences`,
+    `HasPretrained`, `HasAblation`. A model need not name them as base classes: whoever has the method has the ability.
     """
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
@@ -138,6 +138,24 @@ class HasDomain(Protocol):
 
         Called before `predict`, which then gets the other crystals only. A run with published weights counts those left
         out; a run that was trained here must predict its whole test set.
+        """
+
+
+@runtime_checkable
+class HasErrorRange(Protocol):
+    """A model of a number that can learn, crystal by crystal, how far its prediction may be from the label."""
+
+    def learn_errors(self, train: Labelled, context: Context) -> None:
+        """Learn it from the training side on which the model was fitted; from then on, `save` keeps it, too.
+
+        Called once, where a model is to be shipped with intervals (recipes/ship_models.py).
+        """
+
+    def error_range(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
+        """Say how far labels may lie below and above predictions (n,): (n, 2), above 0, in the unit of the labels.
+
+        Only their relative size counts: intervals are scaled until they hold as many labels of validation crystals as
+        they promise. Raises `InputError` where `learn_errors` was not called.
         """
 
 

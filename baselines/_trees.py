@@ -63,11 +63,11 @@ def sum_of_trees(nodes: Mapping[str, NDArray[Any]], x: NDArray[np.float32]) -> F
     return total
 
 
-def save_trees(arrays: Mapping[str, NDArray[Any]], folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write joined trees, and arrays that stand beside them, with the settings of their model into a folder."""
+def save_trees(arrays: Mapping[str, NDArray[Any]], path: Path, settings: Mapping[str, Any]) -> None:
+    """Write joined trees, and arrays that stand beside them, with the settings of their model."""
     from safetensors.numpy import save_file
 
-    save_file(dict(arrays), folder / FILE, metadata={"settings": json.dumps(settings)})
+    save_file(dict(arrays), path, metadata={"settings": json.dumps(settings)})
 
 
 def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -28,6 +28,17 @@ from baselines.forest import COLUMNS, composition_features, element_properties
 
 NAME = "boosted"  # in what users read
 CHEMICAL = 15  # numbers of `chemical_features`
+ERROR_FILES = ("errors-below.safetensors", "errors-above.safetensors")  # in the folder of a saved model
+ERROR_QUANTILES = (0.05, 0.95)  # of label minus prediction
+ERROR_FOLDS = 4
+# Errors are noise for the most part: fewer and smaller trees than those that predict, and larger leaves.
+ERROR_TREES = 150
+ERROR_GROWTH = {
+    "max_leaf_nodes": 31,
+    "learning_rate": 0.06,
+    "max_features": 0.3,
+    "min_samples_leaf": 40,
+}
 
 
 @dataclass
@@ -75,14 +86,11 @@ class Boosted:
         kind = HistGradientBoostingClassifier if binary else HistGradientBoostingRegressor
         boosted = kind(
             max_iter=self.trees,
-            max_leaf_nodes=self.leaves,
-            learning_rate=self.learning_rate,
-            max_features=self.columns,
-            min_samples_leaf=self.leaf,
             early_stopping=True,
             n_iter_no_change=self.patience,
             tol=0.0,
             random_state=context.seed,
+            **self._growth,
         )
         known = val if len(np.unique(val.y)) == 2 or not binary else train
         with naming(train.ids):
@@ -91,13 +99,53 @@ class Boosted:
             x_known = crystal_features(known.crystals, context.progress)
         boosted.fit(x, train.y, X_val=x_known, y_val=known.y)
         best = max(1, int(np.argmax(boosted.validation_score_)))  # the scores are those of 0, 1, .. trees
-        self._arrays = join_trees([_tree(predictor.nodes) for (predictor,) in boosted._predictors[:best]])
-        self._arrays["constant"] = np.array(boosted._baseline_prediction).reshape(())
-        self._arrays["logistic"] = np.array(binary)
+        self._arrays = _arrays_of(boosted, best) | {"logistic": np.array(binary)}
+        self._errors: list[dict[str, NDArray[Any]]] = []
+
+    @property
+    def _growth(self) -> dict[str, float]:
+        """How scikit-learn grows the trees."""
+        return {
+            "max_leaf_nodes": self.leaves,
+            "learning_rate": self.learning_rate,
+            "max_features": self.columns,
+            "min_samples_leaf": self.leaf,
+        }
 
     def predict(self, crystals: Sequence[Crystal]) -> Floats:
         values = self._arrays["constant"] + sum_of_trees(self._arrays, crystal_features(crystals))
         return 1 / (1 + np.exp(-values)) if self._arrays["logistic"] else values
+
+    def learn_errors(self, train: Labelled, context: Context) -> None:
+        """See `HasErrorRange`: from predictions for each quarter of `train` by trees that grew on the other three.
+
+        Two more sets of trees learn quantiles of these errors, from the same features and the predicted value.
+        """
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
+        rest = {"early_stopping": False, "random_state": context.seed}
+        with naming(train.ids):
+            x = crystal_features(train.crystals, context.progress)
+        fold = np.random.default_rng(context.seed).permutation(len(x)) % ERROR_FOLDS
+        predicted = np.empty(len(x))
+        for k in range(ERROR_FOLDS):
+            part = HistGradientBoostingRegressor(max_iter=len(self._arrays["roots"]), **self._growth, **rest)
+            predicted[fold == k] = part.fit(x[fold != k], train.y[fold != k]).predict(x[fold == k])
+        errors = train.y - predicted
+        self._errors = []
+        for quantile in ERROR_QUANTILES:
+            grown = HistGradientBoostingRegressor(
+                loss="quantile", quantile=quantile, max_iter=ERROR_TREES, **ERROR_GROWTH, **rest
+            )
+            arrays = _arrays_of(grown.fit(np.column_stack([x, predicted]), errors), ERROR_TREES)
+            self._errors.append(arrays | {"least": np.array(0.1 * np.median(np.abs(errors)))})
+
+    def error_range(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
+        if not self._errors:
+            raise InputError("these boosted trees have not learnt how far they err")
+        x = np.column_stack([crystal_features(crystals), predicted])
+        below, above = (arrays["constant"] + sum_of_trees(arrays, x) for arrays in self._errors)
+        return np.asarray(np.maximum(np.stack([-below, above], axis=1), self._errors[0]["least"]))
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals with an element beyond copernicium, or in which no symmetry is found."""
@@ -108,7 +156,9 @@ class Boosted:
         return {}
 
     def save(self, folder: Path) -> None:
-        save_trees(self._arrays, folder, model_settings(self))
+        save_trees(self._arrays, folder / FILE, model_settings(self))
+        for name, arrays in zip(ERROR_FILES, self._errors, strict=False):
+            save_trees(arrays, folder / name, {})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -116,13 +166,22 @@ class Boosted:
         with reading(folder / FILE, "saved boosted trees"):
             settings, arrays = load_trees(folder / FILE, columns, ("constant", "logistic"))
             model = cls(**settings)
-        model._arrays = arrays
+        model._arrays, model._errors = arrays, []
+        for path in (folder / name for name in ERROR_FILES if (folder / ERROR_FILES[-1]).is_file()):
+            with reading(path, "saved boosted trees"):
+                model._errors.append(load_trees(path, columns + 1, ("constant", "least"))[1])
         return model
 
     @property
     def parameters(self) -> int:
         """Number of thresholds and leaf values."""
         return len(self._arrays["feature"])
+
+
+def _arrays_of(boosted: Any, trees: int) -> dict[str, NDArray[Any]]:
+    """The first trees that scikit-learn grew, joined, and the constant to which they add."""
+    joined = join_trees([_tree(predictor.nodes) for (predictor,) in boosted._predictors[:trees]])
+    return joined | {"constant": np.array(boosted._baseline_prediction).reshape(())}
 
 
 def _tree(nodes: NDArray[Any]) -> Tree:

@@ -64,7 +64,7 @@ class Forest:
         return {i: str(error) for i, error in errors.items() if error}
 
     def save(self, folder: Path) -> None:
-        save_trees(self._nodes, folder, model_settings(self))
+        save_trees(self._nodes, folder / FILE, model_settings(self))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -2,8 +2,9 @@
 
     python recipes/ship_models.py RUN..        such as runs/mp-2018/metal@random/hours/cogn/0-0
 
-Each run becomes the model that `bench predict` uses for its target. Validation crystals calibrate the intervals; test
-crystals measure what the card states: the errors, and how many values lie in their interval.
+Each run becomes the model that `bench predict` uses for its target. A model that can, learns from its training side how
+far it errs. Validation crystals calibrate the intervals; test crystals measure what the card states: the errors, and
+how many values lie in their interval.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asugnn import Crystal, InputError
+from asugnn import Context, Crystal, InputError, Labelled, Model
 from asugnn.crystal import Floats
+from asugnn.model import HasErrorRange
 from leaderboard.data import load_dataset
 from leaderboard.records import open_run
 from leaderboard.running import load_run_model
@@ -28,9 +30,11 @@ from leaderboard.shipped import (
     Card,
     calibrate,
     calibrate_classes,
+    calibrate_ranges,
     describe_crystals,
     describe_domain,
     describe_predictions,
+    expected_errors,
     write_card,
 )
 from leaderboard.splitting import fold_sides, read_split
@@ -51,6 +55,11 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     y, predicted = np.array([labels[i] for i in sides.validate]), model.predict(crystals)
     if target.kind == "binary":
         calibration = calibrate_classes(predicted, y)
+    elif isinstance(model, HasErrorRange):
+        known = np.array([labels[i] for i in sides.train])
+        train = Labelled(sides.train, dataset.crystals(sides.train), known, target.kind)
+        model.learn_errors(train, Context(stored.run.seed, "cpu", "float32"))
+        calibration = calibrate_ranges(y - predicted, model.error_range(crystals, predicted), predicted)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
         calibration = calibrate(sides.validate, np.abs(y - predicted), terms)
@@ -74,19 +83,22 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     )
     test = dict(zip(sides.test, dataset.crystals(sides.test), strict=True))
     y, predicted = np.array([labels[i] for i in test]), stored.read_predictions(sides.test)
-    card = replace(card, measured=_measure(card, test, y, predicted))
+    card = replace(card, measured=_measure(card, model, test, y, predicted))
     folder = out / target.name
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(run / "model", folder, copy_function=shutil.copyfile)  # readable by all
+    folder.mkdir(parents=True)
+    model.save(folder)
     write_card(folder, card)
+    for file in folder.iterdir():
+        file.chmod(0o644)  # those of safetensors are for their writer alone
     return card
 
 
-def _measure(card: Card, crystals: dict[str, Crystal], y: Floats, predicted: Floats) -> dict[str, float]:
+def _measure(card: Card, model: Model, crystals: dict[str, Crystal], y: Floats, predicted: Floats) -> dict[str, float]:
     """Measure the errors on test crystals, and the share of those inside the domain whose interval holds the value."""
     group = np.arange(len(y))
     measured = {m.name: float(m.evaluate(y, predicted, group, len(y))[0]) for m in metrics_for(card.kind)}
-    found = describe_predictions(card, crystals, predicted)
+    found = describe_predictions(card, crystals, predicted, expected_errors(card, model, crystals, predicted))
     inside = [i for i, p in enumerate(found) if not p.outside]
     if card.classes:
         held = [card.classes[int(y[i])] in found[i].classes for i in inside]

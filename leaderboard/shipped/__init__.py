@@ -7,9 +7,22 @@ calibration.py      intervals from the errors on validation crystals
 `recipes/ship_models.py` makes them from stored runs.
 """
 
-from leaderboard.shipped.calibration import GROUPS, LEVEL, calibrate, calibrate_classes, describe_crystals
+from leaderboard.shipped.calibration import (
+    GROUPS,
+    LEVEL,
+    calibrate,
+    calibrate_classes,
+    calibrate_ranges,
+    describe_crystals,
+)
 from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, describe_domain, read_card, write_card
-from leaderboard.shipped.shipped_models import Prediction, describe_predictions, predict_shipped, shipped_targets
+from leaderboard.shipped.shipped_models import (
+    Prediction,
+    describe_predictions,
+    expected_errors,
+    predict_shipped,
+    shipped_targets,
+)
 
 __all__ = [
     "GROUPS",
@@ -19,9 +32,11 @@ __all__ = [
     "Prediction",
     "calibrate",
     "calibrate_classes",
+    "calibrate_ranges",
     "describe_crystals",
     "describe_domain",
     "describe_predictions",
+    "expected_errors",
     "predict_shipped",
     "read_card",
     "shipped_targets",

@@ -4,11 +4,14 @@ An interval of level 0.9 holds the true value of nine new crystals in ten, if th
 crystals came from (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random World*, 2005; Lei et al., J. Am. Stat.
 Assoc. 113, 1094, 2018). It says nothing of crystals of another kind: see `Card.outside`.
 
-The width follows the error to be expected, which rises with the rarity of the rarest element, for example: see
-`describe_crystals`. A quarter of the validation crystals, by their ids, says how; the others calibrate, in groups of
-about equal size by the magnitude of the predicted value, so that the promise holds within each (Mondrian conformal
-prediction, Vovk et al., chapter 4.5). Groups are for band gaps: a gap that is predicted as 0 is mostly right, as most
-such crystals are metals, but 0.3 eV is about as uncertain as 3 eV. What they give: benchmarks/interval_scores.py.
+The width follows the error to be expected. Where the model has learnt that itself (`asugnn.model.HasErrorRange`), the
+interval may reach farther above than below. Else the error rises with the rarity of the rarest element, for example:
+see `describe_crystals`; a quarter of the validation crystals, by their ids, says how, and the others calibrate.
+
+They do so in groups of about equal size by the magnitude of the predicted value, so that the promise holds within each
+(Mondrian conformal prediction, Vovk et al., chapter 4.5). Groups are for band gaps: a gap that is predicted as 0 is
+mostly right, as most such crystals are metals, but 0.3 eV is about as uncertain as 3 eV. What all this gives:
+benchmarks/interval_scores.py.
 """
 
 from __future__ import annotations
@@ -34,12 +37,13 @@ class Calibration:
     """How wide intervals are.
 
     quantiles
-        By group of the magnitude (g,): of the errors divided by the expected error or, for classes, which are one
-        group, of the missing probability of the true class.
+        By group of the magnitude (g,): of the errors divided by the expected error, or by how far the model says that
+        it may err; for classes, which are one group, of the missing probability of the true class.
     edges
         (g - 1,) of these groups, rising, in the unit of the label.
     coefficients
-        (5,) of the logarithm of the expected error, in `TERMS`; empty for classes.
+        (5,) of the logarithm of the expected error, in `TERMS`; empty where the model says how far it may err, and for
+        classes.
     """
 
     quantiles: tuple[float, ...]
@@ -52,10 +56,16 @@ class Calibration:
         if len(self.coefficients) not in {0, len(TERMS)}:
             raise ValueError(f"calibration.coefficients are {len(TERMS)} numbers or none, not {len(self.coefficients)}")
 
-    def half_widths(self, terms: Floats) -> Floats:
-        """Half the width (n,) of the intervals of crystals with `terms` (n, 5), in the unit of the label."""
-        quantile = np.array(self.quantiles)[np.searchsorted(self.edges, _magnitude(terms), side="right")]
-        return np.asarray(quantile * np.exp(terms @ np.array(self.coefficients)))
+    def ends(self, predicted: Floats, expected: Floats) -> tuple[Floats, Floats]:
+        """The ends (n,) of the intervals of predictions (n,), in the unit of the label.
+
+        `expected` (n, 5) are the terms of the crystals or, where the model knows it, how far labels may lie (n, 2).
+        """
+        group = np.searchsorted(self.edges, np.abs(predicted), side="right")
+        if self.coefficients:
+            expected = np.exp(expected @ np.array(self.coefficients))[:, None].repeat(2, axis=1)
+        below, above = (np.array(self.quantiles)[group, None] * expected).T
+        return predicted - below, predicted + above
 
 
 def element_symbols(crystal: Crystal) -> list[str]:
@@ -87,21 +97,31 @@ def calibrate(ids: Sequence[str], errors: Floats, terms: Floats, groups: int = G
     # The logarithm of an error near zero says nothing of its size: errors below a tenth of the median count as that.
     logs = np.log(np.maximum(errors, 0.1 * np.median(errors) + 1e-12))
     coefficients = np.linalg.lstsq(terms[shape], logs[shape], rcond=None)[0]
-    ratio, size = errors[~shape] / np.exp(terms[~shape] @ coefficients), _magnitude(terms[~shape])
+    ratio, size = errors[~shape] / np.exp(terms[~shape] @ coefficients), np.exp(terms[~shape, -1]) - SMALLEST
+    return Calibration(*_quantiles_by_size(ratio, size, groups), tuple(coefficients.tolist()))
+
+
+def calibrate_ranges(errors: Floats, ranges: Floats, predicted: Floats, groups: int = GROUPS) -> Calibration:
+    """Calibrate intervals from the errors (n,), label minus prediction, of validation crystals.
+
+    `ranges` (n, 2) are how far below and above predictions (n,) the labels may lie, as the model says.
+    """
+    ratio = np.where(errors < 0, -errors / ranges[:, 0], errors / ranges[:, 1])
+    return Calibration(*_quantiles_by_size(ratio, np.abs(predicted), groups))
+
+
+def _quantiles_by_size(ratio: Floats, size: Floats, groups: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The quantile of `ratio` (n,) in each group by `size` (n,), and the edges of the groups."""
     groups = max(1, min(groups, len(ratio) // FEWEST))
     edges = np.quantile(size, np.arange(1, groups) / groups) if groups > 1 else np.zeros(0)
     of_group = np.searchsorted(edges, size, side="right")
     quantiles = [conformal_quantile(ratio[of_group == group], LEVEL) for group in range(groups)]
-    return Calibration(tuple(quantiles), tuple(edges.tolist()), tuple(coefficients.tolist()))
+    return tuple(quantiles), tuple(edges.tolist())
 
 
 def calibrate_classes(probability: Floats, labels: Floats) -> Calibration:
     """Calibrate sets of classes from the probability of class 1 and the class (n,) of validation crystals."""
     return Calibration((conformal_quantile(np.abs(labels - probability), LEVEL),))
-
-
-def _magnitude(terms: Floats) -> Floats:
-    return np.asarray(np.exp(terms[:, -1]) - SMALLEST)
 
 
 def conformal_quantile(scores: Floats, level: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.crystal import Floats
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import HasDomain, Model
+from asugnn.model import HasDomain, HasErrorRange, Model
 from asugnn.model_registry import find_model
 from leaderboard._util import move_to_device, require_model_packages
 from leaderboard.shipped.calibration import describe_crystals
@@ -74,20 +74,38 @@ def predict_shipped(
     inside = {i: c for i, c in crystals.items() if i not in skipped}
     if not inside:
         return [], skipped
-    found = [describe_predictions(card, inside, model.predict(list(inside.values()))) for card, model in models]
+    found = [_predict(card, model, inside) for card, model in models]
     return [prediction for of_crystal in zip(*found, strict=True) for prediction in of_crystal], skipped
 
 
-def describe_predictions(card: Card, crystals: Mapping[str, Crystal], values: Floats) -> list[Prediction]:
-    """Give the output (n,) of a model, in the unit of its labels, the intervals of its card."""
+def _predict(card: Card, model: Model, crystals: Mapping[str, Crystal]) -> list[Prediction]:
+    values = model.predict(list(crystals.values()))
+    return describe_predictions(card, crystals, values, expected_errors(card, model, crystals, values))
+
+
+def expected_errors(card: Card, model: Model, crystals: Mapping[str, Crystal], values: Floats) -> Floats:
+    """What the width of the intervals of predicted `values` (n,) follows: the `expected` of `Calibration.ends`."""
+    if card.calibration.coefficients or card.classes:
+        return describe_crystals(list(crystals.values()), values, card.elements)
+    if not isinstance(model, HasErrorRange):
+        raise InputError(f"the card of {card.target} has no calibration.coefficients, and {card.model} no error_range")
+    return model.error_range(list(crystals.values()), values)
+
+
+def describe_predictions(
+    card: Card, crystals: Mapping[str, Crystal], values: Floats, expected: Floats
+) -> list[Prediction]:
+    """Give the output (n,) of a model, in the unit of its labels, the intervals of its card.
+
+    `expected` are the errors to be expected, by `expected_errors`; for classes they are not needed.
+    """
     outside = [card.outside(c) for c in crystals.values()]
     if card.classes:
         return [
             Prediction(i, card.target, "", p, None, None, () if why else _possible_classes(card, p), why)
             for i, p, why in zip(crystals, values.tolist(), outside, strict=True)
         ]
-    half = card.calibration.half_widths(describe_crystals(list(crystals.values()), values, card.elements))
-    ends = np.stack([values, values - half, values + half])
+    ends = np.stack([values, *card.calibration.ends(values, expected)])
     if card.lowest is not None:
         ends = np.maximum(ends, card.lowest)
     unit = card.unit.removeprefix("log10 ")

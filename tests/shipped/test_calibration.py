@@ -14,6 +14,7 @@ from leaderboard.shipped.calibration import (
     Calibration,
     calibrate,
     calibrate_classes,
+    calibrate_ranges,
     conformal_quantile,
     describe_crystals,
 )
@@ -40,7 +41,7 @@ def test_intervals_hold_nine_in_ten_and_are_wider_where_errors_are_larger():
         terms = np.stack([np.ones(3000), rare, *rng.normal(size=(3, 3000))], axis=1)
         errors = np.abs(rng.standard_t(3, size=3000)) * np.exp(-0.4 * rare)
         calibration = calibrate([str(i) for i in range(1000)], errors[:1000], terms[:1000])
-        half = calibration.half_widths(terms[1000:])
+        half = calibration.ends(np.zeros(2000), terms[1000:])[1]
         covered.append(np.mean(errors[1000:] <= half))
         narrow.append(half[rare[1000:] > 7].mean())
         wide.append(half[rare[1000:] < 1].mean())
@@ -74,12 +75,28 @@ def test_intervals_hold_nine_in_ten_whatever_the_magnitude():
     learnt = rng.permutation(12000)[:6000]
     least = {}
     for groups in (1, 8):
-        half = calibrate([str(i) for i in range(6000)], errors[learnt], terms[learnt], groups).half_widths(terms)
-        inside = errors <= half
+        found = calibrate([str(i) for i in range(6000)], errors[learnt], terms[learnt], groups)
+        inside = predicted + errors <= found.ends(predicted, terms)[1]
         assert np.mean(inside) == pytest.approx(0.9, abs=0.02)
         least[groups] = min(np.mean(inside[np.digitize(predicted, [0.02, 0.5, 4, 7]) == k]) for k in range(5))
     assert least[8] > 0.75
     assert least[1] < 0.7
+
+
+def test_intervals_by_the_range_that_a_model_states_hold_nine_in_ten_and_are_lopsided_as_it_is():
+    """Errors above are ten times as large as below; the model knows so, but takes all for half as large as they are."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0.1, 3, 6000)
+    predicted = rng.uniform(0, 8, 6000)
+    errors = np.abs(rng.normal(size=6000)) * size * np.where(rng.uniform(size=6000) < 0.5, 1, -0.1)
+    ranges = size[:, None] * [0.1, 1.0] * conformal_quantile(np.abs(rng.normal(size=6000)), 0.9) / 2
+    found = calibrate_ranges(errors[:3000], ranges[:3000], predicted[:3000])
+    low, high = found.ends(predicted[3000:], ranges[3000:])
+    y = (predicted + errors)[3000:]
+    assert np.mean((low <= y) & (y <= high)) == pytest.approx(0.9, abs=0.015)
+    np.testing.assert_allclose(high - predicted[3000:], 10 * (predicted[3000:] - low))
+    assert found.quantiles == pytest.approx([2.0] * len(found.quantiles), rel=0.15)
+    assert found.coefficients == ()
 
 
 def test_few_crystals_are_one_group():

@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from asugnn import Crystal, InputError
+from asugnn.model_registry import find_model
 from leaderboard.reports import render_predictions
 from leaderboard.shipped import SHIPPED_MODELS, predict_shipped
+from leaderboard.shipped.calibration import Calibration
 from leaderboard.shipped.model_card import describe_domain, read_card
-from leaderboard.shipped.shipped_models import describe_predictions, shipped_targets
+from leaderboard.shipped.shipped_models import describe_predictions, expected_errors, shipped_targets
 
 FACES = np.ones((3, 3)) - np.eye(3)
 
@@ -36,9 +39,6 @@ KNOWN = {
 }  # fmt: skip
 
 
-MISSED = {("Si", "band-gap")}  # one of sixteen values: an interval holds nine in ten
-
-
 @pytest.mark.parametrize("target", shipped_targets())
 def test_known_crystals_lie_within_their_intervals(target: str):
     predictions, skipped = predict_shipped({name: crystal for name, (crystal, _) in KNOWN.items()}, [target])
@@ -50,7 +50,7 @@ def test_known_crystals_lie_within_their_intervals(target: str):
             assert ("non-metal", "metal")[int(expected)] in p.classes, p
         else:
             assert p.low is not None and p.high is not None
-            assert (p.low <= expected <= p.high) == ((p.id, target) not in MISSED), p
+            assert p.low <= expected <= p.high, p
             assert p.low <= p.value <= p.high
 
 
@@ -69,7 +69,7 @@ def test_between_two_classes_both_are_given_and_outside_none():
     card = read_card(SHIPPED_MODELS / "metal")
     crystal = KNOWN["Si"][0]
     crystals = {"a": crystal, "b": crystal, "c": crystal, "d": rocksalt(5.0, 99, 8)}
-    given = describe_predictions(card, crystals, np.array([0.1, 0.5, 0.9, 0.5]))
+    given = describe_predictions(card, crystals, np.array([0.1, 0.5, 0.9, 0.5]), np.empty(0))
     assert [p.classes for p in given] == [("non-metal",), ("non-metal", "metal"), ("metal",), ()]
     shown = render_predictions(given, "table")
     assert "non-metal or metal" in shown
@@ -125,6 +125,14 @@ def test_a_crystal_that_one_model_does_not_support_is_skipped_by_all():
 def test_a_target_without_a_model_is_refused():
     with pytest.raises(InputError, match="no model for 'bulk-moduli' comes with the package"):
         predict_shipped({"NaCl": KNOWN["NaCl"][0]}, ["bulk-moduli"])
+
+
+def test_a_card_without_coefficients_needs_a_model_that_knows_its_errors():
+    card = read_card(SHIPPED_MODELS / "bulk-modulus")
+    card = replace(card, calibration=Calibration((1.0,)))
+    model = find_model("mean")()
+    with pytest.raises(InputError, match=r"bulk-modulus has no calibration\.coefficients, and cogn no error_range"):
+        expected_errors(card, model, {"NaCl": KNOWN["NaCl"][0]}, np.zeros(1))
 
 
 def test_a_damaged_card_is_named(tmp_path: Path):

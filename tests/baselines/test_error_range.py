@@ -1,0 +1,84 @@
+"""What boosted trees learn of their own errors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asugnn import Context, Crystal, InputError, Labelled
+from asugnn.crystal import Floats
+from asugnn.model import HasErrorRange
+from baselines import boosted
+from baselines.boosted import ERROR_FILES, Boosted
+
+FACES = (np.ones((3, 3)) - np.eye(3)) / 2
+HALIDES, ALKALIS = (9, 17, 35, 53), (3, 11, 19, 37)
+CONTEXT = Context(0, "cpu", "float32")
+
+
+def salts(n: int, seed: int) -> tuple[list[Crystal], Floats]:
+    """Rocksalt crystals and labels: fluorides are certain, iodides anywhere from 0 to 2."""
+    rng = np.random.default_rng(seed)
+    crystals, y = [], []
+    for _ in range(n):
+        halide = int(rng.choice(HALIDES))
+        cell = float(rng.uniform(4, 7)) * FACES
+        crystals.append(Crystal(cell, [[0, 0, 0], [0.5, 0.5, 0.5]], [int(rng.choice(ALKALIS)), halide]))
+        y.append(rng.uniform(0, 2) if halide == 53 else rng.normal(0, 0.01))
+    return crystals, np.array(y)
+
+
+@pytest.fixture(scope="module")
+def learnt() -> Boosted:
+    model = Boosted(trees=20, learning_rate=0.2, leaf=5)
+    sides = [Labelled(tuple(map(str, range(n))), *salts(n, n), "regression") for n in (600, 100)]
+    model.fit(*sides, CONTEXT)
+    with pytest.raises(InputError, match="have not learnt how far they err"):
+        model.error_range(sides[1].crystals, np.zeros(100))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boosted, "ERROR_TREES", 40)
+        model.learn_errors(sides[0], CONTEXT)
+    return model
+
+
+def test_the_range_is_wide_where_labels_vary(learnt: Boosted):
+    crystals, y = salts(400, 7)
+    iodide = np.array([53 in crystal.numbers for crystal in crystals])
+    predicted = learnt.predict(crystals)
+    below, above = learnt.error_range(crystals, predicted).T
+    assert np.median(above[iodide]) > 10 * np.median(above[~iodide])
+    held = (predicted - below <= y) & (y <= predicted + above)
+    assert 0.75 < np.mean(held[iodide]) < 0.95  # before it is calibrated
+    assert min(below.min(), above.min()) > 0
+
+
+def test_it_is_kept_and_does_not_depend_on_the_cell(learnt: Boosted, tmp_path: Path):
+    learnt.save(tmp_path)
+    loaded = Boosted.load(tmp_path)
+    assert isinstance(loaded, HasErrorRange)
+    crystals, _ = salts(20, 3)
+    predicted = learnt.predict(crystals)
+    expected = learnt.error_range(crystals, predicted)
+    np.testing.assert_array_equal(loaded.error_range(crystals, predicted), expected)
+    doubled = [
+        Crystal(c.lattice * [[2], [1], [1]],
+                np.concatenate([c.frac_coords / [2, 1, 1], c.frac_coords / [2, 1, 1] + [0.5, 0, 0]]),
+                [*c.numbers, *c.numbers])
+        for c in crystals
+    ]  # fmt: skip
+    np.testing.assert_allclose(loaded.error_range(doubled, predicted), expected, rtol=1e-4)
+    (tmp_path / ERROR_FILES[1]).write_bytes(b"{}")
+    with pytest.raises(InputError, match=r"errors-above\.safetensors cannot be read as saved boosted trees"):
+        Boosted.load(tmp_path)
+
+
+def test_without_errors_nothing_of_them_is_written(tmp_path: Path):
+    model, (crystals, y) = Boosted(trees=2), salts(60, 1)
+    side = Labelled(tuple(map(str, range(60))), crystals, y, "regression")
+    model.fit(side, side, CONTEXT)
+    model.save(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["trees.safetensors"]
+    assert math.isfinite(Boosted.load(tmp_path).predict(crystals)[0])
