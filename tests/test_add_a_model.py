@@ -47,6 +47,7 @@ def test_it_keeps_the_contract(env: dict[str, str], tmp_path: Path):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_it_is_ranked(env: dict[str, str], tmp_path: Path):
     task = ("--task", "open-dft/bulk-modulus")
     result = bench(env, "run", *task, "--model", "mean,mynet", "--set", "mynet.epochs=20", cwd=tmp_path)

@@ -142,6 +142,7 @@ def test_each_odd_run_alone_over_all_commands(good: Path, scratch: Path):
         subprocess.run(["rm", "-rf", root], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["run.json is fifo", "run.json holds deep", "history.csv holds text", "model is loop"])
 def test_an_odd_run_does_not_stop_the_next(what: str, good: Path, scratch: Path):
     """`bench run` names the folder of an odd run, and replaces it if it is told to; the others stay on the board."""

@@ -34,7 +34,7 @@ def test_the_paper_is_the_default():
     assert model.loss == "mse"
 
 
-@pytest.mark.parametrize("kind", ["regression", "binary"])
+@pytest.mark.parametrize("kind", ["regression", pytest.param("binary", marks=pytest.mark.slow)])
 def test_eight_crystals_are_learnt_by_heart(kind):
     data, model = labelled(kind), small(epochs=80)
     model.fit(data, data, Context(seed=1))

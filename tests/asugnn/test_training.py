@@ -107,7 +107,9 @@ def ending(steps: int, stop: bool):
     return should_stop
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    "schedule", [n if n in {"none", "one cycle"} else pytest.param(n, marks=pytest.mark.slow) for n in SCHEDULES]
+)
 @settings(max_examples=3)
 @given(
     ends=st.lists(st.tuples(st.integers(1, 35), st.booleans()), max_size=3), interval=st.sampled_from([0.0, 0.003, 1e9])

@@ -420,6 +420,7 @@ def test_a_table_of_the_paper_is_printed_and_written(done: Path):
     assert (done / "made" / "table-2.tex").read_text().startswith(r"\begin{table*}")
 
 
+@pytest.mark.slow
 def test_a_figure_of_the_paper_is_written_and_its_caption_printed(done: Path):
     words = ("--data", "open-dft", "--model", "forest", "--out", "made")
     drawn = bench("paper", "figure-4", *words, cwd=done)

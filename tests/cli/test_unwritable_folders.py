@@ -32,16 +32,23 @@ def bench(*words: str, cwd: Path = LOCKED, **env: str) -> subprocess.CompletedPr
     ("words", "path", "option"),
     [
         ("run --model mean --task open-dft/metal", "/sys/runs", "--runs"),
-        ("run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine", "/sys/mine", "--out"),
+        pytest.param(
+            "run --model mean --task open-dft/metal --jobs 2 --seed 0,1 --out mine",
+            "/sys/mine",
+            "--out",
+            marks=pytest.mark.slow,
+        ),
         (f"submit {PREDICTIONS} --task open-dft/metal --name me", "runs", "--runs"),
         ("export --task open-dft/metal --out new", "new/participants/train.csv", "--out"),
         ("site --out new", "new", "--out"),
-        ("paper table-2 --data open-dft --out new", "new/table-2.txt", "--out"),
-        ("embed {0}/salt.vasp --out new.npz", "new.npz", "--out"),
-        ("data import {0}/salt.vasp --target gap:eV --data-dir new", "new", "--data-dir"),
+        pytest.param("paper table-2 --data open-dft --out new", "new/table-2.txt", "--out", marks=pytest.mark.slow),
+        pytest.param("embed {0}/salt.vasp --out new.npz", "new.npz", "--out", marks=pytest.mark.slow),
+        pytest.param(
+            "data import {0}/salt.vasp --target gap:eV --data-dir new", "new", "--data-dir", marks=pytest.mark.slow
+        ),
         ("data fetch hm --data-dir new", "new/hm", "--data-dir"),
-        ("data build mp-2024-1 --data-dir new", "new", "--data-dir"),
-        ("data audit open-dft --out new", "new", "--out"),
+        pytest.param("data build mp-2024-1 --data-dir new", "new", "--data-dir", marks=pytest.mark.slow),
+        pytest.param("data audit open-dft --out new", "new", "--out", marks=pytest.mark.slow),
     ],
 )
 def test_what_writes_says_in_a_sentence_that_it_cannot(words: str, path: str, option: str, tmp_path: Path):
@@ -59,8 +66,8 @@ def test_what_writes_says_in_a_sentence_that_it_cannot(words: str, path: str, op
     "words",
     [
         "leaderboard",
-        "errors --task open-dft/metal",
-        "paper table-2 --data open-dft",
+        pytest.param("errors --task open-dft/metal", marks=pytest.mark.slow),
+        pytest.param("paper table-2 --data open-dft", marks=pytest.mark.slow),
         f"score {PREDICTIONS} --task open-dft/metal",
         "data list",
     ],
@@ -70,6 +77,7 @@ def test_what_reads_works_where_nothing_can_be_written(words: str):
     assert (result.returncode, result.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_cache(tmp_path: Path):
     words = ("run", "--model", "forest", "--task", "open-dft/metal", "--set", "forest.trees=2", "--runs", "runs")
     result = bench(*words, cwd=tmp_path)

@@ -74,6 +74,7 @@ def excluded(home: Path) -> list[tuple[str, ...]]:
     return [tuple(row) for row in rows]
 
 
+@pytest.mark.slow
 def test_all_labels_arrive(documents: materials.Documents, home: Path, server: StandIn):
     materials.bucket(documents, server, page=7)
     made, counts = build_dataset()

@@ -69,6 +69,7 @@ def enter(checkout: Path, root: Path) -> tuple[dict[str, int], list[str]]:
     return enter_published("matbench", checkout, "", [parse_task(TASK)], root)
 
 
+@pytest.mark.slow
 def test_an_own_model_runs_on_all_official_folds_and_is_ranked_beside_published_rows(board: Path, tmp_path: Path):
     store(board, entry_of())
     runner = CliRunner()

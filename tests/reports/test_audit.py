@@ -78,6 +78,7 @@ def test_a_split_that_leaks_is_told(source: Source, typed: Typed):
     assert "split leaky of toy leaks" in err
 
 
+@pytest.mark.slow
 def test_the_tables_and_figures_hold_all_that_was_found(source: Source, tmp_path: Path):
     assert source.folder is not None
     parts = dict(read_split(load_dataset(source), "random").id_to_part) | {"c000": "0", "same": "5"}

@@ -109,6 +109,7 @@ def test_the_caption_names_runs_preset_and_counts():
     assert any("do not cite" in text.get_text() for text in texts(made.figure))
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_bytes(tmp_path: Path):
     for seed in ("1", "2"):
         command = [sys.executable, "-m", "leaderboard.cli", "paper", "figure-5", "--data", "open-dft", "--out", seed]

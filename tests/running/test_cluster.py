@@ -178,6 +178,7 @@ def test_cores_and_cards_are_those_that_were_granted(monkeypatch: pytest.MonkeyP
     assert visible_gpus() == ["2", "GPU-7"]
 
 
+@pytest.mark.slow
 def test_jobs_on_this_machine_outlive_the_command(tmp_path: Path):
     """They are in no session of the terminal; the same words follow them, and a third time all is finished."""
     words = ("run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "mean", "--on", "local-cluster")

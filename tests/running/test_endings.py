@@ -130,6 +130,7 @@ def test_a_run_out_of_memory_fails_with_its_reason(tmp_path: Path):
     assert list_failures(tmp_path / "runs")[0][2].startswith("memory ran out: ")
 
 
+@pytest.mark.slow
 def test_a_run_out_of_memory_beside_others_is_repeated_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     seen = run(tmp_path, "Company Hungry", processes=2)
@@ -137,7 +138,14 @@ def test_a_run_out_of_memory_beside_others_is_repeated_alone(tmp_path: Path, mon
     assert seen["Hungry"] == ("done", "0 s; alone, because memory had run out beside other runs")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_lets_runs_save_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path):
     (tmp_path / "odd.py").write_text(MODELS)
     words = ["run", *TASK, "--model", "odd.py:Steps", "--seed", "0,1", "--jobs", "2"]
@@ -192,6 +200,7 @@ def started(folder: Path, **options: Any) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.0, 0.02, 0.2])
 def test_no_signal_at_any_moment_shows_a_traceback(pause: float, tmp_path: Path):
     process = started(tmp_path)

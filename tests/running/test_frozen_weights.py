@@ -57,6 +57,7 @@ def test_a_row_on_frozen_weights_is_recorded_shown_and_not_ranked(tmp_path: Path
     assert bench(tmp_path, "verify", "--runs", "runs").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_row_is_not_ranked_if_one_of_its_runs_has_frozen_weights(tmp_path: Path):
     bare = MODEL.replace("    frozen_weights", "    other")
     for text, seed in ((bare, "0"), (MODEL, "1")):
@@ -85,6 +86,7 @@ def test_what_is_no_frozen_weights_is_not_taken_for_none(stated: str, words: str
         find_model(f"{tmp_path / 'mine.py'}:Lifted")
 
 
+@pytest.mark.slow
 def test_a_model_in_a_file_is_not_made_to_estimate_its_time(tmp_path: Path):
     """Where it ends the process, the other models are run nevertheless."""
     (tmp_path / "mine.py").write_text(MODEL)

@@ -61,6 +61,7 @@ def test_ten_edits_are_ten_results_each_explained_by_its_digest(tmp_path: Path):
     assert "finished before" not in forced.stderr
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_a_run_of_other_code_as_to_be_done(tmp_path: Path):
     words = ("run", "--task", TASK, "--model", "my.py:Constant")
     (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
@@ -73,6 +74,7 @@ def test_a_dry_run_counts_a_run_of_other_code_as_to_be_done(tmp_path: Path):
     assert "finished run that differs in" in other
 
 
+@pytest.mark.slow
 def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
     for name, value in (("a", 0.1), ("b", 0.2)):
         (tmp_path / f"{name}.py").write_text(MODEL.format(value=value))
@@ -83,6 +85,7 @@ def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
     assert {row["model"] for row in rows(tmp_path)} == {"a.Constant", "b.Constant", "sub.a.Constant"}
 
 
+@pytest.mark.slow
 def test_a_hyper_parameter_is_set_by_the_name_of_the_class(tmp_path: Path):
     (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
     for name, more in (("Constant", ()), ("my.Constant", ("--dry-run",)), ("my.py:Constant", ("--dry-run",))):
@@ -156,6 +159,7 @@ assert "torch._dynamo" not in sys.modules, "PyTorch's compiler takes seconds to 
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_seconds_do_not_depend_on_whether_model_inputs_were_cached(tmp_path: Path):
     (tmp_path / "slow.py").write_text("""
 import time

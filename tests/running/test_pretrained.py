@@ -309,6 +309,7 @@ def test_a_potential_is_not_trained():
         M3GNetPotential().fit(None, None, None)
 
 
+@pytest.mark.slow
 def test_a_potential_on_the_board(potential: Path, tmp_path: Path):
     """From a folder, on real tasks: what it cannot refer to is left out and counted; it holds no rank."""
     mine = [parse_task("open-dft/formation-energy"), parse_task("open-dft/zero-shot")]
@@ -332,6 +333,7 @@ def test_a_potential_on_the_board(potential: Path, tmp_path: Path):
 # On the board, with crystals left out --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_crystals_left_out_are_counted(tmp_path: Path):
     saved_by_matgl(MEGNet, tmp_path / "weights")
     task = parse_task("open-dft/formation-energy")

@@ -137,7 +137,8 @@ def survivors(group: int) -> list[str]:
     return running
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, tmp_path: Path):
     good = ["Moves", "Thread", "ClosesFiles", "Leaves", "Good"]
     done = run(tmp_path, *REASONS, *good, jobs=jobs)
@@ -166,8 +167,8 @@ def test_whatever_ends_a_run_the_others_go_on_and_its_reason_is_told(jobs: int, 
     ("code", "reason"),
     [
         ("import os; os._exit(0)", "it ended its own process, with exit status 0"),
-        ("import sys; sys.exit(0)", "worse.py cannot be loaded: SystemExit: 0"),
-        ("class Worse(: pass", "worse.py cannot be loaded: SyntaxError"),
+        pytest.param("import sys; sys.exit(0)", "worse.py cannot be loaded: SystemExit: 0", marks=pytest.mark.slow),
+        pytest.param("class Worse(: pass", "worse.py cannot be loaded: SyntaxError", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_cannot_be_loaded_is_a_run_that_fails(code: str, reason: str, tmp_path: Path):
@@ -195,6 +196,7 @@ def test_what_a_model_prints_does_not_stop_it(tmp_path: Path):
     assert run(tmp_path, "Prints").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_zero_shot_run_fails_with_the_run_whose_model_it_needs(tmp_path: Path):
     done = run(tmp_path, "Killed", "Good", task=("--task", "open-dft/zero-shot"))
     assert done.returncode == 1
@@ -279,6 +281,7 @@ def test_causes_of_death():
     assert cause_of_death(3) == "it ended its own process, with exit status 3, before it was finished"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stated", "expected"), [(None, 64), ("7", 7)])
 def test_few_plans_of_matrix_products_are_kept(
     stated: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

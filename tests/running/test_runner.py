@@ -275,6 +275,7 @@ def test_two_at_once_share_the_work(tmp_path: Path):
     assert (len(found), faults) == (2, [])
 
 
+@pytest.mark.slow
 def test_several_at_a_time(tmp_path: Path, constant: str):
     """The same rows as one at a time; a zero-shot job waits for its model; a failure stops nothing."""
     words = ["run", "--task", "open-dft/metal,open-dft/zero-shot", "--model"]
@@ -300,6 +301,7 @@ def children(process: int) -> list[int]:
     return [int(child) for child in file.read_text().split()] if file.exists() else []
 
 
+@pytest.mark.slow
 def test_zero_shot_waits_for_another_process(tmp_path: Path):
     """While the model it needs is in other hands, it is put off, not failed."""
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")

@@ -98,6 +98,7 @@ def queue(env: dict[str, str], *words: str) -> str:
     return subprocess.run(["squeue", "-h", "-r", *words], env=env, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_suite_on_three_nodes(slurm, tmp_path: Path):
     """Two commands at once: each run is sent and done once, a zero-shot run after its model; then all are finished."""
     words = ("run", "--model", "mean,odd.py:Half", *WORDS, "timeout_min=10,runs_per_job=3")

@@ -52,7 +52,8 @@ def test_the_recipe_makes_the_published_splits_of_open_dft(tmp_path: Path):
     same_files(tmp_path, "open-dft", 8)
 
 
-@pytest.mark.parametrize("prototypes", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("prototypes", [False, True])
 def test_the_recipe_makes_the_published_splits_of_mp_2018(prototypes: bool, data: Path, tmp_path: Path):
     recipe = runpy.run_path(str(ROOT / "recipes" / "splits.py"))
     names = [rule for rule in RULES if prototypes or rule != "prototype"]
@@ -225,6 +226,7 @@ def toys(n: int) -> dict[str, Crystal]:
     }
 
 
+@pytest.mark.slow
 def test_rows_that_are_added_move_nothing(tmp_path: Path):
     crystals = toys(900)
     some = dict(list(crystals.items())[:700])

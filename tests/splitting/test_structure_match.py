@@ -95,6 +95,7 @@ def pairs() -> list[ComparedPair]:
     return compare_structures(dict(zip(data.ids, data.crystals(data.ids), strict=True)), data.groups(data.ids))
 
 
+@pytest.mark.slow
 def test_what_shares_formula_and_volume_by_chance_is_another_structure(pairs: list[ComparedPair]):
     data = load_dataset(OPEN_DFT)
     kind = dict(zip(data.ids, data.table["prototype"].to_list(), strict=True))
@@ -145,6 +146,7 @@ def matched(a: Crystal, b: Crystal) -> bool:
     return bool(StructureMatcher(scale=False).fit(one, other))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("name", "groups"), [("open-dft", 60), ("mp-2018", 60), pytest.param("mp-2018", 1200, marks=pytest.mark.slow)]
