@@ -11,10 +11,11 @@ from torch.optim import Optimizer
 
 
 class AdamW(torch.optim.AdamW):
-    """AdamW for a network that is not compiled; arguments and errors are those of `torch.optim.AdamW`.
+    """AdamW for a network that is not compiled; arguments as of `torch.optim.AdamW`, without `differentiable`.
 
     PyTorch's optimisers import `torch._dynamo` when they are made and at the first step, to tell the compiler to leave
-    them alone (torch/_compile.py, torch/optim/optimizer.py). Here they need not.
+    them alone (torch/_compile.py, torch/optim/optimizer.py). Once one of these is made, no optimiser of the process
+    does so for the four methods below, unless the compiler is imported already.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,4 +27,4 @@ class AdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        return inspect.unwrap(torch.optim.Adam.step)(self, closure)
+        return inspect.unwrap(torch.optim.AdamW.step)(self, closure)

@@ -146,7 +146,7 @@ class HasErrorRange(Protocol):
     """A model of a number that can learn, crystal by crystal, how far its prediction may be from the label."""
 
     def learn_errors(self, train: Labelled, context: Context) -> None:
-        """Learn it from the training side on which the model was fitted; from then on, `save` keeps it, too.
+        """Learn the size of the errors from the training side on which the model was fitted; `save` then keeps it, too.
 
         Called once, where a model is to be shipped with intervals (recipes/ship_models.py).
         """

@@ -48,7 +48,7 @@ def join_trees(trees: Sequence[Tree]) -> dict[str, NDArray[Any]]:
     return joined | {"roots": roots.astype(np.int32)}
 
 
-def sum_of_trees(nodes: Mapping[str, NDArray[Any]], x: NDArray[np.float32]) -> Floats:
+def sum_of_trees(nodes: Mapping[str, NDArray[Any]], x: NDArray[np.floating[Any]]) -> Floats:
     """Add up the values (n,) that all trees give to the features x (n, columns)."""
     rows, total = np.arange(len(x)), np.zeros(len(x))
     feature, threshold, left, right, value = (nodes[name] for name in TYPES)
@@ -73,7 +73,8 @@ def save_trees(arrays: Mapping[str, NDArray[Any]], path: Path, settings: Mapping
 def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Read settings and arrays that `save_trees` wrote, with those named in `beside`, which hold one number each.
 
-    `columns` is the number of features. Raises `ValueError` where a crystal would not come to a leaf.
+    `columns` is the number of features. Raises `ValueError` where a crystal would not come to a leaf, or would get a
+    value that is no number.
     """
     from safetensors import safe_open
 
@@ -84,11 +85,14 @@ def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[di
     shapes = dict.fromkeys(TYPES, (nodes,)) | {"roots": (trees,)} | dict.fromkeys(beside, ())
     if not trees or any(arrays[name].shape != shape for name, shape in shapes.items()):
         raise ValueError("its arrays do not fit each other")
+    if any(arrays[name].dtype != kind for name, kind in (TYPES | {"roots": np.int32}).items()):
+        raise ValueError("its arrays are of other types")
     left, right, roots, feature = (arrays[name] for name in ("left", "right", "roots", "feature"))
     itself = np.arange(nodes)
     # A child stands behind its parent, so that no crystal goes round in a circle.
     sound = ((left > itself) & (right > itself)) | ((left == itself) & (right == itself))
     sound &= (left < nodes) & (right < nodes) & (feature >= 0) & (feature < columns)
-    if not sound.all() or roots.min() < 0 or roots.max() >= nodes:
+    sound &= np.isfinite(arrays["value"]) & ~np.isnan(arrays["threshold"])
+    if not sound.all() or roots.min() < 0 or roots.max() >= nodes or not all(np.isfinite(arrays[n]) for n in beside):
         raise ValueError("its trees are damaged")
     return settings, arrays

@@ -117,9 +117,9 @@ class Boosted:
         return 1 / (1 + np.exp(-values)) if self._arrays["logistic"] else values
 
     def learn_errors(self, train: Labelled, context: Context) -> None:
-        """See `HasErrorRange`: from predictions for each quarter of `train` by trees that grew on the other three.
+        """Learn two quantiles of the error, by trees on the features and the predicted value; see `HasErrorRange`.
 
-        Two more sets of trees learn quantiles of these errors, from the same features and the predicted value.
+        The errors are those of each quarter of `train`, predicted by trees that grew on the other three.
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -167,9 +167,13 @@ class Boosted:
             settings, arrays = load_trees(folder / FILE, columns, ("constant", "logistic"))
             model = cls(**settings)
         model._arrays, model._errors = arrays, []
-        for path in (folder / name for name in ERROR_FILES if (folder / ERROR_FILES[-1]).is_file()):
+        files = [folder / name for name in ERROR_FILES]
+        for path in files if any(file.exists() for file in files) else ():
             with reading(path, "saved boosted trees"):
-                model._errors.append(load_trees(path, columns + 1, ("constant", "least"))[1])
+                arrays = load_trees(path, columns + 1, ("constant", "least"))[1]
+                if arrays["least"] <= 0:
+                    raise ValueError("the least error is not above 0")
+            model._errors.append(arrays)
         return model
 
     @property

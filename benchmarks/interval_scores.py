@@ -1,11 +1,11 @@
-"""Score the intervals of shipped models on validation crystals: how their width follows the crystal, and groups.
+"""Score the intervals of shipped models on validation crystals, with widths and groups of several kinds.
 
     python benchmarks/interval_scores.py [TARGET ..]        needs mp_subset.parquet in BENCH_DATA, minutes
 
 The interval score (Gneiting & Raftery, J. Am. Stat. Assoc. 102, 359, 2007) is the width of an interval and, for a value
 outside, 2 / (1 - level) times how far: the lower, the better. Half of the validation crystals calibrate, the other half
-are scored, in the mean over thirty random halves. No test crystal is seen. Widths follow composition and predicted
-value or, where the model has learnt how far it errs, that.
+are scored, in the mean over thirty random halves. No test crystal is seen. The width of an interval follows
+composition and predicted value or, where the model has learnt it, its own expected error.
 """
 
 from __future__ import annotations

@@ -35,6 +35,7 @@ from leaderboard.shipped import (
     describe_domain,
     describe_predictions,
     expected_errors,
+    stated_range,
     write_card,
 )
 from leaderboard.splitting import fold_sides, read_split
@@ -59,7 +60,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
         known = np.array([labels[i] for i in sides.train])
         train = Labelled(sides.train, dataset.crystals(sides.train), known, target.kind)
         model.learn_errors(train, Context(stored.run.seed, "cpu", "float32"))
-        calibration = calibrate_ranges(y - predicted, model.error_range(crystals, predicted), predicted)
+        calibration = calibrate_ranges(y - predicted, stated_range(model, crystals, predicted), predicted)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
         calibration = calibrate(sides.validate, np.abs(y - predicted), terms)
@@ -89,7 +90,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     folder.mkdir(parents=True)
     model.save(folder)
     write_card(folder, card)
-    for file in folder.iterdir():
+    for file in filter(Path.is_file, folder.rglob("*")):
         file.chmod(0o644)  # those of safetensors are for their writer alone
     return card
 
@@ -98,7 +99,9 @@ def _measure(card: Card, model: Model, crystals: dict[str, Crystal], y: Floats, 
     """Measure the errors on test crystals, and the share of those inside the domain whose interval holds the value."""
     group = np.arange(len(y))
     measured = {m.name: float(m.evaluate(y, predicted, group, len(y))[0]) for m in metrics_for(card.kind)}
-    found = describe_predictions(card, crystals, predicted, expected_errors(card, model, crystals, predicted))
+    found = describe_predictions(
+        card, crystals, predicted, expected_errors(card, model, list(crystals.values()), predicted)
+    )
     inside = [i for i, p in enumerate(found) if not p.outside]
     if card.classes:
         held = [card.classes[int(y[i])] in found[i].classes for i in inside]

@@ -1,4 +1,6 @@
-"""Make the split files: `python recipes/splits.py [DATA_DIR [JARVIS]]`. A published one never changes in its version.
+"""Make the split files: `python recipes/splits.py [DATA_DIR [JARVIS]]`.
+
+A published split never changes without a new version.
 
 The rules are those of leaderboard/splitting/split_rules.py. What is particular here:
 

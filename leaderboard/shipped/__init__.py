@@ -22,6 +22,7 @@ from leaderboard.shipped.shipped_models import (
     expected_errors,
     predict_shipped,
     shipped_targets,
+    stated_range,
 )
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "predict_shipped",
     "read_card",
     "shipped_targets",
+    "stated_range",
     "write_card",
 ]

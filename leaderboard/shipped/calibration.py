@@ -5,7 +5,7 @@ crystals came from (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random 
 Assoc. 113, 1094, 2018). It says nothing of crystals of another kind: see `Card.outside`.
 
 The width follows the error to be expected. Where the model has learnt that itself (`asugnn.model.HasErrorRange`), the
-interval may reach farther above than below. Else the error rises with the rarity of the rarest element, for example:
+interval need not reach as far above as below. Else the error rises with the rarity of the rarest element, for example:
 see `describe_crystals`; a quarter of the validation crystals, by their ids, says how, and the others calibrate.
 
 They do so in groups of about equal size by the magnitude of the predicted value, so that the promise holds within each
@@ -38,12 +38,12 @@ class Calibration:
 
     quantiles
         By group of the magnitude (g,): of the errors divided by the expected error, or by how far the model says that
-        it may err; for classes, which are one group, of the missing probability of the true class.
+        the label may lie; for classes, which are one group, of the missing probability of the true class.
     edges
         (g - 1,) of these groups, rising, in the unit of the label.
     coefficients
-        (5,) of the logarithm of the expected error, in `TERMS`; empty where the model says how far it may err, and for
-        classes.
+        (5,) of the logarithm of the expected error, in `TERMS`; empty where the model says how far labels may lie,
+        and for classes.
     """
 
     quantiles: tuple[float, ...]
@@ -51,10 +51,15 @@ class Calibration:
     coefficients: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        every = (*self.quantiles, *self.edges, *self.coefficients)
+        if not all(isinstance(x, float | int) and not math.isnan(x) for x in every):
+            raise ValueError("calibration.quantiles, edges and coefficients are numbers")
         if len(self.quantiles) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
             raise ValueError("calibration.quantiles are one more than calibration.edges, which rise")
         if len(self.coefficients) not in {0, len(TERMS)}:
             raise ValueError(f"calibration.coefficients are {len(TERMS)} numbers or none, not {len(self.coefficients)}")
+        if min(self.quantiles) < 0:
+            raise ValueError("calibration.quantiles are not negative")
 
     def ends(self, predicted: Floats, expected: Floats) -> tuple[Floats, Floats]:
         """The ends (n,) of the intervals of predictions (n,), in the unit of the label.

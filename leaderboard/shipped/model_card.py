@@ -94,7 +94,10 @@ def read_card(folder: Path) -> Card:
         fields = read_json(path, "the card of a model")
         calibration = fields["calibration"]
         fields["calibration"] = Calibration(**{name: tuple(values) for name, values in calibration.items()})
-        return Card(**fields | {"classes": tuple(fields["classes"]), "volume": tuple(fields["volume"])})
+        smallest, largest = fields["volume"]
+        if not isinstance(fields["lowest"], float | int | None):
+            raise ValueError("lowest is a number or null")
+        return Card(**fields | {"classes": tuple(fields["classes"]), "volume": (float(smallest), float(largest))})
 
 
 def write_card(folder: Path, card: Card) -> None:

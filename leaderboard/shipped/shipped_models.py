@@ -80,16 +80,31 @@ def predict_shipped(
 
 def _predict(card: Card, model: Model, crystals: Mapping[str, Crystal]) -> list[Prediction]:
     values = model.predict(list(crystals.values()))
-    return describe_predictions(card, crystals, values, expected_errors(card, model, crystals, values))
+    return describe_predictions(card, crystals, values, expected_errors(card, model, list(crystals.values()), values))
 
 
-def expected_errors(card: Card, model: Model, crystals: Mapping[str, Crystal], values: Floats) -> Floats:
-    """What the width of the intervals of predicted `values` (n,) follows: the `expected` of `Calibration.ends`."""
-    if card.calibration.coefficients or card.classes:
-        return describe_crystals(list(crystals.values()), values, card.elements)
+def expected_errors(card: Card, model: Model, crystals: Sequence[Crystal], values: Floats) -> Floats:
+    """What the width of the intervals of predicted `values` (n,) follows: the `expected` of `Calibration.ends`.
+
+    (n, 5) terms or, where the card has no coefficients for these, the (n, 2) of the model; (n, 0) for classes. Raises
+    `InputError` for a model that does not know it.
+    """
+    if card.classes:
+        return np.empty((len(crystals), 0))
+    if card.calibration.coefficients:
+        return describe_crystals(crystals, values, card.elements)
     if not isinstance(model, HasErrorRange):
         raise InputError(f"the card of {card.target} has no calibration.coefficients, and {card.model} no error_range")
-    return model.error_range(list(crystals.values()), values)
+    return stated_range(model, crystals, values)
+
+
+def stated_range(model: HasErrorRange, crystals: Sequence[Crystal], values: Floats) -> Floats:
+    """How far labels may lie below and above `values` (n,), as the model says: (n, 2); raises `InputError`."""
+    found = model.error_range(crystals, values)
+    if np.shape(found) != (len(crystals), 2) or not np.all(np.isfinite(found) & (found > 0)):
+        name = type(model).__name__
+        raise InputError(f"{name}.error_range must return an array ({len(crystals)}, 2) of finite numbers above 0")
+    return found
 
 
 def describe_predictions(

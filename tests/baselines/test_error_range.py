@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import Floats
@@ -70,9 +71,25 @@ def test_it_is_kept_and_does_not_depend_on_the_cell(learnt: Boosted, tmp_path: P
         for c in crystals
     ]  # fmt: skip
     np.testing.assert_allclose(loaded.error_range(doubled, predicted), expected, rtol=1e-4)
-    (tmp_path / ERROR_FILES[1]).write_bytes(b"{}")
-    with pytest.raises(InputError, match=r"errors-above\.safetensors cannot be read as saved boosted trees"):
-        Boosted.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["bytes", "missing", "infinite", "least"])
+def test_damaged_errors_are_refused_by_the_name_of_the_file(learnt: Boosted, damage: str, tmp_path: Path):
+    learnt.save(tmp_path)
+    for name in ERROR_FILES:
+        content = (tmp_path / name).read_bytes()
+        arrays = load_file(tmp_path / name)
+        if damage == "bytes":
+            (tmp_path / name).write_bytes(b"{}")
+        elif damage == "missing":
+            (tmp_path / name).unlink()
+        else:
+            changed = {"constant": np.array(np.inf)} if damage == "infinite" else {"least": np.array(0.0)}
+            save_file(arrays | changed, tmp_path / name, metadata={"settings": "{}"})
+        with pytest.raises(InputError, match=name):
+            Boosted.load(tmp_path)
+        (tmp_path / name).write_bytes(content)
+    Boosted.load(tmp_path)
 
 
 def test_without_errors_nothing_of_them_is_written(tmp_path: Path):

@@ -17,7 +17,7 @@ from leaderboard.reports import render_predictions
 from leaderboard.shipped import SHIPPED_MODELS, predict_shipped
 from leaderboard.shipped.calibration import Calibration
 from leaderboard.shipped.model_card import describe_domain, read_card
-from leaderboard.shipped.shipped_models import describe_predictions, expected_errors, shipped_targets
+from leaderboard.shipped.shipped_models import describe_predictions, expected_errors, shipped_targets, stated_range
 
 FACES = np.ones((3, 3)) - np.eye(3)
 
@@ -132,7 +132,20 @@ def test_a_card_without_coefficients_needs_a_model_that_knows_its_errors():
     card = replace(card, calibration=Calibration((1.0,)))
     model = find_model("mean")()
     with pytest.raises(InputError, match=r"bulk-modulus has no calibration\.coefficients, and cogn no error_range"):
-        expected_errors(card, model, {"NaCl": KNOWN["NaCl"][0]}, np.zeros(1))
+        expected_errors(card, model, [KNOWN["NaCl"][0]], np.zeros(1))
+
+
+@pytest.mark.parametrize("stated", [[1.0, 5.0], [[1.0, 0.0]], [[1.0, np.inf]]])
+def test_a_range_that_is_none_is_refused(stated: list):
+    class Odd:
+        def learn_errors(self, train, context):
+            pass
+
+        def error_range(self, crystals, predicted):
+            return np.array(stated)
+
+    with pytest.raises(InputError, match=r"Odd\.error_range must return an array \(1, 2\) of finite numbers above 0"):
+        stated_range(Odd(), [KNOWN["NaCl"][0]], np.zeros(1))
 
 
 def test_a_damaged_card_is_named(tmp_path: Path):
