@@ -103,7 +103,7 @@ class Model(Protocol):
       `Context.team` is theirs.
     - `parameters` (of a fitted model): how many numbers it has learnt. The board shows it.
 
-    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasErrorRange`, `HasReferences`,
+    Optional methods have protocols of their own: `HasDevice`, `HasDomain`, `HasUncertainty`, `HasReferences`,
     `HasPretrained`, `HasAblation`. A model need not name them as base classes: whoever has the method has the ability.
     """
 
@@ -142,20 +142,20 @@ class HasDomain(Protocol):
 
 
 @runtime_checkable
-class HasErrorRange(Protocol):
-    """A model of a number that can learn, crystal by crystal, how far its prediction may be from the label."""
+class HasUncertainty(Protocol):
+    """A regression model that can estimate the uncertainty of each of its predictions."""
 
-    def learn_errors(self, train: Labelled, context: Context) -> None:
-        """Learn the size of the errors from the training side on which the model was fitted; `save` then keeps it, too.
+    def fit_uncertainty(self, train: Labelled, context: Context) -> None:
+        """Fit the estimate on the training side on which the model was fitted; `save` then keeps it, too.
 
         Called once, where a model is to be shipped with intervals (recipes/ship_models.py).
         """
 
-    def error_range(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
-        """Say how far labels may lie below and above predictions (n,): (n, 2), above 0, in the unit of the labels.
+    def uncertainty(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
+        """Estimate how far labels lie below and above predictions (n,): (n, 2), above 0, in the unit of the labels.
 
         Only their relative size counts: intervals are scaled until they hold as many labels of validation crystals as
-        they promise. Raises `InputError` where `learn_errors` was not called.
+        they promise. Raises `InputError` where `fit_uncertainty` was not called.
         """
 
 

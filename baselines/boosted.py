@@ -116,8 +116,8 @@ class Boosted:
         values = self._arrays["constant"] + sum_of_trees(self._arrays, crystal_features(crystals))
         return 1 / (1 + np.exp(-values)) if self._arrays["logistic"] else values
 
-    def learn_errors(self, train: Labelled, context: Context) -> None:
-        """Learn two quantiles of the error, by trees on the features and the predicted value; see `HasErrorRange`.
+    def fit_uncertainty(self, train: Labelled, context: Context) -> None:
+        """Learn two quantiles of the error, by trees on the features and the predicted value; see `HasUncertainty`.
 
         The errors are those of each quarter of `train`, predicted by trees that grew on the other three.
         """
@@ -140,9 +140,9 @@ class Boosted:
             arrays = _arrays_of(grown.fit(np.column_stack([x, predicted]), errors), ERROR_TREES)
             self._errors.append(arrays | {"least": np.array(0.1 * np.median(np.abs(errors)))})
 
-    def error_range(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
+    def uncertainty(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
         if not self._errors:
-            raise InputError("these boosted trees have not learnt how far they err")
+            raise InputError("these boosted trees have no estimate of their uncertainty: `fit_uncertainty` makes one")
         x = np.column_stack([crystal_features(crystals), predicted])
         below, above = (arrays["constant"] + sum_of_trees(arrays, x) for arrays in self._errors)
         return np.asarray(np.maximum(np.stack([-below, above], axis=1), self._errors[0]["least"]))

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from asugnn.crystal import Floats
-from asugnn.model import HasErrorRange
+from asugnn.model import HasUncertainty
 from asugnn.model_registry import find_model
 from leaderboard.data import load_dataset, parse_task
 from leaderboard.shipped import (
@@ -24,7 +24,7 @@ from leaderboard.shipped import (
     LEVEL,
     SHIPPED_MODELS,
     calibrate,
-    calibrate_ranges,
+    calibrate_uncertainty,
     describe_crystals,
     read_card,
 )
@@ -48,8 +48,8 @@ def validation(target: str) -> tuple[list[str], Floats, Floats, dict[str, Floats
     model = find_model(card.model).load(SHIPPED_MODELS / target)
     predicted = model.predict(crystals)
     expected = {"composition": describe_crystals(crystals, predicted, card.elements)}
-    if isinstance(model, HasErrorRange):
-        expected["learnt errors"] = model.error_range(crystals, predicted)
+    if isinstance(model, HasUncertainty):
+        expected["estimated uncertainty"] = model.uncertainty(crystals, predicted)
     return ids, np.array([labels[i] for i in ids]), predicted, expected
 
 
@@ -75,7 +75,7 @@ def main(targets: Sequence[str]) -> None:
                     if follows == "composition":
                         found = calibrate(of_learnt, np.abs(errors), known[learnt], groups)
                     else:
-                        found = calibrate_ranges(errors, known[learnt], predicted[learnt], groups)
+                        found = calibrate_uncertainty(errors, known[learnt], predicted[learnt], groups)
                     low, high = found.ends(predicted[scored], known[scored])
                     if least is not None:
                         low, high = np.maximum(low, least), np.maximum(high, least)

@@ -34,7 +34,7 @@ API = {
     "Torch models": ("asugnn.torch_model.TorchModel", "asugnn.torch_model.flat_batch"),
     "What a model may offer beyond its four methods": tuple(
         f"asugnn.model.{name}"
-        for name in ("HasDomain", "HasErrorRange", "HasReferences", "HasPretrained", "HasWeights", "HasAblation")
+        for name in ("HasDomain", "HasUncertainty", "HasReferences", "HasPretrained", "HasWeights", "HasAblation")
     ),
 }
 API_INTRODUCTION = """# Python API

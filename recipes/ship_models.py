@@ -19,7 +19,7 @@ import numpy as np
 
 from asugnn import Context, Crystal, InputError, Labelled, Model
 from asugnn.crystal import Floats
-from asugnn.model import HasErrorRange
+from asugnn.model import HasUncertainty
 from leaderboard.data import load_dataset
 from leaderboard.records import open_run
 from leaderboard.running import load_run_model
@@ -30,12 +30,12 @@ from leaderboard.shipped import (
     Card,
     calibrate,
     calibrate_classes,
-    calibrate_ranges,
+    calibrate_uncertainty,
+    checked_uncertainty,
     describe_crystals,
     describe_domain,
     describe_predictions,
     expected_errors,
-    stated_range,
     write_card,
 )
 from leaderboard.splitting import fold_sides, read_split
@@ -56,11 +56,11 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     y, predicted = np.array([labels[i] for i in sides.validate]), model.predict(crystals)
     if target.kind == "binary":
         calibration = calibrate_classes(predicted, y)
-    elif isinstance(model, HasErrorRange):
+    elif isinstance(model, HasUncertainty):
         known = np.array([labels[i] for i in sides.train])
         train = Labelled(sides.train, dataset.crystals(sides.train), known, target.kind)
-        model.learn_errors(train, Context(stored.run.seed, "cpu", "float32"))
-        calibration = calibrate_ranges(y - predicted, stated_range(model, crystals, predicted), predicted)
+        model.fit_uncertainty(train, Context(stored.run.seed, "cpu", "float32"))
+        calibration = calibrate_uncertainty(y - predicted, checked_uncertainty(model, crystals, predicted), predicted)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
         calibration = calibrate(sides.validate, np.abs(y - predicted), terms)

@@ -12,17 +12,17 @@ from leaderboard.shipped.calibration import (
     LEVEL,
     calibrate,
     calibrate_classes,
-    calibrate_ranges,
+    calibrate_uncertainty,
     describe_crystals,
 )
 from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, describe_domain, read_card, write_card
 from leaderboard.shipped.shipped_models import (
     Prediction,
+    checked_uncertainty,
     describe_predictions,
     expected_errors,
     predict_shipped,
     shipped_targets,
-    stated_range,
 )
 
 __all__ = [
@@ -33,7 +33,8 @@ __all__ = [
     "Prediction",
     "calibrate",
     "calibrate_classes",
-    "calibrate_ranges",
+    "calibrate_uncertainty",
+    "checked_uncertainty",
     "describe_crystals",
     "describe_domain",
     "describe_predictions",
@@ -41,6 +42,5 @@ __all__ = [
     "predict_shipped",
     "read_card",
     "shipped_targets",
-    "stated_range",
     "write_card",
 ]

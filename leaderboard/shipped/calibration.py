@@ -4,7 +4,7 @@ An interval of level 0.9 holds the true value of nine new crystals in ten, if th
 crystals came from (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random World*, 2005; Lei et al., J. Am. Stat.
 Assoc. 113, 1094, 2018). It says nothing of crystals of another kind: see `Card.outside`.
 
-The width follows the error to be expected. Where the model has learnt that itself (`asugnn.model.HasErrorRange`), the
+The width follows the error to be expected. Where the model estimates it itself (`asugnn.model.HasUncertainty`), the
 interval need not reach as far above as below. Else the error rises with the rarity of the rarest element, for example:
 see `describe_crystals`; a quarter of the validation crystals, by their ids, says how, and the others calibrate.
 
@@ -37,12 +37,12 @@ class Calibration:
     """How wide intervals are.
 
     quantiles
-        By group of the magnitude (g,): of the errors divided by the expected error, or by how far the model says that
-        the label may lie; for classes, which are one group, of the missing probability of the true class.
+        By group of the magnitude (g,): of the errors divided by the expected error, or by the uncertainty that the
+        model estimates; for classes, which are one group, of the missing probability of the true class.
     edges
         (g - 1,) of these groups, rising, in the unit of the label.
     coefficients
-        (5,) of the logarithm of the expected error, in `TERMS`; empty where the model says how far labels may lie,
+        (5,) of the logarithm of the expected error, in `TERMS`; empty where the model estimates its uncertainty,
         and for classes.
     """
 
@@ -64,7 +64,7 @@ class Calibration:
     def ends(self, predicted: Floats, expected: Floats) -> tuple[Floats, Floats]:
         """The ends (n,) of the intervals of predictions (n,), in the unit of the label.
 
-        `expected` (n, 5) are the terms of the crystals or, where the model knows it, how far labels may lie (n, 2).
+        `expected` are the terms (n, 5) of the crystals or, without coefficients, the uncertainty (n, 2) below and above.
         """
         group = np.searchsorted(self.edges, np.abs(predicted), side="right")
         if self.coefficients:
@@ -106,12 +106,12 @@ def calibrate(ids: Sequence[str], errors: Floats, terms: Floats, groups: int = G
     return Calibration(*_quantiles_by_size(ratio, size, groups), tuple(coefficients.tolist()))
 
 
-def calibrate_ranges(errors: Floats, ranges: Floats, predicted: Floats, groups: int = GROUPS) -> Calibration:
+def calibrate_uncertainty(errors: Floats, uncertainty: Floats, predicted: Floats, groups: int = GROUPS) -> Calibration:
     """Calibrate intervals from the errors (n,), label minus prediction, of validation crystals.
 
-    `ranges` (n, 2) are how far below and above predictions (n,) the labels may lie, as the model says.
+    `uncertainty` (n, 2) is that of predictions (n,), below and above, as the model estimates it.
     """
-    ratio = np.where(errors < 0, -errors / ranges[:, 0], errors / ranges[:, 1])
+    ratio = np.where(errors < 0, -errors / uncertainty[:, 0], errors / uncertainty[:, 1])
     return Calibration(*_quantiles_by_size(ratio, np.abs(predicted), groups))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from asugnn import Crystal
 from asugnn.crystal import Floats
 from asugnn.errors import InputError, did_you_mean
-from asugnn.model import HasDomain, HasErrorRange, Model
+from asugnn.model import HasDomain, HasUncertainty, Model
 from asugnn.model_registry import find_model
 from leaderboard._util import move_to_device, require_model_packages
 from leaderboard.shipped.calibration import describe_crystals
@@ -93,17 +93,17 @@ def expected_errors(card: Card, model: Model, crystals: Sequence[Crystal], value
         return np.empty((len(crystals), 0))
     if card.calibration.coefficients:
         return describe_crystals(crystals, values, card.elements)
-    if not isinstance(model, HasErrorRange):
-        raise InputError(f"the card of {card.target} has no calibration.coefficients, and {card.model} no error_range")
-    return stated_range(model, crystals, values)
+    if not isinstance(model, HasUncertainty):
+        raise InputError(f"the card of {card.target} has no calibration.coefficients, and {card.model} no uncertainty")
+    return checked_uncertainty(model, crystals, values)
 
 
-def stated_range(model: HasErrorRange, crystals: Sequence[Crystal], values: Floats) -> Floats:
-    """How far labels may lie below and above `values` (n,), as the model says: (n, 2); raises `InputError`."""
-    found = model.error_range(crystals, values)
+def checked_uncertainty(model: HasUncertainty, crystals: Sequence[Crystal], values: Floats) -> Floats:
+    """The uncertainty (n, 2) below and above predicted `values` (n,); raises `InputError` where it is none."""
+    found = model.uncertainty(crystals, values)
     if np.shape(found) != (len(crystals), 2) or not np.all(np.isfinite(found) & (found > 0)):
         name = type(model).__name__
-        raise InputError(f"{name}.error_range must return an array ({len(crystals)}, 2) of finite numbers above 0")
+        raise InputError(f"{name}.uncertainty must return an array ({len(crystals)}, 2) of finite numbers above 0")
     return found
 
 

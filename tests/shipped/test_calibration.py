@@ -14,7 +14,7 @@ from leaderboard.shipped.calibration import (
     Calibration,
     calibrate,
     calibrate_classes,
-    calibrate_ranges,
+    calibrate_uncertainty,
     conformal_quantile,
     describe_crystals,
 )
@@ -90,7 +90,7 @@ def test_intervals_by_the_range_that_a_model_states_hold_nine_in_ten_and_are_lop
     predicted = rng.uniform(0, 8, 6000)
     errors = np.abs(rng.normal(size=6000)) * size * np.where(rng.uniform(size=6000) < 0.5, 1, -0.1)
     ranges = size[:, None] * [0.1, 1.0] * conformal_quantile(np.abs(rng.normal(size=6000)), 0.9) / 2
-    found = calibrate_ranges(errors[:3000], ranges[:3000], predicted[:3000])
+    found = calibrate_uncertainty(errors[:3000], ranges[:3000], predicted[:3000])
     low, high = found.ends(predicted[3000:], ranges[3000:])
     y = (predicted + errors)[3000:]
     assert np.mean((low <= y) & (y <= high)) == pytest.approx(0.9, abs=0.015)

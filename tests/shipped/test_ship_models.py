@@ -29,7 +29,7 @@ def test_the_model_of_a_run_is_shipped_with_intervals_that_hold(model: str, tmp_
     folder = tmp_path / "models" / "band-gap"
     assert read_card(folder) == card
     assert all(file.stat().st_mode & 0o777 == 0o644 for file in folder.iterdir())
-    assert (card.calibration.coefficients == ()) is (model == "boosted")  # which says how far it errs
+    assert (card.calibration.coefficients == ()) is (model == "boosted")  # which estimates its uncertainty
     assert 0.7 < card.measured["coverage"] <= 1
     data = load_dataset(task.source)
     test = fold_sides(read_split(data, "random"), data, task.target, 0).test

@@ -17,7 +17,12 @@ from leaderboard.reports import render_predictions
 from leaderboard.shipped import SHIPPED_MODELS, predict_shipped
 from leaderboard.shipped.calibration import Calibration
 from leaderboard.shipped.model_card import describe_domain, read_card
-from leaderboard.shipped.shipped_models import describe_predictions, expected_errors, shipped_targets, stated_range
+from leaderboard.shipped.shipped_models import (
+    checked_uncertainty,
+    describe_predictions,
+    expected_errors,
+    shipped_targets,
+)
 
 FACES = np.ones((3, 3)) - np.eye(3)
 
@@ -131,21 +136,21 @@ def test_a_card_without_coefficients_needs_a_model_that_knows_its_errors():
     card = read_card(SHIPPED_MODELS / "bulk-modulus")
     card = replace(card, calibration=Calibration((1.0,)))
     model = find_model("mean")()
-    with pytest.raises(InputError, match=r"bulk-modulus has no calibration\.coefficients, and cogn no error_range"):
+    with pytest.raises(InputError, match=r"bulk-modulus has no calibration\.coefficients, and cogn no uncertainty"):
         expected_errors(card, model, [KNOWN["NaCl"][0]], np.zeros(1))
 
 
 @pytest.mark.parametrize("stated", [[1.0, 5.0], [[1.0, 0.0]], [[1.0, np.inf]]])
 def test_a_range_that_is_none_is_refused(stated: list):
     class Odd:
-        def learn_errors(self, train, context):
+        def fit_uncertainty(self, train, context):
             pass
 
-        def error_range(self, crystals, predicted):
+        def uncertainty(self, crystals, predicted):
             return np.array(stated)
 
-    with pytest.raises(InputError, match=r"Odd\.error_range must return an array \(1, 2\) of finite numbers above 0"):
-        stated_range(Odd(), [KNOWN["NaCl"][0]], np.zeros(1))
+    with pytest.raises(InputError, match=r"Odd\.uncertainty must return an array \(1, 2\) of finite numbers above 0"):
+        checked_uncertainty(Odd(), [KNOWN["NaCl"][0]], np.zeros(1))
 
 
 def test_a_damaged_card_is_named(tmp_path: Path):

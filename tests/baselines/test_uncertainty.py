@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import Floats
-from asugnn.model import HasErrorRange
+from asugnn.model import HasUncertainty
 from baselines import boosted
 from baselines.boosted import ERROR_FILES, Boosted
 
@@ -37,11 +37,11 @@ def learnt() -> Boosted:
     model = Boosted(trees=20, learning_rate=0.2, leaf=5)
     sides = [Labelled(tuple(map(str, range(n))), *salts(n, n), "regression") for n in (600, 100)]
     model.fit(*sides, CONTEXT)
-    with pytest.raises(InputError, match="have not learnt how far they err"):
-        model.error_range(sides[1].crystals, np.zeros(100))
+    with pytest.raises(InputError, match="have no estimate of their uncertainty"):
+        model.uncertainty(sides[1].crystals, np.zeros(100))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosted, "ERROR_TREES", 40)
-        model.learn_errors(sides[0], CONTEXT)
+        model.fit_uncertainty(sides[0], CONTEXT)
     return model
 
 
@@ -49,7 +49,7 @@ def test_the_range_is_wide_where_labels_vary(learnt: Boosted):
     crystals, y = salts(400, 7)
     iodide = np.array([53 in crystal.numbers for crystal in crystals])
     predicted = learnt.predict(crystals)
-    below, above = learnt.error_range(crystals, predicted).T
+    below, above = learnt.uncertainty(crystals, predicted).T
     assert np.median(above[iodide]) > 10 * np.median(above[~iodide])
     held = (predicted - below <= y) & (y <= predicted + above)
     assert 0.75 < np.mean(held[iodide]) < 0.95  # before it is calibrated
@@ -59,18 +59,18 @@ def test_the_range_is_wide_where_labels_vary(learnt: Boosted):
 def test_it_is_kept_and_does_not_depend_on_the_cell(learnt: Boosted, tmp_path: Path):
     learnt.save(tmp_path)
     loaded = Boosted.load(tmp_path)
-    assert isinstance(loaded, HasErrorRange)
+    assert isinstance(loaded, HasUncertainty)
     crystals, _ = salts(20, 3)
     predicted = learnt.predict(crystals)
-    expected = learnt.error_range(crystals, predicted)
-    np.testing.assert_array_equal(loaded.error_range(crystals, predicted), expected)
+    expected = learnt.uncertainty(crystals, predicted)
+    np.testing.assert_array_equal(loaded.uncertainty(crystals, predicted), expected)
     doubled = [
         Crystal(c.lattice * [[2], [1], [1]],
                 np.concatenate([c.frac_coords / [2, 1, 1], c.frac_coords / [2, 1, 1] + [0.5, 0, 0]]),
                 [*c.numbers, *c.numbers])
         for c in crystals
     ]  # fmt: skip
-    np.testing.assert_allclose(loaded.error_range(doubled, predicted), expected, rtol=1e-4)
+    np.testing.assert_allclose(loaded.uncertainty(doubled, predicted), expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("damage", ["bytes", "missing", "infinite", "least"])
