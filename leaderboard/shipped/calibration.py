@@ -64,7 +64,7 @@ class Calibration:
     def ends(self, predicted: Floats, expected: Floats) -> tuple[Floats, Floats]:
         """The ends (n,) of the intervals of predictions (n,), in the unit of the label.
 
-        `expected` are the terms (n, 5) of the crystals or, without coefficients, the uncertainty (n, 2) below and above.
+        `expected` are the terms (n, 5) of the crystals; without coefficients, the uncertainty (n, 2) below and above.
         """
         group = np.searchsorted(self.edges, np.abs(predicted), side="right")
         if self.coefficients:
