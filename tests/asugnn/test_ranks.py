@@ -112,10 +112,8 @@ MODELS = {
 }
 
 
-QUICK = {"toy"}
-
-
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_two_processes_make_what_one_makes(name: str, tmp_path: Path):
     alone, *_ = together(tmp_path / "one", 1, name, MODELS[name])
     first, second = together(tmp_path / "two", 2, name, MODELS[name])

@@ -171,6 +171,7 @@ def test_many_faults_are_counted(tmp_path):
     assert found[6:] == ["and 1,234 more unknown ids", "id 'mp-1' has no row"]
 
 
+@pytest.mark.slow
 def test_a_file_of_the_wrong_task_is_refused_quickly(tmp_path):
     """Three million rows too many, and an expected million missing."""
     content = "id,gap\n" + "".join(f"row-{i},1\n" for i in range(3_000_000))

@@ -261,6 +261,7 @@ def test_an_interrupt_ends_what_a_deaf_model_has_started(tmp_path: Path):
     assert processes_in(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_versions_do_not_depend_on_what_ran_before(tmp_path: Path):
     (tmp_path / "odd.py").write_text(MODEL)
     command = [*BENCH, "run", *TASK, "--model"]

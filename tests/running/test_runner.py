@@ -207,9 +207,13 @@ def test_a_folder_with_another_run_is_refused_and_left_alone(tmp_path: Path, con
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("Broken", "RuntimeError: no memory; the traceback is in"),
+        pytest.param("Broken", "RuntimeError: no memory; the traceback is in", marks=pytest.mark.slow),
         ("Nan", "it predicted nan for {} crystals, the first of them 'rocksalt-"),
-        ("Short", "it predicted an array of shape (3,): predict must return an array of {} numbers"),
+        pytest.param(
+            "Short",
+            "it predicted an array of shape (3,): predict must return an array of {} numbers",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_model_that_fails_stops_no_other(model: str, sentence: str, broken: str, constant: str, tmp_path: Path):
@@ -263,6 +267,7 @@ def test_killed_at_any_instant_it_ends_with_the_same_bytes(tmp_path: Path, toy: 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_at_once_share_the_work(tmp_path: Path):
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
     words = ["run", "--task", "open-dft/bulk-modulus,open-dft/metal", "--model", "broken.py:Constant"]
@@ -323,6 +328,7 @@ def test_zero_shot_waits_for_another_process(tmp_path: Path):
     assert len(list_runs(tmp_path / "runs")[0]) == 2
 
 
+@pytest.mark.slow
 def test_seconds_of_a_resumed_run_are_those_of_its_history(broken: str, tmp_path: Path):
     """What the interrupted process spent counts; of a run in one piece, the clock does."""
     names = [broken + "Interrupted", broken + "Long"]

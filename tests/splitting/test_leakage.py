@@ -82,6 +82,7 @@ def test_a_leaking_split_is_refused_by_name(leaky: Dataset, capsys: pytest.Captu
     assert bench("run", "--task", "toy/y@leaky", "--model", "mean", "--fold", "1") == 0  # where both train
 
 
+@pytest.mark.slow
 def test_with_allow_leaks_it_runs_and_the_board_says_so(leaky: Dataset, capsys: pytest.CaptureFixture[str]):
     assert bench("run", "--task", "toy/y@leaky,toy/y", "--model", "mean", "--allow-leaks") == 0
     record = json.loads(Path("runs/toy/y@leaky/quick/mean/0-0/run.json").read_text())
