@@ -4,6 +4,7 @@ import ast
 import os
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import draw_architecture
@@ -78,6 +79,13 @@ def test_models_beside_published_ones_are_scored_by_their_own_labels_where_both_
     assert "2 of the 3 shared test crystals, in 2 formulas" in text
     assert "| here | 23 | 0.050 (-) |" in text  # (0 + 0.1) / 2
     assert "| there, published | 60 | 1.503 (-) |" in text  # (2.008 + 0.998) / 2
+
+
+def test_boards_has_the_tables_that_head_to_head_writes():
+    page = (DOCS / "boards.md").read_text(encoding="utf-8")
+    assert head_to_head.HEAD in page
+    for target, rule in product(head_to_head.TARGETS, head_to_head.RULES):
+        assert f"{head_to_head.heading(target, rule)}\n\n{head_to_head.RULES[rule][1].format(target=target)}\n" in page
 
 
 @pytest.mark.slow
