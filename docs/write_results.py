@@ -62,7 +62,7 @@ its width), trained for at most about two hours on one CPU core.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
   within a factor of two.
 - Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before
-  gradients were clipped, and `asugnn` is from when all parameters had weight decay.
+  gradients were clipped, and `asugnn` is from when all parameters had weight decay, except on the bulk modulus.
 - `boosted` sees no position of an atom: it has composition, charge balance, symmetry and volume. It is best where these
   decide, as between metals and non-metals, and trains in seconds to minutes ([its features](../baselines/boosted.py)).
 
