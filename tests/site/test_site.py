@@ -162,7 +162,7 @@ def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: P
 
 def test_boards_to_cite_come_first_and_the_easiest_split_of_a_data_set(data: Path):
     boards = load_site_data(PACKAGED_RUNS).boards
-    of_mp = ["random", "formula", "prototype", "element"]
+    of_mp = ["random", "formula", "prototype", "element", "jarvis"]
     assert [board.rule for board in boards if board.source.name == "mp-2018"] == of_mp, data
     assert [board.preset == "quick" for board in boards] == sorted(board.preset == "quick" for board in boards)
 
