@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asugnn import Context, Crystal, InputError, Labelled, Model
+from asugnn import Context, Crystal, InputError, Model
 from asugnn.crystal import Floats
 from asugnn.model import HasUncertainty
 from leaderboard.data import load_dataset
@@ -35,7 +35,6 @@ from leaderboard.shipped import (
     describe_crystals,
     describe_domain,
     describe_predictions,
-    expected_errors,
     write_card,
 )
 from leaderboard.splitting import fold_sides, read_split
@@ -57,9 +56,7 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     if target.kind == "binary":
         calibration = calibrate_classes(predicted, y)
     elif isinstance(model, HasUncertainty):
-        known = np.array([labels[i] for i in sides.train])
-        train = Labelled(sides.train, dataset.crystals(sides.train), known, target.kind)
-        model.fit_uncertainty(train, Context(stored.run.seed, "cpu", "float32"))
+        model.fit_uncertainty(dataset.labelled(target, sides.train), Context(stored.run.seed, "cpu", "float32"))
         calibration = calibrate_uncertainty(y - predicted, checked_uncertainty(model, crystals, predicted), predicted)
     else:
         terms = describe_crystals(crystals, predicted, domain["elements"])
@@ -99,9 +96,7 @@ def _measure(card: Card, model: Model, crystals: dict[str, Crystal], y: Floats, 
     """Measure the errors on test crystals, and the share of those inside the domain whose interval holds the value."""
     group = np.arange(len(y))
     measured = {m.name: float(m.evaluate(y, predicted, group, len(y))[0]) for m in metrics_for(card.kind)}
-    found = describe_predictions(
-        card, crystals, predicted, expected_errors(card, model, list(crystals.values()), predicted)
-    )
+    found = describe_predictions(card, model, crystals, predicted)
     inside = [i for i, p in enumerate(found) if not p.outside]
     if card.classes:
         held = [card.classes[int(y[i])] in found[i].classes for i in inside]

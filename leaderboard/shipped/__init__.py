@@ -20,7 +20,6 @@ from leaderboard.shipped.shipped_models import (
     Prediction,
     checked_uncertainty,
     describe_predictions,
-    expected_errors,
     predict_shipped,
     shipped_targets,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "describe_crystals",
     "describe_domain",
     "describe_predictions",
-    "expected_errors",
     "predict_shipped",
     "read_card",
     "shipped_targets",

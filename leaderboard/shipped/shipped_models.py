@@ -74,23 +74,17 @@ def predict_shipped(
     inside = {i: c for i, c in crystals.items() if i not in skipped}
     if not inside:
         return [], skipped
-    found = [_predict(card, model, inside) for card, model in models]
+    every = list(inside.values())
+    found = [describe_predictions(card, model, inside, model.predict(every)) for card, model in models]
     return [prediction for of_crystal in zip(*found, strict=True) for prediction in of_crystal], skipped
-
-
-def _predict(card: Card, model: Model, crystals: Mapping[str, Crystal]) -> list[Prediction]:
-    values = model.predict(list(crystals.values()))
-    return describe_predictions(card, crystals, values, expected_errors(card, model, list(crystals.values()), values))
 
 
 def expected_errors(card: Card, model: Model, crystals: Sequence[Crystal], values: Floats) -> Floats:
     """What the width of the intervals of predicted `values` (n,) follows: the `expected` of `Calibration.ends`.
 
-    (n, 5) terms or, where the card has no coefficients for these, the (n, 2) of the model; (n, 0) for classes. Raises
-    `InputError` for a model that does not know it.
+    (n, 5) terms or, where the card has no coefficients for these, the uncertainty (n, 2) that the model estimates.
+    Raises `InputError` for a model that does not.
     """
-    if card.classes:
-        return np.empty((len(crystals), 0))
     if card.calibration.coefficients:
         return describe_crystals(crystals, values, card.elements)
     if not isinstance(model, HasUncertainty):
@@ -107,19 +101,15 @@ def checked_uncertainty(model: HasUncertainty, crystals: Sequence[Crystal], valu
     return found
 
 
-def describe_predictions(
-    card: Card, crystals: Mapping[str, Crystal], values: Floats, expected: Floats
-) -> list[Prediction]:
-    """Give the output (n,) of a model, in the unit of its labels, the intervals of its card.
-
-    `expected` are the errors to be expected, by `expected_errors`; for classes they are not needed.
-    """
+def describe_predictions(card: Card, model: Model, crystals: Mapping[str, Crystal], values: Floats) -> list[Prediction]:
+    """Give the output (n,) of a model, in the unit of its labels, the intervals of its card."""
     outside = [card.outside(c) for c in crystals.values()]
     if card.classes:
         return [
             Prediction(i, card.target, "", p, None, None, () if why else _possible_classes(card, p), why)
             for i, p, why in zip(crystals, values.tolist(), outside, strict=True)
         ]
+    expected = expected_errors(card, model, list(crystals.values()), values)
     ends = np.stack([values, *card.calibration.ends(values, expected)])
     if card.lowest is not None:
         ends = np.maximum(ends, card.lowest)

@@ -74,7 +74,7 @@ def test_between_two_classes_both_are_given_and_outside_none():
     card = read_card(SHIPPED_MODELS / "metal")
     crystal = KNOWN["Si"][0]
     crystals = {"a": crystal, "b": crystal, "c": crystal, "d": rocksalt(5.0, 99, 8)}
-    given = describe_predictions(card, crystals, np.array([0.1, 0.5, 0.9, 0.5]), np.empty(0))
+    given = describe_predictions(card, find_model("mean")(), crystals, np.array([0.1, 0.5, 0.9, 0.5]))
     assert [p.classes for p in given] == [("non-metal",), ("non-metal", "metal"), ("metal",), ()]
     shown = render_predictions(given, "table")
     assert "non-metal or metal" in shown
