@@ -1,6 +1,6 @@
 """Models trained here beside predictions of the JARVIS-Leaderboard, on crystals that both hold out: for docs/boards.md.
 
-The structures of `jarvis_megnet` and `mp-2018` are both from the Materials Project of 2018 and have its ids, but the
+Both `jarvis_megnet` and `mp-2018` have crystals of the Materials Project, with its ids and its labels of 2018, but the
 two lists of labels are of different days, and some energies were computed again in between. So a crystal counts where
 its two labels agree, and each model is scored by the label of the list that it was trained on.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from asugnn.crystal import Floats
 from leaderboard.board import load_ground_truth
 from leaderboard.data import Task, load_dataset, parse_task
-from leaderboard.records import list_runs
+from leaderboard.records import StoredRun, list_runs
 from leaderboard.reports import format_count, format_interval, format_number
 from leaderboard.scoring import Estimate, PredictedFold, estimate_metrics, rank_models
 from leaderboard.splitting import fold_leakage, fold_sides, read_split
@@ -27,28 +27,29 @@ RUNS = Path(__file__).resolve().parent.parent / "leaderboard" / "runs"
 
 HEAD = """## Models trained here, beside published predictions
 
-The structures of `jarvis_megnet` and `mp-2018` are both from the Materials Project of 2018. Each table below compares
-models on the crystals that are in the test sets of both, without duplicates of training crystals of `mp-2018`. No model
-was trained on them, except perhaps `chgnet-svr`, which builds on weights that may have seen them and is not ranked.
+Both `jarvis_megnet` and `mp-2018` have crystals of the Materials Project with labels of 2018; the structures of
+`mp-2018` were relaxed from 2018 to 2020. Each table below compares models on the crystals that are in the test sets of
+both, without duplicates of training crystals of `mp-2018`. Only `chgnet-svr` may have seen them, in the weights that it
+builds on, and is not ranked. Duplicates among the other training crystals of the published models were not looked for.
 
 The two lists of labels date from different days, and some crystals were computed again in between. A crystal counts
 where its two labels agree within 0.01 eV/atom or eV, and each model is scored by the label of the list that it was
 trained on. Crystals that were never computed again may be easier than others; they are the same for all models.
 
-The published models were trained on 60,000 crystals, and longer: here, ALIGNN had at most two epochs and M3GNet eight.
-So the tables compare trained networks that one could use, not methods. How much of a difference is due to the number of
-training crystals they do not tell, since no network was trained on both numbers. Trees come nearest, as they need no
-long training: compare `boosted` with matminer_xgboost, and `forest` with matminer_rf, which have other features.
+The published models were trained on 60,000 crystals, and longer. So the tables compare trained networks that one could
+use, not methods: of two networks with few epochs the one that learns faster is ahead. They do not tell how much of a
+difference is due to the number of training crystals, since no network was trained on both numbers. Trees come nearest,
+as they need no long training: compare `boosted` with matminer_xgboost, and `forest` with matminer_rf, which have other
+features.
 """
 RULES = {  # by split of mp-2018: how its training crystals relate to theirs, and what is said of its models
     "jarvis": (
         "same split",
         """The models trained here have the split of `jarvis_megnet`, on those of its crystals that `mp-2018` has:
-28,439 of 60,000 training crystals, 2,353 for validation, 2,021 for test. Duplicates of test crystals among the other
-training crystals of the published models were not looked for. Settings are those of preset `hours`, with the changes
-that a name states: networks have fewer epochs than in the [results](results.md).
+28,439 of 60,000 training crystals, 2,353 for validation, 2,021 for test. Settings are those of preset `hours`, with the
+changes that a name states; networks have fewer epochs than in the [results](results.md), coGN 8 instead of 48.
 
-    bench run --task mp-2018/{target}@jarvis --model boosted --preset hours --allow-leaks""",
+    bench run --task mp-2018/{target}@jarvis --model boosted --preset hours --data-dir FOLDER --allow-leaks""",
     ),
     "random": (
         "another split",
@@ -68,6 +69,7 @@ class Side:
     predictions: dict[str, Floats]
     pretrained: frozenset[str]  # models that may have seen test crystals
     trained_on: int  # crystals
+    training: dict[str, str]  # of each model, as epochs and time
 
     def select(self, rows: Sequence[int]) -> Side:
         """The side with these rows alone."""
@@ -98,7 +100,15 @@ def read_side(task: Task, root: Path) -> Side:
         {name: stored.read_predictions(truth.ids) for name, stored in runs.items()},
         frozenset(name for name, stored in runs.items() if stored.record.weights),
         len(sides.train),
+        {name: _training(stored) for name, stored in runs.items() if not stored.record.published},
     )
+
+
+def _training(stored: StoredRun) -> str:
+    """How long a model was trained."""
+    epochs, seconds = len(stored.read_history().get("val", ())), stored.record.seconds.train or 0.0
+    time = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return f"{epochs} epoch{'s' * (epochs > 1)}, {time}" if epochs else time
 
 
 def compare(ours: Side, theirs: Side) -> list[str]:
@@ -119,8 +129,8 @@ def compare(ours: Side, theirs: Side) -> list[str]:
         f"{len(agree)} of the {len(shared)} shared test crystals, in {len(set(ours.formulas))} formulas; "
         "95 % confidence interval over test formulas.",
         "",
-        f"| rank | model | trained on | MAE, {unit} |",
-        "| --- | --- | ---: | ---: |",
+        f"| rank | model | trained on | training | MAE, {unit} |",
+        "| --- | --- | ---: | ---: | ---: |",
     ]
     order = sorted(estimates, key=lambda name: (name not in ranks, estimates[name][0].value or np.inf))
     for name in order:
@@ -129,7 +139,8 @@ def compare(ours: Side, theirs: Side) -> list[str]:
         place = "-" if rank is None else f"{rank.low}" if rank.low == rank.high else f"{rank.low}-{rank.high}"
         title = f"{name}, published" if name in theirs.predictions else name
         value = f"{format_number(estimate.value or 0.0)} ({format_interval(estimate)})"
-        lines.append(f"| {place} | {title} | {format_count(crystals)} | {value} |")
+        training = ours.training.get(name, "-") if name not in theirs.predictions else "-"
+        lines.append(f"| {place} | {title} | {format_count(crystals)} | {training} | {value} |")
     return lines
 
 

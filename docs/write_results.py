@@ -30,39 +30,43 @@ HERE = Path(__file__).resolve().parent
 RUNS = HERE.parent / "leaderboard" / "runs"
 TREES = ("forest", "boosted")  # see composition and symmetry, and train for seconds
 DOMINANT = 10  # percent of the error that one formula makes
+REVERSED = -0.5  # rank correlation of a model that orders structures the wrong way round
 TARGETS = ("formation-energy", "band-gap", "bulk-modulus", "metal")
 RULES = {
     "random": "Test crystals are drawn at random: most have relatives in training.",
     "formula": "No formula of a test crystal is in training.",
     "prototype": "No structure type (space group and orbits) of a test crystal is in training; two similar crystals "
     "have different types if a slight distortion lowers the symmetry of one of them.",
-    "element": "All test crystals hold iron, and no training crystal does (fold 0 of five elements): a network that "
-    "learns a vector for each element, such as MEGNet, has none for iron. Other elements may give another order.",
+    "element": "All test crystals contain iron, and no training crystal does (fold 0 of five elements): in a network "
+    "that learns a vector for each element, such as MEGNet, that of iron stays untrained. Other elements may give "
+    "another order.",
 }
 HEAD = """# Results on real crystals
 
 Written by `docs/write_results.py` from the runs in `leaderboard/runs`, which `bench verify` recomputes: crystals of
-the Materials Project (`mp-2018`), about 23,000 for training (bulk modulus: 5,554), fold 0. Labels are of PBE, with U
-and the corrections of the Materials Project of 2018: formation energy, band gap (0 for a metal), bulk modulus
-(Voigt-Reuss-Hill, of later years too), metal or not. Preset `hours`: the published networks (ASUGNN at a quarter of
-its width), trained for at most about two hours on one CPU core.
+the Materials Project (`mp-2018`), fold 0 of each split. Labels are of PBE, with U and the corrections of the Materials
+Project of 2018: formation energy, band gap (0 for a metal), bulk modulus (Voigt-Reuss-Hill, of later years too), metal
+or not. Preset `hours`: networks of the published sizes (ASUGNN at a quarter of its width), trained for at most about
+two hours on one CPU core.
 
-- In brackets: 95 % confidence interval over test formulas. Rank: from 1 + the number of models that are significantly
-  better to n - the number that are significantly worse, so models with overlapping ranks may be equally good.
+- In brackets: 95 % confidence interval over test formulas and, in rows with several seeds, over seeds. Rank: from 1 +
+  the number of models that are significantly better to the number of models minus those that are significantly worse.
+  So models with overlapping ranks may be equally good.
 - One training run per model, unless a number of seeds is stated: ranks compare these trained networks, not the methods.
   On a small data set, up to 16 % of tables called two trainings different that
-  [differed by their seeds alone](statistics.md#the-noise-of-training). `*`: the last tenth of the epochs still improved
-  the validation score by more than 1 %, so longer training would help.
+  [differed by their seeds alone](statistics.md#the-noise-of-training). `*`: in at least one run, the last tenth of the
+  epochs still improved the validation score by more than 1 %, or there was only one epoch; longer training may help.
 - The models were not tuned equally. Settings were tried for coGN, CGCNN, MEGNet, ASUGNN, `boosted` and
   `chgnet-svr` ([trials](trials.md)), on validation crystals of the split `random`; no test label of that split was used
-  to choose any. The other splits reuse these settings, and some of their test crystals are among those validation
-  crystals. Formation energy on the other splits was trained with fewer epochs or not at all, to save time. coGN and the
-  variants with `loss=l1` minimise absolute errors, all other networks squared ones; networks
-  trained for 2 to 123 minutes.
-- Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: compare them
-  within a factor of two.
+  to choose any. The other splits reuse these settings, except that MEGNet has its untuned preset on the bulk modulus
+  there; some of their test crystals are among those validation crystals. To save time, networks were trained with fewer
+  epochs or steps for the formation energy on the other splits, and MEGNet, coGN and ALIGNN for the gap and metal. For
+  numbers, coGN and the variants with `loss=l1` minimise absolute errors and all other networks squared ones; for metal
+  all minimise the cross-entropy.
+- Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: for one
+  setting they differ by up to a factor of four.
 - Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before
-  gradients were clipped, and `asugnn` is from when all parameters had weight decay, except on the bulk modulus.
+  gradients were clipped, and the row `asugnn` of the formation energy is from when all parameters had weight decay.
 - `boosted` sees no position of an atom: it has composition, charge balance, symmetry and volume. It is best where these
   decide, as between metals and non-metals, and trains in seconds to minutes ([its features](../baselines/boosted.py)).
 
@@ -76,6 +80,8 @@ hours --best` has one row per model, with a mean rank over the four targets. FOL
 not published: [what is in it](data.md).
 A row with three seeds was made with `--seed 0,1,2`, a variant such as `cgcnn+loss=l1` with `--set cgcnn.loss=l1`, and
 a row marked † with `--precision bfloat16`, which is faster only where the processor has instructions for bfloat16.
+Without them coGN takes about six hours for the 48 epochs of its preset on 23,000 crystals: for the gap and metal, which
+were trained on such a processor, it has 16 and 8 epochs.
 
 These models beside published ones of the JARVIS-Leaderboard, on the same crystals:
 [public boards](boards.md#models-trained-here-beside-published-predictions).
@@ -112,22 +118,22 @@ ZERO_SHOT = """
 
 Models of `mp-2018/formation-energy` predict 2,292 structures of iron, strained, cracked and with surfaces
 ([`fe-gap22`](data.md#fe-gap22)): energies up to 8.5 eV/atom above the lowest bcc iron, half of them above 0.85. None
-of the models trained here has seen a structure far from equilibrium. Columns with `after`: the mean error was
-subtracted from the predictions first; then `mean`, which predicts one number for all structures, has R2 = 0. `order`
-is Spearman's rank correlation: 1 where the structures are in the order of their energies, -1 where they are in
-reverse. The structures are series of strains and no independent draws, so there are no intervals and no ranks.
+of the models trained here has seen a structure far from equilibrium. For the columns `offset removed` the mean error
+was subtracted from the predictions first; then `mean`, which predicts one number for all structures, has R2 = 0. `rank
+correlation` is Spearman's: 1 where the structures are in the order of their energies, -1 where they are in reverse. The
+structures are series of strains and no independent draws, so there are no intervals and no ranks.
 
     bench run --task fe-gap22/zero-shot --model all --preset hours --data-dir FOLDER --allow-leaks
     bench run --task fe-gap22/zero-shot --pretrained all --data-dir FOLDER
 
-| model | MAE (eV/atom) | R2 | MAE after | R2 after | order |
+| model | MAE (eV/atom) | R2 | MAE, offset removed | R2, offset removed | rank correlation |
 |---|---:|---:|---:|---:|---:|"""
 SEEN = """
 `chgnet-potential` is a universal potential, trained on energies, forces and stresses along relaxations, and therefore
-on structures out of equilibrium: it alone predicts the order of their energies correctly. Models of the energies of
-relaxed crystals are hardly better than one number, and those that are best there can be worst here: coGN and M3GNet,
-as trained here, order these structures the wrong way round. The published M3GNet potential was not run here. On the
-smaller distortions of Ag and Fe-C in `open-dft`, both potentials are best, too, with an R2 of 0.95; the next is the
+on structures out of equilibrium: it alone predicts the order of their energies correctly. With their offset removed,
+models of relaxed crystals are worse or hardly better than one number: their R2 is {lowest} to {highest}. {reversed}
+{order} these structures the wrong way round. The published M3GNet potential was not run here. On the smaller
+distortions of Ag and Fe-C in `open-dft`, both potentials are best, too, with an R2 of 0.95; the next is the
 published M3GNet of relaxed crystals with 0.76: [quick board](quick-board.md)."""
 
 
@@ -138,19 +144,24 @@ def _zero_shot() -> list[str]:
     task = parse_task("fe-gap22/zero-shot")
     truth = load_ground_truth(task, 0)
     runs = {run.row: run for run in list_runs(RUNS)[0] if run.run.task == task}
-    lines = [ZERO_SHOT]
+    lines, relaxed, reverse = [ZERO_SHOT], [], []
     for row in rank_rows(RUNS, [task], "hours")[0]:
         system = row.systems["Fe"]
         values = [scores[name].value for scores in (system.metrics, system.after_offset) for name in ("mae", "r2")]
         predicted = runs[row.key].read_predictions(truth.ids)
-        order = format_number(spearmanr(truth.y, predicted).statistic) if np.ptp(predicted) else "-"
-        lines.append(f"| {row.title} | {' | '.join(map(format_number, values))} | {order} |")
-    return [*lines, SEEN]
+        order = spearmanr(truth.y, predicted).statistic if np.ptp(predicted) else None
+        lines.append(f"| {row.title} | {' | '.join(map(format_number, [*values, order]))} |")
+        if order is not None and row.model != "chgnet-potential":
+            relaxed.append(values[3] or 0.0)
+            reverse += [row] if order < REVERSED else []
+    lowest, highest = format_number(min(relaxed)), format_number(max(relaxed))
+    order = "order" if len(reverse) > 1 else "orders"
+    return [*lines, SEEN.format(lowest=lowest, highest=highest, reversed=_join(reverse), order=order)]
 
 
 def _counts(row: Row) -> str:
     leaks = f"; {row.leaks} of them also appear in training or validation" if row.leaks else ""
-    return f"{row.n:,} test crystals in {row.groups:,} formulas{leaks}."
+    return f"{row.trained:,} training crystals; {row.n:,} test crystals in {row.groups:,} formulas{leaks}."
 
 
 def _table(rows: Sequence[Row], task: Task, half: Collection[tuple[str, str, str]]) -> str:
@@ -314,7 +325,7 @@ def trials_page() -> str:
 def predict_page() -> str:
     """docs/predict.md with a table of the models that come with the package, from their cards, between its marks."""
     lines = [
-        "| property | model | trained on | error on test crystals | in their 90 % interval | typical width |",
+        "| property | model | trained on | error on test crystals | in their 90 % interval | median width |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for target in shipped_targets():
@@ -322,7 +333,7 @@ def predict_page() -> str:
         measured, unit = card.measured, card.unit
         error, width = f"{measured.get('mae', 0):.3f} {unit}", f"{measured['width']:.2g} {unit.removeprefix('log10 ')}"
         if card.classes:
-            error, width = f"ROC-AUC {measured['roc_auc']:.3f}", f"{measured['width']:.2f} classes"
+            error, width = f"ROC-AUC {measured['roc_auc']:.3f}", f"{measured['width']:.2f} classes on average"
         held = f"{100 * measured['coverage']:.1f} % of {measured['inside']:,.0f}"
         cells = (target.replace("-", " "), f"`{card.row}`", f"{card.crystals:,} crystals", error, held, width)
         lines.append(f"| {' | '.join(cells)} |")

@@ -70,15 +70,22 @@ def test_models_beside_published_ones_are_scored_by_their_own_labels_where_both_
     """By hand: of five crystals three are shared, of which two have labels that agree within 0.01 eV/atom."""
     task = parse_task("mp-2018/formation-energy")
     ours = head_to_head.Side(
-        task, "abcd", np.array([1.0, 2.0, 3.0, 9.0]), "WXYZ", {"here": np.array([1.0, 2.1, 0.0, 0.0])}, frozenset(), 23
+        task,
+        "abcd",
+        np.array([1.0, 2.0, 3.0, 9.0]),
+        "WXYZ",
+        {"here": np.array([1.0, 2.1, 0.0, 0.0])},
+        frozenset(),
+        23,
+        {"here": "8 epochs, 96 min"},
     )
     theirs = head_to_head.Side(
-        task, "cbae", np.array([4.0, 2.008, 0.998, 0.0]), ["?"] * 4, {"there": np.zeros(4)}, frozenset(), 60
+        task, "cbae", np.array([4.0, 2.008, 0.998, 0.0]), ["?"] * 4, {"there": np.zeros(4)}, frozenset(), 60, {}
     )
     text = "\n".join(head_to_head.compare(ours, theirs))
     assert "2 of the 3 shared test crystals, in 2 formulas" in text
-    assert "| here | 23 | 0.050 (-) |" in text  # (0 + 0.1) / 2
-    assert "| there, published | 60 | 1.503 (-) |" in text  # (2.008 + 0.998) / 2
+    assert "| here | 23 | 8 epochs, 96 min | 0.050 (-) |" in text  # (0 + 0.1) / 2
+    assert "| there, published | 60 | - | 1.503 (-) |" in text  # (2.008 + 0.998) / 2
 
 
 def test_boards_has_the_tables_that_head_to_head_writes():
