@@ -159,7 +159,7 @@ class ASUGNN(TorchModel):
         """
         from torch import nn
 
-        from asugnn.adamw import AdamW
+        from asugnn.optimisers import AdamW
 
         decayed = {id(m.weight) for m in network.modules() if isinstance(m, nn.Linear)}
         decayed |= {id(p) for name, p in network.named_parameters() if name.endswith("factor")}

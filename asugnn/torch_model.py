@@ -106,7 +106,7 @@ class TorchModel(OnDevice):
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
         """Build the optimiser: AdamW here; override it where the publication has another."""
-        from asugnn.adamw import AdamW
+        from asugnn.optimisers import AdamW
 
         return AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
@@ -128,7 +128,7 @@ class TorchModel(OnDevice):
         from asugnn.training import train as train_network
 
         torch.manual_seed(context.seed)
-        # As torch.use_deterministic_algorithms, but without the compiler (see asugnn/adamw.py).
+        # As torch.use_deterministic_algorithms, but without the compiler (see asugnn/optimisers.py).
         torch.set_deterministic_debug_mode("warn" if context.device == "cpu" else "default")
         self._kind, self._device, self._offset, self._scale = train.kind, context.device, 0.0, 1.0
         if train.kind == "regression":

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,8 +71,10 @@ def save_trees(arrays: Mapping[str, NDArray[Any]], path: Path, settings: Mapping
     save_file(dict(arrays), path, metadata={"settings": json.dumps(settings)})
 
 
-def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read settings and arrays that `save_trees` wrote, with those named in `beside`, which hold one number each.
+def load_trees(
+    path: Path, columns: int, beside: Mapping[str, type] = MappingProxyType({})
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read settings and arrays that `save_trees` wrote, with those in `beside`, of one number of the given type each.
 
     `columns` is the number of features. Raises `ValueError` where a crystal would not come to a leaf, or would get a
     value that is no number.
@@ -85,7 +88,7 @@ def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[di
     shapes = dict.fromkeys(TYPES, (nodes,)) | {"roots": (trees,)} | dict.fromkeys(beside, ())
     if not trees or any(arrays[name].shape != shape for name, shape in shapes.items()):
         raise ValueError("its arrays do not fit each other")
-    if any(arrays[name].dtype != kind for name, kind in (TYPES | {"roots": np.int32}).items()):
+    if any(arrays[name].dtype != kind for name, kind in (TYPES | {"roots": np.int32} | dict(beside)).items()):
         raise ValueError("its arrays are of other types")
     left, right, roots, feature = (arrays[name] for name in ("left", "right", "roots", "feature"))
     itself = np.arange(nodes)
@@ -95,4 +98,8 @@ def load_trees(path: Path, columns: int, beside: Sequence[str] = ()) -> tuple[di
     sound &= np.isfinite(arrays["value"]) & ~np.isnan(arrays["threshold"])
     if not sound.all() or roots.min() < 0 or roots.max() >= nodes or not all(np.isfinite(arrays[n]) for n in beside):
         raise ValueError("its trees are damaged")
+    inner = left > itself
+    visited = np.concatenate([left[inner], right[inner], roots])
+    if len(np.unique(visited)) < len(visited):  # else a small file could take hours to evaluate
+        raise ValueError("a node has two parents, or is the root of two trees")
     return settings, arrays

@@ -31,6 +31,7 @@ CHEMICAL = 15  # numbers of `chemical_features`
 ERROR_FILES = ("errors-below.safetensors", "errors-above.safetensors")  # in the folder of a saved model
 ERROR_QUANTILES = (0.05, 0.95)  # of label minus prediction
 ERROR_FOLDS = 4
+FEWEST_ERRORS = 100  # crystals from which quantiles of errors are learnt
 # Errors are noise for the most part: fewer and smaller trees than those that predict, and larger leaves.
 ERROR_TREES = 150
 ERROR_GROWTH = {
@@ -78,6 +79,8 @@ class Boosted:
         for name, (least, most) in (bounds | {"leaf": (1, 10**6), "patience": (1, 10**5)}).items():
             if not least <= getattr(self, name) <= most:
                 raise InputError(f"boosted.{name} must be from {least:g} to {most:g}, not {getattr(self, name)}")
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._errors: list[dict[str, NDArray[Any]]] = []
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -100,7 +103,7 @@ class Boosted:
         boosted.fit(x, train.y, X_val=x_known, y_val=known.y)
         best = max(1, int(np.argmax(boosted.validation_score_)))  # the scores are those of 0, 1, .. trees
         self._arrays = _arrays_of(boosted, best) | {"logistic": np.array(binary)}
-        self._errors: list[dict[str, NDArray[Any]]] = []
+        self._errors = []
 
     @property
     def _growth(self) -> dict[str, float]:
@@ -123,6 +126,8 @@ class Boosted:
         """
         from sklearn.ensemble import HistGradientBoostingRegressor
 
+        if not self._arrays or self._arrays["logistic"] or len(train.y) < FEWEST_ERRORS:
+            raise InputError(f"the uncertainty of boosted needs fitted regression trees and {FEWEST_ERRORS} crystals")
         rest = {"early_stopping": False, "random_state": context.seed}
         with naming(train.ids):
             x = crystal_features(train.crystals, context.progress)
@@ -138,14 +143,15 @@ class Boosted:
                 loss="quantile", quantile=quantile, max_iter=ERROR_TREES, **ERROR_GROWTH, **rest
             )
             arrays = _arrays_of(grown.fit(np.column_stack([x, predicted]), errors), ERROR_TREES)
-            self._errors.append(arrays | {"least": np.array(0.1 * np.median(np.abs(errors)))})
+            self._errors.append(arrays | {"least": np.array(0.1 * np.median(np.abs(errors)) + 1e-12)})
 
     def uncertainty(self, crystals: Sequence[Crystal], predicted: Floats) -> Floats:
         if not self._errors:
-            raise InputError("these boosted trees have no estimate of their uncertainty: `fit_uncertainty` makes one")
+            files = " and ".join(ERROR_FILES)
+            raise InputError(f"these trees have no uncertainty: `fit_uncertainty` makes it, and `save` {files} of it")
         x = np.column_stack([crystal_features(crystals), predicted])
         below, above = (arrays["constant"] + sum_of_trees(arrays, x) for arrays in self._errors)
-        return np.asarray(np.maximum(np.stack([-below, above], axis=1), self._errors[0]["least"]))
+        return np.maximum(np.stack([-below, above], axis=1), [arrays["least"] for arrays in self._errors])
 
     def outside(self, crystals: Sequence[Crystal]) -> dict[int, str]:
         """List the crystals with an element beyond copernicium, or in which no symmetry is found."""
@@ -157,20 +163,25 @@ class Boosted:
 
     def save(self, folder: Path) -> None:
         save_trees(self._arrays, folder / FILE, model_settings(self))
-        for name, arrays in zip(ERROR_FILES, self._errors, strict=False):
-            save_trees(arrays, folder / name, {})
+        for k, name in enumerate(ERROR_FILES):
+            if self._errors:
+                save_trees(self._errors[k], folder / name, {"quantile": ERROR_QUANTILES[k]})
+            else:
+                (folder / name).unlink(missing_ok=True)  # of another model that was saved there
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         columns = COLUMNS + len(element_properties()[0]) - 1 + CHEMICAL
         with reading(folder / FILE, "saved boosted trees"):
-            settings, arrays = load_trees(folder / FILE, columns, ("constant", "logistic"))
+            settings, arrays = load_trees(folder / FILE, columns, {"constant": np.float64, "logistic": np.bool_})
             model = cls(**settings)
-        model._arrays, model._errors = arrays, []
-        files = [folder / name for name in ERROR_FILES]
-        for path in files if any(file.exists() for file in files) else ():
+        model._arrays = arrays
+        files = {folder / name: quantile for name, quantile in zip(ERROR_FILES, ERROR_QUANTILES, strict=True)}
+        for path, quantile in files.items() if any(file.exists() for file in files) else ():
             with reading(path, "saved boosted trees"):
-                arrays = load_trees(path, columns + 1, ("constant", "least"))[1]
+                settings, arrays = load_trees(path, columns + 1, {"constant": np.float64, "least": np.float64})
+                if settings != {"quantile": quantile}:
+                    raise ValueError(f"its trees are not those of the quantile {quantile:g} of the errors")
                 if arrays["least"] <= 0:
                     raise ValueError("the least error is not above 0")
             model._errors.append(arrays)

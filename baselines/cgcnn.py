@@ -131,13 +131,11 @@ class CGCNN(TorchModel):
         return _network(self)
 
     def optimiser(self, network: nn.Module) -> torch.optim.Optimizer:
-        import torch
+        from asugnn.optimisers import SGD
 
         if not self.momentum:
             return super().optimiser(network)
-        return torch.optim.SGD(
-            network.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+        return SGD(network.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay)
 
     def schedule(self, optimiser: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler | None:
         import torch

@@ -10,6 +10,7 @@ import torch
 
 from asugnn import Crystal
 from asugnn.neighbours import nearest_neighbours, shell_weights
+from asugnn.optimisers import AdamW
 from baselines.alignn import ALIGNN, line_graph, pairs_both_ways
 from baselines.cgcnn import CGCNN
 from baselines.m3gnet import M3GNet
@@ -21,7 +22,7 @@ Steps = tuple[Work, Work]  # here, and by the package
 
 def training_step(network: torch.nn.Module, batch: Callable[[], Any]) -> Work:
     """Prepare one step of the training loop, with a new batch each time."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    optimiser = AdamW(network.parameters(), lr=1e-4, fused=True)
     network.train()
 
     def work() -> None:

@@ -21,10 +21,10 @@ import pytest
 
 from asugnn import InputError, download
 from asugnn.model_registry import find_model
+from leaderboard._util import check_predictions
 from leaderboard.cli.app import _run_command
 from leaderboard.data import PACKAGE, parse_task
 from leaderboard.records import ColumnNames
-from leaderboard.running.predicted_values import check_predictions
 from leaderboard.submissions import export_competition
 
 WIDTH = 80

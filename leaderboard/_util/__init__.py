@@ -13,11 +13,13 @@ from leaderboard._util.interrupts import (
     raise_on_stop_signals,
     stop_signal,
 )
+from leaderboard._util.json_fields import Fields
 from leaderboard._util.library_warnings import collect_warnings
 from leaderboard._util.line_wrapping import PIPE_WIDTH, wrap_lines
 from leaderboard._util.locks import LOCK, lock_folder, make_once
 from leaderboard._util.names import SAFE_NAME, figure_words, markdown_text, one_line, printable, safe_name
 from leaderboard._util.periodic_table import group_and_row
+from leaderboard._util.predicted_values import check_predictions
 from leaderboard._util.processes import (
     ProcessEndedError,
     cause_of_death,
@@ -46,11 +48,13 @@ __all__ = [
     "PIPE_WIDTH",
     "SAFE_NAME",
     "STOP_SIGNALS",
+    "Fields",
     "ProcessEndedError",
     "Workspace",
     "adopt_orphans",
     "byte_progress",
     "cause_of_death",
+    "check_predictions",
     "collect_warnings",
     "console_progress",
     "current_workspace",

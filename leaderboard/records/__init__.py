@@ -3,7 +3,6 @@
 run_folder.py       where the folder of a run is, and what lies in it; run_files.py: its files, by digest
 write_run.py        how it is written, once its record is known to be valid
 run_record.py       run.json, typed
-record_fields.py    its fields, read by kind
 predictions_csv.py  predictions as CSV, written by runs, read from anybody; predictions_mapping.py: in Python;
                     predictions_frame.py: a faultless file of many rows; prediction_columns.py: its two columns;
                     prediction_faults.py: what may be wrong with them

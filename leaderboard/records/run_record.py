@@ -47,7 +47,7 @@ from typing import Any
 
 from asugnn.errors import InputError
 from asugnn.reading import read_json, reading
-from leaderboard.records.record_fields import Fields
+from leaderboard._util import Fields
 
 FORMAT = 4  # since 3, run.json holds the digest of the model's code, since 4 what a public board says of its entry
 READABLE = (1, 2, 3, 4)
@@ -199,7 +199,7 @@ class RunRecord:
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> RunRecord:
         """The record in an object of JSON; raises `InputError` that names `where` and the first field that is wrong."""
-        top = Fields(raw, where)
+        top = Fields(raw, where, "the record of a run")
         version = top.whole("format")
         if version not in READABLE:
             raise InputError(f"{where} has format {version}, this version reads {READABLE}")

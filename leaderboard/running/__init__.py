@@ -3,7 +3,7 @@
 plan.py  estimates.py    which runs a command asks for, and what they take
 run_processes.py  schedule.py  run_slot.py  pulse.py    runs in processes of their own: their order, their watch
 runner.py  team.py  endings.py    train and predict one run, perhaps by several processes; how it ends
-predicted_values.py  shared_answer.py    what a model may predict; how a child tells its outcome
+shared_answer.py         how a child tells its outcome
 predict_files.py  crystal_files.py  pretrained.py  model_contract.py    crystals in files; weights; `bench check`
 send_runs.py  follow_runs.py  node_work.py    runs as jobs of a cluster, with cluster_words.py  bundles.py
                          unfinished.py  job_arrays.py  cluster_queue.py

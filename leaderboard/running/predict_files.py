@@ -14,7 +14,7 @@ from asugnn import Crystal, InputError, Model
 from asugnn.atomic_write import atomic_write
 from asugnn.model import HasDomain, HasReferences
 from asugnn.model_registry import find_model, is_file_model
-from leaderboard._util import move_to_device, require_model_packages, show_progress
+from leaderboard._util import check_predictions, move_to_device, require_model_packages, show_progress
 from leaderboard.records import (
     StoredRun,
     open_run,
@@ -22,7 +22,6 @@ from leaderboard.records import (
 )
 from leaderboard.running.crystal_files import read_crystal_files
 from leaderboard.running.model_code import model_code
-from leaderboard.running.predicted_values import check_predictions
 from leaderboard.running.pretrained import (
     load_pretrained,
     models_with_weights,

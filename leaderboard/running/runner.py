@@ -24,6 +24,7 @@ from asugnn.model import HasReferences
 from asugnn.model_registry import find_model, model_frozen, model_settings
 from leaderboard._util import (
     LOCK,
+    check_predictions,
     collect_warnings,
     current_workspace,
     hold_standard_streams,
@@ -44,7 +45,6 @@ from leaderboard.running.machine import checkout_commit, measure_memory, package
 from leaderboard.running.model_code import model_code
 from leaderboard.running.plan import Job
 from leaderboard.running.predict_files import load_fitted_model, outside_domain
-from leaderboard.running.predicted_values import check_predictions
 from leaderboard.running.pretrained import describe_weights, load_pretrained
 from leaderboard.running.team import training_team, trains_together
 from leaderboard.splitting import Sides, fold_leakage, fold_sides, read_split

@@ -51,14 +51,11 @@ class Calibration:
     coefficients: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        every = (*self.quantiles, *self.edges, *self.coefficients)
-        if not all(isinstance(x, float | int) and not math.isnan(x) for x in every):
-            raise ValueError("calibration.quantiles, edges and coefficients are numbers")
         if len(self.quantiles) != len(self.edges) + 1 or list(self.edges) != sorted(self.edges):
             raise ValueError("calibration.quantiles are one more than calibration.edges, which rise")
         if len(self.coefficients) not in {0, len(TERMS)}:
             raise ValueError(f"calibration.coefficients are {len(TERMS)} numbers or none, not {len(self.coefficients)}")
-        if min(self.quantiles) < 0:
+        if not min(self.quantiles) >= 0:
             raise ValueError("calibration.quantiles are not negative")
 
     def ends(self, predicted: Floats, expected: Floats) -> tuple[Floats, Floats]:

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from asugnn.atomic_write import write_text
 from asugnn.crystal import SYMBOLS, Crystal
 from asugnn.model import Kind
+from asugnn.model_registry import is_file_model
 from asugnn.reading import read_json, reading
 from asugnn.symmetry import primitive_size
-from leaderboard.shipped.calibration import Calibration, element_symbols
+from leaderboard._util import Fields
+from leaderboard.shipped.calibration import LEVEL, Calibration, element_symbols
 
+WHAT = "the card of a model"
 SHIPPED_MODELS = Path(__file__).resolve().parent / "models"  # a folder for each target
 
 
@@ -63,6 +66,18 @@ class Card:
     lowest: float | None
     measured: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind is {' or '.join(get_args(Kind))}, not '{self.kind}'")
+        if len(self.classes) != (2 if self.kind == "binary" else 0):
+            raise ValueError("classes are two of a binary target, and none of another one")
+        if is_file_model(self.model):
+            raise ValueError(f"model is {self.model}: a file that a card names is not executed, install the model")
+        if self.level != LEVEL:
+            raise ValueError(f"its intervals are of level {self.level:g}, and those here are of {LEVEL:g}")
+        if len(self.volume) != 2 or self.volume[0] > self.volume[1]:
+            raise ValueError("volume is the smallest and the largest")
+
     def outside(self, crystal: Crystal) -> str:
         """Say what no training crystal was like; empty where the crystal is within the domain."""
         volume = crystal.volume / len(crystal)
@@ -90,14 +105,27 @@ def describe_domain(crystals: Sequence[Crystal]) -> dict[str, Any]:
 def read_card(folder: Path) -> Card:
     """Read the card in the folder of a shipped model; raises `InputError` where it is damaged."""
     path = folder / "card.json"
-    with reading(path, "the card of a model"):
-        fields = read_json(path, "the card of a model")
-        calibration = fields["calibration"]
-        fields["calibration"] = Calibration(**{name: tuple(values) for name, values in calibration.items()})
-        smallest, largest = fields["volume"]
-        if not isinstance(fields["lowest"], float | int | None):
-            raise ValueError("lowest is a number or null")
-        return Card(**fields | {"classes": tuple(fields["classes"]), "volume": (float(smallest), float(largest))})
+    top = Fields(read_json(path, WHAT), str(path), WHAT)
+    calibration, elements, measured = (top.table(name) for name in ("calibration", "elements", "measured"))
+    texts = ("target", "unit", "model", "row", "run", "data", "licence", "citation")
+    with reading(path, WHAT):
+        return Card(
+            kind=cast(Kind, top.text("kind")),
+            classes=top.lines("classes"),
+            crystals=top.whole("crystals"),
+            elements={symbol: elements.whole(symbol) for symbol in elements.raw},
+            largest=top.whole("largest"),
+            volume=cast(tuple[float, float], top.reals("volume")),
+            level=top.real("level"),
+            calibration=Calibration(
+                calibration.reals("quantiles", infinite=True),
+                calibration.reals("edges"),
+                calibration.reals("coefficients"),
+            ),
+            lowest=None if top.raw.get("lowest") is None else top.real("lowest"),
+            measured={name: measured.real(name) for name in measured.raw},
+            **{name: top.text(name) for name in texts},
+        )
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -12,7 +12,7 @@ from asugnn.crystal import Floats
 from asugnn.errors import InputError, did_you_mean
 from asugnn.model import HasDomain, HasUncertainty, Model
 from asugnn.model_registry import find_model
-from leaderboard._util import move_to_device, require_model_packages
+from leaderboard._util import check_predictions, move_to_device, require_model_packages
 from leaderboard.shipped.calibration import describe_crystals
 from leaderboard.shipped.model_card import SHIPPED_MODELS, Card, read_card
 
@@ -45,7 +45,7 @@ class Prediction:
 
 def shipped_targets() -> tuple[str, ...]:
     """The targets for which a model comes with the package."""
-    return tuple(name for name in ORDER if (SHIPPED_MODELS / name / "card.json").is_file())
+    return tuple(name for name in ORDER if (SHIPPED_MODELS / name).is_dir())
 
 
 def predict_shipped(
@@ -74,9 +74,17 @@ def predict_shipped(
     inside = {i: c for i, c in crystals.items() if i not in skipped}
     if not inside:
         return [], skipped
-    every = list(inside.values())
-    found = [describe_predictions(card, model, inside, model.predict(every)) for card, model in models]
+    found = [_predict(card, model, inside) for card, model in models]
     return [prediction for of_crystal in zip(*found, strict=True) for prediction in of_crystal], skipped
+
+
+def _predict(card: Card, model: Model, crystals: Mapping[str, Crystal]) -> list[Prediction]:
+    try:
+        values = model.predict(list(crystals.values()))
+        check_predictions(list(crystals), values, card.kind == "binary")
+        return describe_predictions(card, model, crystals, values)
+    except InputError as error:
+        raise InputError(f"the model in {SHIPPED_MODELS / card.target} is damaged: {error}") from error
 
 
 def expected_errors(card: Card, model: Model, crystals: Sequence[Crystal], values: Floats) -> Floats:
@@ -95,7 +103,8 @@ def expected_errors(card: Card, model: Model, crystals: Sequence[Crystal], value
 def checked_uncertainty(model: HasUncertainty, crystals: Sequence[Crystal], values: Floats) -> Floats:
     """The uncertainty (n, 2) below and above predicted `values` (n,); raises `InputError` where it is none."""
     found = model.uncertainty(crystals, values)
-    if np.shape(found) != (len(crystals), 2) or not np.all(np.isfinite(found) & (found > 0)):
+    numbers = isinstance(found, np.ndarray) and found.dtype.kind in "fiu" and found.shape == (len(crystals), 2)
+    if not numbers or not np.all(np.isfinite(found) & (found > 0)):
         name = type(model).__name__
         raise InputError(f"{name}.uncertainty must return an array ({len(crystals)}, 2) of finite numbers above 0")
     return found

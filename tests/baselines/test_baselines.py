@@ -132,7 +132,9 @@ def test_forest_refuses_what_it_does_not_know(tmp_path: Path):
         Forest.load(tmp_path)
 
 
-@pytest.mark.parametrize("damage", ["circle", "beyond", "feature", "roots", "value", "type", "settings", "constant"])
+@pytest.mark.parametrize(
+    "damage", ["circle", "beyond", "feature", "roots", "twice", "parents", "value", "type", "settings", "constant"]
+)
 @pytest.mark.parametrize("cls", [Forest, Boosted])
 def test_damaged_trees_are_refused(cls, damage: str, tmp_path: Path):
     """As a stranger's file may be: no crystal goes round in a circle, or to a node that is not there."""
@@ -155,6 +157,10 @@ def test_damaged_trees_are_refused(cls, damage: str, tmp_path: Path):
         arrays["feature"][inner] = 214
     elif damage == "roots":
         arrays["roots"] = arrays["roots"][:0]
+    elif damage == "twice":  # a million times the same root takes hours
+        arrays["roots"] = np.repeat(arrays["roots"], 2)
+    elif damage == "parents":
+        arrays["right"][inner] = arrays["left"][inner]
     elif damage == "value":
         arrays["value"][inner] = np.nan
     elif damage == "type":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import Floats
 from asugnn.model import HasUncertainty
 from baselines import boosted
-from baselines.boosted import ERROR_FILES, Boosted
+from baselines.boosted import ERROR_FILES, ERROR_QUANTILES, Boosted
 
 FACES = (np.ones((3, 3)) - np.eye(3)) / 2
 HALIDES, ALKALIS = (9, 17, 35, 53), (3, 11, 19, 37)
@@ -37,7 +38,7 @@ def learnt() -> Boosted:
     model = Boosted(trees=20, learning_rate=0.2, leaf=5)
     sides = [Labelled(tuple(map(str, range(n))), *salts(n, n), "regression") for n in (600, 100)]
     model.fit(*sides, CONTEXT)
-    with pytest.raises(InputError, match="have no estimate of their uncertainty"):
+    with pytest.raises(InputError, match="these trees have no uncertainty"):
         model.uncertainty(sides[1].crystals, np.zeros(100))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosted, "ERROR_TREES", 40)
@@ -45,7 +46,7 @@ def learnt() -> Boosted:
     return model
 
 
-def test_the_range_is_wide_where_labels_vary(learnt: Boosted):
+def test_the_uncertainty_is_large_where_labels_vary(learnt: Boosted):
     crystals, y = salts(400, 7)
     iodide = np.array([53 in crystal.numbers for crystal in crystals])
     predicted = learnt.predict(crystals)
@@ -73,7 +74,7 @@ def test_it_is_kept_and_does_not_depend_on_the_cell(learnt: Boosted, tmp_path: P
     np.testing.assert_allclose(loaded.uncertainty(doubled, predicted), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("damage", ["bytes", "missing", "infinite", "least"])
+@pytest.mark.parametrize("damage", ["bytes", "missing", "infinite", "least", "quantile"])
 def test_damaged_errors_are_refused_by_the_name_of_the_file(learnt: Boosted, damage: str, tmp_path: Path):
     learnt.save(tmp_path)
     for name in ERROR_FILES:
@@ -84,8 +85,10 @@ def test_damaged_errors_are_refused_by_the_name_of_the_file(learnt: Boosted, dam
         elif damage == "missing":
             (tmp_path / name).unlink()
         else:
-            changed = {"constant": np.array(np.inf)} if damage == "infinite" else {"least": np.array(0.0)}
-            save_file(arrays | changed, tmp_path / name, metadata={"settings": "{}"})
+            changed = {"infinite": {"constant": np.array(np.inf)}, "least": {"least": np.array(0.0)}, "quantile": {}}
+            quantile = 0.5 if damage == "quantile" else ERROR_QUANTILES[ERROR_FILES.index(name)]
+            settings = json.dumps({"quantile": quantile})
+            save_file(arrays | changed[damage], tmp_path / name, metadata={"settings": settings})
         with pytest.raises(InputError, match=name):
             Boosted.load(tmp_path)
         (tmp_path / name).write_bytes(content)
@@ -96,6 +99,34 @@ def test_without_errors_nothing_of_them_is_written(tmp_path: Path):
     model, (crystals, y) = Boosted(trees=2), salts(60, 1)
     side = Labelled(tuple(map(str, range(60))), crystals, y, "regression")
     model.fit(side, side, CONTEXT)
+    for name in ERROR_FILES:  # of another model that was saved there
+        (tmp_path / name).write_bytes(b"old")
     model.save(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["trees.safetensors"]
     assert math.isfinite(Boosted.load(tmp_path).predict(crystals)[0])
+
+
+def test_it_is_only_for_fitted_trees_of_numbers_and_for_enough_crystals():
+    crystals, y = salts(60, 1)
+    few = Labelled(tuple(map(str, range(60))), crystals, y, "regression")
+    many = Labelled(tuple(map(str, range(120))), [*crystals, *crystals], np.array([*y, *y]), "regression")
+    classes = Labelled(few.ids, crystals, (y > 0).astype(float), "binary")
+    with pytest.raises(InputError, match="needs fitted regression trees and 100 crystals"):
+        Boosted().fit_uncertainty(many, CONTEXT)
+    for side, train in ((few, few), (classes, many)):
+        model = Boosted(trees=2)
+        model.fit(side, side, CONTEXT)
+        with pytest.raises(InputError, match="needs fitted regression trees and 100 crystals"):
+            model.fit_uncertainty(train, CONTEXT)
+    with pytest.raises(InputError, match="these trees have no uncertainty"):
+        Boosted().uncertainty([], np.zeros(0))
+
+
+def test_errors_that_are_all_zero_can_be_saved(tmp_path: Path):
+    crystals, _ = salts(120, 1)
+    same = Labelled(tuple(map(str, range(120))), crystals, np.zeros(120), "regression")
+    model = Boosted(trees=2)
+    model.fit(same, same, CONTEXT)
+    model.fit_uncertainty(same, CONTEXT)
+    model.save(tmp_path)
+    assert np.all(Boosted.load(tmp_path).uncertainty(crystals, np.zeros(120)) > 0)

@@ -149,8 +149,9 @@ from asugnn import Context, Crystal, Labelled
 from asugnn.model_registry import configure_model
 salts = [Crystal(np.eye(3) * a, [[0, 0, 0], [0.5, 0.5, 0.5]], [11, 17]) for a in (4.0, 4.2, 4.4, 4.6)]
 sides = [Labelled(("a", "b"), salts[i : i + 2], np.array([0.0, 1.0]), "regression") for i in (0, 2)]
-for name in ("forest", "cgcnn"):
-    configure_model(name, "quick", {"epochs": "1"} if name == "cgcnn" else {}).fit(*sides, Context(0, "cpu", "float32"))
+one = {"epochs": "1"}
+for name, preset, settings in (("forest", "quick", {}), ("cgcnn", "quick", one), ("cgcnn", "paper", one)):  # Adam, SGD
+    configure_model(name, preset, settings).fit(*sides, Context(0, "cpu", "float32"))
 new = sorted(set(sys.modules) - before)
 assert len(new) < 10, new
 assert "torch._dynamo" not in sys.modules, "PyTorch's compiler takes seconds to import, and nothing here needs it"

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from asugnn import Crystal, InputError
 from asugnn.model_registry import find_model
 from leaderboard.reports import render_predictions
-from leaderboard.shipped import SHIPPED_MODELS, predict_shipped
+from leaderboard.shipped import SHIPPED_MODELS, predict_shipped, shipped_models
 from leaderboard.shipped.calibration import Calibration
 from leaderboard.shipped.model_card import describe_domain, read_card
 from leaderboard.shipped.shipped_models import (
@@ -140,20 +144,63 @@ def test_a_card_without_coefficients_needs_a_model_that_knows_its_errors():
         expected_errors(card, model, [KNOWN["NaCl"][0]], np.zeros(1))
 
 
-@pytest.mark.parametrize("stated", [[1.0, 5.0], [[1.0, 0.0]], [[1.0, np.inf]]])
-def test_a_range_that_is_none_is_refused(stated: list):
+@pytest.mark.parametrize("stated", [
+    np.array([1.0, 5.0]), np.array([[1.0, 0.0]]), np.array([[1.0, np.inf]]), [[1.0, 1.0]], np.array([["a", "b"]]), None,
+])  # fmt: skip
+def test_an_uncertainty_that_is_none_is_refused(stated: object):
     class Odd:
         def fit_uncertainty(self, train, context):
             pass
 
         def uncertainty(self, crystals, predicted):
-            return np.array(stated)
+            return stated
 
     with pytest.raises(InputError, match=r"Odd\.uncertainty must return an array \(1, 2\) of finite numbers above 0"):
         checked_uncertainty(Odd(), [KNOWN["NaCl"][0]], np.zeros(1))
 
 
-def test_a_damaged_card_is_named(tmp_path: Path):
-    (tmp_path / "card.json").write_text("{}")
-    with pytest.raises(InputError, match=r"card\.json cannot be read as the card of a model"):
+@pytest.mark.parametrize(("target", "field", "value"), [
+    ("metal", "", None), ("metal", "unit", 5), ("metal", "classes", ["a"]), ("metal", "classes", "ab"),
+    ("metal", "kind", "class"), ("band-gap", "classes", ["a", "b"]), ("band-gap", "model", None),
+    ("band-gap", "model", "evil.py:Model"), ("band-gap", "elements", 5), ("band-gap", "elements", {"Na": "x"}),
+    ("band-gap", "elements", {"Na": -1}), ("band-gap", "largest", True), ("band-gap", "largest", None),
+    ("band-gap", "volume", [1.0]), ("band-gap", "volume", [math.nan, 1.0]), ("band-gap", "volume", [2.0, 1.0]),
+    ("band-gap", "lowest", math.nan), ("band-gap", "lowest", math.inf), ("band-gap", "lowest", True),
+    ("band-gap", "level", 0.5), ("band-gap", "measured", {"mae": "x"}), ("band-gap", "calibration", []),
+    ("band-gap", "calibration", {"quantiles": ["1"], "edges": [], "coefficients": []}),
+    ("band-gap", "calibration", {"quantiles": [None], "edges": [], "coefficients": []}),
+    ("band-gap", "calibration", {"quantiles": [1, 1], "edges": [math.inf], "coefficients": []}),
+])  # fmt: skip
+def test_a_damaged_card_is_named(target: str, field: str, value: object, tmp_path: Path):
+    card = json.loads((SHIPPED_MODELS / target / "card.json").read_text())
+    (tmp_path / "card.json").write_text(json.dumps(card | {field: value} if field else {}))
+    with pytest.raises(InputError, match=rf"card\.json cannot be read as the card of a model: .*{field}"):
         read_card(tmp_path)
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    ("weights", "formation-energy is damaged: it predicted nan for crystal 'NaCl': each prediction must be a finite"),
+    ("card", "band-gap/card.json .*: No such file"),
+    ("errors", "band-gap is damaged: these trees have no uncertainty"),
+    ("swapped", "errors-below.safetensors .*: its trees are not those of the quantile 0.05 of the errors"),
+])  # fmt: skip
+def test_a_damaged_model_gives_a_sentence_and_no_prediction(
+    damage: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.copytree(SHIPPED_MODELS, models := tmp_path / "models")
+    monkeypatch.setattr(shipped_models, "SHIPPED_MODELS", models)
+    if damage == "weights":
+        file = models / "formation-energy" / "weights.safetensors"
+        with safe_open(file, framework="numpy") as opened:
+            metadata, arrays = opened.metadata(), {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+        save_file({name: np.full_like(array, np.nan) for name, array in arrays.items()}, file, metadata=metadata)
+    elif damage == "card":
+        (models / "band-gap" / "card.json").unlink()
+    else:
+        below, above = (models / "band-gap" / f"errors-{side}.safetensors" for side in ("below", "above"))
+        if damage == "errors":
+            below.unlink(), above.unlink()
+        else:
+            shutil.copy(above, below)
+    with pytest.raises(InputError, match=said):
+        predict_shipped({"NaCl": KNOWN["NaCl"][0]})

@@ -1,8 +1,9 @@
-"""The fields of run.json, read by kind: whatever a file holds, a fault names the file and the field."""
+"""The fields of an object of JSON, read by kind: whatever a file holds, a fault names the file and the field."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf, isnan
 from typing import Any
 
 from asugnn.errors import InputError
@@ -15,13 +16,13 @@ _REQUIRED: Any = object()
 class Fields:
     """The fields of an object of JSON, each asked for by name and kind; a fault names where it stands."""
 
-    def __init__(self, raw: Mapping[str, Any], where: str, path: str = "") -> None:
-        self.raw, self.where, self.path = raw, where, path
+    def __init__(self, raw: Mapping[str, Any], where: str, what: str, path: str = "") -> None:
+        self.raw, self.where, self.what, self.path = raw, where, what, path
 
     def _fault(self, name: str, wanted: str) -> InputError:
         fault = "is missing" if name not in self.raw else f"is {excerpt(self.raw[name])}, not {wanted}"
         field_name = f"{self.path}{name}"[:100]
-        return InputError(f"{self.where} cannot be read as the record of a run: field '{field_name}' {fault}")
+        return InputError(f"{self.where} cannot be read as {self.what}: field '{field_name}' {fault}")
 
     def check_depth(self) -> None:
         """Refuse a field that is nested so deeply that what walks through it might not come back."""
@@ -64,6 +65,22 @@ class Fields:
             raise self._fault(name, wanted)
         return value  # type: ignore[no-any-return]
 
+    def real(self, name: str) -> float:
+        value = self._get(name, (int, float), "a finite number")
+        if not abs(value) < inf:  # False for nan, too
+            raise self._fault(name, "a finite number")
+        return float(value)
+
+    def reals(self, name: str, infinite: bool = False) -> tuple[float, ...]:
+        wanted = "a list of numbers" if infinite else "a list of finite numbers"
+        values = self._get(name, (list,), wanted)
+        for value in values:
+            if isinstance(value, bool) or not isinstance(value, int | float) or isnan(value):
+                raise self._fault(name, wanted)
+            if not infinite and abs(value) == inf:
+                raise self._fault(name, wanted)
+        return tuple(values)
+
     def pair(self, name: str) -> tuple[str, str] | None:
         value = self._get(name, (list,), "a list of two names", None)
         if value is None:
@@ -79,7 +96,7 @@ class Fields:
         return tuple(value)
 
     def table(self, name: str, default: Any = _REQUIRED) -> Fields:
-        return Fields(self._get(name, (dict,), "an object", default), self.where, f"{self.path}{name}.")
+        return Fields(self._get(name, (dict,), "an object", default), self.where, self.what, f"{self.path}{name}.")
 
     def optional_table(self, name: str) -> Fields | None:
         return None if self.raw.get(name) is None else self.table(name)

@@ -1,4 +1,4 @@
-"""PyTorch's AdamW, step by step the same, without its compiler, whose import takes as long as that of torch itself."""
+"""PyTorch's optimisers, step by step the same, without its compiler, whose import takes as long as that of torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from torch.optim import Optimizer
 
 
-class AdamW(torch.optim.AdamW):
-    """AdamW for a network that is not compiled; arguments as of `torch.optim.AdamW`, without `differentiable`.
+class _Uncompiled(Optimizer):
+    """An optimiser of a network that is not compiled.
 
     PyTorch's optimisers import `torch._dynamo` when they are made and at the first step, to tell the compiler to leave
     them alone (torch/_compile.py, torch/optim/optimizer.py). Once one of these is made, no optimiser of the process
@@ -19,6 +19,8 @@ class AdamW(torch.optim.AdamW):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if kwargs.get("differentiable"):
+            raise ValueError("a step is not differentiable here: take PyTorch's own optimiser")
         if "torch._dynamo" not in sys.modules:
             for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
                 if method := getattr(getattr(Optimizer, name), "__wrapped__", None):
@@ -27,4 +29,12 @@ class AdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        return inspect.unwrap(torch.optim.AdamW.step)(self, closure)
+        return inspect.unwrap(super().step)(self, closure)
+
+
+class AdamW(_Uncompiled, torch.optim.AdamW):
+    """Arguments as of `torch.optim.AdamW`, without `differentiable`."""
+
+
+class SGD(_Uncompiled, torch.optim.SGD):
+    """Arguments as of `torch.optim.SGD`, without `differentiable`."""

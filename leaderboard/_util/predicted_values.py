@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asugnn import InputError
 from asugnn.crystal import Floats
+from asugnn.errors import InputError
 
 
 def check_predictions(ids: Sequence[str], values: Floats, is_probability: bool) -> None:
