@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from asugnn.crystal import Floats
 from leaderboard.board import load_ground_truth
 from leaderboard.data import Task, load_dataset, parse_task
@@ -29,8 +27,9 @@ HEAD = """## Models trained here, beside published predictions
 
 Both `jarvis_megnet` and `mp-2018` have crystals of the Materials Project with labels of 2018; the structures of
 `mp-2018` were relaxed from 2018 to 2020. Each table below compares models on the crystals that are in the test sets of
-both, without duplicates of training crystals of `mp-2018`. Only `chgnet-svr` may have seen them, in the weights that it
-builds on, and is not ranked. Duplicates among the other training crystals of the published models were not looked for.
+both, without duplicates of training and validation crystals of `mp-2018`. Only `chgnet-svr` may have seen them, in the
+weights that it builds on, and is not ranked. Duplicates among the other training crystals of the published models were
+not looked for.
 
 The two lists of labels date from different days, and some crystals were computed again in between. A crystal counts
 where its two labels agree within 0.01 eV/atom or eV, and each model is scored by the label of the list that it was
@@ -67,9 +66,9 @@ class Side:
     labels: Floats  # (n,)
     formulas: Sequence[str]
     predictions: dict[str, Floats]
-    pretrained: frozenset[str]  # models that may have seen test crystals
+    pretrained: frozenset[str]  # models trained here on weights that may have seen test crystals
     trained_on: int  # crystals
-    training: dict[str, str]  # of each model, as epochs and time
+    training: dict[str, str]  # epochs and time of each model that was trained here
 
     def select(self, rows: Sequence[int]) -> Side:
         """The side with these rows alone."""
@@ -118,12 +117,13 @@ def compare(ours: Side, theirs: Side) -> list[str]:
     agree = [i for i in shared if abs(ours.labels[i] - theirs.labels[position[ours.ids[i]]]) <= AGREEMENT]
     theirs = theirs.select([position[ours.ids[i]] for i in agree])
     ours = ours.select(agree)
-    estimates: dict[str, tuple[Estimate, int]] = {}
-    for side in (ours, theirs):
+    estimates: dict[str, tuple[Estimate, int, str]] = {}
+    for side, suffix in ((ours, ""), (theirs, ", published")):
         for name, values in side.predictions.items():
             fold = PredictedFold(side.labels, values, ours.formulas)
-            estimates[name] = estimate_metrics("regression", [fold])["mae"], side.trained_on
-    ranks = rank_models({name: e for name, (e, _) in estimates.items() if name not in ours.pretrained}, False)
+            mae = estimate_metrics("regression", [fold])["mae"]
+            estimates[name + suffix] = mae, side.trained_on, side.training.get(name, "-")
+    ranks = rank_models({title: e for title, (e, *_) in estimates.items() if title not in ours.pretrained}, False)
     unit = ours.task.target.unit
     lines = [
         f"{len(agree)} of the {len(shared)} shared test crystals, in {len(set(ours.formulas))} formulas; "
@@ -132,20 +132,17 @@ def compare(ours: Side, theirs: Side) -> list[str]:
         f"| rank | model | trained on | training | MAE, {unit} |",
         "| --- | --- | ---: | ---: | ---: |",
     ]
-    order = sorted(estimates, key=lambda name: (name not in ranks, estimates[name][0].value or np.inf))
-    for name in order:
-        estimate, crystals = estimates[name]
-        rank = ranks.get(name)
+    for title in sorted(estimates, key=lambda title: (title not in ranks, estimates[title][0].value)):
+        estimate, crystals, training = estimates[title]
+        rank = ranks.get(title)
         place = "-" if rank is None else f"{rank.low}" if rank.low == rank.high else f"{rank.low}-{rank.high}"
-        title = f"{name}, published" if name in theirs.predictions else name
-        value = f"{format_number(estimate.value or 0.0)} ({format_interval(estimate)})"
-        training = ours.training.get(name, "-") if name not in theirs.predictions else "-"
+        value = f"{format_number(estimate.value)} ({format_interval(estimate)})"
         lines.append(f"| {place} | {title} | {format_count(crystals)} | {training} | {value} |")
     return lines
 
 
 def read_ours() -> dict[tuple[str, str], Side]:
-    """Our models by target and split, on test crystals without duplicates of training crystals; needs BENCH_DATA."""
+    """Our models by target and split, on test crystals that are no duplicates of training or validation ones."""
     sides = {}
     for target in TARGETS:
         for rule in RULES:

@@ -33,8 +33,9 @@ HEAD = """# Matbench and the JARVIS-Leaderboard, scored again
 Written by `docs/write_boards.py` (`nox -s boards`) from the predictions that
 [Matbench](https://github.com/materialsproject/matbench) and the
 [JARVIS-Leaderboard](https://github.com/usnistgov/jarvis_leaderboard) store. Every number on this page is computed from
-these predictions and the labels of the task, unless a column says "stated". To have the same tables on your machine,
-and a model of your own in them, and to write its predictions in the form that Matbench takes:
+these predictions, or from those of models trained here, and the labels of the task, unless it is called stated. To have
+the same tables on your machine, and a model of your own in them, and to write its predictions in the form that Matbench
+takes:
 
     bench published matbench
     bench leaderboard matbench

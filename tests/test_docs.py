@@ -1,9 +1,12 @@
 """The pages that are written or drawn by programs are up to date, and what the others name exists."""
 
 import ast
+import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -85,12 +88,20 @@ def test_models_beside_published_ones_are_scored_by_their_own_labels_where_both_
     text = "\n".join(head_to_head.compare(ours, theirs))
     assert "2 of the 3 shared test crystals, in 2 formulas" in text
     assert "| here | 23 | 8 epochs, 96 min | 0.050 (-) |" in text  # (0 + 0.1) / 2
+    exact = replace(ours, predictions={"there": ours.labels})
+    *_, first, second = head_to_head.compare(exact, theirs)
+    assert first.endswith("| there | 23 | - | 0.000 (-) |"), "the best is first, and keeps its row beside a namesake"
+    assert "there, published" in second
     assert "| there, published | 60 | - | 1.503 (-) |" in text  # (2.008 + 0.998) / 2
 
 
 def test_boards_has_the_tables_that_head_to_head_writes():
     page = (DOCS / "boards.md").read_text(encoding="utf-8")
     assert head_to_head.HEAD in page
+    with (ROOT / "splits" / "mp-2018" / "jarvis.csv").open(encoding="utf-8") as file:
+        sides = Counter(row["part"] for row in csv.DictReader(file))
+    for side, words in (("train", "of 60,000 training crystals"), ("validate", "for validation"), ("test", "for test")):
+        assert f"{sides[side]:,} {words}" in page
     for target, rule in product(head_to_head.TARGETS, head_to_head.RULES):
         assert f"{head_to_head.heading(target, rule)}\n\n{head_to_head.RULES[rule][1].format(target=target)}\n" in page
 

@@ -18,8 +18,9 @@ def best_settings(rows: Sequence[tuple[Row, Sequence[StoredRun]]]) -> dict[str, 
     """Choose, of the rows of one task, one for each model, by title; each gets a `label`, and the `left_out`.
 
     Of the settings with the most folds, those count that have the lowest error on validation crystals in training, in
-    the mean over the folds and seeds that all of them have. A model without epochs records no such error: of its
-    settings, those of the preset stay, or else the first by name. Rows that were not trained here all stay.
+    the mean over the folds and seeds that all of them have. Where they have none in common, and for a model without
+    epochs, which records no such error, the settings of the preset stay, or else the first by name. Rows that were not
+    trained here all stay.
     """
     by_model: dict[tuple[str, str], list[tuple[Row, Sequence[StoredRun]]]] = {}
     for row, runs in rows:
@@ -54,7 +55,7 @@ def _validation_errors(variants: Sequence[tuple[Row, Sequence[StoredRun]]]) -> d
     """The mean validation error of each of some settings, infinite where one is not known."""
     errors = {row.model: {(r.run.fold, r.run.seed): _validation_error(r) for r in runs} for row, runs in variants}
     shared: set[FoldSeed] = set.intersection(*map(set, errors.values()))
-    return {name: fmean(of_run[pair] for pair in shared or of_run) for name, of_run in errors.items()}
+    return {name: fmean(of_run[pair] for pair in shared) if shared else inf for name, of_run in errors.items()}
 
 
 def _validation_error(stored: StoredRun) -> float:

@@ -103,6 +103,12 @@ def test_without_validation_errors_the_settings_of_the_preset_stay(tmp_path: Pat
     assert chosen(tmp_path) == {("forest", BULK.name): "forest", ("cgcnn", BULK.name): WIDE}
 
 
+def test_errors_on_validation_crystals_of_different_folds_choose_nothing(tmp_path: Path):
+    write_run(tmp_path, BULK, "cgcnn", 0.1, [0.4], fold=0)
+    write_run(tmp_path, BULK, WIDE, 0.2, [0.1], fold=1)
+    assert chosen(tmp_path) == {("cgcnn", BULK.name): "cgcnn"}
+
+
 @pytest.mark.parametrize("preset", [SUBMITTED, PUBLISHED])
 def test_predictions_of_others_are_all_shown(tmp_path: Path, preset: str):
     """A plus in their names does not make them settings of one model."""
