@@ -5,7 +5,7 @@
 The interval score (Gneiting & Raftery, J. Am. Stat. Assoc. 102, 359, 2007) is the width of an interval and, for a value
 outside, 2 / (1 - level) times how far: the lower, the better. Half of the validation crystals calibrate, the other half
 are scored, in the mean over thirty random halves. No test crystal is seen. The width of an interval follows
-composition and predicted value or, where the model has learnt it, its own expected error.
+composition and predicted value or, where the model estimates it, its uncertainty.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from leaderboard.shipped import (
     SHIPPED_MODELS,
     calibrate,
     calibrate_uncertainty,
+    checked_uncertainty,
     describe_crystals,
     read_card,
 )
@@ -38,19 +39,19 @@ TARGETS = ("formation-energy", "band-gap", "bulk-modulus")
 def validation(target: str) -> tuple[list[str], Floats, Floats, dict[str, Floats]]:
     """Ids, labels and predictions (n,) of the validation crystals of a shipped model.
 
-    And what the width may follow, by name: terms (n, 5) and, of a model that knows it, the range of errors (n, 2).
+    And what the width may follow, by name: terms (n, 5) and, of a model that estimates it, the uncertainty (n, 2).
     """
     task, card = parse_task(f"mp-2018/{target}"), read_card(SHIPPED_MODELS / target)
     data = load_dataset(task.source)
     ids = list(fold_sides(read_split(data, task.rule), data, task.target, 0).validate)
-    labels = dict(zip(data.ids, data.labels(task.target).tolist(), strict=True))
-    crystals = data.crystals(ids)
+    side = data.labelled(task.target, ids)
+    crystals = side.crystals
     model = find_model(card.model).load(SHIPPED_MODELS / target)
     predicted = model.predict(crystals)
     expected = {"composition": describe_crystals(crystals, predicted, card.elements)}
     if isinstance(model, HasUncertainty):
-        expected["estimated uncertainty"] = model.uncertainty(crystals, predicted)
-    return ids, np.array([labels[i] for i in ids]), predicted, expected
+        expected["estimated uncertainty"] = checked_uncertainty(model, crystals, predicted)
+    return ids, side.y, predicted, expected
 
 
 def interval_score(y: Floats, low: Floats, high: Floats) -> float:

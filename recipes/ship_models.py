@@ -2,14 +2,13 @@
 
     python recipes/ship_models.py RUN..        such as runs/mp-2018/metal@random/hours/cogn/0-0
 
-Each run becomes the model that `bench predict` uses for its target. A model that can, learns from its training side how
-far it errs. Validation crystals calibrate the intervals; test crystals measure what the card states: the errors, and
-how many values lie in their interval.
+Each run becomes the model that `bench predict` uses for its target. It must be of an installed model: no file that a
+card names is executed. A model that can, learns from its training side how far it errs. Validation crystals calibrate
+the intervals; test crystals measure what the card states: the errors, and how many values lie in their interval.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from asugnn import Context, Crystal, InputError, Model
+from asugnn.atomic_write import atomic_folder
 from asugnn.crystal import Floats
 from asugnn.model import HasUncertainty
 from leaderboard.data import load_dataset
@@ -47,12 +47,12 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
     stored = open_run(run)
     task, target = stored.run.task, stored.run.task.target
     dataset = load_dataset(task.source)
-    labels = dict(zip(dataset.ids, dataset.labels(target).tolist(), strict=True))
     sides = fold_sides(read_split(dataset, task.rule), dataset, target, stored.run.fold)
     domain = describe_domain(dataset.crystals(sides.train))
     _, model = load_run_model(run)
-    crystals = dataset.crystals(sides.validate)
-    y, predicted = np.array([labels[i] for i in sides.validate]), model.predict(crystals)
+    validation = dataset.labelled(target, sides.validate)
+    crystals, y = validation.crystals, validation.y
+    predicted = model.predict(crystals)
     if target.kind == "binary":
         calibration = calibrate_classes(predicted, y)
     elif isinstance(model, HasUncertainty):
@@ -79,16 +79,14 @@ def ship(run: Path, out: Path = SHIPPED_MODELS) -> Card:
         measured={},
         **domain,
     )
-    test = dict(zip(sides.test, dataset.crystals(sides.test), strict=True))
-    y, predicted = np.array([labels[i] for i in test]), stored.read_predictions(sides.test)
-    card = replace(card, measured=_measure(card, model, test, y, predicted))
-    folder = out / target.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    model.save(folder)
-    write_card(folder, card)
-    for file in filter(Path.is_file, folder.rglob("*")):
-        file.chmod(0o644)  # those of safetensors are for their writer alone
+    test = dataset.labelled(target, sides.test)
+    by_id = dict(zip(test.ids, test.crystals, strict=True))
+    card = replace(card, measured=_measure(card, model, by_id, test.y, stored.read_predictions(sides.test)))
+    with atomic_folder(out / target.name) as folder:
+        model.save(folder)
+        write_card(folder, card)
+        for file in filter(Path.is_file, folder.rglob("*")):
+            file.chmod(0o644)  # those of safetensors are for their writer alone
     return card
 
 

@@ -35,6 +35,7 @@ from rich.console import Console
 
 from asugnn.atomic_write import file_sha256
 from asugnn.crystal import SYMBOLS, Crystal
+from asugnn.errors import InputError
 from asugnn.symmetry import SYMPREC
 from leaderboard._util import Workspace, console_progress, set_workspace, use_workspace
 from leaderboard.data import Dataset, find_source, load_dataset
@@ -188,7 +189,10 @@ if __name__ == "__main__":
         write_mp_2018(mp_2018, HERE / "mp-2018")
         write_duplicates(mp_2018, HERE / "mp-2018")
         if len(sys.argv) > 2:
-            write_jarvis(mp_2018, Path(sys.argv[2]), HERE / "mp-2018")
+            try:
+                write_jarvis(mp_2018, Path(sys.argv[2]), HERE / "mp-2018")
+            except InputError as error:
+                sys.exit(f"JARVIS must be a checkout of the JARVIS-Leaderboard: {error}")
         fe_gap22 = load_dataset(find_source("fe-gap22"))
         write_zero_shot_split(HERE / "fe-gap22", "fe-gap22", fe_gap22.ids, "mp-2018", BY)
     write_digests(HERE)

@@ -105,9 +105,11 @@ def predict(
         from leaderboard.reports import render_predictions
         from leaderboard.shipped import predict_shipped
 
+        if not (targets := parse_list(target)):
+            raise InputError(f"--target '{target}' names no property: leave it out for all of them")
         crystals, skipped = read_crystal_files(files)
         with use_workspace(device=choose_device(device)):
-            found, refused = predict_shipped(crystals, [] if target == "all" else parse_list(target))
+            found, refused = predict_shipped(crystals, [] if target == "all" else targets)
         typer.echo(render_predictions(found, form))
         _tell_skipped([*skipped, *(f"{name}: {why}" for name, why in refused.items())], len(crystals) - len(refused))
         return

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from typing import Any
 
 from leaderboard._util import printable, wrap_lines
 from leaderboard.reports.table_drawing import draw_terminal, new_table, words_cell
@@ -23,13 +24,13 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
     `form` is `table`, `csv`, `json`, or `auto` for a table on a terminal and CSV elsewhere.
     """
     if form == "json":
-        return json.dumps([asdict(p) for p in predictions], indent=1)
+        return json.dumps([_fields(p) for p in predictions], indent=1)
     if form == "csv" or (form == "auto" and not sys.stdout.isatty()):
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([field.name for field in fields(Prediction)])
         for p in predictions:
-            writer.writerow([" ".join(v) if isinstance(v, tuple) else v for v in asdict(p).values()])
+            writer.writerow([" ".join(v) if isinstance(v, tuple) else v for v in _fields(p).values()])
         return printable(out.getvalue().rstrip("\n"))
     units = {p.target: p.unit for p in predictions}
     by_crystal: dict[str, dict[str, Prediction]] = {}
@@ -52,6 +53,11 @@ def render_predictions(predictions: Sequence[Prediction], form: str) -> str:
             reasons.setdefault(f"{p.id}: {p.outside}", []).append(p.target.replace("-", " "))
     notes += [plain_words(f"no interval: {why} ({', '.join(targets)})") for why, targets in reasons.items()]
     return "\n".join([draw_terminal(table), wrap_lines("\n".join(notes))])
+
+
+def _fields(p: Prediction) -> dict[str, Any]:
+    """The fields of a prediction, numbers with seven digits: the networks compute with no more."""
+    return {name: float(f"{v:.7g}") if isinstance(v, float) else v for name, v in asdict(p).items()}
 
 
 def _cell(p: Prediction) -> str:
