@@ -158,7 +158,7 @@ def without_standard_error() -> Iterator[None]:
 def cause_of_death(status: int | None) -> str:
     """How a process ended that said nothing before, from its exit status; a sentence without its subject."""
     if status is not None and status < 0:
-        name = signal.Signals(-status).name
+        name = signal.Signals(-status).name if -status in {*signal.Signals} else f"signal {-status}"
         hint = ", perhaps for its memory" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{hint}"
     if status == LOST:

@@ -19,8 +19,8 @@ def best_settings(rows: Sequence[tuple[Row, Sequence[StoredRun]]]) -> dict[str, 
 
     Of the settings with the most folds, those count that have the lowest error on validation crystals in training, in
     the mean over the folds and seeds that all of them have. Where they have none in common, and for a model without
-    epochs, which records no such error, the settings of the preset stay, or else the first by name. Rows that were not
-    trained here all stay.
+    epochs, which records no such error, the settings of the preset stay, or else those of the shortest name. Rows that
+    were not trained here all stay.
     """
     by_model: dict[tuple[str, str], list[tuple[Row, Sequence[StoredRun]]]] = {}
     for row, runs in rows:

@@ -92,7 +92,7 @@ def _rank_task(
 ) -> list[Row]:
     """Rows of one task, best first, then those without a rank.
 
-    Only models whose runs compare (`comparable_runs`) are ranked; none that others trained.
+    Only models whose runs compare (`comparable_runs`) are ranked; none on published weights.
     """
     folds = {r.run.fold for runs in by_model.values() for r in runs}
     truths, missing = _load_truths(task, folds, private)
@@ -195,9 +195,9 @@ def pareto_front(costs: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _count_leaked(task: Task, folds: Iterable[int]) -> dict[int, int] | None:
-    """How many test structures of each fold also train or validate; None where no duplicates are known."""
+    """How many test structures of each fold also train or validate; None where they were not compared."""
     if task.training_task.source != task.source:
-        return dict.fromkeys(folds, 0)
+        return None
     data = load_dataset(task.source)
     duplicates = known_duplicates(data)
     # Ids that a published split lists on two sides are leaks, whether or not structures were compared.

@@ -124,7 +124,8 @@ def _labels(_: Sequence[Crystal], y: Floats) -> dict[str, list[int]]:
         return {f"class {k}": np.flatnonzero(y == k).tolist() for k in (0, 1) if (y == k).any()}
     edges = np.unique(np.quantile(y, np.linspace(0, 1, 6)))
     place = np.clip(np.searchsorted(edges, y, side="right") - 1, 0, max(len(edges) - 2, 0))
-    names = [f"{a:.3g} to {b:.3g}" for a, b in pairwise(edges)] or [f"{edges[0]:.3g}"]
+    digits = next(d for d in range(3, 18) if d == 17 or len({f"{e:.{d}g}" for e in edges}) == len(edges))
+    names = [f"{a:.{digits}g} to {b:.{digits}g}" for a, b in pairwise(edges)] or [f"{edges[0]:.3g}"]
     return {name: np.flatnonzero(place == k).tolist() for k, name in enumerate(names)}
 
 

@@ -57,6 +57,8 @@ class GroundTruth:
                 "run with published weights may: predict every test crystal"
             )
         truth = self.drop_ids(stored.record.outside) if stored.record.outside else self
+        if not truth.ids:
+            raise InputError(f"{stored.folder} has nothing to score: its model supports no test crystal")
         return truth, stored.read_predictions(truth.ids)
 
     def pair_scored(self, p: Floats, fold: int = 0) -> PredictedFold:
@@ -100,6 +102,9 @@ def load_ground_truth(task: Task, fold: int, private: bool = False) -> GroundTru
     solution = find_solution(task.name, fold, ids)
     if solution:
         y, scored = solution.y, ~solution.public if private else solution.public
+        if not scored.any():
+            side = "Private" if private else "Public"
+            raise InputError(f"the host's solution of {task.name}, fold {fold}, has no {side} row: nothing is scored")
     elif private:
         raise InputError(f"private scores need the host's solution of {task.name}: name the file with BENCH_SOLUTION")
     formulas = data.groups(ids) if task.target.by_system else ()

@@ -175,5 +175,8 @@ def _scores_worse(entry: Mapping[str, Any], other: Mapping[str, Any] | None) -> 
         return False
     if entry.get("solution") != other.get("solution"):
         return True
-    metric = parse_task(entry["task"]).target.metrics[0]
-    return not metric.is_better(entry["metrics"][metric.name], other["metrics"][metric.name])
+    try:
+        metric = parse_task(entry["task"]).target.metrics[0]
+    except InputError:
+        return True  # its data set is not here, so that nothing can be said
+    return not metric.is_better(entry["metrics"].get(metric.name), other["metrics"].get(metric.name))

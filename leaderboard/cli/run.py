@@ -22,6 +22,7 @@ from leaderboard.cli.options import (
     parse_numbers,
     print_words,
     progress_bars,
+    was_typed,
 )
 from leaderboard.cli.report import print_board
 from leaderboard.cli.run_cluster import run_on_cluster
@@ -38,6 +39,7 @@ SLOW_BFLOAT16 = (
 
 
 def run(
+    ctx: typer.Context,
     suite: Annotated[
         str,
         typer.Argument(
@@ -130,12 +132,13 @@ def run(
         plan_runs,
     )
 
-    if weights and (set_ or suite == ABLATION):
-        word = "--set" if set_ else ABLATION
-        raise typer.BadParameter(f"{word} changes training, and --pretrained does not train: leave one of them out")
+    words = {"--set": set_, ABLATION: suite == ABLATION, "--seed": was_typed(ctx, "seed"), "--allow-leaks": allow_leaks}
+    if weights and any(words.values()):
+        word = next(word for word, given in words.items() if given)
+        raise typer.BadParameter(f"{word} is for training, and --pretrained does not train: leave one of them out")
     if slurm and on == "local":
         raise typer.BadParameter("--slurm is for jobs of a cluster: add --on slurm, or --on local-cluster")
-    words = parse_cluster_words(slurm or [], on != "slurm", ranks)
+    resources = parse_cluster_words(slurm or [], on != "slurm", ranks)
     tasks = _trainable(chosen_tasks(suite, task))
     if model == "all" and suite == ABLATION:
         model = "asugnn"
@@ -162,7 +165,7 @@ def run(
         else:
             data = current_workspace().data
             settings = NodeSettings(
-                on, out, Path.cwd(), data and data.absolute(), device, precision, jobs_wanted, timeout, words
+                on, out, Path.cwd(), data and data.absolute(), device, precision, jobs_wanted, timeout, resources
             )
             counts = run_on_cluster(planned, estimates, settings, dry_run)
     if dry_run:

@@ -55,6 +55,10 @@ def _find_remedy(
         if (other := _fold_of(file, task, fold, columns)) is not None:
             how = f"write --fold {other} instead of --fold {fold}" if fold_typed else f"add --fold {other}"
             return f"these are the test crystals of fold {other}: {how}"
+        from leaderboard.data import load_dataset
+
+        if not load_dataset(task.source).has_crystals:
+            return ""
         which = f"--task {shlex.quote(task.name)}{f' --fold {fold}' if fold else ''}"
         return f"`bench export {which} --out DIR` writes a file with a row for each test crystal"
     return next((remedy for words, remedy in REMEDIES if words in text), "")

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from asugnn.cache import home_folder
 from asugnn.errors import InputError, did_you_mean, nearest_name
+from asugnn.model import Kind
 from asugnn.reading import read_json, read_toml, reading
 from leaderboard._util import SAFE_NAME, current_workspace
 from leaderboard.data.known_sources import SOURCES
@@ -154,6 +155,10 @@ def _with_folder(source: Source, folder: Path) -> Source:
 def _imported_source(file: Path, stamp: Stamp) -> Source:
     description = _read_json(file, stamp)
     with reading(file, "a data set", "remove its folder, and import it again"):
+        if description["name"] != file.parent.name:
+            raise InputError(
+                f"{file} says that it is '{description['name']}': a copy, perhaps; call its folder so, or remove it"
+            )
         return Source(
             name=description["name"],
             title=description["title"],
@@ -182,6 +187,10 @@ def _check_description(description: Mapping[str, Any]) -> None:
     targets = description.get("targets", [])
     if not isinstance(targets, list) or not all(isinstance(target, dict) for target in targets):
         raise ValueError("its entry targets is not a list of objects")
+    if "targets" in description and not targets:
+        raise ValueError("its entry targets is empty")
+    if kinds := [target["kind"] for target in targets if target.get("kind") not in (None, *get_args(Kind))]:
+        raise ValueError(f"a target has the kind '{str(kinds[0])[:40]}', not {' or '.join(get_args(Kind))}")
     for entries, texts in ((description, TEXTS), *((target, tuple(target)) for target in targets)):
         for key in texts:
             if not isinstance(entries.get(key, ""), str):

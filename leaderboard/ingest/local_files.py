@@ -12,7 +12,16 @@ from asugnn.errors import InputError, prefix_errors
 from asugnn.reading import reading
 from asugnn.structure_files import structure_ids
 from leaderboard._util import SAFE_NAME, lock_folder
-from leaderboard.data import LAYOUT, Source, crystal_from_row, damaged_sources, data_folder, list_sources, read_layout
+from leaderboard.data import (
+    LAYOUT,
+    SUITES,
+    Source,
+    crystal_from_row,
+    damaged_sources,
+    data_folder,
+    list_sources,
+    read_layout,
+)
 from leaderboard.ingest.cif_folder import read_cif_folder
 from leaderboard.ingest.labelled_rows import ImportTarget, LabelledRows
 from leaderboard.ingest.write import NewDataset, write_dataset
@@ -32,6 +41,8 @@ def import_dataset(
     _check_name(name)
     if len({w.name for w in wanted}) < len(wanted) or not wanted:
         raise InputError("name each label once, with --target COLUMN:UNIT")
+    if taken := [w.column for w in wanted if w.column in {*LAYOUT, "formula"}]:
+        raise InputError(f"a column of labels cannot be called '{taken[0]}', as one of the crystals is: rename it")
     found = LabelledRows(path, wanted)
     columns = _read_rows(path, found)
     for w in wanted:
@@ -63,7 +74,8 @@ def import_dataset(
 
 def _check_name(name: str) -> None:
     """Raise `InputError` for a name that no new data set may have."""
-    if not SAFE_NAME.fullmatch(name) or name in {*damaged_sources(), *(s.name for s in list_sources())}:
+    taken = {*damaged_sources(), *(s.name for s in list_sources()), *SUITES, "ablation"}
+    if not SAFE_NAME.fullmatch(name) or name in taken:
         fault = "is taken" if SAFE_NAME.fullmatch(name) else "may only have letters, digits and . _ + = -"
         raise InputError(f"the name '{name}' {fault}: choose another with --name")
 

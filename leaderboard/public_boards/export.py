@@ -34,6 +34,8 @@ def export_entries(board: str, runs: Sequence[StoredRun], tasks: Sequence[Task],
         if run.fold not in folds:
             truth = load_ground_truth(run.task, run.fold)
             check_origin(run.task, [stored], {run.fold: truth})
+            if n := len(stored.record.outside):
+                raise InputError(f"{stored.folder} leaves out {n} test crystals, and {board} wants a value of each")
             _, p = truth.read_run(stored)
             folds[run.fold] = truth.ids, truth.y, p
     if not models:

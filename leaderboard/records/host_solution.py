@@ -61,7 +61,7 @@ def competition_rules(keep: Any = "last", limit: Any = None, deadline: Any = "")
         moment = datetime.fromisoformat(deadline) if deadline else None
         if moment is not None and moment.tzinfo is None:
             raise ValueError(deadline)
-        utc = moment.astimezone(UTC).isoformat("T", "minutes") if moment else ""
+        utc = moment.astimezone(UTC).isoformat("T", "seconds" if moment.second else "minutes") if moment else ""
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"deadline is '{deadline}': write date, time and zone, such as 2027-01-31T18:00+01:00"
@@ -84,7 +84,8 @@ def find_solution(task: str, fold: int, ids: Sequence[str]) -> HostSolution | No
 
     The file that BENCH_SOLUTION names has three columns, id, label and Usage, which is Public or Private. Two tasks
     can have the same ids: `competition.json` beside it states task and fold, and perhaps rules for handing in. Raises
-    `InputError` for a file that cannot be read, and where the other one is missing.
+    `InputError` for a file that cannot be read, and where the other one is missing: what a host meant to score by must
+    not be left out in silence.
     """
     named = os.environ.get("BENCH_SOLUTION")
     if not named:
@@ -98,8 +99,15 @@ def find_solution(task: str, fold: int, ids: Sequence[str]) -> HostSolution | No
         )
     stated = read_json(described, "the description of a solution")
     rules = take_rules(stated)
-    if stated != {"task": task, "fold": fold} or header[2] != "Usage" or (not faults and table.keys() != set(ids)):
+    if (stated.pop("task", None), stated.pop("fold", None)) != (task, fold):
         return None
+    if stated:
+        raise InputError(f"{described} states '{next(iter(stated))[:40]}', which is no rule: keep, limit or deadline")
+    if header[2] != "Usage":
+        faults.insert(0, f"the third column is '{short_text(header[2])}'; {EXPECTED}")
+    if not faults and (wrong := table.keys() ^ set(ids)):
+        which = "has no row" if min(wrong) not in table else f"is no test crystal of {task}, fold {fold}"
+        faults.append(f"{len(wrong)} ids are not those of the test set: '{short_text(min(wrong))}' {which}")
     if faults:
         raise InputError("\n  ".join([f"{path} cannot be read as a host's solution:", *faults[:SHOWN]]))
     try:

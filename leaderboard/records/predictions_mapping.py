@@ -49,11 +49,10 @@ def order_predictions(values: Mapping[str, float], ids: Sequence[str], kind: Kin
 
 def _order_floats(values: Mapping[str, float], ids: Sequence[str], kind: Kind) -> Floats | None:
     """The predictions (n,) where all are floats and nothing is wrong with them, in little time; else None."""
-    try:
-        found = [values[name] for name in ids] if len(values) == len(ids) else []
-    except KeyError:
+    if len(values) != len(ids) or not all(name in values for name in ids):  # `[]` of a defaultdict would make it so
         return None
-    if len(found) != len(ids) or not set(map(type, found)) <= {float, np.float64}:
+    found = [values[name] for name in ids]
+    if not set(map(type, found)) <= {float, np.float64}:
         return None
     out = np.array(found, dtype=np.float64)
     valid = np.isfinite(out) if kind == "regression" else (out >= 0) & (out <= 1)

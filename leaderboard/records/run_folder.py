@@ -101,8 +101,10 @@ class StoredRun:
         if len(val) == 1:
             return Convergence(1, 1.0)
         earlier = val[: min(round(0.9 * len(val)), len(val) - 1)]
-        before, last = (min(filter(math.isfinite, part), default=0.0) for part in (earlier, val))
-        return Convergence(len(val), min(1.0, max(0.0, 1 - last / before)) if before > 0 else 0.0)
+        before, last = (min(filter(math.isfinite, part), default=math.inf) for part in (earlier, val))
+        if last < before == math.inf:  # all that it has learnt is of the last epochs
+            return Convergence(len(val), 1.0)
+        return Convergence(len(val), min(1.0, max(0.0, 1 - last / before)) if 0 < before < math.inf else 0.0)
 
     @property
     def row(self) -> tuple[str, str, str]:
@@ -271,6 +273,9 @@ def run_of_folder(folder: Path) -> Run:
         task = parse_task(f"{dataset}/{target}@{rule}")
     except InputError as error:
         raise InputError(f"runs of {dataset}/{label} cannot be used: {error}") from error
+    if label != f"{task.target.name}@{task.rule}":  # a copy would be taken for a second training
+        right = f"{task.target.name}@{task.rule}"
+        raise InputError(f"runs of {dataset}/{label} cannot be used: the name of their folder must be {right}")
     return Run(task, preset, model, fold, seed)
 
 

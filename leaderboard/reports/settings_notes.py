@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from leaderboard.board import Row
 from leaderboard.records import UNPRESET
 
-CHOSEN = "of several settings of a model, those with the best validation score"
+CHOSEN = "of several settings of a model, those with the most folds and the best validation score"
 UNVALIDATED = "of several settings without a validation score, those of the preset"
 CHANGED = "with changed settings"
 

@@ -52,7 +52,7 @@ def plain_words(text: str, form: str = "table") -> str:
 
 
 def order_by_place(rows: Sequence[Row], tasks: Sequence[Task]) -> list[str]:
-    """Titles of models by their mean place over the tasks; pretrained ones come last."""
+    """Titles of models: those on most tasks first, by their mean place over these; pretrained ones come last."""
     places: dict[str, list[int]] = {}
     pretrained = {row.title for row in rows if row.pretrained_on}
     for task in tasks:

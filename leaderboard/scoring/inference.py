@@ -244,6 +244,8 @@ def _add_interval(metric: Metric, estimate: Estimate) -> Estimate:
     if estimate.groups < FEWEST_GROUPS:
         return replace(estimate, reason=f"fewer than {FEWEST_GROUPS} groups of test crystals have no interval")
     assert estimate.value is not None
+    if np.isnan(estimate.influence).any():
+        return replace(estimate, reason="one group of test crystals decides the value: it has no interval")
     variances = [group_variance(estimate.influence, metric.scale)]
     if seeds := seed_variance(estimate.runs, estimate.folds):
         variances = [variances[0] + seeds]

@@ -55,6 +55,11 @@ class Split:
         """Whether some ids are on two sides of a fold."""
         return any("+" in part for fold in self.folds.values() for parts in fold.values() for part in parts)
 
+    @property
+    def of_targets(self) -> tuple[Mapping[str, str], ...]:
+        """Id to part: of each target, where each has its own, else one for all."""
+        return tuple(self.by_target.values()) or (self.id_to_part,)
+
     def parts_of(self, target: Target) -> Mapping[str, str]:
         """Id to part for a target."""
         return self.by_target.get(target.name, self.id_to_part)

@@ -58,6 +58,8 @@ def export_competition(
     _check_folder(out, task, fold, rules)
     data = load_dataset(task.source)
     training = load_dataset(task.training_task.source)  # a zero-shot task may train on another data set
+    data.require_crystals()
+    training.require_crystals()
     sides = fold_sides(read_split(training, task.rule), training, task.training_task.target, fold)
     truth = load_ground_truth(task, fold)
     test = truth.ids
@@ -92,9 +94,9 @@ def export_competition(
 
 
 def _check_folder(out: Path, task: Task, fold: int, rules: CompetitionRules) -> None:
-    """Raise `InputError` where a folder holds the competition of another task or fold: their files would be mixed.
+    """Raise `InputError` where a folder holds the competition of another task, or with a host's files of another fold.
 
-    So they would be where a running competition has other rules, which participants have read.
+    Their files would be mixed, and a running competition would have other rules than those that participants have read.
     """
     identity, croissant = out / "host" / COMPETITION_FILE, out / "participants" / CROISSANT_FILE
     held: tuple[object, object] = task.name, fold
@@ -225,7 +227,7 @@ def kaggle_metric_file(columns: ColumnNames, metric: Metric) -> str:
     """Return the text of a metric for Kaggle: `kaggle_metric.py` with the names of target and metric filled in."""
     text = Path(__file__).with_name("kaggle_metric.py").read_text(encoding="utf-8")
     for old, new in (
-        ('TARGET = "target"', f'TARGET = "{columns.target}"'),
+        ('TARGET = "target"', f"TARGET = {columns.target!r}"),
         ('METRIC = "mae"', f'METRIC = "{metric.name}"'),
     ):
         assert text.count(old) == 1

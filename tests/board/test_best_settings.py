@@ -195,7 +195,7 @@ def test_a_choice_by_validation_is_told_where_others_diverged_or_have_fewer_fold
     write_run(tmp_path, GAP, "cgcnn", 0.1, [0.1])
     rows, _ = rank_rows(tmp_path, [BULK, GAP], "quick", one_per_model=True)
     (note,) = settings_notes(rows, "table")
-    assert note.startswith("of several settings of a model, those with the best validation score: ")
+    assert note.startswith("of several settings of a model, those with the most folds and the best validation score: ")
     assert note.endswith("cgcnn width=9 (bulk-modulus); cgcnn epochs=9 (band-gap)")
 
 
@@ -206,10 +206,10 @@ def test_the_board_says_which_settings_it_shows(root: Path, form: str):
         render_board(rank_rows(root, tasks, "quick", one_per_model=True)[0], tasks, "quick", form, False).split()
     )
     told = "cgcnn width=9 (bulk-modulus); cgcnn as preset (band-gap)"
-    assert f"of several settings of a model, those with the best validation score: {told}" in best
+    assert f"of several settings of a model, those with the most folds and the best validation score: {told}" in best
     every = " ".join(render_board(rank_rows(root, tasks, "quick")[0], tasks, "quick", form, False).split())
     assert ("--best" in every) == (form == "table")
-    assert "those with the best validation score:" not in every
+    assert "those with the most folds and the best validation score:" not in every
 
 
 @pytest.mark.parametrize(("option", "models"), [([], {"cgcnn", WIDE, "forest"}), (["--best"], {"cgcnn", "forest"})])

@@ -37,6 +37,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def test_fifths_of_labels_that_are_nearly_equal_are_five():
+    fifths = error_breakdown._labels([], 1000 + np.arange(100) / 100)
+    assert sorted(i for members in fifths.values() for i in members) == list(range(100))
+    assert len(fifths) == 5
+
+
 def test_by_element(root: Path):
     found = {c.name: c for c in break_down_errors("element", TASK, list_runs(root)[0], "quick").classes}
     data, held = load_dataset(TASK.source), load_ground_truth(TASK, 0)

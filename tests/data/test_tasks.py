@@ -12,7 +12,7 @@ import pytest
 from asugnn import InputError
 from asugnn.atomic_write import write_text
 from leaderboard._util import use_workspace
-from leaderboard.data.registry import list_sources
+from leaderboard.data.registry import damaged_sources, list_sources
 from leaderboard.data.tasks import parse_task, suite_tasks
 
 
@@ -99,6 +99,33 @@ def describe(folder: Path, name: str, unit: str = "eV") -> None:
     target = {"name": "y", "column": "y", "kind": "regression", "unit": unit}
     record = {"name": name, "title": name, "licence": "MIT", "citation": "nobody", "targets": [target]}
     write_text(folder / name / "dataset.json", json.dumps(record))
+
+
+def test_a_copied_folder_replaces_no_data_set(tmp_path: Path):
+    for name in ("mine", "mine.bak", "evil"):
+        describe(tmp_path, name)
+    for folder, name in (("mine.bak", "mine"), ("evil", "open-dft")):
+        file = tmp_path / folder / "dataset.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "name": name}))
+    with use_workspace(data=tmp_path):
+        assert parse_task("mine/y").source.folder == tmp_path / "mine"
+        assert parse_task("open-dft/metal").source.embedded
+        assert damaged_sources().keys() == {"mine.bak", "evil"}
+        assert "says that it is 'mine': a copy, perhaps" in str(damaged_sources()["mine.bak"])
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"targets": []}, "its entry targets is empty"),
+    ({"targets": [{"name": "y", "column": "y", "kind": "binry", "unit": ""}]}, "kind 'binry', not regression or bin"),
+])  # fmt: skip
+def test_a_data_set_without_a_usable_target_is_damaged(change: dict[str, object], said: str, tmp_path: Path):
+    describe(tmp_path, "odd")
+    file = tmp_path / "odd" / "dataset.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with use_workspace(data=tmp_path):
+        assert said in str(damaged_sources()["odd"])
+        with pytest.raises(InputError):
+            parse_task("odd")
 
 
 def test_unknown_suite():

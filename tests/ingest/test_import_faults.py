@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from asugnn import InputError
 from asugnn.structure_files import read_crystals
+from leaderboard._util import use_workspace
 from leaderboard.data.csv_table import join_quoted_lines
 from leaderboard.ingest.labelled_rows import LabelledRows, parse_label, parse_target
-from leaderboard.ingest.local_files import _read_rows
+from leaderboard.ingest.local_files import _read_rows, import_dataset
 from leaderboard.records.predictions_csv import SubmissionError, read_predictions
 
 IDS = ["c0", "c1", "c2"]
@@ -284,3 +285,20 @@ def test_joined_lines_lose_nothing(lines: list[str]):
     physical = "\n".join(lines).split("\n")
     joined = [line for _, line in join_quoted_lines(iter(enumerate(physical, 1)))]
     assert "\n".join(joined) == "\n".join(physical)
+
+
+@pytest.mark.parametrize("column", ["lattice", "formula", "material_id"])
+def test_labels_cannot_be_called_as_what_a_crystal_has(column: str, folder: Path, tmp_path: Path):
+    """A lattice constant called lattice replaced all lattices."""
+    lines = [f"id,{column}", *(f"{name},{i}" for i, name in enumerate(IDS))]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    with use_workspace(data=tmp_path / "data"), pytest.raises(InputError, match=f"cannot be called '{column}'"):
+        import_dataset(folder, "mine", [parse_target(f"{column}:angstrom")], {}, False)
+    assert not (tmp_path / "data" / "mine" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize("name", ["paper", "matbench", "jarvis", "ablation"])
+def test_a_data_set_cannot_be_called_as_a_suite_is(name: str, folder: Path, tmp_path: Path):
+    (folder / "labels.csv").write_text("\n".join(["id,gap", *(f"{i},1" for i in IDS)]) + "\n")
+    with use_workspace(data=tmp_path / "data"), pytest.raises(InputError, match=f"the name '{name}' is taken"):
+        import_dataset(folder, name, [parse_target("gap:eV")], {}, False)

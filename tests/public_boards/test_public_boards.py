@@ -10,7 +10,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +96,13 @@ def test_an_exported_run_read_back_has_the_same_score_to_the_last_bit(board: Pat
         truth = load_ground_truth(parse_task(TASK), k)
         write_predictions(tmp_path / "mine.csv", truth.ids, "exfoliation-energy", random.normal(size=len(truth.ids)))
         enter_submission(tmp_path / "mine.csv", parse_task(TASK), "mine", k, root)
-    result = CliRunner().invoke(app, ["export", "--to", "matbench", "--task", TASK, "--out", str(tmp_path / "theirs")])
+    out = tmp_path / "theirs"
+    result = CliRunner().invoke(app, ["export", "--to", "matbench", "--task", TASK, "--out", str(out)])
     assert result.exit_code == 0, result.output
+    stored = list_runs(root)[0]
+    stored[0] = replace(stored[0], record=replace(stored[0].record, outside={"mb-1": "not supported"}))
+    with pytest.raises(InputError, match="leaves out 1 test crystals, and matbench wants a value of each"):
+        export_entries("matbench", stored, [parse_task(TASK)], tmp_path / "none")
     counts, notes = enter(tmp_path / "theirs", root)
     assert (counts, notes) == ({"mine": 5}, [])
     rows = {row.title: row for row in rank_rows(root, [parse_task(TASK)], "quick")[0]}

@@ -2,6 +2,7 @@ import csv
 import errno
 import io
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from leaderboard.records import predictions_csv
 from leaderboard.records.prediction_columns import ColumnNames
 from leaderboard.records.predictions_csv import SubmissionError, read_predictions, write_predictions
 from leaderboard.records.predictions_frame import read_frame
+from leaderboard.records.predictions_mapping import order_predictions
 
 IDS = ("0012", "mp-1", "mp-2", "NaCl,a")
 
@@ -281,3 +283,10 @@ def test_many_rows_in_any_order_are_read_as_python_reads_numbers(tmp_path_factor
     read = read_frame(path, list(texts), ColumnNames("id", "gap"), "regression")
     assert read is not None
     assert read.tobytes() == np.array([float(text) for text in texts.values()]).tobytes()
+
+
+def test_a_mapping_that_makes_up_values_hides_no_missing_id():
+    values = defaultdict(float, {"a": 1.0, "x": 2.0})
+    with pytest.raises(SubmissionError, match="id 'b' has no value"):
+        order_predictions(values, ["a", "b"], "regression", "values")
+    assert dict(values) == {"a": 1.0, "x": 2.0}

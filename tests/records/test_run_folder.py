@@ -1,5 +1,7 @@
 """Run folders."""
 
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,15 @@ def test_folders_of_other_names_are_named(tmp_path: Path):
     assert "there is no task 'open-dft/gap'" in list_runs(tmp_path)[1][0]
 
 
+def test_another_spelling_of_a_split_is_no_second_training(tmp_path: Path):
+    folder = RUN.folder(tmp_path)
+    write_record(folder, record_fields(RUN))
+    shutil.copytree(folder, tmp_path / "open-dft" / f"{RUN.task.target.name}@" / Path(*folder.parts[-3:]))
+    found, (fault,) = list_runs(tmp_path)
+    assert [stored.run for stored in found] == [RUN]
+    assert f"the name of their folder must be {RUN.task.target.name}@random" in fault
+
+
 def test_runs_of_an_imported_data_set_say_once_that_its_folder_must_be_named(tmp_path: Path):
     for seed in range(3):
         folder = tmp_path / "my-crystals" / "gap@random" / "quick" / "mean" / f"0-{seed}"
@@ -108,8 +119,9 @@ def test_convergence_looks_at_the_last_tenth_of_the_epochs(before: float, last: 
 
 
 @pytest.mark.parametrize(
-    ("val", "flat"), [([1.0], False), ([1.0, 0.5], False), ([1.0, 1.1], True), ([1.0, 0.5, 0.4, 0.3], False)]
-)
+    ("val", "flat"), [([1.0], False), ([1.0, 0.5], False), ([1.0, 1.1], True), ([1.0, 0.5, 0.4, 0.3], False),
+                      ([math.nan, math.nan, 0.5], False), ([math.nan, math.nan], True), ([0.5, math.nan], True)]
+)  # fmt: skip
 def test_of_few_epochs_the_last_one_counts(val: list[float], flat: bool, tmp_path: Path):
     RUN.folder(tmp_path).mkdir(parents=True)
     (RUN.folder(tmp_path) / "history.csv").write_text("\n".join(["val", *map(str, val)]) + "\n")

@@ -279,6 +279,7 @@ def test_versions_do_not_depend_on_what_ran_before(tmp_path: Path):
 def test_causes_of_death():
     assert cause_of_death(-9) == "its process was ended by SIGKILL, perhaps for its memory"
     assert cause_of_death(-11) == "its process was ended by SIGSEGV"
+    assert cause_of_death(-40) == "its process was ended by signal 40"
     assert cause_of_death(3) == "it ended its own process, with exit status 3, before it was finished"
 
 

@@ -206,6 +206,10 @@ def test_no_interval_has_a_reason():
     assert why("regression", "mae", y, y, names(n)) == (True, "a value of 0 has no interval")
     classes = (np.arange(n) % 2).astype(float)
     assert why("binary", "roc_auc", classes, classes, names(n)) == (True, "a value of 1 has no interval")
+    one = np.array(["one"] * 4 + names(2 * n))  # who holds all of class 1, by label and by prediction
+    held = np.r_[np.ones(4), np.zeros(2 * n)]
+    decides = "one group of test crystals decides the value: it has no interval"
+    assert why("binary", "f1", held, held * np.r_[0, np.ones(2 * n + 3)], one.tolist()) == (True, decides)
     same = "any test crystals would give this value: it has no interval"
     assert why("binary", "roc_auc", classes, np.full(n, 0.5), names(n)) == (True, same)
 

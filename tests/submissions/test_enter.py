@@ -277,6 +277,19 @@ def test_a_file_that_was_wrongly_left_off_the_board_is_found(
 
 
 @pytest.mark.usefixtures("solution")
+@pytest.mark.parametrize("change", [{"metrics": {}}, {"task": "gone/gap"}])
+def test_an_edited_log_has_faults_and_is_no_traceback(
+    change: dict[str, object], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    append = SubmissionLog.append
+    enter_submission(handed_in(tmp_path / "c.csv", 0.3), TASK, "c", 0, root)
+    edited = {**change, "on_board": False}
+    monkeypatch.setattr(SubmissionLog, "append", lambda log, entry: append(log, {**entry, **edited}))
+    enter_submission(handed_in(tmp_path / "c.csv", 0.4), TASK, "c", 0, root)
+    assert isinstance(faults(root), list)
+
+
+@pytest.mark.usefixtures("solution")
 def test_headings_say_public_or_private(root: Path, tmp_path: Path):
     for private, word in ((False, "public"), (True, "private")):
         rows, _ = rank_rows(root, [TASK], "quick", private=private)
@@ -333,9 +346,42 @@ def test_private_scores_need_a_solution(root: Path, tmp_path: Path, monkeypatch:
     _, notes = rank_rows(root, [TASK], "quick", private=True)
     assert "BENCH_SOLUTION" in notes[0]
     (tmp_path / "s.csv").write_text("id,bulk-modulus,Usage\n", encoding="utf-8")
-    (tmp_path / COMPETITION_FILE).write_text(json.dumps({"task": TASK.name, "fold": 0}), encoding="utf-8")
+    (tmp_path / COMPETITION_FILE).write_text(json.dumps({"task": "open-dft/metal", "fold": 0}), encoding="utf-8")
     monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "s.csv"))
-    load_ground_truth(TASK, 0)  # that of another task: not used
+    assert load_ground_truth(TASK, 0).solution is None  # that of another task: not used
+
+
+@pytest.mark.parametrize(("edit", "said"), [
+    ("rule", "states 'limits', which is no rule: keep, limit or deadline"),
+    ("row", "1 ids are not those of the test set: '.*' has no row"),
+    ("id", "1 ids are not those of the test set: '~other' is no test crystal"),
+    ("column", "the third column is 'usage'; the first line must be"),
+    ("private", "has no Public row: nothing is scored"),
+])  # fmt: skip
+def test_an_edited_solution_is_not_left_out_in_silence(
+    edit: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Else all submissions would be scored on all test crystals, without limit and deadline."""
+    truth = load_ground_truth(TASK, 0)
+    rows = [f"{i},{y},Public" for i, y in zip(truth.ids, truth.y, strict=True)]
+    stated = {"task": TASK.name, "fold": 0, ("limits" if edit == "rule" else "limit"): 5}
+    header = f"id,bulk-modulus,{'usage' if edit == 'column' else 'Usage'}"
+    if edit == "row":
+        rows = rows[1:]
+    elif edit == "id":
+        rows.append("~other,1.0,Public")
+    elif edit == "private":
+        rows = [row.replace("Public", "Private") for row in rows]
+    (tmp_path / "s.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    (tmp_path / COMPETITION_FILE).write_text(json.dumps(stated), encoding="utf-8")
+    monkeypatch.setenv("BENCH_SOLUTION", str(tmp_path / "s.csv"))
+    with pytest.raises(InputError, match=said):
+        load_ground_truth(TASK, 0)
+
+
+def test_a_deadline_keeps_its_seconds():
+    assert competition_rules(deadline="2027-01-31T23:59:59+00:00").deadline == "2027-01-31T23:59:59+00:00"
+    assert competition_rules(deadline="2027-01-31T18:00+01:00").deadline == "2027-01-31T17:00+00:00"
 
 
 # The command line ----------------------------------------------------------------------------------------------------

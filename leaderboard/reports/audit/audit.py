@@ -63,11 +63,16 @@ class Audit:
 
     @cached_property
     def leaks(self) -> dict[int, dict[str, str]]:
-        """By fold, the test crystals whose structure is also in training or validation, each with such a duplicate."""
-        leaks = {}
+        """By fold, the test crystals whose structure is also in training or validation, each with such a duplicate.
+
+        Where each target has a split of its own, those of all targets.
+        """
+        leaks: dict[int, dict[str, str]] = {}
         for fold, sides in self.parts.folds.items():
-            ids = (tuple(i for i, part in self.parts.id_to_part.items() if part in sides[s]) for s in SIDE_NAMES)
-            leaks[fold] = shared_between_sides(self.same, Sides(*ids))
+            leaks[fold] = {}
+            for parts in self.parts.of_targets:
+                ids = (tuple(i for i, part in parts.items() if part in sides[s]) for s in SIDE_NAMES)
+                leaks[fold] |= shared_between_sides(self.same, Sides(*ids))
         return leaks
 
     @cached_property
@@ -219,9 +224,9 @@ def _conflicts(audit: Audit, target: Target) -> Iterator[str]:
 
 def _leaks(audit: Audit) -> Iterator[str]:
     for fold, shared in audit.leaks.items():
-        parts = audit.parts.folds[fold]["test"]
-        tested = sum(part in parts for part in audit.parts.id_to_part.values())
-        yield f"fold {fold}: {len(shared):,} of {tested:,} {LEAKAGE_PHRASE}"
+        test = audit.parts.folds[fold]["test"]
+        tested = {i for parts in audit.parts.of_targets for i, part in parts.items() if part in test}
+        yield f"fold {fold}: {len(shared):,} of {len(tested):,} {LEAKAGE_PHRASE}"
 
 
 def _unseen(audit: Audit) -> Iterator[str]:

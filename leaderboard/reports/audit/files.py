@@ -87,7 +87,7 @@ def _leaks(audit: Audit) -> Iterator[Sequence[object]]:
     yield "fold", "tested", "same_as", "part"
     for fold, shared in audit.leaks.items():
         for name, other in shared.items():
-            yield fold, name, other, audit.parts.id_to_part[other]
+            yield fold, name, other, next(parts[other] for parts in audit.parts.of_targets if other in parts)
 
 
 def _outliers(audit: Audit) -> Iterator[Sequence[object]]:

@@ -253,7 +253,8 @@ def table_caption(
     lines += [warning] if (warning := preset_warning(rows, runs.preset)) else []
     if runs.dataset not in {DATA, ZERO_SHOT}:
         lines.append("quoted and measured numbers are for different data and cannot be compared")
-    lines.append(f"with measured MAE, accuracy and ROC-AUC: {rows[0].noise}")
+    if alone := [row for row in rows if not row.spread]:  # the others have their deviation beside them
+        lines.append(f"with measured MAE, accuracy and ROC-AUC: {alone[0].noise}")
     lines += comparison_notes(rows) if starred else []
     if repeated := {_in_braces(row.runs) for row in rows if row.spread}:
         lines.append(f"± of measured numbers: standard deviation over runs (fold-seed) {', '.join(sorted(repeated))}")
