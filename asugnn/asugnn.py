@@ -27,7 +27,8 @@ class ASUGNN(TorchModel):
 
     The defaults are the paper's, with its section or table beside each. Where a space group leaves the origin free,
     predictions depend on the choice of origin, because the fractional coordinates do, unless `origin` is `settled`. A
-    chiral crystal and its mirror image get different predictions. Supports hydrogen to californium.
+    chiral crystal and its mirror image get different predictions. With `nodes=orbit`, which has no coordinates, neither
+    is so. Supports hydrogen to californium.
     """
 
     epochs: int = 200  # section 4.4

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -56,7 +57,8 @@ def available_memory() -> int | None:
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
     if (stated := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name.strip() for name in stated.split(",") if name.strip()]
+        names = [name.strip() for name in stated.split(",") if name.strip()]
+        return list(takewhile(lambda name: not name.startswith("-") and name != "NoDevFiles", names))  # as CUDA does
     with suppress(OSError, subprocess.SubprocessError):
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True, timeout=60).stdout
         return [str(i) for i, _ in enumerate(line for line in listed.splitlines() if line.startswith("GPU "))]

@@ -133,5 +133,5 @@ def parse_formula(text: str) -> dict[str, float] | None:
 def _read_number(block: CifBlock, tag: str) -> float | None:
     """Return the number of a tag without its uncertainty, or None where it has no positive number."""
     text = re.sub(r"\(.*", "", block.text(tag) or "")
-    number = float(text) if re.fullmatch(r"\+?\d{1,12}(\.\d*)?([eE]\+?\d{1,2})?", text) else 0.0
+    number = float(text) if re.fullmatch(r"\+?\d{1,12}(\.\d*)?([eE][+-]?\d{1,2})?", text) else 0.0
     return number if number > 0 else None

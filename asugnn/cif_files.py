@@ -14,7 +14,7 @@ from asugnn.cif_checks import check_density, check_formula, check_multiplicities
 from asugnn.cif_sites import check_disorder, is_number, read_sites, to_float
 from asugnn.cif_symmetry import read_symmetry
 from asugnn.cif_syntax import CifBlock
-from asugnn.crystal import MIN_DISTANCE, Crystal, Floats, find_coinciding_pair
+from asugnn.crystal import MAX_LENGTH, MIN_DISTANCE, Crystal, Floats, find_coinciding_pair
 from asugnn.errors import InputError, prefix_errors
 from asugnn.space_groups import Operations
 
@@ -63,8 +63,10 @@ def _read_lattice(block: CifBlock) -> Floats:
     for tag in CELL_TAGS:
         if (value := block.text(tag)) is None and not block.column(tag):
             raise InputError(f"it lacks {tag}")
-        if value is None or not is_number(value) or to_float(value) <= 0:
-            raise InputError(f"{tag} is '{value or block.column(tag)[0]}': it must be a positive number")
+        if value is None or not is_number(value) or not 0 < to_float(value) <= MAX_LENGTH:
+            raise InputError(
+                f"{tag} is '{value or block.column(tag)[0]}': it must be a positive number, at most {MAX_LENGTH:g}"
+            )
         parameters.append(to_float(value))
     if not all(0 < angle < 180 for angle in parameters[3:]):
         raise InputError("the cell has no volume: its angles must lie between 0 and 180 degrees")

@@ -10,7 +10,7 @@ import numpy as np
 
 from asugnn.cif_symbols import find_elements
 from asugnn.cif_syntax import UNKNOWN, CifBlock
-from asugnn.crystal import Floats
+from asugnn.crystal import MAX_COORDINATE, Floats
 from asugnn.errors import InputError
 from asugnn.limits import ATOMS, check_limit
 from asugnn.reading import DECIMAL
@@ -74,8 +74,8 @@ def _check_row(site: str, coords: Sequence[str], occupancy: str, flag: str, hydr
     if flag.lower() == "dum":
         raise InputError(f"{site} is a dummy (_atom_site_calc_flag dum): remove it")
     for axis, value in zip("xyz", coords, strict=True):
-        if not is_number(value):
-            raise InputError(f"{site} has coordinate {axis} '{value}': it must be a number")
+        if not is_number(value) or abs(to_float(value)) > MAX_COORDINATE:
+            raise InputError(f"{site} has coordinate {axis} '{value}': it must be a number, at most {MAX_COORDINATE:g}")
     if occupancy not in UNKNOWN and not (is_number(occupancy) and to_float(occupancy) == 1):
         raise InputError(f"{site} has occupancy {occupancy}: every site must be fully occupied by one atom")
     if hydrogens not in UNKNOWN and not (is_number(hydrogens) and to_float(hydrogens) == 0):

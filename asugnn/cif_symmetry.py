@@ -99,7 +99,8 @@ def _find_named_settings(block: CifBlock) -> tuple[list[Setting], str, bool]:
 
 def _check_one_setting(settings: list[Setting], named: str) -> None:
     """Refuse a choice of origins, or between axes a and c; axis b is what a short monoclinic symbol means."""
-    if len(settings) == 1 or settings[0].code[:1] == "b":
+    axis_b = 3 <= settings[0].number <= 15 and settings[0].code[:1] == "b"  # bca of orthorhombic groups is no axis
+    if len(settings) == 1 or axis_b:
         return
     first = settings[0].operations()
     if all(setting.operations().same_as(first) for setting in settings[1:]):
@@ -113,10 +114,10 @@ def _check_one_setting(settings: list[Setting], named: str) -> None:
 
 def _read_operations(block: CifBlock, sites: int) -> tuple[Operations, bool] | None:
     """Read the listed operations, and whether they are of a magnetic group; None where there are none."""
-    magnetic = block.column(MAGNETIC_OPERATIONS)
-    lists = [magnetic] if magnetic else [texts for tag in OPERATIONS if (texts := block.column(tag))]
+    listed = [block.column(tag) for tag in (MAGNETIC_OPERATIONS, *OPERATIONS)]
+    magnetic, *plain = [texts if not set(texts) <= set(UNKNOWN) else [] for texts in listed]
+    lists = [magnetic] if magnetic else [texts for texts in plain if texts]
     centring = block.column(MAGNETIC_CENTRING) if magnetic else []
-    lists = [texts for texts in lists if not set(texts) <= set(UNKNOWN)]
     if not lists:
         return None
     count = max(map(len, lists)) * max(1, len(centring))

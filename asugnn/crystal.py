@@ -127,7 +127,7 @@ class Crystal:
 
     @cached_property
     def key(self) -> str:
-        """Digest of the content, 32 hexadecimal digits: equal arrays have equal keys, others do not."""
+        """Digest of the content, 32 hexadecimal digits: equal bytes have equal keys, others do not."""
         digest = hashlib.sha256(self.lattice.tobytes())
         digest.update(self.frac_coords.tobytes())
         digest.update(self.numbers.tobytes())

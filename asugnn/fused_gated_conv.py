@@ -38,7 +38,7 @@ class PairEdges:
     sums
         (A, E) sums over the partners of each atom, in float64.
     moment
-        (E, E) sum over all pairs of e e^T, in float64.
+        (E, E) sum over all pairs of e e^T, added up by blocks in float64.
     """
 
     values: Tensor
@@ -47,7 +47,7 @@ class PairEdges:
 
     @classmethod
     def from_values(cls, values: Tensor, layout: PackedLayout) -> PairEdges:
-        """Compute the moments of `values` (P, E), which may be anything where a place is empty."""
+        """Compute the moments of `values` (P, E), which may be any number where a place is empty."""
         mask = layout.atom_mask(values)
         if mask is not None:
             pair_masks = [(m[:, :, None] & m[:, None]).flatten() for m in layout.split_groups(mask.bool())]

@@ -213,7 +213,10 @@ def _parse_value(cls: Any, name: str, key: str, text: str) -> Any:
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
     if key not in fields:
         raise InputError(f"model '{name}' has no field '{key}'{did_you_mean(key, fields)}")
-    field_type = get_type_hints(cls)[key]
+    try:
+        field_type = get_type_hints(cls)[key]
+    except NameError as error:
+        raise BrokenModelError(f"the types of the fields of model '{name}' cannot be read: {error}") from error
     if get_origin(field_type) is Literal:
         choices = {str(choice): choice for choice in get_args(field_type)}
         if text not in choices:

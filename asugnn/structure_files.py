@@ -79,6 +79,9 @@ def crystal_from_dict(structure: Any) -> Crystal:
     if not all(structure["lattice"].get("pbc", [True])):
         raise InputError("the cell is not periodic in all three directions")
     sites = structure["sites"]
+    for i, site in enumerate(sites, 1):
+        if not (isinstance(site, dict) and {"species", "abc"} <= site.keys()):
+            raise InputError(f"site {i} has no species or no fractional coordinates (abc)")
     species = [[(kind["element"], float(kind["occu"])) for kind in site["species"]] for site in sites]
     numbers = [_site_number(i, occupants) for i, occupants in enumerate(species, 1)]
     return Crystal(structure["lattice"]["matrix"], [site["abc"] for site in sites], numbers)

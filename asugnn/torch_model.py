@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import PathFinder
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
@@ -45,6 +46,12 @@ class OnDevice:
         return self
 
 
+# Fields of models, by what they may be.
+ABOVE_ZERO = {"epochs", "batch_size", "learning_rate", "patience", "radius", "cutoff", "threebody_cutoff", "neighbours",
+              "width", "hidden", "convolutions", "blocks", "layers", "depth", "bins"}  # fmt: skip
+FROM_ZERO = {"updates", "weight_decay", "momentum", "codecs", "alignn_layers", "gcn_layers", "initial"}
+
+
 @dataclass
 class TorchModel(OnDevice):
     """A model whose network maps a batch of inputs to (n,) outputs, trained by `asugnn.training.train`.
@@ -57,7 +64,7 @@ class TorchModel(OnDevice):
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
-    one_cycle: bool = False  # the learning rate rises to its value and falls to zero; otherwise it is constant
+    one_cycle: bool = False  # the learning rate rises to its value and falls to almost zero; otherwise it is constant
     patience: int = 50  # epochs without a better validation score before training stops
     loss: Literal["mse", "l1"] = "mse"  # of a regression; a classifier uses binary cross-entropy
 
@@ -71,9 +78,12 @@ class TorchModel(OnDevice):
     batch_on_device: ClassVar[bool] = False  # whether `batch` also takes tensors on the run's device for arrays
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "patience"):
+        for name in sorted(ABOVE_ZERO & vars(self).keys()):
             if getattr(self, name) <= 0:
                 raise InputError(f"{type(self).__name__.lower()}.{name} must be above 0, not {getattr(self, name)}")
+        for name in sorted(FROM_ZERO & vars(self).keys()):
+            if getattr(self, name) < 0:
+                raise InputError(f"{type(self).__name__.lower()}.{name} must not be below 0: {getattr(self, name)}")
 
     # Defined by a model ---------------------------------------------------------------------------------------
 
@@ -204,7 +214,10 @@ class TorchModel(OnDevice):
         with reading(folder, what):
             saved = read_json(folder / "model.json", what)
             weights = load_file(folder / "weights.safetensors")
-            return cls(**saved["settings"]).with_weights(weights, saved["kind"], saved["offset"], saved["scale"])
+            kind, offset, scale = saved["kind"], float(saved["offset"]), float(saved["scale"])
+            if kind not in get_args(Kind) or not isfinite(offset) or not isfinite(scale):
+                raise ValueError("its kind, offset or scale is damaged")
+            return cls(**saved["settings"]).with_weights(weights, kind, offset, scale)
 
     def with_weights(self, weights: Mapping[str, Tensor], kind: Kind, offset: float, scale: float) -> Self:
         """Give the model a network with these weights and return it, ready to predict on the CPU; see `to`.

@@ -23,6 +23,7 @@ R = TypeVar("R")
 
 CHUNK = 64  # items that are handed over at once
 FEWEST = 2000  # items for which it is worth while to start processes, which takes them a second or two
+# With -P no module of the working folder is imported before the path is that of this process.
 _START = "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from asugnn.workers import serve; serve()"
 
 
@@ -47,9 +48,7 @@ def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T
             yield from function(chunk)
         return
     idle: queue.SimpleQueue[subprocess.Popen[bytes]] = queue.SimpleQueue()
-    started = [_start_process() for _ in range(processes)]
-    for process in started:
-        idle.put(process)
+    started: list[subprocess.Popen[bytes]] = []
 
     def work(chunk: Sequence[T]) -> Sequence[R]:
         process = idle.get()
@@ -60,6 +59,9 @@ def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T
 
     pool = ThreadPoolExecutor(processes)
     try:
+        for _ in range(processes):
+            started.append(_start_process())
+            idle.put(started[-1])
         for start in range(0, len(chunks), 8 * processes):  # so that few results wait in memory
             for results in pool.map(work, chunks[start : start + 8 * processes]):
                 yield from results
@@ -73,7 +75,7 @@ def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T
 def _start_process() -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+        [sys.executable, "-P", "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
     )
     _send(process.stdin, sys.path)
     return process

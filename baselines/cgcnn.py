@@ -118,6 +118,11 @@ class CGCNN(TorchModel):
         graph = self.graph(crystal)
         return {"numbers": crystal.numbers[graph.atom].astype(np.int32), **graph.arrays()}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.momentum and self.one_cycle:
+            raise InputError("cgcnn.momentum is for one_cycle=false: the one-cycle schedule has a momentum of its own")
+
     def graph(self, crystal: Crystal) -> MergedGraph:
         """Find the nearest neighbours in a crystal, and merge equivalent atoms and pairs; a shell has one distance."""
         pairs = nearest_neighbours(crystal, self.neighbours, self.radius)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from asugnn import Context, Crystal, Labelled
+from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.crystal import SYMBOLS, Floats
 from asugnn.elements import check_elements, unknown_element
 from asugnn.model import INVARIANCES, Publication
@@ -45,6 +45,10 @@ class Forest:
     )
     requires: ClassVar[tuple[str, ...]] = ("sklearn", "safetensors", "jarvis")
     invariances: ClassVar[frozenset[str]] = INVARIANCES
+
+    def __post_init__(self) -> None:
+        if self.trees < 1 or self.leaf < 1:
+            raise InputError(f"forest.trees and forest.leaf must be above 0, not {self.trees} and {self.leaf}")
 
     def fit(self, train: Labelled, val: Labelled, context: Context) -> None:
         from sklearn.ensemble import ExtraTreesRegressor

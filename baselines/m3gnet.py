@@ -17,6 +17,7 @@ from asugnn.merging import Angles, MergedGraph, merge_equivalent, merged_batch
 from asugnn.model import INVARIANCES, Publication
 from asugnn.neighbours import Neighbours
 from asugnn.published_weights import PublishedWeights
+from asugnn.reading import reading
 from asugnn.torch_model import TorchModel
 from baselines._matgl import (
     ELEMENTS,
@@ -28,6 +29,7 @@ from baselines._matgl import (
     published_by_matgl,
     read_saved_model,
     set2set,
+    weights_folder,
 )
 
 if TYPE_CHECKING:
@@ -133,19 +135,20 @@ class M3GNet(TorchModel):
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
         """Load a model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
-        saved = read_saved_model(files, "M3GNet", cls.weights)
-        settings = saved.settings
-        model = cls(
-            cutoff=settings["cutoff"],
-            threebody_cutoff=settings["threebody_cutoff"],
-            blocks=settings["nblocks"],
-            width=settings["units"],
-            bind=False,
-            as_2023=saved.as_2023,
-        )
-        renewed = renew_weights(saved.weights, settings, saved.as_2023)
-        weights = cutoff_constants(model.network()) | {f"m3gnet.{name}": value for name, value in renewed.items()}
-        return model.with_weights(weights, "regression", saved.mean, saved.scale)
+        with reading(weights_folder(files), "a model in matgl's format"):
+            saved = read_saved_model(files, "M3GNet", cls.weights)
+            settings = saved.settings
+            model = cls(
+                cutoff=settings["cutoff"],
+                threebody_cutoff=settings["threebody_cutoff"],
+                blocks=settings["nblocks"],
+                width=settings["units"],
+                bind=False,
+                as_2023=saved.as_2023,
+            )
+            renewed = renew_weights(saved.weights, settings, saved.as_2023)
+            weights = cutoff_constants(model.network()) | {f"m3gnet.{name}": value for name, value in renewed.items()}
+            return model.with_weights(weights, "regression", saved.mean, saved.scale)
 
 
 def angles_at_centres(pairs: Neighbours, vectors: Floats, cutoff: float) -> Angles:

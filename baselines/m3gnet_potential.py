@@ -15,7 +15,7 @@ from asugnn.crystal import Floats
 from asugnn.model import Publication
 from asugnn.published_weights import PublishedWeights
 from asugnn.reading import reading
-from baselines._matgl import PUBLISHED, import_matgl_models, matches_published, weights_folder
+from baselines._matgl import ELEMENTS, PUBLISHED, import_matgl_models, matches_published, weights_folder
 from baselines._potential import Potential
 from baselines.m3gnet import M3GNet, cutoff_constants, network_outputs, renew_weights
 
@@ -67,6 +67,8 @@ class M3GNetPotential(Potential):
                 raise ValueError("it has a nuclear repulsion, which is not supported")
             made = dict(potential["model"]["init_args"])
             made["element_types"] = list(made["element_types"])
+            if tuple(made["element_types"]) != ELEMENTS:
+                raise ValueError("it has other elements than matgl's usual 89, or in another order")
             old = matches_published(files["state.pt"], cls.weights)
             weights = {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
             weights = renew_weights(weights, made, old)

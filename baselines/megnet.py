@@ -14,6 +14,7 @@ from asugnn.cache import Inputs
 from asugnn.merging import MergedGraph, merge_equivalent, merged_batch
 from asugnn.model import INVARIANCES, Publication
 from asugnn.published_weights import PublishedWeights
+from asugnn.reading import reading
 from asugnn.torch_model import TorchModel
 from baselines._matgl import (
     ELEMENTS,
@@ -25,6 +26,7 @@ from baselines._matgl import (
     published_by_matgl,
     read_saved_model,
     set2set,
+    weights_folder,
 )
 
 if TYPE_CHECKING:
@@ -102,17 +104,18 @@ class MEGNet(TorchModel):
     @classmethod
     def pretrained(cls, files: Mapping[str, Path]) -> Self:
         """Load a model in matgl's format, such as those it published; raises `InputError` where it cannot be read."""
-        saved = read_saved_model(files, "MEGNet", cls.weights)
-        model = cls(cutoff=saved.settings["cutoff"], blocks=saved.settings["nblocks"], bind=False)
-        if saved.as_2023:
-            # Messages were summed at the end of a bond, now they are at its start. Every bond is there in both
-            # directions, so it is enough to exchange the two atoms in the first layer that sees them.
-            for name in saved.weights:
-                if name.endswith("conv.edge_func.layers.0.weight"):
-                    width = saved.settings["hidden_layer_sizes_conv"][-1]
-                    saved.weights[name] = exchange_atoms(saved.weights[name], width)
-        weights = {f"megnet.{name}": value for name, value in saved.weights.items()}
-        return model.with_weights(weights, "regression", saved.mean, saved.scale)
+        with reading(weights_folder(files), "a model in matgl's format"):
+            saved = read_saved_model(files, "MEGNet", cls.weights)
+            model = cls(cutoff=saved.settings["cutoff"], blocks=saved.settings["nblocks"], bind=False)
+            if saved.as_2023:
+                # Messages were summed at the end of a bond, now they are at its start. Every bond is there in both
+                # directions, so it is enough to exchange the two atoms in the first layer that sees them.
+                for name in saved.weights:
+                    if name.endswith("conv.edge_func.layers.0.weight"):
+                        width = saved.settings["hidden_layer_sizes_conv"][-1]
+                        saved.weights[name] = exchange_atoms(saved.weights[name], width)
+            weights = {f"megnet.{name}": value for name, value in saved.weights.items()}
+            return model.with_weights(weights, "regression", saved.mean, saved.scale)
 
 
 def _network(model: MEGNet) -> nn.Module:

@@ -427,3 +427,36 @@ def test_a_block_whose_atom_tags_begin_no_line_is_read(tmp_path):
     text = "".join(f"data_{i}\n{cell.format(4 + i)}{head}{atoms}" for i, head in enumerate(blocks))
     (tmp_path / "two.cif").write_text(text + "data_note\n# no _atom_site_label here\n_journal_year 2026\n")
     assert [c.lattice[2, 2] for c in read_crystals(tmp_path / "two.cif").values()] == [4, 5]
+
+
+def test_a_long_axis_hides_no_misfit_of_the_others(read):
+    """The fourfold axis of P 4 does not fit a = 3, b = 5, whatever c is."""
+    for c in (4, 30):
+        with pytest.raises(InputError, match="cell"):
+            read(cif("Si1 0.1 0.2 0.3", cell=(3, 5, c, 90, 90, 90), name="P 4"))
+
+
+@pytest.mark.parametrize("name", ["C 2/m 2/m 2/e", "A 2/e 2/m 2/m", "B 2/m 2/e 2/m"])
+def test_an_orthorhombic_symbol_of_two_settings_is_refused(read, name):
+    """`bca` is a permutation of three axes, not the axis b of a monoclinic group."""
+    with pytest.raises(InputError, match="leaves open which setting"):
+        read(cif("Si1 0.1 0.2 0.3", cell=(3, 4, 5, 90, 90, 90), name=name))
+
+
+def test_an_unknown_magnetic_operation_hides_no_other_one(read):
+    unknown = "loop_\n_space_group_symop_magn_operation_xyz\n?\n"
+    listed = cif("Si1 0.1 0.2 0.3", operations=("x,y,z", "-x,-y,-z"))
+    assert len(read(listed + unknown)) == 2
+    named = cif("Si1 0.1 0.2 0.3", operations=("x,y,z", "-x,-y,-z"), name="P 4") + unknown
+    with pytest.raises(InputError):
+        read(named)
+
+
+@pytest.mark.parametrize(("site", "length", "said"), [
+    ("Si1 123456789012345678.3 0 0", "4", "coordinate x '123456789012345678.3': it must be a number, at most 1e.06"),
+    ("Si1 1e999 0 0", "4", "coordinate x '1e999'"),
+    ("Si1 0.1 0 0", "1e999", "_cell_length_a is '1e999': it must be a positive number, at most 10000"),
+])  # fmt: skip
+def test_absurd_numbers_are_refused_by_name(read, site, length, said):
+    with pytest.raises(InputError, match=said):
+        read(cif(site, cell=(length, 4, 4, 90, 90, 90), operations=P1))

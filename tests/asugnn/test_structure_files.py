@@ -16,7 +16,7 @@ from pymatgen.io.cif import CifWriter
 from pymatgen.io.vasp.inputs import Poscar
 
 from asugnn import Crystal, InputError
-from asugnn.structure_files import crystal_from_ase, crystal_from_pymatgen, read_crystals
+from asugnn.structure_files import crystal_from_ase, crystal_from_dict, crystal_from_pymatgen, read_crystals
 
 CELL = "".join(f"_cell_{k} {v}\n" for k, v in zip(
     ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma"),
@@ -441,3 +441,9 @@ def test_frames_after_a_blank_line_are_read(tmp_path):
         (tmp_path / "two.xyz").write_text(text)
         crystals = read_crystals(tmp_path / "two.xyz")
         assert [c.lattice[2, 2] for c in crystals.values()] == [3, 4]
+
+
+def test_a_site_without_species_is_named():
+    sites = [{"species": [{"element": "Si", "occu": 1}], "abc": [0, 0, 0]}, {"abc": [0, 0, 0]}]
+    with pytest.raises(InputError, match="site 2 has no species or no fractional coordinates"):
+        crystal_from_dict({"lattice": {"matrix": np.eye(3) * 4}, "sites": sites})

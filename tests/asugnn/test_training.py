@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from asugnn import Context, InputError, training, training_state
-from asugnn.checkpoint import read_checkpoint, write_checkpoint
+from asugnn.checkpoint import checkpoint_files, read_checkpoint, write_checkpoint
 from asugnn.errors import TrainingStoppedError
 from asugnn.training import Batches, train
 
@@ -472,3 +472,19 @@ def test_a_fault_of_collating_reaches_the_caller():
         train(
             network, wrong, mse_loss, torch.optim.SGD(network.parameters(), 0.1), None, Context(), epochs=1, patience=9
         )
+
+
+@pytest.mark.parametrize("passing", [torch.OutOfMemoryError("CUDA out of memory"), OSError(24, "Too many open files")])
+def test_what_passes_removes_no_checkpoint(passing, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "CHECKPOINT_EVERY", 0.0)
+    run(tmp_path, epochs=3)
+    files = checkpoint_files(tmp_path / "checkpoint.pt")
+    assert len(files) == 2
+
+    def fail(*_, **__):
+        raise passing
+
+    with monkeypatch.context() as patched, pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        patched.setattr(torch, "load", fail)
+        run(tmp_path)
+    assert checkpoint_files(tmp_path / "checkpoint.pt") == files

@@ -97,3 +97,25 @@ def test_the_inputs_of_a_model_are_those_of_one_process(cls, monkeypatch):
         else:
             assert one.keys() == other.keys()
             assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_no_module_of_the_working_folder_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "pickle.py").write_text("open('executed', 'w').close()\nraise ImportError\n")
+    monkeypatch.chdir(tmp_path)
+    assert [i for i, _ in workers.map_chunks(add_process, range(200))] == list(range(200))
+    assert not (tmp_path / "executed").exists()
+
+
+def test_where_a_process_cannot_start_those_before_it_end(monkeypatch):
+    started, start = [], workers._start_process
+
+    def start_one():
+        if started:
+            raise OSError(11, "Resource temporarily unavailable")
+        started.append(start())
+        return started[0]
+
+    monkeypatch.setattr(workers, "_start_process", start_one)
+    with pytest.raises(OSError, match="temporarily"):
+        list(workers.map_chunks(add_process, range(200)))
+    assert started[0].poll() is not None

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import math
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from every_atom import whole_graph
 
 from asugnn import Context, Crystal, InputError, Labelled
 from asugnn.elements import element_values
-from asugnn.model_registry import list_models
+from asugnn.model_registry import configure_model, find_model, list_models
 from asugnn.neighbours import bind_or_refuse, nearest_neighbours, neighbours_within, shell_weights
 from asugnn.symmetry import conventional_cell
 from baselines._charge_balance import charge_balance, oxidation_states
@@ -629,3 +630,40 @@ def test_every_baseline_says_what_it_is():
         assert model.model is not None, model.reason
         assert dataclasses.is_dataclass(model.model)
         assert "quick" in model.model.presets
+
+
+@pytest.mark.parametrize("setting", [
+    "cgcnn.radius=0", "cgcnn.neighbours=0", "cgcnn.weight_decay=-1", "cgcnn.updates=-5", "cgcnn.momentum=0.9",
+    "megnet.cutoff=-1", "m3gnet.threebody_cutoff=0", "alignn.radius=0", "cogn.radius=0", "asugnn.width=0",
+    "asugnn.codecs=-1", "forest.trees=0",
+])  # fmt: skip
+def test_settings_that_cannot_be_are_refused(setting: str):
+    """A radius of 0 searched neighbours without end."""
+    name, _, rest = setting.partition(".")
+    field, _, value = rest.partition("=")
+    with pytest.raises(InputError, match=field):
+        configure_model(name, "quick", {field: value})
+
+
+@pytest.mark.parametrize("change", [{"offset": "x"}, {"scale": None}, {"offset": math.nan}, {"kind": "regresion"}])
+def test_a_damaged_network_is_not_loaded(change: dict[str, object], tmp_path: Path):
+    data = made(8)
+    model = configure_model("cgcnn", "quick", {"epochs": "1"})
+    model.fit(data, data, Context())
+    model.save(tmp_path)
+    file = tmp_path / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(InputError, match="cannot be read as a saved CGCNN model"):
+        type(model).load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["megnet", "m3gnet"])
+def test_weights_of_another_form_are_refused_in_a_sentence(name: str, tmp_path: Path):
+    settings = {"cutoff": 4.0, "threebody_cutoff": 4.0, "nblocks": 3, "units": 64, "element_types": None}
+    kind = {"megnet": "MEGNet", "m3gnet": "M3GNet"}[name]
+    about = {"model": {"@class": kind, "init_args": settings}, "target_transformer": "Normalizer(0.0, 1.0)"}
+    torch.save({"model.other": torch.zeros(3)}, tmp_path / "state.pt")
+    for kwargs in (about, about | {"model": {"@class": kind, "init_args": {"element_types": None}}}):
+        (tmp_path / "model.json").write_text(json.dumps({"kwargs": kwargs}))
+        with pytest.raises(InputError, match="cannot be read as a model in matgl's format"):
+            find_model(name).pretrained({f: tmp_path / f for f in ("model.json", "state.pt")})

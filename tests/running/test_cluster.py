@@ -176,6 +176,9 @@ def test_cores_and_cards_are_those_that_were_granted(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-7")
     assert usable_cores() == 1
     assert visible_gpus() == ["2", "GPU-7"]
+    for stated, seen in (("-1", []), ("NoDevFiles", []), ("0,-1,1", ["0"])):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", stated)
+        assert visible_gpus() == seen
 
 
 @pytest.mark.slow
