@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.errors import InputError
+from asugnn.limits import REFLECTIONS
 from asugnn.scattering_factors import WAVELENGTH, scattering_tables, unknown_scatterer
 
 Complexes = NDArray[np.complex128]
@@ -74,7 +75,7 @@ def powder_patterns(crystals: Sequence[Crystal], profile: Profile = "integrated"
 
 
 def _few_patterns(crystals: Sequence[Crystal], profile: Profile) -> list[Floats | InputError]:
-    found: list[Any] = [unknown_scatterer(crystal) for crystal in crystals]
+    found: list[Any] = [unknown_scatterer(crystal) or _too_many(crystal, MAX_ANGLE) for crystal in crystals]
     known = [i for i, error in enumerate(found) if error is None]
     if not known:
         return found
@@ -95,7 +96,7 @@ def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats,
     Intensities are in electrons squared, with Lorentz and polarisation factor. Reflections within 1e-5 degrees are one,
     as in pymatgen; weak ones are kept.
     """
-    if error := unknown_scatterer(crystal):
+    if error := unknown_scatterer(crystal) or _too_many(crystal, max_angle):
         raise error
     peaks = _find_peaks([crystal], max_angle)
     order = np.argsort(peaks.angle, kind="stable")
@@ -103,6 +104,17 @@ def reflections(crystal: Crystal, max_angle: float = MAX_ANGLE) -> tuple[Floats,
     _, first, peak = np.unique(np.rint(angle / MERGE_ANGLE), return_index=True, return_inverse=True)
     total: Floats = np.bincount(peak, intensity, len(first)).astype(float)
     return angle[first], total
+
+
+def _too_many(crystal: Crystal, max_angle: float) -> InputError | None:
+    """An error for a crystal whose reflections would take up the memory, as of a cell in picometres."""
+    radius = 2 * np.sin(np.radians(max_angle / 2)) / WAVELENGTH  # of the sphere in reciprocal space
+    if (count := 2 / 3 * np.pi * radius**3 * crystal.volume) <= REFLECTIONS:
+        return None
+    return InputError(
+        f"{crystal.formula} has about {count:.1g} reflections below {max_angle:g} degrees, and at most {REFLECTIONS:,} "
+        "are computed: is its cell in angstrom?"
+    )
 
 
 def _find_peaks(crystals: Sequence[Crystal], max_angle: float) -> Peaks:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from asugnn.errors import InputError
 
 ATOMS = 10_000  # of a crystal; in a CIF, sites times symmetry operations
+REFLECTIONS = 5_000_000  # of a crystal, of its powder pattern
+PAIRS = 50_000_000  # of an atom and a neighbour, of a crystal
 STRUCTURES = 1_000_000  # of a file
 STRUCTURE_FILE_BYTES = 500_000_000  # of a CIF, POSCAR, extended XYZ or JSON file, unpacked
 CIF_BLOCK_BYTES = 10_000_000  # of one data block

@@ -14,6 +14,7 @@ import numpy as np
 
 from asugnn.crystal import Crystal, Floats, Ints
 from asugnn.errors import InputError
+from asugnn.limits import PAIRS
 
 SHELL = 1e-4  # angstrom: distances closer than this belong to one shell
 
@@ -38,10 +39,18 @@ class Neighbours:
 
 
 def neighbours_within(crystal: Crystal, radius: float) -> Neighbours:
-    """Find all neighbours at most `radius` angstrom away; a shell at the cut is kept whole."""
+    """Find all neighbours at most `radius` angstrom away; a shell at the cut is kept whole.
+
+    Raises `InputError` where they would be too many, as in a cell in nanometres.
+    """
     from pymatgen.optimization.neighbors import find_points_in_spheres
 
     reach = radius + SHELL
+    if (count := len(crystal) ** 2 * 4 / 3 * np.pi * reach**3 / crystal.volume) > PAIRS:
+        raise InputError(
+            f"{crystal.formula} has about {count:.1g} pairs of atoms within {radius:g} angstrom, and at most {PAIRS:,} "
+            "are computed: is its cell in angstrom?"
+        )
     # The search needs its points in the cell at the origin; the shift is added to the images below.
     home = np.floor(crystal.frac_coords)  # (n, 3)
     points = np.ascontiguousarray((crystal.frac_coords - home) @ crystal.lattice)

@@ -38,12 +38,12 @@ def processes_for(items: int) -> int:
 def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]) -> Iterator[R]:
     """Yield the results of a function, which takes several items and returns as many results, in order.
 
-    Of many items, and with more than one core, other processes do the work: the function must then be one that can be
-    pickled. What a process had in hand that was killed is computed here.
+    Of many items, and with more than one core, other processes do the work, if the function can be pickled. What a
+    process had in hand that was killed is computed here.
     """
     chunks = [items[i : i + CHUNK] for i in range(0, len(items), CHUNK)]
     processes = processes_for(len(items))
-    if processes == 1:
+    if processes == 1 or not _can_be_sent(function):
         for chunk in chunks:
             yield from function(chunk)
         return
@@ -72,6 +72,14 @@ def map_chunks(function: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T
             process.communicate()
 
 
+def _can_be_sent(function: Callable[..., Any]) -> bool:
+    try:
+        pickle.dumps(function)
+    except Exception:  # of a class within a function, for one
+        return False
+    return True
+
+
 def _start_process() -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -87,7 +95,7 @@ def _ask(
     try:
         _send(process.stdin, (function, chunk))
         result: Sequence[R] | Exception = pickle.load(process.stdout)  # type: ignore[arg-type]
-    except (OSError, EOFError, pickle.UnpicklingError):  # it was killed, perhaps within its answer
+    except Exception:  # it was killed, perhaps within its answer, or raised an error that cannot be made again here
         return function(chunk)
     if isinstance(result, Exception):
         raise result

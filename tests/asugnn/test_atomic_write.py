@@ -75,3 +75,13 @@ def test_a_library_that_says_that_the_disk_is_full_is_understood(code: int):
     said = f"I/O error: {os.strerror(code)} (os error {code})"
     assert "a file did not fit" in disk_full_sentence(RuntimeError(said))
     assert disk_full_sentence(ValueError("odd")) is None
+
+
+def test_folders_have_the_rights_that_the_umask_leaves(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_folder(tmp_path / "made"):
+            pass
+        assert (tmp_path / "made").stat().st_mode & 0o777 == 0o750
+    finally:
+        os.umask(before)

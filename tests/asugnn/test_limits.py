@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from ase.db import connect
 from asugnn import Crystal, InputError, limits
 from asugnn.ase_files import read_ase_database
 from asugnn.crystal import MIN_DISTANCE, find_coinciding_pair
+from asugnn.diffraction import powder_pattern
+from asugnn.embedding import embed_crystals
+from asugnn.neighbours import neighbours_within
 from asugnn.reading import parse_json, read_csv_rows, read_json, reading
 from asugnn.structure_files import read_crystals
 
@@ -183,3 +187,17 @@ def test_the_limits_in_security_md_are_those_of_the_module():
         name: int(value.replace(",", "")) for name, value in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", text, re.M)
     }
     assert listed == {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_a_cell_in_picometres_or_nanometres_takes_no_memory():
+    """Silicon of 543 pm, taken for angstrom, has 60 million reflections; a small cell has neighbours without number."""
+    faces = (np.ones((3, 3)) - np.eye(3)) / 2
+    large, small = (Crystal(a * faces, [[0, 0, 0], [0.25, 0.25, 0.25]], [14, 14]) for a in (543.0, 0.25))
+    start = time.process_time()
+    with pytest.raises(InputError, match="reflections below 85 degrees, and at most 5,000,000 are computed: is its"):
+        powder_pattern(large)
+    (found,) = embed_crystals([large])
+    assert "is its cell in angstrom?" in str(found)
+    with pytest.raises(InputError, match="pairs of atoms within 30 angstrom, and at most 50,000,000 are computed"):
+        neighbours_within(small, 30.0)
+    assert time.process_time() - start < 5

@@ -119,3 +119,24 @@ def test_where_a_process_cannot_start_those_before_it_end(monkeypatch):
     with pytest.raises(OSError, match="temporarily"):
         list(workers.map_chunks(add_process, range(200)))
     assert started[0].poll() is not None
+
+
+class TwoWordsError(Exception):
+    """It cannot be made again from what pickle keeps of it."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
+
+
+def fail_in_two_words(items):
+    raise TwoWordsError("the true", "reason")
+
+
+def test_an_error_that_cannot_be_sent_is_the_true_one():
+    with pytest.raises(TwoWordsError, match="the true reason"):
+        list(workers.map_chunks(fail_in_two_words, range(200)))
+
+
+def test_what_cannot_be_pickled_is_computed_here():
+    found = list(workers.map_chunks(lambda items: [(i, os.getpid()) for i in items], range(200)))
+    assert found == [(i, os.getpid()) for i in range(200)]

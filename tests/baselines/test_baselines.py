@@ -645,7 +645,7 @@ def test_settings_that_cannot_be_are_refused(setting: str):
         configure_model(name, "quick", {field: value})
 
 
-@pytest.mark.parametrize("change", [{"offset": "x"}, {"scale": None}, {"offset": math.nan}, {"kind": "regresion"}])
+@pytest.mark.parametrize("change", [{"offset": "x"}, {"scale": None}, {"offset": math.nan}, {"kind": "other"}])
 def test_a_damaged_network_is_not_loaded(change: dict[str, object], tmp_path: Path):
     data = made(8)
     model = configure_model("cgcnn", "quick", {"epochs": "1"})
