@@ -218,8 +218,9 @@ class _Store:
         for path in list_shards(self.folder):
             try:
                 shard = open_shard(path)
-            except InputError:
-                self._discard(path)
+            except InputError as error:
+                if not isinstance(error.__cause__, OSError):  # such as too many open files, which passes
+                    self._discard(path)
                 continue
             for key, reason in shard.refused.items():
                 if key in wanted:

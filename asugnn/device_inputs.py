@@ -49,7 +49,7 @@ def repeat_rows(values: Tensor, counts: Tensor, total: int) -> Tensor:
 def move_inputs(
     inputs: Sequence[Mapping[str, NDArray[Any]]], device: torch.device, most: float
 ) -> list[dict[str, Tensor]] | None:
-    """Copy the inputs of all crystals to a device; None where they have more than `most` bytes.
+    """Copy the inputs of all crystals to a device; None where they would have more than `most` bytes there.
 
     The tensors of some crystals share memory.
     """
@@ -57,7 +57,7 @@ def move_inputs(
     size = 0
     for start in range(0, len(inputs), CHUNK):
         few = [inputs[i] for i in range(start, min(start + CHUNK, len(inputs)))]
-        size += sum(array.nbytes for x in few for array in x.values())
+        size += sum(array.size * _widened(array).itemsize for x in few for array in x.values())
         if size > most:
             return None
         columns = {name: _move_column([x[name] for x in few], device) for name in few[0]}
@@ -70,8 +70,13 @@ def free_bytes(device: torch.device) -> float:
     return SHARE * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else math.inf
 
 
+def _widened(array: NDArray[Any]) -> np.dtype[Any]:
+    """The type of an array on a device."""
+    return np.dtype(_WIDER.get(array.dtype, array.dtype))
+
+
 def _move_column(arrays: Sequence[NDArray[Any]], device: torch.device) -> list[Tensor]:
     flat = np.concatenate([array.ravel() for array in arrays])
-    moved = torch.from_numpy(flat.astype(_WIDER.get(flat.dtype, flat.dtype), copy=False)).to(device)
+    moved = torch.from_numpy(flat.astype(_widened(flat), copy=False)).to(device)
     parts = torch.split(moved, [array.size for array in arrays])
     return [part.view(array.shape) for part, array in zip(parts, arrays, strict=True)]

@@ -9,6 +9,7 @@ import pytest
 
 from asugnn import Crystal, InputError, cache, input_shards
 from asugnn.cache import RefusedCrystalsError, _memory, cached_inputs
+from asugnn.reading import reading
 
 # One atom and two in turn, so that arrays differ in length.
 CRYSTALS = [
@@ -210,6 +211,21 @@ def test_a_damaged_shard_is_removed_and_computed_again(damage, which, monkeypatc
     forget()
     assert all(map(equal, cached_inputs(CRYSTALS, (late := Featuriser()), "f-1", {}), expected))
     assert not late.calls
+
+
+def test_a_shard_that_cannot_be_opened_for_now_stays(monkeypatch, home):
+    cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
+    (shard,) = shards(home)
+    forget()
+
+    def fail(path):
+        with reading(path, "cached inputs"):
+            raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache, "open_shard", fail)
+        cached_inputs(CRYSTALS, Featuriser(), "f-1", {})
+    assert shard.exists()
 
 
 def test_a_damaged_shard_that_cannot_be_removed_is_passed_over(monkeypatch, home):
