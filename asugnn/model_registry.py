@@ -40,7 +40,8 @@ def list_models(names: Iterable[str] | None = None) -> list[ModelEntry]:
     # One of each name: ours is not replaced by a stranger's, and an editable install can list an entry twice.
     chosen = {p.name: p for p in sorted(points, key=lambda p: p.dist is not None and p.dist.name == "asugnn-bench")}
     models = [_load_entry(p) for p in chosen.values()]
-    order = ("mean", "forest", "boosted", "cgcnn", "megnet", "m3gnet", "m3gnet-potential", "alignn", "cogn", "asugnn")
+    order = ("mean", "forest", "boosted", "cgcnn", "megnet", "m3gnet", "m3gnet-potential", "alignn", "cogn", "asugnn",
+             "chgnet-svr", "chgnet-potential")  # fmt: skip
     return sorted(models, key=lambda m: (order.index(m.name) if m.name in order else len(order), m.name))
 
 
