@@ -80,7 +80,7 @@ def propose(session: nox.Session) -> None:
 
 @nox.session
 def judge(session: nox.Session) -> None:
-    """Score the predictions in an archive that `propose` made: `nox -s judge -- proposed.zip`."""
+    """Score the predictions in a zip of the folder that `propose` made: `nox -s judge -- proposed.zip`."""
     run_tool(session, "python", "-m", "leaderboard.submissions.pull_request_score", *session.posargs)
 
 

@@ -17,7 +17,8 @@ def wrap_lines(text: str, stream: TextIO | None = None) -> str:
     What continues a line is indented by two more spaces than the line. `stream` is where the text goes, standard output
     if None.
     """
-    if not ((stream or sys.stdout).isatty() or os.environ.get("COLUMNS")):
+    shown = stream or sys.stdout  # None where it was closed
+    if not ((shown and shown.isatty()) or os.environ.get("COLUMNS")):
         return text
     width = get_terminal_size((PIPE_WIDTH, 24)).columns
     return "\n".join(line if len(line) <= width else _fill(line, width) for line in text.split("\n"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -202,7 +203,7 @@ def _print_source(source: Source) -> None:
             "trained"
         )
     elif not any(0 in folds for name, folds in empty.items() if "@" not in name):
-        named = f" --data-dir {folder}" if (folder := current_workspace().data) else ""
+        named = f" --data-dir {shlex.quote(str(folder))}" if (folder := current_workspace().data) else ""
         print_words(f"Now: bench run {source.name} --model mean,forest{named}")
 
 

@@ -96,7 +96,7 @@ def parse_list(text: str) -> list[str]:
 def parse_numbers(option: str, text: str) -> list[int]:
     """Split a text at commas into whole numbers; raises `typer.BadParameter` for anything else."""
     try:
-        numbers = [int(part) for part in parse_list(text)]
+        numbers = list(dict.fromkeys(int(part) for part in parse_list(text)))
     except ValueError as error:
         raise typer.BadParameter(f"{option} takes whole numbers separated by commas, not '{text}'") from error
     if not numbers or min(numbers) < 0:
@@ -108,7 +108,7 @@ def parse_jobs(text: str) -> int | Literal["auto"]:
     """The number of runs at a time; raises `typer.BadParameter` for what is neither a number from 1 nor `auto`."""
     if text == "auto":
         return "auto"
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise typer.BadParameter(f"--jobs takes auto or a whole number from 1, not '{text}'")
     return int(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -52,6 +53,6 @@ def published(
     if not any(counts.values()):
         named = ", ".join(t.name for t in tasks)
         raise InputError(f"nothing was entered: no entry of {board} has one of these tasks, or none fits: {named}")
-    where = f" --runs {runs}" if runs else ""
+    where = f" --runs {shlex.quote(str(runs))}" if runs else ""
     typer.echo(f"{sum(counts.values())} folds of {sum(map(bool, counts.values()))} entries are on the board: "
                f"bench leaderboard {f'--task {task}' if task else board}{where}")  # fmt: skip

@@ -179,10 +179,12 @@ def run(
 
 def _warn_of_bfloat16(planned: Sequence[Job], device: str) -> None:
     """Warn where networks would train with a precision that this machine's processor has no instructions for."""
-    from asugnn.model_registry import find_model
+    from asugnn.model_registry import find_model, is_file_model
     from leaderboard.running import bfloat16_is_slow
 
-    networks = [j for j in planned if "torch" in getattr(find_model(j.model), "requires", ("torch",))]
+    # A file is not executed here: whatever it does, the other models are trained.
+    installed = (find_model(job.model) for job in planned if not is_file_model(job.model))
+    networks = any("torch" in getattr(model, "requires", ("torch",)) for model in installed)
     if networks and device == "cpu" and bfloat16_is_slow():
         print_words(SLOW_BFLOAT16, err=True)
 

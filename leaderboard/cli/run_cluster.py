@@ -80,11 +80,12 @@ def sent_sentence(sent: Sent, estimates: Sequence[RunCost], settings: NodeSettin
 def cancel_words(sent: Sent) -> str:
     """The command that ends the jobs."""
     arrays = {array.name: array for array in sent.arrays.values()}.values()
-    ids = [i for array in arrays for i in array.ids]
-    if any(array.cluster == "slurm" for array in arrays):
-        names = [f"--name={array.name}" for array in arrays if not array.ids]  # sent by a command that was killed then
-        return " and ".join(f"`scancel {words}`" for words in [*names, " ".join(ids)] if words)
-    return f"`kill -{signal.SIGTERM.value} {' '.join(ids)}`"
+    slurm = [array for array in arrays if array.cluster == "slurm"]
+    names = [f"--name={array.name}" for array in slurm if not array.ids]  # sent by a command that was killed then
+    jobs = " ".join(i for array in slurm for i in array.ids)
+    processes = " ".join(i for array in arrays if array not in slurm for i in array.ids)
+    commands = [f"`scancel {words}`" for words in [*names, jobs] if words]
+    return " and ".join([*commands, *([f"`kill -{signal.SIGTERM.value} {processes}`"] if processes else [])])
 
 
 def _runs(n: int) -> str:

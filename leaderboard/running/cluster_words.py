@@ -48,8 +48,10 @@ class ClusterWords:
     @property
     def side_by_side(self) -> int:
         """How many runs a job can do at a time, whose processes each have a GPU or, without any, a core."""
-        wide = int(self.parameters.get("gpus_per_node") or self.parameters.get("cpus_per_task") or 1)
-        return max(1, wide // self.ranks)
+        gres = [part.split(":") for part in str(self.parameters.get("gres", "")).split(",")]  # such as gpu:a100:2
+        listed = sum(int(kind[-1]) if kind[-1].isdecimal() else 1 for kind in gres if kind[0] == "gpu")
+        gpus = self.parameters.get("gpus_per_node") or listed
+        return max(1, int(gpus or self.parameters.get("cpus_per_task") or 1) // self.ranks)
 
 
 def parse_cluster_words(texts: Sequence[str], local: bool, ranks: int = 1) -> ClusterWords:
@@ -93,6 +95,6 @@ def parse_cluster_words(texts: Sequence[str], local: bool, ranks: int = 1) -> Cl
 
 def _number(key: str, value: str) -> int:
     least = 0 if key in {"gpus_per_node", "signal_delay_s"} else 1
-    if not value.isdecimal() or int(value) < least:
+    if not value.isdecimal() or len(value) > 9 or int(value) < least:
         raise InputError(f"--slurm {key} takes a whole number from {least}, not '{value}'")
     return int(value)

@@ -12,12 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from asugnn import InputError
-from asugnn.atomic_write import file_sha256
 from leaderboard._util import raise_on_stop_signals
 from leaderboard.records import Run, find_run, keep_failure
 from leaderboard.running.cluster_queue import GONE, Queue, TaskState, UnknownQueueError, read_queue
 from leaderboard.running.endings import Outcome, Report
-from leaderboard.running.job_arrays import JobArray, run_name
+from leaderboard.running.job_arrays import JobArray, record_sha256, run_name
 from leaderboard.running.plan import Job
 from leaderboard.running.send_runs import Sent
 
@@ -77,11 +76,8 @@ def follow_runs(jobs: Sequence[Job], out: Path, sent: Sent, report: Report, watc
 
 def _is_done(run: Run, out: Path, array: JobArray) -> bool:
     """Whether there is a finished run that is not the one to be replaced."""
-    record = run.folder(out) / "run.json"
-    if not record.exists():
-        return False
-    replaced = array.replaces.get(run_name(run))
-    return replaced is None or file_sha256(record) != replaced
+    digest = record_sha256(run, out)
+    return digest is not None and digest != array.replaces.get(run_name(run))
 
 
 def _seconds(run: Run, out: Path) -> str:

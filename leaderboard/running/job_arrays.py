@@ -1,7 +1,7 @@
 """What was sent to a cluster from a folder of runs: a file in `<out>/.cluster` for each array of jobs.
 
-The file is written before the array is sent, and names it; so a command that is killed in between leaves nothing that
-another one does not know of. Beside it is a folder of the same name with the logs of the jobs.
+The file is written before the array is sent, and names it; so a command that is killed in between leaves no Slurm job
+that another one does not know of. Beside it is a folder of the same name with the logs of the jobs.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import shutil
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asugnn.atomic_write import write_text
+from asugnn.atomic_write import file_sha256, write_text
 from asugnn.reading import read_json, reading
 from leaderboard.records import Run
 
@@ -63,6 +64,13 @@ def run_name(run: Run) -> str:
     return run.folder(Path()).as_posix()
 
 
+def record_sha256(run: Run, out: Path) -> str | None:
+    """The digest of the record of a finished run; None where there is none, perhaps for a moment: it is replaced."""
+    with suppress(FileNotFoundError):
+        return file_sha256(run.folder(out) / "run.json")
+    return None
+
+
 def new_array(cluster: str, tasks: Sequence[Sequence[str]], replaces: Mapping[str, str]) -> JobArray:
     """An array that is to be sent, with a name of its own."""
     now = datetime.now(UTC).isoformat("T", "seconds")
@@ -100,7 +108,8 @@ def with_ids(array: JobArray, ids: Sequence[str]) -> JobArray:
 def _parse(fields: Mapping[str, object]) -> JobArray:
     array = JobArray(**fields)  # type: ignore[arg-type]
     texts = [array.name, array.cluster, array.host, array.sent, *array.ids, *(r for t in array.tasks for r in t)]
-    if not all(isinstance(text, str) for text in texts) or not isinstance(array.replaces, dict):
+    ids = all(i.isdecimal() for i in array.ids) if array.cluster != "slurm" else True
+    if not all(isinstance(text, str) for text in texts) or not isinstance(array.replaces, dict) or not ids:
         raise TypeError("a field has the wrong type")
     return array
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from asugnn.atomic_write import file_sha256
 from leaderboard._util import Workspace, ignore_stop_signals, raise_on_stop_signals, set_workspace, stop_signal
 from leaderboard.records import Run, keep_failure
 from leaderboard.running.cluster_words import ClusterWords
 from leaderboard.running.estimates import RunCost
+from leaderboard.running.job_arrays import record_sha256
 from leaderboard.running.machine import choose_device
 from leaderboard.running.plan import Job
 from leaderboard.running.run_processes import choose_processes, run_jobs
@@ -109,8 +109,8 @@ class NodeWork:
 
     def _repeats(self, job: Job) -> bool:
         """Whether a finished run is still to be repeated: not so after the job came back into the queue."""
-        record = job.run.folder(self.settings.out) / "run.json"
-        return job.again and record.exists() and file_sha256(record) == self.replaces.get(job.run)
+        digest = record_sha256(job.run, self.settings.out) if job.again else None
+        return digest is not None and digest == self.replaces.get(job.run)
 
     def _progress(self) -> set[tuple[str, int]]:
         """What is saved of the runs: files and their times, without those that every attempt writes."""

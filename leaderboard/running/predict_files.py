@@ -16,6 +16,8 @@ from asugnn.model import HasDomain, HasReferences
 from asugnn.model_registry import find_model, is_file_model
 from leaderboard._util import check_predictions, move_to_device, require_model_packages, show_progress
 from leaderboard.records import (
+    PUBLISHED,
+    SUBMITTED,
     StoredRun,
     open_run,
     run_folders,
@@ -94,6 +96,8 @@ def load_fitted_model(stored: StoredRun, named: str = "") -> Model:
     as `named`, and if it is the one that made the run.
     """
     if not (stored.folder / "model").is_dir():
+        if stored.run.preset in (SUBMITTED, PUBLISHED):
+            raise InputError(f"{stored.folder} has predictions that somebody handed in, and no model")
         if stored.packaged:
             raise InputError(
                 f"{stored.folder} is stored with the package, without its model: `bench run` trains it anew in ./runs"

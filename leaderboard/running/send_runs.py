@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from asugnn import InputError
-from asugnn.atomic_write import check_writable, file_sha256
+from asugnn.atomic_write import check_writable
 from leaderboard._util import cause_of_death, lock_folder
 from leaderboard.running.bundles import bundle_jobs
 from leaderboard.running.cluster_queue import Queue, read_queue, require_slurm
@@ -28,6 +28,7 @@ from leaderboard.running.job_arrays import (
     forget_array,
     new_array,
     read_arrays,
+    record_sha256,
     run_name,
     with_ids,
     write_array,
@@ -111,8 +112,8 @@ def _plan(
     bundles = bundle_jobs(jobs, unsent, estimates, words)
     new = None
     if bundles:
-        records = {run_name(jobs[i].run): jobs[i].run.folder(out) / "run.json" for i in unsent}
-        replaces = {name: file_sha256(file) for name, file in records.items() if file.exists()}
+        digests = {run_name(jobs[i].run): record_sha256(jobs[i].run, out) for i in unsent}
+        replaces = {name: digest for name, digest in digests.items() if digest}
         new = new_array(settings.cluster, [[run_name(jobs[i].run) for i in bundle] for bundle in bundles], replaces)
         for k, bundle in enumerate(bundles):
             for i in bundle:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from asugnn import InputError
-from leaderboard._util import yield_from_process
+from leaderboard._util import ProcessEndedError, yield_from_process
 from leaderboard.running.plan import Job
 from leaderboard.running.runner import changed_since
 
@@ -20,11 +21,15 @@ def list_unfinished(jobs: Sequence[Job], out: Path) -> tuple[list[int], dict[int
     open_, faults = set(range(len(jobs))).difference(finished), {}
     if finished:
         answers = yield_from_process(_compare, [jobs[i] for i in finished], out)
-        for i, (changed, fault) in zip(finished, answers, strict=True):
-            if changed:
-                open_.add(i)
-            if fault:
-                faults[i] = fault
+        compared = 0
+        with suppress(ProcessEndedError):  # a model's file ended it: the runs that are left say why
+            for i, (changed, fault) in zip(finished, answers, strict=True):
+                compared += 1
+                if changed:
+                    open_.add(i)
+                if fault:
+                    faults[i] = fault
+        open_.update(finished[compared:])
     return sorted(open_), faults
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from asugnn.atomic_write import file_sha256
 from asugnn.errors import InputError
+from asugnn.reading import reading
 from leaderboard._util import SAFE_NAME, lock_folder
 from leaderboard.board import GroundTruth, load_ground_truth, score_file
 from leaderboard.data import Task, load_dataset
@@ -48,7 +49,8 @@ def enter_submission(
             "digit; --name sets it"
         )
     run, truth = Run(task, SUBMITTED, name, fold, 0), load_ground_truth(task, fold)
-    digest = file_sha256(file)  # first: a file that is replaced meanwhile must not be taken for the scored one
+    with reading(file, "predictions"):
+        digest = file_sha256(file)  # first: a file that is replaced meanwhile must not be taken for the scored one
     scored = score_file(file, task, fold, columns, truth)
     folder = run.folder(root)
     with lock_folder(root, wait=True):

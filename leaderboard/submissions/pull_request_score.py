@@ -95,7 +95,7 @@ def score_proposals(folder: Path, runs: Path) -> str:
         for entry in sorted(p for p in proposal.iterdir() if p.is_dir()):
             try:
                 parts.append(_score_entry(entry, proposal.name, others))
-            except InputError as error:
+            except (InputError, OSError) as error:
                 text = str(error).replace(f"{entry}/", "")
                 parts += ["It could not be scored:", quote_as_code(text)]
     if len(parts) == 1:

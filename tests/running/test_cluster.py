@@ -47,6 +47,13 @@ def bench(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.parametrize(("gres", "gpus"), [("gpu:a100:1", 1), ("gpu:2", 2), ("gpu", 1), ("tmp:9,gpu:v100:4", 4)])
+def test_gpus_of_gres_count_as_those_of_a_node(gres: str, gpus: int):
+    """Sixteen runs were sent to one GPU, one for each core."""
+    assert parse_cluster_words([f"gres={gres}", "cpus_per_task=16"], False).side_by_side == gpus
+    assert parse_cluster_words(["gres=license:1", "cpus_per_task=16"], False).side_by_side == 16
+
+
 def test_words_become_parameters_of_submitit():
     words = parse_cluster_words(
         ["partition=gpu,exclude=n1,n2", "gpus-per-node=4,cpus_per_task=2,hold=yes,array_parallelism=7"], False
@@ -138,6 +145,14 @@ def test_what_was_sent_is_read_again_and_forgotten(tmp_path: Path):
     assert read_arrays(tmp_path) == [sent]
     assert sent.log(tmp_path, 1).name == "17_1_0_log.err"
     assert cancel_words(Sent({0: sent}, {0: 0}, [], {}, None)) == "`scancel 17`"
+    local = with_ids(new_array("local-cluster", [["a/b@c/quick/mean/0-0"]], {}), ["4711"])
+    both = Sent({0: sent, 1: local}, {0: 0, 1: 0}, [], {}, None)
+    assert cancel_words(both) == "`scancel 17` and `kill -15 4711`"
+    damaged = {**asdict(local), "ids": ["12a"]}
+    (tmp_path / ".cluster" / f"{local.name}.json").write_text(json.dumps(damaged))
+    with pytest.raises(InputError, match="cannot be read as a record of cluster jobs"):
+        read_arrays(tmp_path)
+    (tmp_path / ".cluster" / f"{local.name}.json").unlink()
     (tmp_path / f".cluster/{array.name}.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a record of cluster jobs"):
         read_arrays(tmp_path)

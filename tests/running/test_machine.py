@@ -43,5 +43,8 @@ def test_bfloat16_without_instructions_for_it_is_warned_of(
     assert done.exit_code == 0
     assert ("leave --precision out" in " ".join(done.stderr.split())) == warned
     assert "leave --precision out" not in CliRunner().invoke(app, words).output
+    (tmp_path / "m.py").write_text("raise SystemError")  # it is not executed in the command's own process
+    file = [*words, "--precision", "bfloat16", "--model", "m.py:M,forest"]
+    assert CliRunner().invoke(app, file).exit_code == 0
     forest = [*words, "--precision", "bfloat16", "--model", "forest"]  # no network, whose precision it would be
     assert "leave --precision out" not in CliRunner().invoke(app, forest).output

@@ -74,6 +74,16 @@ def test_a_dry_run_counts_a_run_of_other_code_as_to_be_done(tmp_path: Path):
     assert "finished run that differs in" in other
 
 
+def test_a_file_that_ends_its_process_ends_no_plan(tmp_path: Path):
+    words = ("run", "--task", TASK, "--model", "my.py:Constant")
+    (tmp_path / "my.py").write_text(MODEL.format(value=0.1))
+    assert bench(tmp_path, *words).returncode == 0
+    (tmp_path / "my.py").write_text("import os; os._exit(3)")
+    done = bench(tmp_path, *words, "--dry-run")
+    assert "Traceback" not in done.stderr
+    assert "1 run to do" in done.stdout
+
+
 @pytest.mark.slow
 def test_two_files_with_one_class_name_are_two_models(tmp_path: Path):
     for name, value in (("a", 0.1), ("b", 0.2)):

@@ -12,11 +12,15 @@ from made import run_here, truth_of
 
 from asugnn import InputError
 from asugnn.atomic_write import file_sha256
+from leaderboard.board.ground_truth import load_ground_truth
 from leaderboard.data.tasks import parse_task
+from leaderboard.records.predictions_csv import write_predictions
 from leaderboard.records.run_folder import StoredRun, list_runs
 from leaderboard.records.write_run import write_record
 from leaderboard.running.plan import plan_runs
+from leaderboard.running.predict_files import load_run_model
 from leaderboard.running.run_processes import run_jobs
+from leaderboard.submissions.enter import enter_submission
 
 BENCH = [sys.executable, "-m", "leaderboard.cli"]
 TOY = '''
@@ -181,6 +185,17 @@ def test_zero_shot_without_stored_weights_says_what_to_do(tmp_path: Path, consta
     assert run(tmp_path / "runs", "zero-shot", [constant])[1][2:] == (
         "failed", f"{record.folder} has no folder 'model': delete its run.json and repeat `bench run`",
     )  # fmt: skip
+
+
+def test_predictions_that_were_handed_in_have_no_model(tmp_path: Path):
+    """To delete their record, as for a run of ours, would take them off the board."""
+    task = parse_task("open-dft/metal")
+    truth = load_ground_truth(task, 0)
+    write_predictions(tmp_path / "a.csv", truth.ids, "metal", truth.y)
+    enter_submission(tmp_path / "a.csv", task, "a", 0, tmp_path / "runs")
+    (stored,), _ = list_runs(tmp_path / "runs")
+    with pytest.raises(InputError, match="has predictions that somebody handed in, and no model"):
+        load_run_model(stored.folder)
 
 
 def test_settings_by_hand_make_a_row_of_their_own(tmp_path: Path, constant: str):
