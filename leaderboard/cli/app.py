@@ -91,7 +91,8 @@ def _run_command() -> None:
         number = stop_signal()
         how = "Interrupted" if number == signal.SIGINT else f"Stopped by {number.name}"
         with suppress(OSError):  # the terminal has gone
-            resumes = "run" in words or "data" in words  # the commands that keep what they have done
+            first, second = [*words, "", ""][:2]  # the commands that keep what they have done:
+            resumes = first in {"run", "published"} or (first == "data" and second in {"build", "fetch", "import"})
             typer.echo(f"\n{how}.{' Repeat the command to resume.' if resumes else ''}", err=True)
         sys.exit(128 + number)
     except (InputError, ImportError, OSError) as error:

@@ -173,6 +173,8 @@ def chosen_models(names: Sequence[str], preset: str, weights: str = "") -> tuple
     """
     if not names:
         raise InputError("--model names no model: `bench models` lists them")
+    if "all" in names and len(names) > 1:
+        raise InputError("--model all stands for all models: leave the other names out, or name each model")
     if list(names) != ["all"]:
         return list(names), []
     models, skipped = [], []

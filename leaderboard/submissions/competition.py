@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -140,12 +141,18 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 
 def _write_structures(path: Path, name: str, chosen: Iterable[tuple[Dataset, Sequence[str]]]) -> Path:
-    """Write extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as the field `name`."""
+    """Write extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as `xyz_field(name)`."""
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for data, ids in chosen:
             for i, crystal in zip(ids, data.crystals(ids), strict=True):
-                file.write(_extxyz_frame(name, i, crystal))
+                file.write(_extxyz_frame(xyz_field(name), i, crystal))
     return path
+
+
+def xyz_field(name: str) -> str:
+    """The field of extended XYZ for the ids of a column: letters, digits and _, and none that has a meaning there."""
+    field = re.sub(r"\W+", "_", name)
+    return f"{field}_id" if field in {"Lattice", "Properties", "pbc"} else field
 
 
 def _extxyz_frame(name: str, i: str, crystal: Crystal) -> str:
@@ -192,7 +199,7 @@ Predict `{columns.target}` of {test:,} crystals ({unit}): {target.meaning}.
 |---|---|
 | `train.csv` | {labelled:,} crystals with labels; `side`: those that models of the bench train on, and validate on |
 | `test.csv` | the ids to predict |
-| `structures.extxyz` | the structures of all of them, each with its `{columns.id}`; angstrom, extended XYZ |
+| `structures.extxyz` | all structures, each with its id as `{xyz_field(columns.id)}`; angstrom, extended XYZ |
 | `sample_submission.csv` | a submission that predicts the mean of the training labels |
 | `{CROISSANT_FILE}` | the files and columns for programs (Croissant 1.0) |
 {zero}

@@ -75,6 +75,7 @@ def test_no_words_shows_the_verbs(tmp_path: Path):
         ("run --model my.py", "there is no model 'my.py'; for a class in a file write my.py:CLASS"),
         ("run --model my:Net", "there is no model 'my:Net'; for a class in a file write my.py:Net"),
         ("predict a.csv --target ,", "--target ',' names no property"),
+        ("run --model all,mean", "--model all stands for all models: leave the other names out"),
         ("run --model ,", "--model names no model: `bench models` lists them"),
         ("run --model mean --task ,", "--task ',' names no task: `bench data list` lists them"),
         ("run mp-2018 --data-dir a.csv", "'a.csv' is a file: --data-dir or BENCH_DATA names a folder of data sets"),

@@ -291,3 +291,13 @@ def test_a_running_competition_keeps_its_rules(tmp_path: Path):
             export_competition(task, 0, tmp_path, host, names, "", other)
     export_competition(task, 0, tmp_path, True, names, "", rules)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize(("column", "field"), [("crystal id", "crystal_id"), ("pbc", "pbc_id"), ("id", "id")])
+def test_ids_of_any_column_are_read_back_from_the_structures(column: str, field: str, tmp_path: Path):
+    task = parse_task("open-dft/bulk-modulus")
+    export_competition(task, 0, tmp_path, False, ColumnNames(column, "modulus"), "")
+    first = next(iread(tmp_path / "participants" / "structures.extxyz", ":"))
+    with (tmp_path / "participants" / "train.csv").open() as file:
+        assert first.info[field] == next(csv.DictReader(file))[column]
+    assert f"each with its id as `{field}`" in (tmp_path / "participants" / "data.md").read_text()
