@@ -170,6 +170,10 @@ MISTAKES = [
     (f"submit gap.csv {TASK} --runs gap.csv", 1, "'gap.csv' is a file", "name a folder with --runs"),
     # options and commands of other programs
     ("train", 2, "No such command 'train'", "Did you mean 'run'?"),
+    ("get hm", 2, "No such command 'get'", "Did you mean 'data fetch'?"),
+    ("fetch hm", 2, "No such command 'fetch'", "Did you mean 'data fetch'?"),
+    ("data train", 2, "No such command 'train'", "There is: list"),
+    ("models --gpu", 2, "No such option: --gpu", "bench models --help"),
     ("data get hm", 2, "No such command 'get'", "Did you mean 'fetch'?"),
     ("data remove", 2, "No such command 'remove'", "There is: list, build, fetch, audit, import"),
     ("--helpp", 2, "No such option: --helpp", "Did you mean '--help'?"),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from asugnn.errors import InputError
+from leaderboard._util import printable
 from leaderboard.cli.options import (
     Columns,
     DataDir,
@@ -206,7 +207,7 @@ def export(
     names = parse_columns(columns) or ColumnNames("id", parsed.target.name)
     files, notes = export_competition(parsed, fold, out, host, names, metric, rules)
     for file in files:
-        typer.echo(str(file))
+        typer.echo(printable(str(file)))
     print_notes(notes)
 
 
@@ -235,4 +236,4 @@ def _export_entries(board: str, task: str, model: str, preset: str, runs: Path |
             f"there are no runs of {', '.join(missing)}: `bench leaderboard {board}` shows those there are"
         )
     for file in export_entries(board, chosen, tasks, out):
-        typer.echo(str(file))
+        typer.echo(printable(str(file)))

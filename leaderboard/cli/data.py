@@ -11,7 +11,7 @@ import typer
 
 from asugnn.atomic_write import check_writable
 from asugnn.errors import InputError
-from leaderboard._util import current_workspace, require_packages
+from leaderboard._util import current_workspace, printable, require_packages
 from leaderboard.cli.options import DataDir, print_words, progress_bars
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def audit(
         for line in lines:
             print_words(f"  {line}")
     for file in write_audit(report, out) if out else ():
-        typer.echo(str(file))
+        typer.echo(printable(str(file)))
     if leaking := [str(fold) for fold, shared in report.leaks.items() if shared]:
         raise InputError(
             f"split {report.parts.rule} of {name} leaks: test structures also appear in training or validation, "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from asugnn.errors import InputError, did_you_mean
+from leaderboard._util import printable
 from leaderboard.cli.options import (
     SUITE,
     DataDir,
@@ -219,7 +220,7 @@ def paper(
             typer.echo(draw_table(table, formats[0]))
         written = write_table(table, out, formats) if out else []
     for file in written:
-        typer.echo(str(file))
+        typer.echo(printable(str(file)))
     print_notes([*faults])
 
 

@@ -29,6 +29,14 @@ MEANT = {  # words of other programs, and those of this one
     "--output": "--out",
     "--dataset": "--task",
 }
+OF_DATA = {
+    "get": "fetch",
+    "download": "fetch",
+    "fetch": "fetch",
+    "import": "import",
+    "build": "build",
+    "audit": "audit",
+}
 LISTED = {  # what an option without a value does not name, and where it stands
     "--task": "names no task: `bench data list` lists them",
     "--model": "names no model: `bench models` lists them",
@@ -63,13 +71,17 @@ def usage_message(error: Any, app: typer.Typer, words: Sequence[str]) -> str:
 def _nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The end of a sentence with the known word that is meant; the dashes of options do not make words alike."""
     bare = {name.lstrip("-"): name for name in known}
-    meant = MEANT.get(word) or bare.get(nearest_name(word.lstrip("-"), bare, cutoff) or "")
+    other = MEANT.get(word, "")
+    meant = other if other and other.split()[0] in {"--help", *bare.values()} else ""
+    meant = meant or bare.get(nearest_name(word.lstrip("-"), bare, cutoff) or "")
     return f". Did you mean '{meant}'?" if meant else ""
 
 
 def _nearest_command(word: str, context: Any) -> str:
     """The end of a sentence with the command that is meant, or all of them."""
     names = list(context.command.commands)
+    if word in OF_DATA and "data" in names:
+        return f". Did you mean 'data {OF_DATA[word]}'?"
     return _nearest(word, names) or f". There is: {', '.join(names)}"
 
 

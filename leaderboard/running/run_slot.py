@@ -43,7 +43,7 @@ from leaderboard._util import (
     start_worker,
 )
 from leaderboard.records import keep_failure
-from leaderboard.running.endings import OUT_OF_MEMORY, Ending
+from leaderboard.running.endings import OUT_OF_MEMORY, Ending, keep_reason
 from leaderboard.running.model_code import model_code, required_modules
 from leaderboard.running.plan import Job
 from leaderboard.running.pulse import Pulse
@@ -143,13 +143,17 @@ def _serve(connection: Connection, model: str, out: Path, workspace: Workspace, 
     # imports them.
     if workspace.device == "cpu":
         _import_packages(model)
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the other end is closed
         while True:
             message = connection.recv()
             if isinstance(message, float):
                 return
             job, waits = message
-            if (answer := _run_in_child(connection, job, out, waits, pulse, timeout)) == ("stopped", ""):
+            try:
+                answer = _run_in_child(connection, job, out, waits, pulse, timeout)
+            except OSError as error:  # no process, memory or file is left for it
+                answer = keep_reason(job.run.folder(out), error)
+            if answer == ("stopped", ""):
                 os._exit(0)  # somebody waits: packages may take long to be unloaded
             connection.send(answer)
 

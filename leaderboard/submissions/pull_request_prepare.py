@@ -139,8 +139,12 @@ def prepare_proposals(folders: Sequence[Path], out: Path) -> dict[str, str]:
     _remove_earlier(out)
     out.mkdir(parents=True, exist_ok=True)
     faults = {}
-    for i, folder in enumerate(folders):
-        name = folder.name if PROPOSAL_NAME.fullmatch(folder.name) else f"unnamed-{i}"
+    names = {folder.name for folder in folders}
+    for i, folder in enumerate(dict.fromkeys(folders)):
+        name = folder.name
+        if not PROPOSAL_NAME.fullmatch(name):
+            name = next(f"unnamed-{k}" for k in range(i, i + len(names) + 1) if f"unnamed-{k}" not in names)
+            names.add(name)
         destination = out / name
         destination.mkdir(exist_ok=True)
         try:
