@@ -29,14 +29,7 @@ MEANT = {  # words of other programs, and those of this one
     "--output": "--out",
     "--dataset": "--task",
 }
-OF_DATA = {
-    "get": "fetch",
-    "download": "fetch",
-    "fetch": "fetch",
-    "import": "import",
-    "build": "build",
-    "audit": "audit",
-}
+OF_DATA = {"get": "fetch", "download": "fetch", **{name: name for name in ("fetch", "import", "build", "audit")}}
 LISTED = {  # what an option without a value does not name, and where it stands
     "--task": "names no task: `bench data list` lists them",
     "--model": "names no model: `bench models` lists them",
@@ -72,8 +65,8 @@ def _nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """The end of a sentence with the known word that is meant; the dashes of options do not make words alike."""
     bare = {name.lstrip("-"): name for name in known}
     other = MEANT.get(word, "")
-    meant = other if other and other.split()[0] in {"--help", *bare.values()} else ""
-    meant = meant or bare.get(nearest_name(word.lstrip("-"), bare, cutoff) or "")
+    here = other and other.split()[0] in {"--help", *bare.values()}
+    meant = other if here else bare.get(nearest_name(word.lstrip("-"), bare, cutoff) or "")
     return f". Did you mean '{meant}'?" if meant else ""
 
 
