@@ -46,7 +46,7 @@ RULES = {  # by split of mp-2018: how its training crystals relate to theirs, an
         "same split",
         """The models trained here have the split of `jarvis_megnet`, on those of its crystals that `mp-2018` has:
 28,439 of 60,000 training crystals, 2,353 for validation, 2,021 for test. Settings are those of preset `hours`, with the
-changes that a name states; networks have fewer epochs than in the [results](results.md), coGN 8 instead of 48.
+changes that a name states; networks have fewer epochs than in the [results](results.md).
 
     bench run --task mp-2018/{target}@jarvis --model boosted --preset hours --data-dir FOLDER --allow-leaks""",
     ),

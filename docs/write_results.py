@@ -58,11 +58,10 @@ two hours on one CPU core.
   epochs still improved the validation score by more than 1 %, or there was only one epoch; longer training may help.
 - The models were not tuned equally. Settings were tried for coGN, CGCNN, MEGNet, ASUGNN, `boosted` and
   `chgnet-svr` ([trials](trials.md)), on validation crystals of the split `random`; no test label of that split was used
-  to choose any. The other splits reuse these settings, except that MEGNet has its untuned preset on the bulk modulus
-  there; some of their test crystals are among those validation crystals. To save time, networks were trained with fewer
-  epochs or steps for the formation energy on the other splits, and MEGNet, coGN and ALIGNN for the gap and metal. For
-  numbers, coGN and the variants with `loss=l1` minimise absolute errors and all other networks squared ones; for metal
-  all minimise the cross-entropy.
+  to choose any. The other splits reuse these settings, and some of their test crystals are among those validation
+  crystals. To save time, networks were trained with fewer epochs for the formation energy on the other splits, and
+  MEGNet, coGN and ALIGNN for the gap and metal. For numbers, coGN and the variants with `loss=l1` minimise absolute
+  errors and all other networks squared ones; for metal all minimise the cross-entropy.
 - Minutes are those of the machine that was at hand, an Intel or an AMD processor, some beside other work: for one
   setting they differ by up to a factor of four.
 - Stored runs are not repeated when the code improves: the three seeds of `cogn` on the bulk modulus are from before
@@ -216,9 +215,9 @@ def _conclude(rows: Sequence[Row], task: Task) -> str:
         verb = "was" if len(unfinished) == 1 else "were"
         words.append(f" {_join(unfinished)} {verb} still improving when training ended.")
     trees = next((row for row in rows if row.model in TREES), None)  # the better of them
-    if trees and (worse := [r for r in rows if r.rank and trees.rank_high and r.rank > trees.rank_high]):
-        worse = [row for row in worse if row.model not in ("mean", *TREES)]
-        if worse:
+    if trees:
+        behind = [row for row in rows[rows.index(trees) + 1 :] if row.rank and trees.title not in row.tied_with]
+        if worse := [row for row in behind if row.model not in ("mean", *TREES)]:
             verb = "is" if len(worse) == 1 else "are"
             words.append(f" {_join(worse)} {verb} worse than `{trees.model}`, which trains for {_minutes(trees)}.")
     return "".join(words)
