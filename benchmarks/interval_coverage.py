@@ -78,7 +78,9 @@ def stored_populations() -> Iterator[Population]:
     for stored in list_runs(PACKAGE / "runs")[0]:
         if stored.run.task.source.name == "mp-2018" and stored.run.model != "mean":
             truth, p = load_ground_truth(stored.run.task, stored.run.fold).read_run(stored)
-            target = stored.run.task.target.name.replace("-", " ")
+            task = stored.run.task
+            target = task.target.name.replace("-", " ")
+            target += "" if task.rule == task.source.default_rule else f" by {task.rule}"
             group = np.unique(truth.groups, return_inverse=True)[1]
             yield Population(target, f"{stored.run.model} ({stored.run.preset})", truth.y, p, group)
 

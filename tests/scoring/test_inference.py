@@ -247,8 +247,8 @@ def test_intervals_hold_on_real_errors(data: Path):
     """benchmarks/interval_coverage.py in small: errors of stored runs, test sets of 40 and 150 formulas."""
     seen = 0
     for population in interval_coverage.stored_populations():
-        if population.group.max() < interval_coverage.FEWEST:
-            continue
+        if population.group.max() < interval_coverage.FEWEST or " by " in population.target:
+            continue  # by formula or element one formula can make a fifth of the error (docs/statistics.md)
         for entry in interval_coverage.measure(population, [40, 150], 300):
             seen += bool(entry["printed"])
             least = 0.90 if entry["groups"] == 150 else 0.85
