@@ -106,8 +106,13 @@ def read_side(task: Task, root: Path) -> Side:
 def _training(stored: StoredRun) -> str:
     """How long a model was trained."""
     epochs, seconds = len(stored.read_history().get("val", ())), stored.record.seconds.train or 0.0
-    time = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    time = time_words(seconds)
     return f"{epochs} epoch{'s' * (epochs > 1)}, {time}" if epochs else time
+
+
+def time_words(seconds: float) -> str:
+    """Seconds as seconds or minutes."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def compare(ours: Side, theirs: Side) -> list[str]:

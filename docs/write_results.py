@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from head_to_head import time_words
 from pymatgen.core import Composition
 
 from leaderboard.board import Row, load_ground_truth, rank_rows
@@ -197,8 +198,7 @@ def _tell_frozen(rows: Sequence[Row]) -> str:
 
 
 def _minutes(row: Row) -> str:
-    seconds = row.seconds_train
-    return "-" if seconds is None else f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return "-" if row.seconds_train is None else time_words(row.seconds_train)
 
 
 def _conclude(rows: Sequence[Row], task: Task) -> str:

@@ -273,8 +273,7 @@ def run_of_folder(folder: Path) -> Run:
         task = parse_task(f"{dataset}/{target}@{rule}")
     except InputError as error:
         raise InputError(f"runs of {dataset}/{label} cannot be used: {error}") from error
-    if label != f"{task.target.name}@{task.rule}":  # a copy would be taken for a second training
-        right = f"{task.target.name}@{task.rule}"
+    if label != (right := f"{task.target.name}@{task.rule}"):  # a copy would be taken for a second training
         raise InputError(f"runs of {dataset}/{label} cannot be used: the name of their folder must be {right}")
     return Run(task, preset, model, fold, seed)
 

@@ -9,7 +9,7 @@ from leaderboard._util import one_line, wrap_lines
 from leaderboard.board import MetricValue, Row
 from leaderboard.data import Task
 from leaderboard.records import CompetitionRules
-from leaderboard.reports.wording import format_interval, format_moment, format_number, format_rank
+from leaderboard.reports.wording import format_interval, format_moment, format_number, format_rank, has_diverged
 
 LISTED = 6  # names of models in a line
 
@@ -53,7 +53,7 @@ def render_place(row: Row | None, rows: Sequence[Row], scored: dict[str, Any], c
 def _place_lines(row: Row | None, rows: Sequence[Row]) -> list[str]:
     """The rank of a row, and the rows that are better, tied and worse."""
     if row is None or row.rank is None:
-        reason = row.ranking_value.reason if row and row.ranking_value.value is None else ""
+        reason = row.ranking_value.reason if row and (row.ranking_value.value is None or has_diverged(row)) else ""
         return [f"no rank: {reason.partition(':')[0] or 'the other rows of this board are of other folds or seeds'}"]
     ranked = [other for other in rows if other.rank is not None and other is not row]
     place = rows.index(row)

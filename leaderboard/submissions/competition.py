@@ -142,10 +142,11 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 def _write_structures(path: Path, name: str, chosen: Iterable[tuple[Dataset, Sequence[str]]]) -> Path:
     """Write extended XYZ, which ase, pymatgen and ovito read: positions in angstrom, the id as `xyz_field(name)`."""
+    field = xyz_field(name)
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for data, ids in chosen:
             for i, crystal in zip(ids, data.crystals(ids), strict=True):
-                file.write(_extxyz_frame(xyz_field(name), i, crystal))
+                file.write(_extxyz_frame(field, i, crystal))
     return path
 
 

@@ -170,6 +170,7 @@ def test_an_uncertainty_that_is_none_is_refused(stated: object):
     ("band-gap", "calibration", {"quantiles": ["1"], "edges": [], "coefficients": []}),
     ("band-gap", "calibration", {"quantiles": [None], "edges": [], "coefficients": []}),
     ("band-gap", "calibration", {"quantiles": [1, 1], "edges": [math.inf], "coefficients": []}),
+    ("band-gap", "calibration", {"quantiles": [1, 1], "edges": ["1"], "coefficients": []}),
 ])  # fmt: skip
 def test_a_damaged_card_is_named(target: str, field: str, value: object, tmp_path: Path):
     card = json.loads((SHIPPED_MODELS / target / "card.json").read_text())

@@ -4,6 +4,7 @@ import csv
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from leaderboard.reports.entry import render_entry, render_place
 from leaderboard.reports.terminal import render_board, render_score
 from leaderboard.reports.wording import format_interval, format_rank
 from leaderboard.running.plan import plan_runs
+from leaderboard.scoring import TOO_FAR
 from leaderboard.submissions import enter
 from leaderboard.submissions.competition import export_competition
 from leaderboard.submissions.enter import enter_submission
@@ -479,3 +481,8 @@ def test_after_the_first_upload_one_screen_has_rank_interval_ties_and_the_next_s
     assert f"next: bench leaderboard --task {TASK.name} --runs" in out
     unranked = render_place(None, rows, {"rules": competition_rules(), "tries": 1}, "bench leaderboard")
     assert unranked.startswith("no rank")
+    rules = {"rules": competition_rules(), "tries": 1}
+    for reason, told in ((TOO_FAR, "no rank: the mean error"), ("fewer than 30 groups", "no rank: the other rows")):
+        value = replace(mine.metrics["mae"], low=None, high=None, reason=reason)
+        row = replace(mine, rank=None, metrics={**mine.metrics, "mae": value})
+        assert render_place(row, rows, rules, "bench leaderboard").startswith(told)
